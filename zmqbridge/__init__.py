@@ -1,0 +1,38 @@
+"""zmqbridge: ØMQ patterns for Twisted and asyncio on one sans-IO core.
+
+This package itself holds only what belongs to no loop: the errors. Importing it loads neither
+zmq nor an event loop; take sockets from `zmqbridge.asyncio_backend` or
+`zmqbridge.twisted_backend`, and the txZMQ API from `zmqbridge.txzmq`.
+"""
+
+from zmqbridge.errors import (
+    AddressError,
+    AlreadyReplied,
+    AuthenticationMissing,
+    ContextTerminated,
+    LoopError,
+    MalformedMessage,
+    OptionError,
+    PeerUnreachable,
+    QueueFull,
+    RequestTimeout,
+    SocketClosed,
+    ZmqBridgeError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddressError",
+    "AlreadyReplied",
+    "AuthenticationMissing",
+    "ContextTerminated",
+    "LoopError",
+    "MalformedMessage",
+    "OptionError",
+    "PeerUnreachable",
+    "QueueFull",
+    "RequestTimeout",
+    "SocketClosed",
+    "ZmqBridgeError",
+]

@@ -1,0 +1,250 @@
+"""The eight patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
+
+Constructor arguments, the same for all: ``bind`` and ``connect`` take one address or several,
+``context`` another libzmq context than the one the library owns, ``options`` a mapping of
+``zmq`` option to value, set before any address. See `Endpoint` for what all of them can do.
+
+Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
+loop or it is not the socket's own.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError, Future, _get_running_loop
+from collections.abc import Awaitable, Callable, Iterable
+from typing import final
+
+import anyio
+import zmq
+
+from zmqbridge.asyncio_backend.reader import LoopReceiver, LoopSocket
+from zmqbridge.core.framing import Message, as_name, join_topic
+from zmqbridge.patterns import Request as AnyRequest
+from zmqbridge.patterns import Requesting, Routing, Subscribing
+
+
+@final
+class Publisher(LoopSocket):
+    """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
+
+    kind = zmq.PUB
+
+    def publish(self, body: bytes, tag: str | bytes = b"") -> None:
+        """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
+
+        Raises:
+            TypeError: the body is not bytes-like, e.g. a str.
+            ValueError: the tag holds a NUL byte.
+        """
+        if _get_running_loop() is not self._loop:
+            self._enter()
+        if type(tag) is not bytes:
+            tag = as_name(tag, "a tag")
+        self._pump.send((join_topic(tag, body),))
+
+
+@final
+class Subscriber(Subscribing, LoopReceiver[tuple[bytes, bytes]]):
+    """SUB: `receive` and ``async for`` give (tag, body)."""
+
+
+@final
+class Pusher(LoopSocket):
+    """PUSH: each message to one of the pullers, in turn."""
+
+    kind = zmq.PUSH
+
+    async def push(self, *parts: bytes) -> None:
+        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+        Raises:
+            TypeError: a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        pump = self._pump
+        if pump.sent >= self._yield_at or pump.queues or _get_running_loop() is not self._loop:
+            await self._clear_to_send(parts)
+        pump.send(parts)
+
+    def push_nowait(self, *parts: bytes) -> None:
+        """Send a message, or queue it while the peers push back.
+
+        Raises:
+            QueueFull: the queue is at its high water mark; the error carries the message.
+            TypeError, ValueError: as `push`.
+        """
+        self._send_nowait(parts)
+
+
+@final
+class Puller(LoopReceiver[Message]):
+    """PULL: `receive` and ``async for`` give the parts of a message, a list of bytes."""
+
+    kind = zmq.PULL
+
+
+@final
+class Requester(Requesting, LoopSocket):
+    """Requests over DEALER: any number at once, each gets its own reply or a `RequestTimeout`.
+
+    Args:
+        timeout: seconds a request may take when the call says nothing; None is for ever.
+    """
+
+    async def request(self, *parts: bytes, timeout: float | None = None) -> Message:
+        """Send a request and wait for the parts of its reply.
+
+        Cancelling it, like its timeout, takes it out of the queue if it was not sent yet; a reply
+        that comes later is dropped and counted.
+
+        Args:
+            parts: at least one, bytes-like.
+            timeout: seconds for everything, waiting in the queue included; None means the
+                socket's own default, ``math.inf`` for ever.
+
+        Raises:
+            RequestTimeout: no reply in time; its `stage` tells how far the request got.
+            TypeError: a part is not bytes-like, or the timeout is no number.
+            ValueError: there are no parts, or the timeout is not greater than zero.
+        """
+        if _get_running_loop() is not self._loop:
+            self._enter()
+        waiter: Future[Message] = self._loop.create_future()
+        request_id = self._open(waiter, parts, timeout)
+        try:
+            return await waiter
+        except CancelledError:
+            self._give_up(request_id)
+            raise
+
+    def _answer(self, answers: list[tuple[Future[Message], Message]]) -> None:
+        for waiter, parts in answers:
+            if not waiter.done():
+                waiter.set_result(parts)
+
+
+@final
+class Request(AnyRequest):
+    """A request that came to a `Replier`: `parts`, `peer`, `id`, and `reply`, once."""
+
+    __slots__ = ()
+
+    async def reply(self, *parts: bytes) -> None:
+        """Answer it, waiting while its peer pushes back.
+
+        Raises:
+            AlreadyReplied: it was answered before.
+            PeerUnreachable: whoever asked has left.
+            TypeError: a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        await self._socket._send(self._answer(parts))
+
+
+@final
+class Replier(Routing, LoopReceiver[Request]):
+    """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
+
+    async def serve(
+        self, handler: Callable[[Request], Awaitable[object]], limit: int = 100
+    ) -> None:
+        """Call ``await handler(request)`` for each request, until the socket is closed.
+
+        A handler that raises is reported through the loop's exception handler, and its request
+        stays unanswered. Cancelling `serve` cancels the handlers under way.
+
+        Args:
+            handler: answers by ``await request.reply(...)``.
+            limit: how many handlers may be under way; further requests wait in the inbox.
+
+        Raises:
+            ValueError: the limit is less than one.
+        """
+        if limit < 1:
+            raise ValueError(f"limit={limit!r}: at least one handler must be able to run")
+        # Workers take turns at the inbox, so no task is made for a request. One more is started
+        # whenever none is left that waits, so a handler that waits holds up no other request.
+        workers = idle = 0
+
+        async def work() -> None:
+            nonlocal idle
+            async for request in self:
+                idle -= 1
+                if not idle and workers < limit:
+                    start()
+                try:
+                    await handler(request)
+                except Exception as error:
+                    if not self.closed:  # else we know why it could not reply
+                        self._report(error)
+                idle += 1
+
+        def start() -> None:
+            nonlocal workers, idle
+            workers += 1
+            idle += 1
+            group.start_soon(work)
+
+        async with anyio.create_task_group() as group:
+            start()
+
+    def _decode(self, burst: list[Message]) -> Iterable[Request]:
+        return self._decode_each(burst, self._request)
+
+    def _request(self, message: Message) -> Request:
+        return Request(self, message)
+
+
+@final
+class Dealer(LoopReceiver[Message]):
+    """DEALER: messages to the peers in turn, and from all of them, as their parts."""
+
+    kind = zmq.DEALER
+
+    async def send(self, *parts: bytes) -> None:
+        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+        Raises:
+            TypeError: a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        pump = self._pump
+        if pump.sent >= self._yield_at or pump.queues or _get_running_loop() is not self._loop:
+            await self._clear_to_send(parts)
+        pump.send(parts)
+
+    def send_nowait(self, *parts: bytes) -> None:
+        """Send a message, or queue it while the peers push back.
+
+        Raises:
+            QueueFull: the queue is at its high water mark; the error carries the message.
+            TypeError, ValueError: as `send`.
+        """
+        self._send_nowait(parts)
+
+
+@final
+class Router(Routing, LoopReceiver[tuple[bytes, Message]]):
+    """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
+
+    async def send(self, peer: bytes, *parts: bytes) -> None:
+        """Send a message to one peer, waiting while that one pushes back; others are not held up.
+
+        Raises:
+            PeerUnreachable: no such peer is connected.
+            TypeError: the peer or a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        await self._send(self._addressed(peer, parts))
+
+    def send_nowait(self, peer: bytes, *parts: bytes) -> None:
+        """Send a message to one peer, or queue it while that one pushes back.
+
+        Raises:
+            QueueFull: this peer's queue is at its high water mark; the error carries the message.
+            PeerUnreachable, TypeError, ValueError: as `send`.
+        """
+        self._send_nowait(self._addressed(peer, parts))
+
+    def _decode(self, burst: list[Message]) -> Iterable[tuple[bytes, Message]]:
+        return [(message[0], message[1:]) for message in burst]

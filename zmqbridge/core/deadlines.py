@@ -1,0 +1,64 @@
+"""DeadlineHeap: which of many deadlines is the earliest, with lazy removal."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+# Entries whose deadline was given up stay in the heap until they come to the top, or until they
+# outnumber the living ones by this many: then the heap is rebuilt, at a cost spread over them.
+STALE_SLACK = 64
+
+
+class DeadlineHeap(Generic[Key]):
+    """Keys with a deadline each; a deadline is a float of any one clock, never is ``inf``.
+
+    - commands: `add`, `remove`
+    - inputs: `pop_due`
+    - getters: `next`, ``len()``
+    """
+
+    __slots__ = ("_deadlines", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, Key]] = []
+        self._deadlines: dict[Key, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def add(self, deadline: float, key: Key) -> None:
+        """Remember that `key` is due at `deadline`; ``inf`` costs nothing.
+
+        A key is added once, and not again before it was removed or popped.
+        """
+        if deadline < inf:
+            self._deadlines[key] = deadline
+            heappush(self._heap, (deadline, key))
+
+    def remove(self, key: Key) -> None:
+        """Forget a key; one that is not there is fine."""
+        if self._deadlines.pop(key, None) is not None:
+            if len(self._heap) > 2 * len(self._deadlines) + STALE_SLACK:
+                self._heap = [(deadline, key) for key, deadline in self._deadlines.items()]
+                heapify(self._heap)
+
+    def next(self) -> float:
+        """The earliest deadline, ``inf`` when there is none."""
+        heap, deadlines = self._heap, self._deadlines
+        while heap and deadlines.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        return heap[0][0] if heap else inf
+
+    def pop_due(self, now: float) -> list[Key]:
+        """Remove and return the keys whose deadline is not after `now`, earliest first."""
+        due = []
+        while self.next() <= now:
+            key = heappop(self._heap)[1]
+            del self._deadlines[key]
+            due.append(key)
+        return due

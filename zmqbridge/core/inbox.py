@@ -1,0 +1,103 @@
+"""Inbox: received messages until somebody takes them, between two water marks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Waiter = TypeVar("Waiter", bound=Hashable)
+
+HIGH = 1000  # as many as libzmq's own default, ZMQ_RCVHWM in zmq_setsockopt(3)
+
+
+class Inbox(Generic[Item, Waiter]):
+    """First in, first out, for any number of receivers, served in the order in which they asked.
+
+    Whoever finds nothing leaves a waiter, a token never called here. A message is *promised* to a
+    waiter that has been told of it, and stays here until that receiver runs and takes it: so a
+    receiver that is cancelled in between loses nothing, it only has to pass its promise on.
+
+    - inputs: `put`
+    - commands: `poll`, `take`, `wait`, `forget`, `clear`
+    - getters: `room`, `paused`, ``len()``
+
+    What the driver owes: after `put`, wake what `notify()` hands out. A receiver that was woken
+    calls `forget()` and then `take()` with no await between; one that was cancelled instead calls
+    `forget()` and wakes what `notify()` hands out then. After a `poll` or `take` that ended a pause
+    (`paused` went down), schedule a turn.
+
+    Attributes:
+        messages: what is here, oldest first.
+        promised: how many of them belong to waiters that were told but have not run yet.
+        paused: no more should be read; up at `high` messages, down again at `low`.
+    """
+
+    __slots__ = ("_high", "_low", "_told", "_waiters", "messages", "paused", "promised")
+
+    def __init__(self, high: float = HIGH, low: float = -1) -> None:
+        self.messages: deque[Item] = deque()
+        self.promised = 0
+        self.paused = False
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        self._told: set[Waiter] = set()
+        self._high = high
+        self._low = high // 4 if low < 0 else low
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def room(self) -> float:
+        """How many more messages may be put now; 0 during a pause."""
+        return 0 if self.paused else self._high - len(self.messages)
+
+    def put(self, items: Iterable[Item]) -> None:
+        """Append a burst of messages."""
+        self.messages.extend(items)
+        if len(self.messages) >= self._high:
+            self.paused = True
+
+    def poll(self) -> Item | None:
+        """Take the oldest message that nobody waits for; None when there is none."""
+        if len(self.messages) > self.promised:
+            return self.take()
+        return None
+
+    def take(self) -> Item:
+        """Take the oldest message; there must be one."""
+        if self.paused and len(self.messages) <= self._low + 1:
+            self.paused = False
+        return self.messages.popleft()
+
+    def wait(self, waiter: Waiter) -> None:
+        """Leave a waiter, to be handed out when there is a message for it."""
+        self._waiters[waiter] = None
+
+    def notify(self) -> list[Waiter]:
+        """Hand out the waiters, oldest first, for whom there is a message; it is promised now."""
+        told = []
+        while self._waiters and len(self.messages) > self.promised:
+            waiter = self._waiters.popitem(last=False)[0]
+            self.promised += 1
+            self._told.add(waiter)
+            told.append(waiter)
+        return told
+
+    def forget(self, waiter: Waiter) -> None:
+        """A waiter is done with, whether it was told already or not."""
+        if waiter in self._told:
+            self._told.remove(waiter)
+            self.promised -= 1
+        else:
+            self._waiters.pop(waiter, None)
+
+    def clear(self) -> list[Waiter]:
+        """Drop all messages and hand out all waiters, because the socket is closing."""
+        waiters = [*self._told, *self._waiters]
+        self.messages.clear()
+        self.promised = 0
+        self.paused = False
+        self._told.clear()
+        self._waiters.clear()
+        return waiters

@@ -1,0 +1,333 @@
+"""Endpoint: an open libzmq socket with its addresses, options and end, on no loop in particular."""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import zmq
+
+from zmqbridge.context import shared
+from zmqbridge.core.framing import Message, as_name
+from zmqbridge.core.sendqueue import HIGH
+from zmqbridge.core.statistics import Statistics
+from zmqbridge.errors import (
+    AddressError,
+    AuthenticationMissing,
+    MalformedMessage,
+    OptionError,
+    SocketClosed,
+    ZmqBridgeError,
+)
+from zmqbridge.pump import BURST, BridgedSocket, Pump
+
+Address = str | bytes
+Addresses = Address | Iterable[Address]
+Options = Mapping[int, Any]
+
+# Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
+# linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
+LINGER = 100  # milliseconds
+
+HINTS = {
+    errno.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
+    errno.EADDRNOTAVAIL: "no interface of this host has it",
+    errno.ENODEV: "no interface of this host has it",
+    errno.EACCES: "this process may not open it",
+    errno.EINVAL: "write it as transport://address, e.g. tcp://127.0.0.1:5555 or ipc:///tmp/socket",
+    errno.ENAMETOOLONG: "the path of an ipc address is limited to about 100 characters",
+    errno.ENOENT: "this socket is not bound or connected to it, or its folder does not exist",
+    errno.EPROTONOSUPPORT: "libzmq knows tcp, ipc, inproc, pgm, epgm and vmci, as it was built",
+    zmq.ENOCOMPATPROTO: "this transport does not carry this kind of socket",
+    zmq.EMTHREAD: "the context has no I/O thread",
+}
+
+
+class Endpoint(ABC):
+    """What every pattern of every backend is made of: socket, pump, addresses, options, end.
+
+    A backend supplies the abstract methods; everything else it does itself is waiting.
+    """
+
+    kind: ClassVar[int]
+    """The type of the libzmq socket, e.g. ``zmq.PULL``."""
+    defaults: ClassVar[Options] = {}
+    """Options of this pattern, which ``options`` may override."""
+
+    high: ClassVar[float] = HIGH
+    """How many messages may wait in the send queue (of each peer, for a ROUTER)."""
+
+    __slots__ = (
+        "__weakref__", "_addresses", "_closed", "_context", "_malformed", "_own_context", "_pump",
+        "_socket",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self._closed = True  # until there is something to close
+        self._own_context = context is None
+        self._context = shared.acquire() if context is None else context
+        self._addresses: list[str] = []
+        self._malformed = 0
+        try:
+            self._socket = BridgedSocket(self._context, self.kind)
+        except zmq.ZMQError:
+            self._release_context()
+            raise
+        self._pump = Pump(
+            self._socket,
+            deliver=self._deliver,
+            call_soon=self._call_soon,
+            resume=self._wake,
+            report=self._report,
+            lost=self._lost,
+            room=self._room,
+            high=self.high,
+        )
+        self._closed = False
+        try:
+            for option, value in {zmq.LINGER: LINGER, **self.defaults, **(options or {})}.items():
+                set_option(self._socket, option, value)
+            for address in several(bind):
+                self.bind(address)
+            for address in several(connect):
+                self.connect(address)
+        except BaseException:
+            self.close()
+            raise
+        self._socket.touched = self._pump.schedule
+
+    # What a backend supplies.
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the socket now."""
+
+    @abstractmethod
+    def _call_soon(self) -> None:
+        """Have the loop call ``self._pump.turn()`` once, soon."""
+
+    @abstractmethod
+    def _now(self) -> float:
+        """The loop's own clock, in seconds."""
+
+    @abstractmethod
+    def _call_at(self, deadline: float) -> None:
+        """Set the one timer anew: have the loop call ``self._alarm()`` at `deadline`."""
+
+    @abstractmethod
+    def _wake(self, waiters: Sequence[Any]) -> None:
+        """Tell waiters that what they wait for is there."""
+
+    @abstractmethod
+    def _fail(self, waiters: Sequence[Any], error: ZmqBridgeError) -> None:
+        """Give waiters an error."""
+
+    @abstractmethod
+    def _report(self, error: Exception) -> None:
+        """Show an error that belongs to no call, the way this loop's programs expect it."""
+
+    # What every pattern offers.
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """The pyzmq socket. Use it as you like: what you do to it does not make us deaf."""
+        return self._socket
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it is bound and connected; a wildcard port is shown as the real one."""
+        return tuple(self._addresses)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by you or because its context was terminated."""
+        return self._closed
+
+    def bind(self, address: Address) -> str:
+        """Bind to one more address and return it resolved.
+
+        Args:
+            address: e.g. ``"tcp://127.0.0.1:5555"``; with ``"tcp://127.0.0.1:*"`` libzmq chooses
+                a free port, which is in what is returned.
+
+        Raises:
+            AddressError: it is malformed, in use, or not of this host.
+            AuthenticationMissing: a CURVE server without an authenticator in its context.
+            SocketClosed: the socket is closed.
+        """
+        self._check_open()
+        refuse_open_curve_server(self._socket)
+        self._at("bind to", self._socket.bind, address)
+        resolved: str = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        self._addresses.append(resolved)
+        return resolved
+
+    def connect(self, address: Address) -> None:
+        """Connect to one more address; the peer may come later, and come back.
+
+        Raises:
+            AddressError: it is malformed. That nobody listens there is no error.
+            AuthenticationMissing: a CURVE server without an authenticator in its context.
+            SocketClosed: the socket is closed.
+        """
+        self._check_open()
+        refuse_open_curve_server(self._socket)
+        self._addresses.append(self._at("connect to", self._socket.connect, address))
+
+    def unbind(self, address: Address) -> None:
+        """Stop listening at an address, as `bind` returned it.
+
+        Raises:
+            AddressError: it is not bound there.
+            SocketClosed: the socket is closed.
+        """
+        self._check_open()
+        self._forget(self._at("unbind", self._socket.unbind, address))
+
+    def disconnect(self, address: Address) -> None:
+        """Disconnect from an address, as it was given to `connect`.
+
+        Raises:
+            AddressError: it is not connected there.
+            SocketClosed: the socket is closed.
+        """
+        self._check_open()
+        self._forget(self._at("disconnect from", self._socket.disconnect, address))
+
+    def statistics(self) -> Statistics:
+        """What it has done so far and holds now; also after it was closed."""
+        pump = self._pump
+        return Statistics(
+            sent=pump.sent,
+            received=pump.received,
+            queued=pump.queued,
+            unread=0,
+            malformed=self._malformed,
+            dropped=pump.dropped,
+            open_requests=0,
+            late_replies=0,
+        )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else ", ".join(self._addresses) or "no address"
+        return f"<{type(self).__name__} {state}>"
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self._close_socket()
+
+    # What backends and patterns build on.
+
+    def _deliver(self, burst: list[Message]) -> None:
+        """Take what was received; those who only send get nothing."""
+
+    def _alarm(self) -> None:
+        """The timer went off; those who set none get nothing."""
+
+    def _room(self) -> float:
+        """How many messages `_deliver` would take now."""
+        return BURST
+
+    def _lost(self, error: ZmqBridgeError) -> None:
+        # Not closed by us: tell those who wait why, then let go of the socket.
+        self._fail(self._close_socket(), error)
+        self.close()
+
+    def _close_socket(self) -> list[Any]:
+        """Close what is libzmq's and return all waiters, who must be told."""
+        if self._closed:
+            return []
+        self._closed = True
+        waiters = self._pump.close()
+        self._socket.touched = lambda: None
+        self._socket.close()
+        self._release_context()
+        return waiters
+
+    def _release_context(self) -> None:
+        if self._own_context:
+            shared.release(self._context)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SocketClosed(f"{self!r}: make a new one")
+
+    def _at(self, action: str, call: Callable[[Address], Any], address: Address) -> str:
+        name = as_name(address, "an address").decode()
+        try:
+            call(name)
+        except zmq.ZMQError as error:
+            hint = HINTS.get(error.errno or 0, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
+            text = f"cannot {action} {name!r}: {zmq.strerror(error.errno)}; {hint}"
+            raise AddressError(text, address, error.errno or 0) from None
+        return name
+
+    def _forget(self, name: str) -> None:
+        if name in self._addresses:
+            self._addresses.remove(name)
+
+    def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
+        """Count the malformed messages of a burst, and report them once."""
+        if malformed:
+            self._malformed += len(malformed)
+            self._report(malformed[-1])
+
+
+def several(addresses: Addresses) -> list[Address]:
+    """One address or several, as a list."""
+    return [addresses] if isinstance(addresses, str | bytes) else list(addresses)
+
+
+def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+    """Set a socket option.
+
+    Raises:
+        OptionError: there is no such option, or it does not take this value.
+    """
+    try:
+        name = f"zmq.{zmq.SocketOption(option).name}"
+    except ValueError:
+        raise OptionError(f"{option!r} is no socket option; use zmq.SNDHWM and the like") from None
+    if option == zmq.LINGER and isinstance(value, int) and value < 0:
+        raise OptionError(f"{name}={value} would wait for ever at the end; give milliseconds")
+    try:
+        socket.set(option, value)
+    except (zmq.ZMQError, TypeError, OverflowError) as error:
+        raise OptionError(f"{name} does not take {value!r}: {error}") from None
+
+
+def refuse_open_curve_server(socket: zmq.Socket[bytes]) -> None:
+    """A CURVE server takes any client key unless its context has a ZAP handler (RFC 27).
+
+    Raises:
+        AuthenticationMissing: this one would.
+    """
+    try:
+        if not socket.getsockopt(zmq.CURVE_SERVER):
+            return
+    except zmq.ZMQError:  # libzmq was built without CURVE
+        return
+    # Whoever handles ZAP has bound this name, so binding it tells whether anybody does.
+    probe = zmq.Socket(socket.context, zmq.REP)
+    try:
+        probe.bind("inproc://zeromq.zap.01")
+    except zmq.ZMQError as error:
+        if error.errno == errno.EADDRINUSE:
+            return
+        raise
+    finally:
+        probe.close()
+    raise AuthenticationMissing(
+        "a CURVE server without an authenticator accepts every client key: start one in this "
+        "socket's context first, e.g. zmq.auth.asyncio.AsyncioAuthenticator(socket.socket.context)"
+    )

@@ -1,0 +1,140 @@
+"""The errors of zmqbridge: one class a situation, each saying what it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ZmqBridgeError(Exception):
+    """Everything the library raises of its own accord is one of these.
+
+    Misuse that Python already has a word for (a ``str`` where bytes are meant, a negative
+    timeout) is a plain ``TypeError`` or ``ValueError`` instead.
+    """
+
+
+class SocketClosed(ZmqBridgeError):
+    """You closed this socket, before the call or while it was waiting.
+
+    Not a statement about the peer: ØMQ hides whether a peer is there.
+    """
+
+
+class ContextTerminated(ZmqBridgeError):
+    """Somebody terminated the context under this socket, which is closed now.
+
+    Not raised when you close the socket yourself (that is `SocketClosed`), and never for the
+    context that the library owns: it ends only after the last socket.
+    """
+
+
+class LoopError(ZmqBridgeError, RuntimeError):
+    """There is no running event loop, or the socket already belongs to another one."""
+
+
+class AddressError(ZmqBridgeError, ValueError):
+    """libzmq refused an address: malformed, in use, not on this host, or not known to the socket.
+
+    Not raised when nobody listens at an address you connect to: ØMQ keeps trying.
+
+    Attributes:
+        address: the address as it was given.
+        errno: libzmq's error number, e.g. ``errno.EADDRINUSE``.
+    """
+
+    def __init__(self, message: str, address: object = None, errno: int = 0) -> None:
+        super().__init__(message)
+        self.address = address
+        self.errno = errno
+
+
+class OptionError(ZmqBridgeError, ValueError):
+    """A socket option that does not exist, or does not take the value it was given."""
+
+
+class AuthenticationMissing(ZmqBridgeError):
+    """A CURVE server without an authenticator would let any client key in, so it is not opened.
+
+    Not raised by a handshake that fails: libzmq drops that peer silently.
+    """
+
+
+class RequestTimeout(ZmqBridgeError, TimeoutError):
+    """No reply came in time; a reply that comes later is dropped and counted.
+
+    Not a proof that the request was not carried out: look at `stage`.
+
+    Attributes:
+        stage: ``"queued"`` when no peer ever took the request (it has left our queue and will
+            not be sent any more), ``"sent"`` when it was given to libzmq for a live peer.
+    """
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(_STAGES[stage])
+        self.stage = stage
+
+
+_STAGES = {
+    "queued": "no reply in time: no peer took the request, and it will not be sent any more",
+    "sent": "no reply in time: the request was sent, and not answered",
+}
+
+
+class QueueFull(ZmqBridgeError):
+    """The peer pushes back and our queue has reached its high water mark.
+
+    Not a loss: the refused message is handed back, nothing of it was sent.
+
+    Attributes:
+        message: the parts that were refused.
+    """
+
+    def __init__(self, message: Sequence[bytes], high: float) -> None:
+        super().__init__(
+            f"{high:g} messages wait already; await the sending call instead, or try again later"
+        )
+        self.message = list(message)
+
+
+class PeerUnreachable(ZmqBridgeError):
+    """A ROUTER knows no connected peer of that name, so the message was not sent.
+
+    Not backpressure: a peer that is merely slow makes ``send`` wait.
+
+    Attributes:
+        peer: the routing id that nobody answers to.
+    """
+
+    def __init__(self, peer: bytes) -> None:
+        super().__init__(f"no peer {peer!r} is connected; it has left, or never was here")
+        self.peer = peer
+
+
+class MalformedMessage(ZmqBridgeError):
+    """A peer's message does not have the shape of its pattern.
+
+    Never raised at you while receiving: it is counted in ``statistics()`` and reported once per
+    burst, and the next message is delivered.
+
+    Attributes:
+        message: the parts as they came.
+    """
+
+    def __init__(self, reason: str, message: Sequence[bytes]) -> None:
+        super().__init__(f"{reason}: {_shown(message)}")
+        self.message = list(message)
+
+
+class AlreadyReplied(ZmqBridgeError):
+    """This request was answered before; ØMQ takes one reply a request.
+
+    Not raised when the peer is gone: that is `PeerUnreachable`.
+    """
+
+
+def _shown(message: Sequence[bytes], parts: int = 4, length: int = 40) -> str:
+    # A log line, not a dump: a malformed message may be of any size.
+    shown = [repr(part[:length]) + ("…" if len(part) > length else "") for part in message[:parts]]
+    if len(message) > parts:
+        shown.append(f"… {len(message)} parts")
+    return "[" + ", ".join(shown) + "]"

@@ -1,0 +1,310 @@
+"""ReactorReader: a libzmq socket's FD on a reactor. ReactorSocket: an endpoint that has one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import iscoroutine
+from time import monotonic
+from typing import Any, Generic, Self, TypeVar
+
+import zmq
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from zmqbridge.endpoint import Addresses, Endpoint, Options
+from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.patterns import Receiving
+from zmqbridge.pump import SLICE, Pump
+
+Item = TypeVar("Item")
+
+# Sends between two looks at the clock, which decides whether the reactor has to have its turn.
+STRIDE = 64
+
+
+def global_reactor() -> Any:
+    """The reactor of this process; asking for it installs one, so nobody asks at import."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def dispatch(
+    messages: deque[Item], handle: Callable[[Item], object], report: Callable[[Exception], None]
+) -> None:
+    """Hand over messages one by one, until there are none or a slice of time is up.
+
+    A message leaves the deque right before it is handled, so this may be nested. What `handle`
+    raises is reported, and the next message is handed over.
+    """
+    end = monotonic() + SLICE
+    while messages:
+        try:
+            result = handle(messages.popleft())
+        except Exception as error:
+            report(error)
+        else:
+            if result is not None:
+                follow(result, report)
+        if monotonic() > end:
+            break
+
+
+def follow(result: object, report: Callable[[Exception], None]) -> Deferred[Any] | None:
+    """See a handler through that returned a coroutine or a Deferred; None if it is done."""
+    if iscoroutine(result):
+        result = Deferred.fromCoroutine(result)
+    if not isinstance(result, Deferred):
+        return None
+
+    def failed(failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            report(failure.value)  # type: ignore[arg-type]
+
+    result.addErrback(failed)
+    return None if result.called and not result.paused else result
+
+
+@implementer(IReadDescriptor)
+class ReactorReader:
+    """What a reactor calls to have a libzmq socket read, and one timer beside it.
+
+    Whoever is one supplies `_reactor`, `_pump`, `fileno` and, if it uses the timer, `_alarm`.
+    """
+
+    read_scheduled: IDelayedCall | None = None
+    _timer: IDelayedCall | None = None
+    _pump: Pump
+    _reactor: Any
+
+    def fileno(self) -> int:
+        raise NotImplementedError(self)
+
+    def doRead(self) -> None:
+        """Run one turn; the reactor calls this when the FD rings, and so do we, soon after a send."""
+        scheduled, self.read_scheduled = self.read_scheduled, None
+        if scheduled is not None and scheduled.active():
+            scheduled.cancel()
+        self._pump.turn()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gave the FD up; stop reading it."""
+        self._stop_reading()
+
+    def logPrefix(self) -> str:
+        """How log lines name this."""
+        return type(self).__name__
+
+    def _call_soon(self) -> None:
+        if self.read_scheduled is None:
+            self.read_scheduled = self._reactor.callLater(0, self.doRead)
+
+    def _now(self) -> float:
+        now: float = self._reactor.seconds()
+        return now
+
+    def _call_at(self, deadline: float) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._reactor.callLater(max(0, deadline - self._now()), self._alarm)
+
+    def _alarm(self) -> None:
+        raise NotImplementedError(self)
+
+    def _stop_reading(self) -> None:
+        self._reactor.removeReader(self)
+        for call in (self.read_scheduled, self._timer):
+            if call is not None and call.active():
+                call.cancel()
+        self.read_scheduled = self._timer = None
+
+
+class ReactorSocket(ReactorReader, Endpoint):
+    """An endpoint that starts working on its reactor when it is made."""
+
+    log = Logger()
+    _fd = -1
+    _yield_at = STRIDE
+    _slice_end = 0.0
+
+    def __init__(
+        self,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        reactor: Any = None,
+    ) -> None:
+        self._reactor = global_reactor() if reactor is None else reactor
+        if not IReactorFDSet.providedBy(self._reactor):
+            self._closed = True
+            raise LoopError(
+                f"{self._reactor!r} cannot watch file descriptors (IReactorFDSet); use the epoll, "
+                "poll, select or asyncio reactor"
+            )
+        self._yielding: list[Deferred[None]] = []
+        super().__init__(bind, connect, context, options)
+        self._fd = self._socket.fileno()
+        self._reactor.addReader(self)
+        # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
+        # a constructor may belong to a subclass that is not done.
+        self._pump.schedule()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def fileno(self) -> int:
+        """The FD that libzmq rings."""
+        return self._fd
+
+    def doRead(self) -> None:
+        super().doRead()
+        if self._yielding:
+            self._slice_end = monotonic() + SLICE
+            yielding, self._yielding = self._yielding, []
+            self._wake(yielding)
+
+    def _wake(self, waiters: Sequence[Deferred[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
+
+    def _fail(self, waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.errback(error)
+
+    def _report(self, error: Exception) -> None:
+        self.log.failure("error in {socket!r}", Failure(error), socket=self)
+
+    def close(self) -> None:
+        """Close now; whoever waits gets `SocketClosed`, and what is queued is dropped.
+
+        What libzmq has taken still has its linger time. Closing twice is fine.
+        """
+        if self._closed:
+            return
+        if self._fd >= 0:
+            self._stop_reading()
+        waiters = self._yielding + self._close_socket()
+        self._fail(waiters, SocketClosed(f"{self!r}: it was closed while this waited"))
+
+    def aclose(self) -> Deferred[None]:
+        """Close when what is queued has been sent, or after the linger time.
+
+        Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
+        """
+        return Deferred.fromCoroutine(self._drain_and_close())
+
+    async def _drain_and_close(self) -> None:
+        try:
+            if not self._closed and self._pump.queues:
+                deadline = self._now() + self._socket.getsockopt(zmq.LINGER) / 1000
+                while self._pump.queues and self._now() < deadline:
+                    room = self._room_in(next(iter(self._pump.queues.values())))
+                    await room.addTimeout(deadline - self._now(), self._reactor)
+        except (TimeoutError, SocketClosed):
+            pass
+        finally:
+            self.close()
+
+    def _send(self, message: Sequence[bytes]) -> Deferred[None]:
+        pump = self._pump
+        try:
+            if pump.sent >= self._yield_at or pump.queues or self._closed:
+                turn = self._clear_to_send(message)
+                if turn is not None:
+                    return turn.addCallback(lambda _: self._send(message))
+            pump.send(message)
+        except ZmqBridgeError as error:
+            return fail(error)
+        return succeed(None)
+
+    def _clear_to_send(self, message: Sequence[bytes]) -> Deferred[None] | None:
+        """Wait while the peer pushes back, and let the reactor have its turn now and then."""
+        self._check_open()
+        pump = self._pump
+        if (queue := pump.queue_of(message)) and queue.paused:
+            return self._room_in(queue)
+        if pump.sent >= self._yield_at:
+            self._yield_at = pump.sent + STRIDE
+            if monotonic() > self._slice_end:
+                turn = Deferred[None](self._yielding.remove)
+                self._yielding.append(turn)
+                pump.schedule()
+                return turn
+        return None
+
+    def _room_in(self, queue: Any) -> Deferred[None]:
+        waiter = Deferred[None](queue.forget)
+        queue.wait(waiter)
+        return waiter
+
+    def _send_nowait(self, message: Sequence[bytes]) -> None:
+        self._check_open()
+        self._pump.send(message)
+
+
+class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
+    """A socket to receive from, by `receive`, ``async for``, or a handler given when it is made.
+
+    A handler is called with what `receive` would give. It may return a Deferred or a coroutine;
+    what goes wrong in it is logged, and the next message is handled.
+    """
+
+    def __init__(
+        self,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        reactor: Any = None,
+        handler: Callable[[Item], object] | None = None,
+    ) -> None:
+        if handler is not None and not callable(handler):
+            raise TypeError(f"handler={handler!r} cannot be called")
+        self._handler = handler
+        super().__init__(bind, connect, context, options, reactor)
+
+    def receive(self) -> Deferred[Item]:
+        """Fire with the next message.
+
+        Cancelling it is safe: a message leaves the inbox only when a Deferred fires with it. Any
+        number may wait; they are served in the order in which they asked.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+            ContextTerminated: somebody terminated the context meanwhile.
+        """
+        inbox = self._inbox
+        paused = inbox.paused
+        item = inbox.poll()
+        if paused and not inbox.paused:
+            self._pump.schedule()
+        if item is not None:
+            return succeed(item)
+        if self._closed:
+            return fail(SocketClosed(f"{self!r}: make a new one"))
+        waiter = Deferred[None](inbox.forget)
+        inbox.wait(waiter)
+
+        def take(_: None) -> Item:
+            inbox.forget(waiter)
+            return inbox.take()
+
+        return waiter.addCallback(take)
+
+    def doRead(self) -> None:
+        super().doRead()
+        if self._handler is not None:
+            dispatch(self._inbox.messages, self._handler, self._report)
+            if self._inbox.messages:
+                self._pump.schedule()
+

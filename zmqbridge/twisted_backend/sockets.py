@@ -1,0 +1,253 @@
+"""The eight patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
+
+Constructor arguments, the same for all: ``bind`` and ``connect`` take one address or several,
+``context`` another libzmq context than the one the library owns, ``options`` a mapping of
+``zmq`` option to value, set before any address, ``reactor`` another than the global one; those
+that receive also a ``handler``. See `Endpoint` for what all of them can do.
+
+Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
+what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
+Deferred. Cancelling a Deferred is always safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import final
+
+import zmq
+from twisted.internet.defer import CancelledError, Deferred, fail
+
+from zmqbridge.core.framing import Message, as_name, join_topic
+from zmqbridge.errors import SocketClosed, ZmqBridgeError
+from zmqbridge.patterns import Request as AnyRequest
+from zmqbridge.patterns import Requesting, Routing, Subscribing
+from zmqbridge.twisted_backend.reader import ReactorReceiver, ReactorSocket, follow
+
+
+@final
+class Publisher(ReactorSocket):
+    """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
+
+    kind = zmq.PUB
+
+    def publish(self, body: bytes, tag: str | bytes = b"") -> None:
+        """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
+
+        Raises:
+            TypeError: the body is not bytes-like, e.g. a str.
+            ValueError: the tag holds a NUL byte.
+        """
+        self._check_open()
+        if type(tag) is not bytes:
+            tag = as_name(tag, "a tag")
+        self._pump.send((join_topic(tag, body),))
+
+
+@final
+class Subscriber(Subscribing, ReactorReceiver[tuple[bytes, bytes]]):
+    """SUB: `receive` and ``async for`` give (tag, body)."""
+
+
+@final
+class Pusher(ReactorSocket):
+    """PUSH: each message to one of the pullers, in turn."""
+
+    kind = zmq.PUSH
+
+    def push(self, *parts: bytes) -> Deferred[None]:
+        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+        Raises:
+            TypeError: a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        return self._send(parts)
+
+    def push_nowait(self, *parts: bytes) -> None:
+        """Send a message, or queue it while the peers push back.
+
+        Raises:
+            QueueFull: the queue is at its high water mark; the error carries the message.
+            TypeError, ValueError: as `push`.
+        """
+        self._send_nowait(parts)
+
+
+@final
+class Puller(ReactorReceiver[Message]):
+    """PULL: `receive` and ``async for`` give the parts of a message, a list of bytes."""
+
+    kind = zmq.PULL
+
+
+@final
+class Requester(Requesting, ReactorSocket):
+    """Requests over DEALER: any number at once, each gets its own reply or a `RequestTimeout`.
+
+    Args:
+        timeout: seconds a request may take when the call says nothing; None is for ever.
+    """
+
+    def request(self, *parts: bytes, timeout: float | None = None) -> Deferred[Message]:
+        """Send a request, and fire with the parts of its reply.
+
+        Cancelling it, like its timeout, takes it out of the queue if it was not sent yet; a reply
+        that comes later is dropped and counted.
+
+        Args:
+            parts: at least one, bytes-like.
+            timeout: seconds for everything, waiting in the queue included; None means the
+                socket's own default, ``math.inf`` for ever.
+
+        Raises:
+            RequestTimeout: no reply in time; its `stage` tells how far the request got.
+            TypeError: a part is not bytes-like, or the timeout is no number.
+            ValueError: there are no parts, or the timeout is not greater than zero.
+        """
+        if self._closed:
+            return fail(SocketClosed(f"{self!r}: make a new one"))
+
+        def cancel(_: object) -> None:
+            self._give_up(request_id)
+
+        waiter = Deferred[Message](cancel)
+        try:
+            request_id = self._open(waiter, parts, timeout)
+        except ZmqBridgeError as error:
+            return fail(error)
+        return waiter
+
+    def _answer(self, answers: list[tuple[Deferred[Message], Message]]) -> None:
+        for waiter, parts in answers:
+            if not waiter.called:
+                waiter.callback(parts)
+
+
+@final
+class Request(AnyRequest):
+    """A request that came to a `Replier`: `parts`, `peer`, `id`, and `reply`, once."""
+
+    __slots__ = ()
+
+    def reply(self, *parts: bytes) -> Deferred[None]:
+        """Answer it, waiting while its peer pushes back.
+
+        Raises:
+            AlreadyReplied: it was answered before.
+            PeerUnreachable: whoever asked has left.
+            TypeError: a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        return self._socket._send(self._answer(parts))
+
+
+@final
+class Replier(Routing, ReactorReceiver[Request]):
+    """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
+
+    def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
+        """Call ``handler(request)`` for each request; fires when the socket is closed.
+
+        The handler may return a Deferred or a coroutine. When it raises or fails, that is logged,
+        and its request stays unanswered. Cancelling `serve` cancels the handlers under way.
+
+        Args:
+            handler: answers by ``request.reply(...)``.
+            limit: how many handlers may be under way; further requests wait in the inbox.
+
+        Raises:
+            ValueError: the limit is less than one.
+        """
+        if limit < 1:
+            raise ValueError(f"limit={limit!r}: at least one handler must be able to run")
+        return Deferred.fromCoroutine(self._serve(handler, limit))
+
+    async def _serve(self, handler: Callable[[Request], object], limit: int) -> None:
+        running: set[Deferred[object]] = set()
+        room = Deferred[None]()
+
+        def report(error: Exception) -> None:
+            if not self.closed:  # else we know why it could not reply
+                self._report(error)
+
+        def ended(result: object, handling: Deferred[object]) -> None:
+            running.discard(handling)
+            if not room.called:
+                room.callback(None)
+
+        try:
+            async for request in self:
+                try:
+                    handling = follow(handler(request), report)
+                except Exception as error:
+                    report(error)
+                    continue
+                if handling is not None:
+                    running.add(handling)
+                    handling.addBoth(ended, handling)
+                while len(running) >= limit:
+                    room = Deferred()
+                    await room
+        except CancelledError:
+            for handling in list(running):
+                handling.cancel()
+            raise
+
+    def _decode(self, burst: list[Message]) -> Iterable[Request]:
+        return self._decode_each(burst, self._request)
+
+    def _request(self, message: Message) -> Request:
+        return Request(self, message)
+
+
+@final
+class Dealer(ReactorReceiver[Message]):
+    """DEALER: messages to the peers in turn, and from all of them, as their parts."""
+
+    kind = zmq.DEALER
+
+    def send(self, *parts: bytes) -> Deferred[None]:
+        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+        Raises:
+            TypeError: a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        return self._send(parts)
+
+    def send_nowait(self, *parts: bytes) -> None:
+        """Send a message, or queue it while the peers push back.
+
+        Raises:
+            QueueFull: the queue is at its high water mark; the error carries the message.
+            TypeError, ValueError: as `send`.
+        """
+        self._send_nowait(parts)
+
+
+@final
+class Router(Routing, ReactorReceiver[tuple[bytes, Message]]):
+    """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
+
+    def send(self, peer: bytes, *parts: bytes) -> Deferred[None]:
+        """Send a message to one peer, waiting while that one pushes back; others are not held up.
+
+        Raises:
+            PeerUnreachable: no such peer is connected.
+            TypeError: the peer or a part is not bytes-like, e.g. a str.
+            ValueError: there are no parts.
+        """
+        return self._send(self._addressed(peer, parts))
+
+    def send_nowait(self, peer: bytes, *parts: bytes) -> None:
+        """Send a message to one peer, or queue it while that one pushes back.
+
+        Raises:
+            QueueFull: this peer's queue is at its high water mark; the error carries the message.
+            PeerUnreachable, TypeError, ValueError: as `send`.
+        """
+        self._send_nowait(self._addressed(peer, parts))
+
+    def _decode(self, burst: list[Message]) -> Iterable[tuple[bytes, Message]]:
+        return [(message[0], message[1:]) for message in burst]

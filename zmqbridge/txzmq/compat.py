@@ -1,0 +1,11 @@
+"""What txZMQ kept here to run on Python 2 as well; its users import it too."""
+
+from __future__ import annotations
+
+PY3 = True
+binary_string_type = bytes
+
+
+def is_nonstr_iter(v: object) -> bool:
+    """Whether `v` can be iterated over and is neither ``str`` nor ``bytes``."""
+    return hasattr(v, "__iter__") and not isinstance(v, str | bytes)

@@ -1,0 +1,288 @@
+"""ZmqConnection: a libzmq socket with the API of txZMQ, on the reader and pump of this library."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import zmq
+from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
+from twisted.python import log
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from zmqbridge.core.framing import Message, as_bytes, as_parts
+from zmqbridge.core.statistics import Statistics
+from zmqbridge.errors import AddressError, MalformedMessage, SocketClosed, ZmqBridgeError
+from zmqbridge.pump import BridgedSocket, Pump
+from zmqbridge.twisted_backend.reader import ReactorReader, dispatch
+from zmqbridge.txzmq.compat import is_nonstr_iter
+
+if TYPE_CHECKING:
+    from zmqbridge.txzmq.factory import ZmqFactory
+
+ZMQ3 = True
+
+
+class ZmqEndpointType:
+    """How an endpoint is used; the plain strings do as well."""
+
+    bind = "bind"
+    connect = "connect"
+
+
+class ZmqEndpoint(NamedTuple):
+    """An address and how it is used.
+
+    Attributes:
+        type: `ZmqEndpointType.bind` or `ZmqEndpointType.connect`.
+        address: as libzmq takes it, e.g. ``"tcp://127.0.0.1:5555"``.
+    """
+
+    type: str
+    address: str
+
+
+class ZmqAddressError(AddressError, zmq.ZMQError):
+    """libzmq refused an address; a ``ZMQError`` too, because users of txZMQ catch that."""
+
+    def __init__(self, message: str, address: object, errno: int) -> None:
+        zmq.ZMQError.__init__(self, errno, message)
+        self.address = address
+
+
+@implementer(IReadDescriptor, IFileDescriptor)
+class ZmqConnection(ReactorReader):
+    """One socket, for the patterns to derive from: set `socketType`, override `messageReceived`.
+
+    The class attributes are read when a connection is made.
+
+    Attributes:
+        socketType: the type of the libzmq socket, e.g. ``zmq.PAIR``.
+        allowLoopbackMulticast: kept for its users; libzmq 3 and later has no such option.
+        multicastRate: kilobits per second, for pgm.
+        highWaterMark: messages that libzmq queues for a peer, each way; 0 is no limit.
+        topicSep: what parts a tag from its message.
+        tcpKeepalive: 1 turns TCP keepalive on and sets the next three; 0 leaves it to the system.
+        tcpKeepaliveCount, tcpKeepaliveIdle, tcpKeepaliveInterval: as in tcp(7).
+        reconnectInterval, reconnectIntervalMax: milliseconds; 0 leaves libzmq's own.
+        factory: the `ZmqFactory`, None after `shutdown`.
+        socket: the pyzmq socket, None after `shutdown`; use it as you like.
+        endpoints: what was given to `addEndpoints` so far.
+        fd: the file descriptor that libzmq rings.
+        identity: the routing id, None for one that libzmq chooses.
+        queue, recv_parts: always empty; txZMQ had them.
+        read_scheduled: the delayed call that will read soon, or None.
+    """
+
+    socketType: Any = None
+    allowLoopbackMulticast = False
+    multicastRate = 100
+    highWaterMark = 0
+    topicSep = b"\0"
+
+    tcpKeepalive = 0
+    tcpKeepaliveCount = 0
+    tcpKeepaliveIdle = 0
+    tcpKeepaliveInterval = 0
+
+    reconnectInterval = 100
+    reconnectIntervalMax = 0
+
+    _malformed = 0
+
+    def __init__(
+        self,
+        factory: ZmqFactory,
+        endpoint: ZmqEndpoint | None = None,
+        identity: bytes | None = None,
+    ) -> None:
+        self.factory: Any = factory
+        self.endpoints: list[ZmqEndpoint] = []
+        self.identity = identity
+        self.queue: deque[Any] = deque()
+        self.recv_parts: list[Any] = []
+        self.read_scheduled = None
+        self.socket: Any = BridgedSocket(factory.context, self.socketType)
+        self._pump = Pump(
+            self.socket,
+            deliver=self._deliver,
+            call_soon=self._call_soon,
+            resume=lambda waiters: None,
+            report=self._report,
+            lost=self._lost,
+        )
+        self._unhandled: deque[Message] = deque()
+        try:
+            self.fd = self.socket.fileno()
+            self._setOptions()
+            if endpoint:
+                self.addEndpoints([endpoint])
+        except BaseException:
+            self._close()
+            raise
+        self.socket.touched = self._pump.schedule
+        factory.connections.add(self)  # type: ignore[union-attr]
+        factory.reactor.addReader(self)
+        self.doRead()
+
+    def _setOptions(self) -> None:
+        options = {
+            zmq.LINGER: self.factory.lingerPeriod,
+            zmq.RATE: self.multicastRate,
+            zmq.SNDHWM: self.highWaterMark,
+            zmq.RCVHWM: self.highWaterMark,
+        }
+        if self.tcpKeepalive:
+            options[zmq.TCP_KEEPALIVE] = self.tcpKeepalive
+            options[zmq.TCP_KEEPALIVE_CNT] = self.tcpKeepaliveCount
+            options[zmq.TCP_KEEPALIVE_IDLE] = self.tcpKeepaliveIdle
+            options[zmq.TCP_KEEPALIVE_INTVL] = self.tcpKeepaliveInterval
+        if self.reconnectInterval:
+            options[zmq.RECONNECT_IVL] = self.reconnectInterval
+        if self.reconnectIntervalMax:
+            options[zmq.RECONNECT_IVL_MAX] = self.reconnectIntervalMax
+        if self.identity is not None:
+            options[zmq.IDENTITY] = self.identity
+        for option, value in options.items():
+            self.socket.set(option, value)
+
+    def addEndpoints(self, endpoints: Iterable[ZmqEndpoint]) -> None:
+        """Bind or connect to more endpoints.
+
+        Raises:
+            ZmqAddressError: libzmq refuses an address.
+            AddressError: an endpoint's type is neither ``"bind"`` nor ``"connect"``.
+        """
+        endpoints = list(endpoints)
+        self.endpoints.extend(endpoints)
+        self._connectOrBind(endpoints)
+
+    def _connectOrBind(self, endpoints: Sequence[ZmqEndpoint]) -> None:
+        actions = {
+            ZmqEndpointType.bind: self.socket.bind,
+            ZmqEndpointType.connect: self.socket.connect,
+        }
+        for kind, address in endpoints:
+            if kind not in actions:
+                raise AddressError(
+                    f"endpoint type {kind!r} of {address!r}: use 'bind' or 'connect'", address
+                )
+            try:
+                actions[kind](address)
+            except zmq.ZMQError as error:
+                text = f"cannot {kind} to {address!r}: {error.strerror}"
+                raise ZmqAddressError(text, address, error.errno or 0) from None
+
+    def shutdown(self) -> None:
+        """Close the connection; doing it twice is fine."""
+        if self.factory is None:
+            return
+        self._stop_reading()
+        if self.factory.connections is not None:
+            self.factory.connections.discard(self)
+        self._close()
+        self.factory = None
+
+    def _close(self) -> None:
+        self._pump.close()
+        self._unhandled.clear()
+        self.socket.touched = lambda: None
+        self.socket.close()
+        self.socket = None
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
+
+    def fileno(self) -> int:
+        """The file descriptor that libzmq rings."""
+        return self.fd
+
+    def logPrefix(self) -> str:
+        """How log lines name connections."""
+        return "ZMQ"
+
+    def connectionLost(self, reason: object) -> None:
+        """The reactor gave the descriptor up: stop reading, and nothing else."""
+        if self.factory is not None:
+            self.factory.reactor.removeReader(self)
+
+    def doRead(self) -> None:
+        """Read what is there, for a bounded time, and schedule another read for the rest."""
+        if self.factory is None:
+            return
+        log.callWithContext({"system": self.logPrefix()}, self._readSome)
+
+    def _readSome(self) -> None:
+        super().doRead()
+        dispatch(self._unhandled, self._handle, self._report)
+        if self._unhandled:
+            self._pump.schedule()
+
+    def _deliver(self, burst: list[Message]) -> None:
+        self._unhandled.extend(burst)
+
+    def _handle(self, message: Message) -> None:
+        # Looked up each time, because users assign the hooks whenever they like.
+        self.messageReceived(message)
+
+    @property
+    def _reactor(self) -> Any:
+        return self.factory.reactor
+
+    def _report(self, error: Exception) -> None:
+        log.err(Failure(error))
+
+    def _reject(self, error: MalformedMessage) -> None:
+        self._malformed += 1
+        self._report(error)
+
+    def _lost(self, error: ZmqBridgeError) -> None:
+        # The context was terminated, or the socket closed, behind our back.
+        self.connectionLost(Failure(error))
+        self.shutdown()
+
+    def send(self, message: Any) -> None:
+        """Send a message now.
+
+        Args:
+            message: bytes for a message of one part, or any iterable of bytes for its parts.
+
+        Raises:
+            zmq.error.Again: the high water mark is reached, or no peer is there.
+            TypeError: a part is not bytes-like; nothing was sent.
+            ValueError: there are no parts.
+            SocketClosed: the connection was shut down.
+        """
+        if type(message) is bytes:
+            parts: Sequence[bytes] = (message,)
+        elif is_nonstr_iter(message) and not isinstance(message, bytearray | memoryview):
+            parts = as_parts(message)
+            if not parts:
+                raise ValueError("a message has at least one part; an empty part is b''")
+        else:
+            parts = (as_bytes(message, "a message"),)
+        if self.factory is None:
+            raise SocketClosed(f"{self!r} was shut down")
+        if not self._pump.try_send(parts):
+            raise zmq.Again
+        if self.read_scheduled is None:
+            self._call_soon()
+
+    def messageReceived(self, message: Message) -> None:
+        """Called with each message, a list of its parts; override it."""
+        raise NotImplementedError(self)
+
+    def statistics(self) -> Statistics:
+        """What this connection has done so far."""
+        return Statistics(
+            sent=self._pump.sent,
+            received=self._pump.received,
+            queued=0,
+            unread=len(self._unhandled),
+            malformed=self._malformed,
+            dropped=0,
+            open_requests=0,
+            late_replies=0,
+        )

@@ -1,0 +1,69 @@
+"""Publish and subscribe: a tag and a message in one part, with a NUL byte between."""
+
+from __future__ import annotations
+
+import inspect
+
+import zmq
+
+from zmqbridge.core.framing import Message, as_name
+from zmqbridge.errors import MalformedMessage
+from zmqbridge.txzmq.connection import ZmqConnection
+
+
+class ZmqPubConnection(ZmqConnection):
+    """Publishes to all subscribers."""
+
+    socketType = zmq.PUB
+
+    def publish(self, message: bytes | str, tag: bytes | str = b"") -> None:
+        """Publish a message under a tag; ``str`` is sent as UTF-8.
+
+        Raises:
+            TypeError: one of them is neither ``str`` nor bytes-like.
+        """
+        self.send(as_name(tag, "a tag") + self.topicSep + as_name(message, "a message"))
+
+
+class ZmqSubConnection(ZmqConnection):
+    """Receives publications; override `gotMessage`."""
+
+    socketType = zmq.SUB
+
+    def subscribe(self, tag: bytes | str) -> None:
+        """Take publications whose tag starts with `tag`, too."""
+        self.socket.set(zmq.SUBSCRIBE, as_name(tag, "a tag"))
+
+    def unsubscribe(self, tag: bytes | str) -> None:
+        """Undo one `subscribe`; a tag that was never subscribed is fine."""
+        self.socket.set(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
+
+    def messageReceived(self, message: Message) -> None:
+        """Part the tag from the message and call `gotMessage`.
+
+        Two parts are tag and message. A single part without separator has no tag: `gotMessage` is
+        called with the message alone if it takes that, else with an empty tag. More than two parts
+        are counted in `statistics` and logged.
+        """
+        if len(message) == 1:
+            tag, separator, body = message[0].partition(self.topicSep)
+            if separator:
+                self.gotMessage(body, tag)
+            else:
+                self._gotUntagged(message[0])
+        elif len(message) == 2:
+            self.gotMessage(message[1], message[0])
+        else:
+            self._reject(MalformedMessage("a publication has one or two parts", message))
+
+    def _gotUntagged(self, message: bytes) -> None:
+        try:
+            inspect.signature(self.gotMessage).bind(message)
+        except TypeError:
+            self.gotMessage(message, b"")
+        else:
+            self.gotMessage(message)  # type: ignore[call-arg]
+
+    def gotMessage(self, message: bytes, tag: bytes) -> None:
+        """Called with each publication; override it."""
+        raise NotImplementedError(self)

@@ -1,0 +1,34 @@
+"""Push and pull: each message to one of the pullers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+
+from zmqbridge.core.framing import Message
+from zmqbridge.txzmq.connection import ZmqConnection
+
+
+class ZmqPushConnection(ZmqConnection):
+    """Pushes messages."""
+
+    socketType = zmq.PUSH
+
+    def push(self, message: Any) -> None:
+        """Push a message; see `send` for what it may be and what is raised."""
+        self.send(message)
+
+
+class ZmqPullConnection(ZmqConnection):
+    """Pulls messages; override `onPull`."""
+
+    socketType = zmq.PULL
+
+    def messageReceived(self, message: Message) -> None:
+        """Pass the message on to `onPull`."""
+        self.onPull(message)
+
+    def onPull(self, message: Message) -> None:
+        """Called with each message, a list of its parts; override it."""
+        raise NotImplementedError(self)

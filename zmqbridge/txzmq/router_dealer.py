@@ -1,0 +1,56 @@
+"""Router and dealer: messages both ways, a router naming the peer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import zmq
+
+from zmqbridge.core.framing import Message
+from zmqbridge.txzmq.connection import ZmqConnection
+
+
+class ZmqBase(ZmqConnection):
+    """The same three names for any type of socket; override `gotMessage`."""
+
+    def sendMsg(self, message: Any) -> None:
+        """Send a message of one part."""
+        self.sendMultipart([message])
+
+    def sendMultipart(self, parts: Iterable[Any]) -> None:
+        """Send a message of several parts."""
+        self.send(parts)
+
+    def messageReceived(self, message: Message) -> None:
+        """Pass the parts on to `gotMessage`, each as an argument."""
+        self.gotMessage(*message)
+
+    def gotMessage(self, *args: Any, **kwargs: Any) -> None:
+        """Called with the parts of each message; override it."""
+        raise NotImplementedError(self)
+
+
+class ZmqDealerConnection(ZmqBase):
+    """A DEALER."""
+
+    socketType = zmq.DEALER
+
+
+class ZmqRouterConnection(ZmqBase):
+    """A ROUTER: what it sends and receives begins with the id of the peer."""
+
+    socketType = zmq.ROUTER
+
+    def sendMsg(self, recipientId: bytes, message: Any) -> None:  # type: ignore[override]
+        """Send a message of one part to a peer."""
+        self.send([recipientId, message])
+
+    def sendMultipart(self, recipientId: bytes, parts: Iterable[Any]) -> None:  # type: ignore[override]
+        """Send a message of several parts to a peer."""
+        self.send([recipientId, *parts])
+
+    def messageReceived(self, message: Message) -> None:
+        """Pass the peer's id and the parts on to `gotMessage`."""
+        sender_id = message.pop(0)
+        self.gotMessage(sender_id, *message)
