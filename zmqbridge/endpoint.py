@@ -60,13 +60,11 @@ class Endpoint(ABC):
     high: ClassVar[float] = HIGH
     """How many messages may wait in the send queue (of each peer, for a ROUTER)."""
 
-    __slots__ = (
-        "__weakref__", "_addresses", "_closed", "_context", "_malformed", "_own_context", "_pump",
-        "_socket",
-    )  # fmt: skip
+    closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
     def __init__(
         self,
+        *,
         bind: Addresses = (),
         connect: Addresses = (),
         context: zmq.Context[Any] | None = None,
@@ -77,6 +75,7 @@ class Endpoint(ABC):
         self._context = shared.acquire() if context is None else context
         self._addresses: list[str] = []
         self._malformed = 0
+        self._prepare()
         try:
             self._socket = BridgedSocket(self._context, self.kind)
         except zmq.ZMQError:
@@ -88,7 +87,7 @@ class Endpoint(ABC):
             call_soon=self._call_soon,
             resume=self._wake,
             report=self._report,
-            lost=self._lost,
+            lost=self._end,
             room=self._room,
             high=self.high,
         )
@@ -100,16 +99,12 @@ class Endpoint(ABC):
                 self.bind(address)
             for address in several(connect):
                 self.connect(address)
-        except BaseException:
+        except Exception:
             self.close()
             raise
         self._socket.touched = self._pump.schedule
 
     # What a backend supplies.
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close the socket now."""
 
     @abstractmethod
     def _call_soon(self) -> None:
@@ -122,6 +117,10 @@ class Endpoint(ABC):
     @abstractmethod
     def _call_at(self, deadline: float) -> None:
         """Set the one timer anew: have the loop call ``self._alarm()`` at `deadline`."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Have the loop call nothing of ours any more."""
 
     @abstractmethod
     def _wake(self, waiters: Sequence[Any]) -> None:
@@ -217,6 +216,13 @@ class Endpoint(ABC):
             late_replies=0,
         )
 
+    def close(self) -> None:
+        """Close now; whoever waits gets `SocketClosed`, and what is queued is dropped.
+
+        What libzmq has taken still has its linger time. Closing twice is fine.
+        """
+        self._end(self.closed_error(f"{self!r} was closed while this waited"))
+
     def __repr__(self) -> str:
         state = "closed" if self._closed else ", ".join(self._addresses) or "no address"
         return f"<{type(self).__name__} {state}>"
@@ -228,6 +234,9 @@ class Endpoint(ABC):
 
     # What backends and patterns build on.
 
+    def _prepare(self) -> None:
+        """Make what a pattern needs, before there is a socket."""
+
     def _deliver(self, burst: list[Message]) -> None:
         """Take what was received; those who only send get nothing."""
 
@@ -238,15 +247,13 @@ class Endpoint(ABC):
         """How many messages `_deliver` would take now."""
         return BURST
 
-    def _lost(self, error: ZmqBridgeError) -> None:
-        # Not closed by us: tell those who wait why, then let go of the socket.
-        self._fail(self._close_socket(), error)
-        self.close()
+    def _end(self, error: ZmqBridgeError) -> None:
+        if not self._closed:
+            self._stop()
+            self._fail(self._close_socket(), error)
 
     def _close_socket(self) -> list[Any]:
         """Close what is libzmq's and return all waiters, who must be told."""
-        if self._closed:
-            return []
         self._closed = True
         waiters = self._pump.close()
         self._socket.touched = lambda: None
@@ -260,7 +267,7 @@ class Endpoint(ABC):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise SocketClosed(f"{self!r}: make a new one")
+            raise self.closed_error(f"{self!r}: make a new one")
 
     def _at(self, action: str, call: Callable[[Address], Any], address: Address) -> str:
         name = as_name(address, "an address").decode()

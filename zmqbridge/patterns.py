@@ -55,11 +55,8 @@ def seconds(timeout: float) -> float:
 class Receiving(Endpoint, Generic[Item]):
     """An endpoint whose messages wait in an inbox until somebody takes them."""
 
-    __slots__ = ("_inbox",)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def _prepare(self) -> None:
         self._inbox: Inbox[Item, Any] = Inbox()
-        super().__init__(*args, **kwargs)
 
     @abstractmethod
     def receive(self) -> Awaitable[Item]:
@@ -116,8 +113,6 @@ class Subscribing(Receiving[tuple[bytes, bytes]]):
     """SUB: publications as (tag, body)."""
 
     kind = zmq.SUB
-    __slots__ = ()
-
     def __init__(
         self,
         tags: Address | Iterable[Address] = (),
@@ -129,7 +124,9 @@ class Subscribing(Receiving[tuple[bytes, bytes]]):
         **backend: Any,
     ) -> None:
         wanted = [as_name(tag, "a tag") for tag in several(tags)]
-        super().__init__(bind, connect, context, options, **backend)
+        super().__init__(
+            bind=bind, connect=connect, context=context, options=options, **backend
+        )
         for tag in wanted:
             self.subscribe(tag)
 
@@ -165,7 +162,6 @@ class Requesting(Endpoint):
     defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
     # Every queued request belongs to a caller who waits, and leaves the queue with him.
     high = inf
-    __slots__ = ("_table", "_timeout")
 
     def __init__(
         self,
@@ -178,8 +174,12 @@ class Requesting(Endpoint):
         **backend: Any,
     ) -> None:
         self._timeout = inf if timeout is None else seconds(timeout)
+        super().__init__(
+            bind=bind, connect=connect, context=context, options=options, **backend
+        )
+
+    def _prepare(self) -> None:
         self._table: RequestTable[Any] = RequestTable()
-        super().__init__(bind, connect, context, options, **backend)
 
     @abstractmethod
     def _answer(self, answers: list[tuple[Any, Message]]) -> None:
@@ -193,7 +193,7 @@ class Requesting(Endpoint):
         request_id = self._table.open(waiter, deadline)
         try:
             self._pump.send([request_id, b"", *parts], request_id)
-        except BaseException:
+        except Exception:
             self._table.cancel(request_id)
             raise
         if deadline < self._table.armed:
@@ -275,8 +275,6 @@ class Routing(Endpoint):
 
     kind = zmq.ROUTER
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
-    __slots__ = ()
-
     @staticmethod
     def _addressed(peer: bytes, parts: tuple[bytes, ...]) -> Message:
         some(parts)

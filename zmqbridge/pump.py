@@ -235,6 +235,7 @@ class Pump:
         # True when its time was up before it was done. A ROUTER's POLLOUT does not say which
         # peer has room, so each one's queue is tried.
         end = monotonic() + SLICE
+        waiters = []
         for lane, queue in list(self.queues.items()):
             try:
                 while queue and self.try_send(queue.head()):
@@ -246,7 +247,8 @@ class Pump:
                 self._report(error)
             if not queue:
                 del self.queues[lane]
-            self._resume(queue.resume())
+            waiters += queue.resume()
+        self._resume(waiters)
         return False
 
     def _read(self) -> bool:

@@ -6,10 +6,11 @@ import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import zmq
+from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge.endpoint import Endpoint
 from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
@@ -33,6 +34,7 @@ class LoopSocket(Endpoint):
     # it has compared it with the running loop first.
     _loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
     _home: asyncio.AbstractEventLoop | None = None  # the same, for good
+    closed_error = Closed
     _turn_call: asyncio.Handle | None = None
     _timer: asyncio.TimerHandle | None = None
     _yield_at = STRIDE
@@ -51,8 +53,7 @@ class LoopSocket(Endpoint):
         Every call compares the running loop with `_loop` and comes here when they differ: the
         first time, on another loop or none, and when the socket is closed.
         """
-        if self._closed:
-            raise Closed(f"{self!r}: make a new one")
+        self._check_open()
         loop = _get_running_loop()
         if loop is None:
             raise LoopError(f"{self!r} needs a running event loop: call it from a coroutine")
@@ -97,20 +98,13 @@ class LoopSocket(Endpoint):
             {"message": f"{type(error).__name__} in {self!r}", "exception": error}
         )
 
-    def close(self) -> None:
-        """Close now; whoever waits gets `SocketClosed`, and what is queued is dropped.
-
-        What libzmq has taken still has its linger time. Closing twice is fine.
-        """
-        if self._closed:
-            return
+    def _stop(self) -> None:
         loop, self._loop = self._loop, None  # type: ignore[assignment]
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._socket.fileno())
             for handle in (self._turn_call, self._timer):
                 if handle is not None:
                     handle.cancel()
-        self._fail(self._close_socket(), Closed(f"{self!r}: it was closed while this waited"))
 
     async def aclose(self) -> None:
         """Close when what is queued has been sent, or after the linger time.
@@ -148,8 +142,7 @@ class LoopSocket(Endpoint):
             if monotonic() > self._slice_end:
                 await asyncio.sleep(0)
                 self._slice_end = monotonic() + SLICE
-                if self._closed:
-                    self._enter()
+                self._check_open()
 
     async def _room_in(self, queue: Any) -> None:
         waiter = self._loop.create_future()
@@ -160,7 +153,7 @@ class LoopSocket(Endpoint):
             queue.forget(waiter)
 
 
-class LoopReceiver(Receiving[Item], LoopSocket, Generic[Item]):
+class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[Item]):
     """A socket to receive from, by `receive` or ``async for``."""
 
     async def receive(self) -> Item:
@@ -198,5 +191,4 @@ class LoopReceiver(Receiving[Item], LoopSocket, Generic[Item]):
             self._arrived()  # if it was told already, the message is another's
             raise
         inbox.forget(waiter)
-        if self._closed:
-            raise Closed(f"{self!r}: it was closed while this waited")
+        self._check_open()

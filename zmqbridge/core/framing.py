@@ -7,7 +7,7 @@ a request ``[id, b"", *parts]`` behind whatever routing parts a ROUTER put in fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from zmqbridge.errors import MalformedMessage
 
@@ -16,13 +16,16 @@ Message = list[bytes]
 SEPARATOR = b"\0"
 
 
-def as_parts(parts: Iterable[object]) -> Message:
+def as_parts(parts: Sequence[object]) -> Sequence[bytes]:
     """The parts as ``bytes``, copied where the caller could still change them.
 
     Raises:
         TypeError: a part is not bytes-like, e.g. a ``str``.
     """
-    return [as_bytes(part, "a part") for part in parts]
+    for part in parts:
+        if type(part) is not bytes:
+            return [as_bytes(part, "a part") for part in parts]
+    return parts  # type: ignore[return-value]
 
 
 def as_bytes(value: object, what: str) -> bytes:

@@ -60,13 +60,17 @@ class Inbox(Generic[Item, Waiter]):
 
     def poll(self) -> Item | None:
         """Take the oldest message that nobody waits for; None when there is none."""
-        if len(self.messages) > self.promised:
-            return self.take()
-        return None
+        messages = self.messages
+        left = len(messages) - 1
+        if left < self.promised:
+            return None
+        if left <= self._low:
+            self.paused = False
+        return messages.popleft()
 
     def take(self) -> Item:
-        """Take the oldest message; there must be one."""
-        if self.paused and len(self.messages) <= self._low + 1:
+        """Take the oldest message, which was promised to the caller."""
+        if len(self.messages) - 1 <= self._low:
             self.paused = False
         return self.messages.popleft()
 

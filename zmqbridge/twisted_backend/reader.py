@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Generic, Self, TypeVar
 
 import zmq
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -133,6 +133,7 @@ class ReactorSocket(ReactorReader, Endpoint):
 
     def __init__(
         self,
+        *,
         bind: Addresses = (),
         connect: Addresses = (),
         context: zmq.Context[Any] | None = None,
@@ -141,13 +142,12 @@ class ReactorSocket(ReactorReader, Endpoint):
     ) -> None:
         self._reactor = global_reactor() if reactor is None else reactor
         if not IReactorFDSet.providedBy(self._reactor):
-            self._closed = True
             raise LoopError(
                 f"{self._reactor!r} cannot watch file descriptors (IReactorFDSet); use the epoll, "
                 "poll, select or asyncio reactor"
             )
         self._yielding: list[Deferred[None]] = []
-        super().__init__(bind, connect, context, options)
+        super().__init__(bind=bind, connect=connect, context=context, options=options)
         self._fd = self._socket.fileno()
         self._reactor.addReader(self)
         # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
@@ -184,17 +184,12 @@ class ReactorSocket(ReactorReader, Endpoint):
     def _report(self, error: Exception) -> None:
         self.log.failure("error in {socket!r}", Failure(error), socket=self)
 
-    def close(self) -> None:
-        """Close now; whoever waits gets `SocketClosed`, and what is queued is dropped.
-
-        What libzmq has taken still has its linger time. Closing twice is fine.
-        """
-        if self._closed:
-            return
+    def _stop(self) -> None:
         if self._fd >= 0:
             self._stop_reading()
-        waiters = self._yielding + self._close_socket()
-        self._fail(waiters, SocketClosed(f"{self!r}: it was closed while this waited"))
+
+    def _close_socket(self) -> list[Any]:
+        return super()._close_socket() + self._yielding
 
     def aclose(self) -> Deferred[None]:
         """Close when what is queued has been sent, or after the linger time.
@@ -261,6 +256,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
 
     def __init__(
         self,
+        *,
         bind: Addresses = (),
         connect: Addresses = (),
         context: zmq.Context[Any] | None = None,
@@ -271,7 +267,9 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         if handler is not None and not callable(handler):
             raise TypeError(f"handler={handler!r} cannot be called")
         self._handler = handler
-        super().__init__(bind, connect, context, options, reactor)
+        super().__init__(
+            bind=bind, connect=connect, context=context, options=options, reactor=reactor
+        )
 
     def receive(self) -> Deferred[Item]:
         """Fire with the next message.
