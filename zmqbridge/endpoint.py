@@ -166,7 +166,8 @@ class Endpoint(ABC):
         self._check_open()
         refuse_open_curve_server(self._socket)
         self._at("bind to", self._socket.bind, address)
-        resolved: str = self._socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        last: Any = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        resolved: str = last.rstrip(b"\0").decode()
         self._addresses.append(resolved)
         return resolved
 
@@ -265,17 +266,22 @@ class Endpoint(ABC):
         if self._own_context:
             shared.release(self._context)
 
+    def _linger(self) -> float:
+        """Seconds that what is queued has to leave when the socket is closed in peace."""
+        milliseconds: Any = self._socket.getsockopt(zmq.LINGER)
+        return float(milliseconds) / 1000
+
     def _check_open(self) -> None:
         if self._closed:
             raise self.closed_error(f"{self!r}: make a new one")
 
-    def _at(self, action: str, call: Callable[[Address], Any], address: Address) -> str:
+    def _at(self, action: str, call: Callable[[str], Any], address: Address) -> str:
         name = as_name(address, "an address").decode()
         try:
             call(name)
         except zmq.ZMQError as error:
             hint = HINTS.get(error.errno or 0, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
-            text = f"cannot {action} {name!r}: {zmq.strerror(error.errno)}; {hint}"
+            text = f"cannot {action} {name!r}: {zmq.strerror(error.errno or 0)}; {hint}"
             raise AddressError(text, address, error.errno or 0) from None
         return name
 

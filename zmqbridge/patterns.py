@@ -113,6 +113,7 @@ class Subscribing(Receiving[tuple[bytes, bytes]]):
     """SUB: publications as (tag, body)."""
 
     kind = zmq.SUB
+
     def __init__(
         self,
         tags: Address | Iterable[Address] = (),
@@ -124,9 +125,7 @@ class Subscribing(Receiving[tuple[bytes, bytes]]):
         **backend: Any,
     ) -> None:
         wanted = [as_name(tag, "a tag") for tag in several(tags)]
-        super().__init__(
-            bind=bind, connect=connect, context=context, options=options, **backend
-        )
+        super().__init__(bind=bind, connect=connect, context=context, options=options, **backend)
         for tag in wanted:
             self.subscribe(tag)
 
@@ -174,9 +173,7 @@ class Requesting(Endpoint):
         **backend: Any,
     ) -> None:
         self._timeout = inf if timeout is None else seconds(timeout)
-        super().__init__(
-            bind=bind, connect=connect, context=context, options=options, **backend
-        )
+        super().__init__(bind=bind, connect=connect, context=context, options=options, **backend)
 
     def _prepare(self) -> None:
         self._table: RequestTable[Any] = RequestTable()
@@ -275,6 +272,7 @@ class Routing(Endpoint):
 
     kind = zmq.ROUTER
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
     @staticmethod
     def _addressed(peer: bytes, parts: tuple[bytes, ...]) -> Message:
         some(parts)

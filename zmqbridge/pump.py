@@ -64,7 +64,10 @@ def _touching(name: str) -> Any:
     return call
 
 
-for _name in "send recv recv_into get getsockopt set setsockopt bind connect unbind disconnect".split():
+TOUCHING = """
+    send recv recv_into get getsockopt set setsockopt bind connect unbind disconnect
+"""
+for _name in TOUCHING.split():
     setattr(BridgedSocket, _name, _touching(_name))
 
 
@@ -201,10 +204,7 @@ class Pump:
 
     def discard(self, key: Hashable) -> bool:
         """Take a queued message back by its key; False if it is not queued (any more)."""
-        for queue in self.queues.values():
-            if queue.discard(key):
-                return True
-        return False
+        return any(queue.discard(key) for queue in self.queues.values())
 
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 import anyio
-import zmq
 from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge.endpoint import Endpoint
@@ -113,7 +112,7 @@ class LoopSocket(Endpoint):
         """
         try:
             if self._loop is not None and self._pump.queues:
-                with anyio.move_on_after(self._socket.getsockopt(zmq.LINGER) / 1000):
+                with anyio.move_on_after(self._linger()):
                     while self._pump.queues:
                         await self._room_in(next(iter(self._pump.queues.values())))
         finally:

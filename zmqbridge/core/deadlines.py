@@ -42,10 +42,10 @@ class DeadlineHeap(Generic[Key]):
 
     def remove(self, key: Key) -> None:
         """Forget a key; one that is not there is fine."""
-        if self._deadlines.pop(key, None) is not None:
-            if len(self._heap) > 2 * len(self._deadlines) + STALE_SLACK:
-                self._heap = [(deadline, key) for key, deadline in self._deadlines.items()]
-                heapify(self._heap)
+        self._deadlines.pop(key, None)
+        if len(self._heap) > 2 * len(self._deadlines) + STALE_SLACK:
+            self._heap = [(deadline, key) for key, deadline in self._deadlines.items()]
+            heapify(self._heap)
 
     def next(self) -> float:
         """The earliest deadline, ``inf`` when there is none."""

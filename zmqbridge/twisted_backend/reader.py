@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from time import monotonic
 from typing import Any, Generic, Self, TypeVar
@@ -85,7 +85,7 @@ class ReactorReader:
         raise NotImplementedError(self)
 
     def doRead(self) -> None:
-        """Run one turn; the reactor calls this when the FD rings, and so do we, soon after a send."""
+        """Run one turn; the reactor calls this when the FD rings, and we do soon after a send."""
         scheduled, self.read_scheduled = self.read_scheduled, None
         if scheduled is not None and scheduled.active():
             scheduled.cancel()
@@ -201,7 +201,7 @@ class ReactorSocket(ReactorReader, Endpoint):
     async def _drain_and_close(self) -> None:
         try:
             if not self._closed and self._pump.queues:
-                deadline = self._now() + self._socket.getsockopt(zmq.LINGER) / 1000
+                deadline = self._now() + self._linger()
                 while self._pump.queues and self._now() < deadline:
                     room = self._room_in(next(iter(self._pump.queues.values())))
                     await room.addTimeout(deadline - self._now(), self._reactor)
@@ -305,4 +305,3 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             dispatch(self._inbox.messages, self._handler, self._report)
             if self._inbox.messages:
                 self._pump.schedule()
-

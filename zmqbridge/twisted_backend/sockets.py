@@ -139,7 +139,8 @@ class Request(AnyRequest):
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        return self._socket._send(self._answer(parts))
+        sent: Deferred[None] = self._socket._send(self._answer(parts))
+        return sent
 
 
 @final

@@ -44,7 +44,7 @@ class ZmqEndpoint(NamedTuple):
     address: str
 
 
-class ZmqAddressError(AddressError, zmq.ZMQError):
+class ZmqAddressError(AddressError, zmq.ZMQError):  # type: ignore[misc]
     """libzmq refused an address; a ``ZMQError`` too, because users of txZMQ catch that."""
 
     def __init__(self, message: str, address: object, errno: int) -> None:
@@ -104,7 +104,7 @@ class ZmqConnection(ReactorReader):
         self.queue: deque[Any] = deque()
         self.recv_parts: list[Any] = []
         self.read_scheduled = None
-        self.socket: Any = BridgedSocket(factory.context, self.socketType)
+        self.socket: Any = BridgedSocket(self.factory.context, self.socketType)
         self._pump = Pump(
             self.socket,
             deliver=self._deliver,
