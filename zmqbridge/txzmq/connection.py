@@ -104,7 +104,8 @@ class ZmqConnection(ReactorReader):
         self.queue: deque[Any] = deque()
         self.recv_parts: list[Any] = []
         self.read_scheduled = None
-        self.socket: Any = BridgedSocket(self.factory.context, self.socketType)
+        context: Any = factory.context
+        self.socket: Any = BridgedSocket(context, self.socketType)
         self._pump = Pump(
             self.socket,
             deliver=self._deliver,

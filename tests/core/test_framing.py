@@ -1,0 +1,92 @@
+"""Framing: what is joined splits back, and anything else is one kind of error."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zmqbridge.core.framing import (
+    as_bytes,
+    as_name,
+    as_parts,
+    join_topic,
+    pack_reply,
+    split_reply,
+    split_request,
+    split_topic,
+)
+from zmqbridge.errors import MalformedMessage
+
+parts = st.lists(st.binary(max_size=4), max_size=6)
+tags = st.binary(max_size=8).filter(lambda tag: b"\0" not in tag)
+
+
+@given(tags, st.binary())
+def test_a_joined_topic_splits_back(tag, body):
+    assert split_topic([join_topic(tag, body)]) == (tag, body)
+
+
+@given(st.binary(), st.binary())
+def test_two_parts_are_tag_and_body(tag, body):
+    assert split_topic([tag, body]) == (tag, body)
+
+
+def test_one_part_without_separator_is_a_body():
+    assert split_topic([b"plain"]) == (b"", b"plain")
+
+
+def test_a_tag_with_a_nul_is_refused():
+    with pytest.raises(ValueError, match="NUL"):
+        join_topic(b"a\0b", b"")
+
+
+def test_a_body_may_be_any_buffer_but_no_str():
+    assert join_topic(b"t", bytearray(b"x")) == join_topic(b"t", memoryview(b"x")) == b"t\0x"
+    with pytest.raises(TypeError, match=r"\.encode\(\)"):
+        join_topic(b"t", "text")
+
+
+@given(st.lists(st.binary(min_size=1, max_size=4), min_size=1), parts, parts)
+def test_a_request_and_its_reply_find_their_way(route, question, answer):
+    assert split_request([*route, b"", *question]) == (route, question)
+    assert split_request(pack_reply(route, answer)) == (route, answer)
+    assert split_reply(pack_reply(route[-1:], answer)) == (route[-1], answer)
+
+
+@pytest.mark.parametrize("split", [split_topic, split_reply, split_request])
+@given(message=parts)
+def test_any_message_splits_or_is_malformed(split, message):
+    try:
+        first, _ = split(message)
+    except MalformedMessage as error:
+        assert error.message == message
+    else:
+        assert isinstance(first, bytes | list)
+
+
+def test_a_malformed_message_is_shown_in_short():
+    text = str(MalformedMessage("odd", [b"x" * 10_000] * 1000))
+    assert "odd" in text
+    assert "1000 parts" in text
+    assert len(text) < 300
+
+
+def test_parts_are_bytes_and_copied_where_they_could_change():
+    message = (b"a", b"b")
+    assert as_parts(message) is message
+    buffer = bytearray(b"b")
+    copied = as_parts([b"a", buffer])
+    buffer[:] = b"c"
+    assert copied == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("value", [5, None, object(), [1]])
+def test_what_is_no_buffer_is_a_type_error_that_names_it(value):
+    with pytest.raises(TypeError, match=f"the thing is .*{type(value).__name__}"):
+        as_bytes(value, "the thing")
+
+
+def test_names_may_be_str():
+    assert as_name("ä", "a tag") == "ä".encode()
+    assert as_name(memoryview(b"x"), "a tag") == b"x"

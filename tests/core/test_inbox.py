@@ -1,0 +1,87 @@
+"""Inbox against a list: nothing lost or doubled, receivers served in the order of asking."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from zmqbridge.core.inbox import Inbox
+
+
+class Receivers(RuleBasedStateMachine):
+    """Receivers wait, are told, run later or are cancelled meanwhile; newcomers may poll."""
+
+    @initialize(high=st.integers(2, 6))
+    def start(self, high):
+        self.high, self.low = high, high // 4
+        self.inbox: Inbox[int, str] = Inbox(high)
+        self.messages: list[int] = []
+        self.waiting: list[str] = []
+        self.told: list[str] = []
+        self.paused = False
+        self.put_so_far = self.asked = 0
+
+    def tell(self):
+        told = self.inbox.notify()
+        expected = self.waiting[: len(self.messages) - len(self.told)]
+        assert told == expected
+        del self.waiting[: len(told)]
+        self.told += told
+
+    def taken(self, message):
+        assert message == self.messages.pop(0)
+        self.paused = self.paused and len(self.messages) > self.low
+
+    @rule(size=st.integers(1, 4))
+    def burst(self, size):
+        room = self.inbox.room()
+        assert room == (0 if self.paused else self.high - len(self.messages))
+        items = range(self.put_so_far, self.put_so_far + min(size, int(room)))
+        self.put_so_far += len(items)
+        self.inbox.put(items)
+        self.messages += items
+        self.paused = self.paused or len(self.messages) >= self.high
+        self.tell()
+
+    @rule()
+    def ask(self):
+        message = self.inbox.poll()
+        if len(self.messages) > len(self.told):
+            self.taken(message)
+        else:
+            assert message is None
+            self.asked += 1
+            self.inbox.wait(f"waiter {self.asked}")
+            self.waiting.append(f"waiter {self.asked}")
+
+    @rule()
+    def a_told_receiver_runs(self):
+        if self.told:
+            self.inbox.forget(self.told.pop(0))
+            self.taken(self.inbox.take())
+
+    @rule(data=st.data())
+    def a_receiver_is_cancelled(self, data):
+        everybody = self.told + self.waiting
+        if everybody:
+            waiter = data.draw(st.sampled_from(everybody))
+            (self.told if waiter in self.told else self.waiting).remove(waiter)
+            self.inbox.forget(waiter)
+            self.tell()
+
+    @rule()
+    def close(self):
+        assert sorted(self.inbox.clear()) == sorted(self.told + self.waiting)
+        self.messages, self.told, self.waiting = [], [], []
+        self.paused = False
+
+    @invariant()
+    def agrees(self):
+        if hasattr(self, "inbox"):
+            assert list(self.inbox.messages) == self.messages
+            assert len(self.inbox) == len(self.messages)
+            assert self.inbox.promised == len(self.told)
+            assert self.inbox.paused == self.paused
+
+
+TestReceivers = Receivers.TestCase

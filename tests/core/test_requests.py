@@ -1,0 +1,135 @@
+"""RequestTable against a dict: every reply to its own request, every deadline met by one timer."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from zmqbridge.core.requests import RequestTable, request_ids
+
+
+class Requests(RuleBasedStateMachine):
+    """A driver with one timer and a clock, and a peer that replies late, twice, or out of order."""
+
+    def __init__(self):
+        super().__init__()
+        self.table: RequestTable[int] = RequestTable()
+        self.open: dict[bytes, tuple[int, float]] = {}
+        self.gone: list[bytes] = []
+        self.now = 0.0
+        self.timer = inf
+        self.late = 0
+        self.count = 0
+
+    def arm(self):
+        deadline = self.table.arm()
+        if deadline < inf:
+            self.timer = deadline
+
+    @rule(timeout=st.sampled_from([0.5, 1.0, 5.0, inf]))
+    def request(self, timeout):
+        self.count += 1
+        deadline = self.now + timeout
+        request_id = self.table.open(self.count, deadline)
+        assert request_id not in self.open
+        assert request_id not in self.gone
+        self.open[request_id] = (self.count, deadline)
+        if deadline < self.table.armed:
+            self.arm()
+
+    @rule(data=st.data())
+    def reply(self, data):
+        if self.open:
+            request_id = data.draw(st.sampled_from(sorted(self.open)))
+            assert self.table.match(request_id) == self.open.pop(request_id)[0]
+            self.gone.append(request_id)
+
+    @rule(data=st.data())
+    def late_or_doubled_reply(self, data):
+        if self.gone:
+            assert self.table.match(data.draw(st.sampled_from(self.gone))) is None
+            self.late += 1
+
+    @rule(forged=st.binary(max_size=20))
+    def forged_reply(self, forged):
+        assert self.table.match(forged) is None
+        self.late += 1
+
+    @rule(data=st.data())
+    def cancel(self, data):
+        if self.open:
+            request_id = data.draw(st.sampled_from(sorted(self.open)))
+            assert self.table.cancel(request_id) == self.open.pop(request_id)[0]
+            assert self.table.cancel(request_id) is None
+            self.gone.append(request_id)
+
+    @rule(passed=st.sampled_from([0.25, 1.0, 3.0]))
+    def time_passes(self, passed):
+        self.now += passed
+        if self.timer <= self.now:
+            self.timer = inf
+            expired = self.table.expire(self.now)
+            due = {key: value for key, value in self.open.items() if value[1] <= self.now}
+            assert dict(expired) == {key: waiter for key, (waiter, _) in due.items()}
+            for request_id in due:
+                del self.open[request_id]
+                self.gone.append(request_id)
+            self.arm()
+
+    @rule()
+    def close(self):
+        assert self.table.close() == [waiter for waiter, _ in self.open.values()]
+        self.gone += self.open
+        self.open.clear()
+
+    @invariant()
+    def agrees(self):
+        assert len(self.table) == len(self.open)
+        assert self.table.waiters() == {key: waiter for key, (waiter, _) in self.open.items()}
+        assert self.table.late == self.late
+        assert all(request_id in self.table for request_id in self.open)
+
+    @invariant()
+    def the_timer_is_never_too_late(self):
+        assert self.timer <= min((deadline for _, deadline in self.open.values()), default=inf)
+
+
+TestRequests = Requests.TestCase
+
+
+def test_steady_timeouts_make_hardly_any_timer_calls():
+    table: RequestTable[int] = RequestTable()
+    calls = 0
+    for number in range(10_000):
+        now = number / 1000
+        request_id = table.open(number, now + 5)
+        if now + 5 < table.armed:
+            calls += 1
+            table.arm()
+        if now >= table.armed:
+            table.expire(now)
+            calls += table.arm() < inf
+        assert table.match(request_id) == number
+    assert calls < 10
+
+
+def test_an_early_timer_does_not_spin():
+    table: RequestTable[str] = RequestTable()
+    table.open("waiter", 10.0)
+    table.arm()
+    assert [waiter for _, waiter in table.expire(9.999999)] == ["waiter"]
+
+
+def test_an_id_of_ones_own_must_not_be_open():
+    table: RequestTable[int] = RequestTable()
+    assert table.open(1, request_id=b"mine") == b"mine"
+    with pytest.raises(ValueError, match="mine"):
+        table.open(2, request_id=b"mine")
+    assert table.match(b"mine") == 1
+
+
+def test_ids_differ_between_tables():
+    assert next(request_ids())[:8] != next(request_ids())[:8]
