@@ -1,0 +1,73 @@
+"""The checks of the project, each in an environment of its own: ``nox`` runs what CI runs."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "core", "tests", "original_suite"]
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project and some of its dependency groups."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, imports, docstrings."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types, zope interfaces included."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """The core alone, where neither zmq nor Twisted nor anyio is installed; every branch."""
+    session.install(*nox.project.dependency_groups(PROJECT, "core"))
+    session.run(
+        *"coverage run --source=zmqbridge/core -m pytest -q tests/core".split(),
+        env={"PYTHONPATH": "."},
+    )
+    session.run("coverage", "report", "--fail-under=100", "--show-missing")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything else, on this Python."""
+    install(session, "test")
+    session.run("pytest", "--ignore=tests/core", *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def pythons(session: nox.Session) -> None:
+    """All tests, on every Python that is installed."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """All tests, with the lowest versions of the dependencies that pyproject.toml allows."""
+    pins = [re.sub(">=", "==", wanted) for wanted in PROJECT["project"]["dependencies"]]
+    session.install("-e", ".", *pins, *nox.project.dependency_groups(PROJECT, "test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def original_suite(session: nox.Session) -> None:
+    """txZMQ's own tests, from its package, against the facade."""
+    install(session, "test")
+    session.run("python", "tests/original_suite.py")

@@ -1,0 +1,66 @@
+"""Who may import whom: each layer is imported where what it must not use is blocked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LOOPS = ["twisted", "anyio", "asyncio"]
+CORE = ["framing", "deadlines", "requests", "routes", "sendqueue", "inbox", "statistics"]
+BLOCKED = {
+    "zmqbridge": ["zmq", *LOOPS],
+    "zmqbridge.errors": ["zmq", *LOOPS],
+    **{f"zmqbridge.core.{name}": ["zmq", "socket", "time", *LOOPS] for name in CORE},
+    "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
+    "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],
+    "zmqbridge.txzmq": ["anyio", "zmqbridge.asyncio_backend", "zmqbridge.cli"],
+}
+
+BLOCKER = """
+import sys
+for name in [n for n in sys.modules if n.partition(".")[0] in {blocked!r}]:
+    if name != "time":  # the interpreter itself has it; what counts is who imports it anew
+        del sys.modules[name]
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if any(name == b or name.startswith(b + ".") for b in {blocked!r}):
+            raise ImportError(f"{{name}} is blocked here")
+sys.meta_path.insert(0, Blocker())
+import {module}
+"""
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=50
+    )
+
+
+@pytest.mark.parametrize("module", BLOCKED)
+def test_a_layer_does_without_what_is_above_it(module):
+    done = python(BLOCKER.format(blocked=BLOCKED[module], module=module))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["pump", "endpoint", "context", "patterns"])
+def test_below_the_backends_no_loop_is_imported(module):
+    # pyzmq itself imports asyncio in places, so here it is asked who did it.
+    done = python(
+        f"import zmq, sys; before = set(sys.modules); import zmqbridge.{module}\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "assert not new & {'twisted', 'anyio', 'asyncio'}, new"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_facade_installs_no_reactor():
+    done = python(
+        "import sys, zmqbridge.txzmq\n"
+        "class Mine(zmqbridge.txzmq.ZmqFactory): pass\n"
+        "Mine()\n"
+        "assert 'twisted.internet.reactor' not in sys.modules\n"
+        "from twisted.internet import asyncioreactor; asyncioreactor.install()"
+    )
+    assert done.returncode == 0, done.stderr
