@@ -14,7 +14,7 @@ import tempfile
 from importlib.metadata import distribution
 
 RUNS = 3
-OUTCOME = re.compile(r"^\s+(test_\w+) \.\.\.\s+\[(\w+)\]|^\s*(\w+TestCase\w*|\w+Tests)\s*$")
+OUTCOME = re.compile(r"^\s+(test_\w+) \.\.\.\s+\[(\w+)\]|^(txzmq\.test\.\w+)$|^\s+(\w+)$")
 
 
 def run_under(which: str) -> None:
@@ -46,13 +46,13 @@ def outcomes(which: str) -> dict[str, str]:
             text=True,
             timeout=120,
         )
-    found, case = {}, ""
+    found, module, case = {}, "", ""
     for line in done.stdout.splitlines():
         if match := OUTCOME.match(line):
-            test, outcome, new_case = match.groups()
-            case = new_case or case
+            test, outcome, new_module, new_case = match.groups()
+            module, case = new_module or module, new_case or case
             if test:
-                found[f"{case}.{test}"] = outcome
+                found[f"{module.removeprefix('txzmq.test.')}.{case}.{test}"] = outcome
     if not found:
         sys.exit(f"the suite did not run on the {which}:\n{done.stdout}{done.stderr}")
     return found

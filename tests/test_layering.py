@@ -12,7 +12,7 @@ CORE = ["framing", "deadlines", "requests", "routes", "sendqueue", "inbox", "sta
 BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
     "zmqbridge.errors": ["zmq", *LOOPS],
-    **{f"zmqbridge.core.{name}": ["zmq", "socket", "time", *LOOPS] for name in CORE},
+    **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
     "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
     "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],
     "zmqbridge.txzmq": ["anyio", "zmqbridge.asyncio_backend", "zmqbridge.cli"],
@@ -21,8 +21,7 @@ BLOCKED = {
 BLOCKER = """
 import sys
 for name in [n for n in sys.modules if n.partition(".")[0] in {blocked!r}]:
-    if name != "time":  # the interpreter itself has it; what counts is who imports it anew
-        del sys.modules[name]
+    del sys.modules[name]
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if any(name == b or name.startswith(b + ".") for b in {blocked!r}):
@@ -62,5 +61,16 @@ def test_the_facade_installs_no_reactor():
         "Mine()\n"
         "assert 'twisted.internet.reactor' not in sys.modules\n"
         "from twisted.internet import asyncioreactor; asyncioreactor.install()"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_reads_no_clock(name):
+    done = python(
+        f"import sys, zmqbridge.core.{name}\n"
+        "for key, module in list(sys.modules.items()):\n"
+        "    if key.startswith('zmqbridge'):\n"
+        "        assert not {'time', 'monotonic', 'datetime', 'threading'} & set(vars(module)), key"
     )
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,194 @@
+"""What bad input gets: an error that names the value, at the call; and peers cannot end a reader."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+
+from zmqbridge import (
+    AddressError,
+    AuthenticationMissing,
+    ContextTerminated,
+    MalformedMessage,
+    OptionError,
+    RequestTimeout,
+)
+
+
+async def test_addresses_are_resolved_and_errors_name_them(w):
+    async with w.Puller() as puller:
+        address = puller.bind("tcp://127.0.0.1:*")
+        assert int(address.rpartition(":")[2]) > 0
+        assert puller.addresses == (address,)
+        for bad, hint in {
+            "nonsense": "transport://",
+            address: "another socket has it",
+            "tcp://203.0.113.7:5555": "no interface",
+            "smoke://signal": "libzmq knows",
+            "ipc:///" + "x" * 200: "limited",
+        }.items():
+            with pytest.raises(AddressError, match=hint) as refused:
+                w.Puller(bind=bad)
+            assert refused.value.address == bad
+            assert repr(bad) in str(refused.value)
+        with pytest.raises(TypeError, match="an address"):
+            puller.connect(5555)
+        puller.unbind(address)
+        assert puller.addresses == ()
+        with pytest.raises(AddressError):
+            puller.unbind(address)
+        puller.connect(address)
+        puller.disconnect(address)
+        with pytest.raises(AddressError, match="not bound or connected"):
+            puller.disconnect(address)
+
+
+async def test_options_are_set_and_errors_name_them(w):
+    async with w.Puller(options={zmq.RCVHWM: 7}) as puller:
+        assert puller.socket.get(zmq.RCVHWM) == 7
+        assert puller.socket.get(zmq.LINGER) == 100
+    for bad, named in {
+        (zmq.SNDHWM, "many"): "zmq.SNDHWM",
+        (zmq.RCVHWM, -1): "zmq.RCVHWM",
+        (zmq.LINGER, -1): "zmq.LINGER",
+        (99_999, 1): "99999",
+        ("SNDHWM", 1): "SNDHWM",
+    }.items():
+        with pytest.raises(OptionError, match=named):
+            w.Puller(options=dict([bad]))
+
+
+async def test_messages_must_be_bytes_and_not_empty(w):
+    async with (
+        w.Pusher(bind="inproc://bytes") as pusher,
+        w.Dealer(bind="inproc://bytes2") as dealer,
+        w.Router(bind="inproc://bytes3") as router,
+        w.Requester(bind="inproc://bytes4") as requester,
+        w.Publisher(bind="inproc://bytes5") as publisher,
+    ):
+        for send in (pusher.push, dealer.send, requester.request):
+            with pytest.raises(TypeError, match=r"'text'.*\.encode\(\)"):
+                await send(b"fine", "text")
+            with pytest.raises(TypeError, match="int"):
+                await send(5)
+            with pytest.raises(ValueError, match="at least one part"):
+                await send()
+        with pytest.raises(ValueError, match="at least one part"):
+            await router.send(b"peer")
+        with pytest.raises(TypeError, match="a peer"):
+            await router.send("peer", b"x")
+        with pytest.raises(TypeError, match=r"\.encode\(\)"):
+            publisher.publish("text")
+        with pytest.raises(ValueError, match="NUL"):
+            publisher.publish(b"", b"a\0b")
+        assert requester.statistics().open_requests == 0
+
+
+async def test_timeouts_must_be_positive_numbers(w):
+    with pytest.raises(ValueError, match="timeout=0"):
+        w.Requester(timeout=0)
+    async with w.Requester() as requester:
+        for bad in (0, -1, float("nan")):
+            with pytest.raises(ValueError, match="timeout="):
+                await requester.request(b"", timeout=bad)
+        with pytest.raises(TypeError, match="timeout='1'"):
+            await requester.request(b"", timeout="1")
+    async with w.Replier() as replier:
+        with pytest.raises(ValueError, match="limit=0"):
+            await replier.serve(lambda request: None, limit=0)
+
+
+async def test_malformed_messages_are_counted_reported_once_a_burst_and_passed_over(w):
+    async with (
+        w.Replier(bind="inproc://malformed") as replier,
+        w.Dealer(connect="inproc://malformed") as dealer,
+    ):
+        for _ in range(10):
+            dealer.send_nowait(b"no", b"delimiter")
+        dealer.send_nowait(b"id", b"", b"fine")
+        request = await replier.receive()
+        assert (request.id, request.parts) == (b"id", [b"fine"])
+        assert replier.statistics().malformed == 10
+        assert [type(report) for report in w.reports] == [MalformedMessage]
+    async with (
+        w.Router(bind="inproc://malformed2") as router,
+        w.Requester(connect="inproc://malformed2") as requester,
+    ):
+        asking = w.spawn(requester.request(b"x"))
+        peer, (request_id, *_) = await router.receive()
+        await router.send(peer, request_id)
+        await router.send(peer, b"")
+        await router.send(peer, request_id, b"", b"y")
+        assert await asking == [b"y"]
+        assert requester.statistics().malformed == 2
+
+
+async def test_a_handler_that_raises_is_reported_and_the_next_request_served(w):
+    async with (
+        w.Replier(bind="inproc://raises") as replier,
+        w.Requester(connect="inproc://raises") as requester,
+    ):
+
+        async def handler(request):
+            if request.parts == [b"bad"]:
+                raise LookupError("on purpose")
+            await request.reply(b"good")
+
+        serving = w.spawn(replier.serve(handler, limit=1))
+        with pytest.raises(RequestTimeout):
+            await requester.request(b"bad", timeout=0.1)
+        assert await requester.request(b"next") == [b"good"]
+        assert [str(report) for report in w.reports] == ["on purpose"]
+        replier.close()
+        await serving
+
+
+async def test_no_more_handlers_run_at_once_than_the_limit(w):
+    async with (
+        w.Replier(bind="inproc://limit") as replier,
+        w.Requester(connect="inproc://limit") as requester,
+    ):
+        running = most = 0
+
+        async def handler(request):
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await w.sleep(0.005)
+            running -= 1
+            await request.reply(b"")
+
+        serving = w.spawn(replier.serve(handler, limit=7))
+        await w.gather(*(requester.request(b"") for _ in range(40)))
+        assert most == 7
+        replier.close()
+        await serving
+
+
+async def test_a_terminated_context_fails_whoever_waits(w):
+    import threading
+
+    context = zmq.Context()
+    puller = w.Puller(bind="inproc://gone", context=context)
+    receiving = w.spawn(puller.receive())
+    await w.sleep(0.01)
+    ending = threading.Thread(target=context.term)
+    ending.start()
+    with pytest.raises(ContextTerminated):
+        await receiving
+    await w.until(lambda: not ending.is_alive())
+    assert puller.closed
+
+
+async def test_a_curve_server_without_authenticator_is_not_opened(w):
+    _, secret = zmq.curve_keypair()
+    server = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: secret}
+    context = zmq.Context()
+    with pytest.raises(AuthenticationMissing):
+        w.Puller(bind="tcp://127.0.0.1:*", context=context, options=server)
+    handler = context.socket(zmq.REP)
+    handler.bind("inproc://zeromq.zap.01")
+    async with w.Puller(bind="tcp://127.0.0.1:*", context=context, options=server) as puller:
+        assert puller.addresses
+    handler.close()
+    context.term()
