@@ -6,6 +6,7 @@ import errno
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import zmq
@@ -258,6 +259,11 @@ class Endpoint(ABC):
         self._closed = True
         waiters = self._pump.close()
         self._socket.touched = lambda: None
+        for name in self._addresses:
+            # libzmq closes in another thread; this way the name is free when we return.
+            if name.startswith("inproc:"):
+                with suppress(zmq.ZMQError):  # it was connected, not bound
+                    self._socket.unbind(name)
         self._socket.close()
         self._release_context()
         return waiters

@@ -1,4 +1,4 @@
-"""What bad input gets: an error that names the value, at the call; and peers cannot end a reader."""
+"""What bad input gets: an error that names the value; and no peer can end a reader."""
 
 from __future__ import annotations
 
