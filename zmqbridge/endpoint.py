@@ -33,6 +33,8 @@ Options = Mapping[int, Any]
 # linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
 LINGER = 100  # milliseconds
 
+ZAP = "inproc://zeromq.zap.01"  # where RFC 27 has the authenticator of a context
+
 HINTS = {
     errno.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
     errno.EADDRNOTAVAIL: "no interface of this host has it",
@@ -339,7 +341,8 @@ def refuse_open_curve_server(socket: zmq.Socket[bytes]) -> None:
     # Whoever handles ZAP has bound this name, so binding it tells whether anybody does.
     probe = zmq.Socket(socket.context, zmq.REP)
     try:
-        probe.bind("inproc://zeromq.zap.01")
+        probe.bind(ZAP)
+        probe.unbind(ZAP)  # closing would free the name only later, in another thread
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
             return

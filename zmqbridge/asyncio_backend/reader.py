@@ -36,6 +36,7 @@ class LoopSocket(Endpoint):
     closed_error = Closed
     _turn_call: asyncio.Handle | None = None
     _timer: asyncio.TimerHandle | None = None
+    _fd = -1
     _yield_at = STRIDE
     _slice_end = 0.0
 
@@ -59,7 +60,8 @@ class LoopSocket(Endpoint):
         if self._home is not None:
             raise LoopError(f"{self!r} belongs to {self._home!r}; make one for each loop")
         try:
-            loop.add_reader(self._socket.fileno(), self._pump.turn)
+            self._fd = self._socket.fileno()
+            loop.add_reader(self._fd, self._pump.turn)
         except NotImplementedError:
             raise LoopError(
                 f"{loop!r} cannot watch file descriptors; use asyncio.SelectorEventLoop"
@@ -100,7 +102,7 @@ class LoopSocket(Endpoint):
     def _stop(self) -> None:
         loop, self._loop = self._loop, None  # type: ignore[assignment]
         if loop is not None and not loop.is_closed():
-            loop.remove_reader(self._socket.fileno())
+            loop.remove_reader(self._fd)
             for handle in (self._turn_call, self._timer):
                 if handle is not None:
                     handle.cancel()
