@@ -259,7 +259,7 @@ class ZmqConnection(ReactorReader):
         if type(message) is bytes:
             parts: Sequence[bytes] = (message,)
         elif is_nonstr_iter(message) and not isinstance(message, bytearray | memoryview):
-            parts = as_parts(message)
+            parts = as_parts(list(message))
             if not parts:
                 raise ValueError("a message has at least one part; an empty part is b''")
         else:
