@@ -120,7 +120,7 @@ class ZmqConnection(ReactorReader):
             self._setOptions()
             if endpoint:
                 self.addEndpoints([endpoint])
-        except BaseException:
+        except Exception:
             self._close()
             raise
         self.socket.touched = self._pump.schedule

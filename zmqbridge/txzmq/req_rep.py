@@ -122,7 +122,7 @@ class ZmqREQConnection(ZmqConnection):
         msgId = self._table.open(waiter, deadline, self._getNextId())
         try:
             self.send([msgId, b"", *messageParts])
-        except BaseException:
+        except Exception:
             self._table.cancel(msgId)
             raise
         if deadline < self._table.armed:
@@ -181,7 +181,7 @@ class ZmqREPConnection(ZmqConnection):
         route = self._routes.take(messageId)
         try:
             self.send(pack_reply(route, messageParts))
-        except BaseException:
+        except Exception:
             self._routes.put_back(messageId, route)
             raise
 
