@@ -38,7 +38,16 @@ def core(session: nox.Session) -> None:
     """The core alone, where neither zmq nor Twisted nor anyio is installed; every branch."""
     session.install(*nox.project.dependency_groups(PROJECT, "core"))
     session.run(
-        *["coverage", "run", "--source=zmqbridge/core", "-m", "pytest", "-q", "tests/core"],
+        *[
+            "coverage",
+            "run",
+            "--source=zmqbridge/core",
+            "-m",
+            "pytest",
+            "-q",
+            "--confcutdir=tests/core",
+            "tests/core",
+        ],
         env={"PYTHONPATH": "."},
     )
     session.run("coverage", "report", "--fail-under=100", "--show-missing")
