@@ -1,0 +1,72 @@
+"""Our four faces and plain pyzmq sockets to talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+import pytest
+import zmq
+from facade import FacadeWorld
+
+WORLD_OF = {"asyncio": "asyncio", "uvloop": "uvloop", "twisted": "epoll", "facade": "epoll"}
+
+
+@pytest.fixture(params=WORLD_OF)
+def w(request):
+    # Several folders have a conftest, so none can be imported by that name.
+    general = request.config.pluginmanager.get_plugin(
+        str(Path(__file__).parents[1] / "conftest.py")
+    )
+    world = general.WORLDS[WORLD_OF[request.param]]()
+    return FacadeWorld(world) if request.param == "facade" else world
+
+
+class Plain:
+    """Plain pyzmq sockets of one context, in this thread or in one of their own."""
+
+    def __init__(self):
+        self.context = zmq.Context()
+        self.sockets = []
+        self.threads = []
+
+    def __call__(self, kind, *, bind=None, connect=None, **options):
+        socket = self.context.socket(kind)
+        self.sockets.append(socket)
+        socket.linger = 0
+        for name, value in options.items():
+            setattr(socket, name, value)
+        if bind:
+            socket.bind(bind)
+        if connect:
+            socket.connect(connect)
+        return socket
+
+    def background(self, work, *sockets):
+        """Let `work` use these sockets in a thread of its own, until all is over."""
+
+        def run():
+            with contextlib.suppress(zmq.ContextTerminated):
+                work(*sockets)
+            for socket in sockets:
+                socket.close()
+
+        for socket in sockets:
+            self.sockets.remove(socket)
+        self.threads.append(threading.Thread(target=run))
+        self.threads[-1].start()
+
+    def close(self):
+        for socket in self.sockets:
+            socket.close()
+        self.context.term()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture
+def plain():
+    sockets = Plain()
+    yield sockets
+    sockets.close()

@@ -1,0 +1,151 @@
+"""The facade with the calls of the contract, so that the same tests run on it."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+
+import zmq
+
+from zmqbridge import SocketClosed, txzmq
+from zmqbridge.endpoint import several
+
+
+class Face:
+    """A connection of the facade; the sending classes below add what they are for."""
+
+    def __init__(self, w, *, bind=(), connect=(), context=None):
+        self.w = w
+        self.received = []
+        self.addresses = []
+        self.factory = txzmq.ZmqFactory()
+        self.factory.reactor = w.reactor
+        if context is not None:
+            self.factory.context.term()
+            self.factory.context = context
+        self.lent = context is not None
+        self.connection = self.kind(self.factory)
+        self.listen()
+        for method, addresses in (("bind", bind), ("connect", connect)):
+            for address in several(addresses):
+                self.connection.addEndpoints([txzmq.ZmqEndpoint(method, address)])
+                self.addresses.append(self.connection.socket.get(zmq.LAST_ENDPOINT).decode())
+
+    def listen(self):
+        """Have what arrives put into `received` as the contract's `receive` would give it."""
+
+    async def receive(self):
+        while not self.received:
+            if self.connection.factory is None:
+                raise SocketClosed("closed")
+            await self.w.sleep(0.001)
+        return self.received.pop(0)
+
+    async def patiently(self, send, *arguments):
+        while True:
+            try:
+                return send(*arguments)
+            except zmq.Again:  # nobody is there yet, and the facade does not queue
+                await self.w.sleep(0.001)
+
+    def close(self):
+        if self.lent:
+            self.factory.context = None
+        self.factory.shutdown()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self.close()
+
+
+class Publisher(Face):
+    kind = txzmq.ZmqPubConnection
+
+    def publish(self, body, tag=b""):
+        self.connection.publish(body, tag)
+
+
+class Subscriber(Face):
+    kind = txzmq.ZmqSubConnection
+
+    def __init__(self, w, tags, **arguments):
+        super().__init__(w, **arguments)
+        for tag in several(tags):
+            self.connection.subscribe(tag)
+
+    def listen(self):
+        self.connection.gotMessage = lambda body, tag: self.received.append((tag, body))
+
+
+class Pusher(Face):
+    kind = txzmq.ZmqPushConnection
+
+    async def push(self, *parts):
+        await self.patiently(self.connection.push, parts)
+
+
+class Puller(Face):
+    kind = txzmq.ZmqPullConnection
+
+    def listen(self):
+        self.connection.onPull = self.received.append
+
+
+class Requester(Face):
+    kind = txzmq.ZmqREQConnection
+
+    async def request(self, *parts):
+        return await (await self.patiently(self.connection.sendMsg, *parts))
+
+
+class Replier(Face):
+    kind = txzmq.ZmqREPConnection
+
+    def listen(self):
+        self.connection.gotMessage = self.got
+
+    def got(self, message_id, *parts):
+        async def reply(*answer):
+            self.connection.reply(message_id, *answer)
+
+        self.received.append(SimpleNamespace(parts=list(parts), reply=reply))
+
+
+class Dealer(Face):
+    kind = txzmq.ZmqDealerConnection
+
+    def listen(self):
+        self.connection.gotMessage = lambda *parts: self.received.append(list(parts))
+
+    async def send(self, *parts):
+        await self.patiently(self.connection.sendMultipart, parts)
+
+
+class Router(Face):
+    kind = txzmq.ZmqRouterConnection
+
+    def listen(self):
+        self.connection.gotMessage = lambda peer, *parts: self.received.append((peer, list(parts)))
+
+    async def send(self, peer, *parts):
+        self.connection.sendMultipart(peer, parts)
+
+
+FACES = {
+    each.__name__: each
+    for each in (Publisher, Subscriber, Pusher, Puller, Requester, Replier, Dealer, Router)
+}
+
+
+class FacadeWorld:
+    """A Twisted world whose sockets are the facade's."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __getattr__(self, name):
+        if name in FACES:
+            return functools.partial(FACES[name], self.world)
+        return getattr(self.world, name)

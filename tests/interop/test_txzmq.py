@@ -1,0 +1,89 @@
+"""The original txZMQ, in a process of its own, and ours understand each other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
+
+
+@contextlib.contextmanager
+def peer(relay, method, *addresses):
+    """Start a process with txZMQ; gives its addresses once it is ready."""
+    command = [sys.executable, Path(__file__).with_name("txzmq_peer.py"), relay, method]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, *addresses], **pipes) as process:
+        yield json.loads(process.stdout.readline())
+    assert process.returncode == 0
+
+
+def bound(relay, count):
+    return peer(relay, "bind", *["tcp://127.0.0.1:*"] * count)
+
+
+def marked(messages):
+    return [[b"re", *message] for message in messages]
+
+
+async def test_publications_there_and_back(w):
+    with bound("publications", 2) as (there, back):
+        async with w.Publisher(connect=there) as publisher:
+            async with w.Subscriber(TAG, connect=back) as subscriber:
+                await w.connected(publisher, subscriber, TAG)
+                for tag, body in PUBLICATIONS:
+                    publisher.publish(body, tag)
+                expected = [(tag + b"re", body) for tag, body in WANTED]
+                assert [await subscriber.receive() for _ in WANTED] == expected
+
+
+async def test_work_there_and_back(w):
+    async with w.Pusher(bind="tcp://127.0.0.1:*") as pusher, w.Puller(bind="ipc://*") as puller:
+        with peer("work", "connect", *pusher.addresses, *puller.addresses):
+            for message in MESSAGES:
+                await pusher.push(*message)
+            assert [await puller.receive() for _ in MESSAGES] == marked(MESSAGES)
+
+
+async def test_our_requests_are_answered(w):
+    with bound("replies", 1) as addresses:
+        async with w.Requester(connect=addresses) as requester:
+            replies = await w.gather(*[w.spawn(requester.request(*each)) for each in MESSAGES])
+            assert replies == marked(MESSAGES)
+
+
+async def test_its_requests_are_answered(w):
+    async with w.Pusher(bind="ipc://*") as pusher, w.Puller(bind="ipc://*") as puller:
+        async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
+            addresses = pusher.addresses[0], replier.addresses[0], puller.addresses[0]
+            with peer("requests", "connect", *addresses):
+                for message in MESSAGES:
+                    await pusher.push(*message)
+                requests = [await replier.receive() for _ in MESSAGES]
+                assert [request.parts for request in requests] == MESSAGES
+                for request in reversed(requests):
+                    await request.reply(b"re", *request.parts)
+                replies = [await puller.receive() for _ in MESSAGES]
+                assert replies == marked(MESSAGES)[::-1]
+
+
+async def test_our_dealer_and_its_router(w):
+    with bound("router", 1) as addresses:
+        async with w.Dealer(connect=addresses) as dealer:
+            for message in MESSAGES:
+                await dealer.send(*message)
+            assert [await dealer.receive() for _ in MESSAGES] == marked(MESSAGES)
+
+
+async def test_our_router_and_its_dealer(w):
+    async with w.Router(bind="ipc://*") as router:
+        with peer("dealer", "connect", *router.addresses):
+            who, hello = await router.receive()
+            assert hello == [b"hello"]
+            for message in MESSAGES:
+                await router.send(who, *message)
+            back = [await router.receive() for _ in MESSAGES]
+            assert back == [(who, message) for message in marked(MESSAGES)]

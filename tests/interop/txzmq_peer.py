@@ -1,0 +1,89 @@
+"""A process that runs the original txZMQ, which relays or answers whatever reaches it.
+
+    python txzmq_peer.py RELAY bind|connect ADDRESS...
+
+It prints its addresses as one line of JSON when it is ready, and ends with its standard input.
+What it passes on is changed a little, so that it must have been understood. Relays that send before
+they are sent to must connect: the original does not queue for peers who are not there yet.
+"""
+
+import json
+import sys
+
+import txzmq
+import zmq
+from twisted.internet import protocol, reactor, stdio
+
+MARK = b"re"
+
+
+def publications(make):
+    """What is heard at the first address is published at the second."""
+    heard, publisher = make(txzmq.ZmqSubConnection), make(txzmq.ZmqPubConnection)
+    heard.gotMessage = lambda body, tag: publisher.publish(body, tag + MARK)
+    heard.subscribe(b"")
+
+
+def work(make):
+    """What is pulled at the first address is pushed at the second."""
+    puller, pusher = make(txzmq.ZmqPullConnection), make(txzmq.ZmqPushConnection)
+    puller.onPull = lambda parts: pusher.push([MARK, *parts])
+
+
+def replies(make):
+    """Requests are answered."""
+    replier = make(txzmq.ZmqREPConnection)
+    replier.gotMessage = lambda request, *parts: replier.reply(request, MARK, *parts)
+
+
+def requests(make):
+    """What is pulled at the first address is asked at the second, the reply pushed at the third."""
+    puller, requester = make(txzmq.ZmqPullConnection), make(txzmq.ZmqREQConnection)
+    pusher = make(txzmq.ZmqPushConnection)
+
+    def ask(parts):
+        requester.sendMsg(*parts).addCallback(pusher.push)
+
+    puller.onPull = ask
+
+
+def router(make):
+    """Messages go back to the peer they came from."""
+    ours = make(txzmq.ZmqRouterConnection)
+    ours.gotMessage = lambda peer, *parts: ours.sendMultipart(peer, [MARK, *parts])
+
+
+def dealer(make):
+    """Says hello, then messages go back."""
+    ours = make(txzmq.ZmqDealerConnection)
+    ours.gotMessage = lambda *parts: ours.sendMultipart([MARK, *parts])
+    ours.sendMsg(b"hello")
+
+
+RELAYS = {each.__name__: each for each in (publications, work, replies, requests, router, dealer)}
+
+
+class Parent(protocol.Protocol):
+    """Whoever started this process; without it there is nothing left to do."""
+
+    def connectionLost(self, reason=protocol.connectionDone):
+        reactor.stop()
+
+
+def main(relay, method, *addresses):
+    factory = txzmq.ZmqFactory()
+    factory.registerForShutdown()
+    waiting, real = list(addresses), []
+
+    def make(kind):
+        connection = kind(factory, txzmq.ZmqEndpoint(method, waiting.pop(0)))
+        real.append(connection.socket.get(zmq.LAST_ENDPOINT).decode())
+        return connection
+
+    RELAYS[relay](make)
+    stdio.StandardIO(Parent())
+    print(json.dumps(real), flush=True)
+    reactor.run()
+
+
+main(*sys.argv[1:])
