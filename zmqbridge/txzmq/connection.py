@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import inf
+from typing import Any, NamedTuple
 
-import zmq
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
 from twisted.python import log
 from twisted.python.failure import Failure
+from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
 from zmqbridge.core.framing import Message, as_bytes, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, MalformedMessage, SocketClosed, ZmqBridgeError
-from zmqbridge.pump import BridgedSocket, Pump
+from zmqbridge.pump import BURST, Pump
+from zmqbridge.pump import BridgedSocket as Socket
 from zmqbridge.twisted_backend.reader import ReactorReader, dispatch
 from zmqbridge.txzmq.compat import is_nonstr_iter
+from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 
-if TYPE_CHECKING:
-    from zmqbridge.txzmq.factory import ZmqFactory
+ZMQ3 = zmq_version_info()[0] >= 3
 
-ZMQ3 = True
+__getattr__ = reactor_when_asked
 
 
 class ZmqEndpointType:
@@ -44,11 +46,11 @@ class ZmqEndpoint(NamedTuple):
     address: str
 
 
-class ZmqAddressError(AddressError, zmq.ZMQError):  # type: ignore[misc]
+class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
     """libzmq refused an address; a ``ZMQError`` too, because users of txZMQ catch that."""
 
     def __init__(self, message: str, address: object, errno: int) -> None:
-        zmq.ZMQError.__init__(self, errno, message)
+        error.ZMQError.__init__(self, errno, message)
         self.address = address
 
 
@@ -90,7 +92,9 @@ class ZmqConnection(ReactorReader):
     reconnectInterval = 100
     reconnectIntervalMax = 0
 
-    _malformed = 0
+    # Two underscores, because the subclasses of users have private names of their own.
+    __malformed = 0
+    __rejected: MalformedMessage | None = None
 
     def __init__(
         self,
@@ -98,30 +102,35 @@ class ZmqConnection(ReactorReader):
         endpoint: ZmqEndpoint | None = None,
         identity: bytes | None = None,
     ) -> None:
+        if factory.context is None:
+            raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
         self.queue: deque[Any] = deque()
         self.recv_parts: list[Any] = []
         self.read_scheduled = None
-        context: Any = factory.context
-        self.socket: Any = BridgedSocket(context, self.socketType)
+        self.socket: Any = Socket(factory.context, self.socketType)
+        self._reactor = factory.reactor
+        unhandled: deque[Message] = deque()
+        self.__unhandled = unhandled
         self._pump = Pump(
             self.socket,
-            deliver=self._deliver,
+            deliver=unhandled.extend,
             call_soon=self._call_soon,
             resume=lambda waiters: None,
-            report=self._report,
-            lost=self._lost,
+            report=self.__report,
+            lost=self.__lost,
+            room=lambda: BURST - len(unhandled),
+            high=self.highWaterMark or inf,
         )
-        self._unhandled: deque[Message] = deque()
         try:
             self.fd = self.socket.fileno()
             self._setOptions()
             if endpoint:
                 self.addEndpoints([endpoint])
         except Exception:
-            self._close()
+            self.__close()
             raise
         self.socket.touched = self._pump.schedule
         factory.connections.add(self)  # type: ignore[union-attr]
@@ -130,22 +139,22 @@ class ZmqConnection(ReactorReader):
 
     def _setOptions(self) -> None:
         options = {
-            zmq.LINGER: self.factory.lingerPeriod,
-            zmq.RATE: self.multicastRate,
-            zmq.SNDHWM: self.highWaterMark,
-            zmq.RCVHWM: self.highWaterMark,
+            constants.LINGER: self.factory.lingerPeriod,
+            constants.RATE: self.multicastRate,
+            constants.SNDHWM: self.highWaterMark,
+            constants.RCVHWM: self.highWaterMark,
         }
         if self.tcpKeepalive:
-            options[zmq.TCP_KEEPALIVE] = self.tcpKeepalive
-            options[zmq.TCP_KEEPALIVE_CNT] = self.tcpKeepaliveCount
-            options[zmq.TCP_KEEPALIVE_IDLE] = self.tcpKeepaliveIdle
-            options[zmq.TCP_KEEPALIVE_INTVL] = self.tcpKeepaliveInterval
+            options[constants.TCP_KEEPALIVE] = self.tcpKeepalive
+            options[constants.TCP_KEEPALIVE_CNT] = self.tcpKeepaliveCount
+            options[constants.TCP_KEEPALIVE_IDLE] = self.tcpKeepaliveIdle
+            options[constants.TCP_KEEPALIVE_INTVL] = self.tcpKeepaliveInterval
         if self.reconnectInterval:
-            options[zmq.RECONNECT_IVL] = self.reconnectInterval
+            options[constants.RECONNECT_IVL] = self.reconnectInterval
         if self.reconnectIntervalMax:
-            options[zmq.RECONNECT_IVL_MAX] = self.reconnectIntervalMax
+            options[constants.RECONNECT_IVL_MAX] = self.reconnectIntervalMax
         if self.identity is not None:
-            options[zmq.IDENTITY] = self.identity
+            options[constants.IDENTITY] = self.identity
         for option, value in options.items():
             self.socket.set(option, value)
 
@@ -155,7 +164,9 @@ class ZmqConnection(ReactorReader):
         Raises:
             ZmqAddressError: libzmq refuses an address.
             AddressError: an endpoint's type is neither ``"bind"`` nor ``"connect"``.
+            SocketClosed: the connection was shut down.
         """
+        self._checkOpen()
         endpoints = list(endpoints)
         self.endpoints.extend(endpoints)
         self._connectOrBind(endpoints)
@@ -172,9 +183,9 @@ class ZmqConnection(ReactorReader):
                 )
             try:
                 actions[kind](address)
-            except zmq.ZMQError as error:
-                text = f"cannot {kind} to {address!r}: {error.strerror}"
-                raise ZmqAddressError(text, address, error.errno or 0) from None
+            except error.ZMQError as refusal:
+                text = f"cannot {kind} to {address!r}: {refusal.strerror}"
+                raise ZmqAddressError(text, address, refusal.errno or 0) from None
 
     def shutdown(self) -> None:
         """Close the connection; doing it twice is fine."""
@@ -183,12 +194,12 @@ class ZmqConnection(ReactorReader):
         self._stop_reading()
         if self.factory.connections is not None:
             self.factory.connections.discard(self)
-        self._close()
+        self.__close()
         self.factory = None
 
-    def _close(self) -> None:
+    def __close(self) -> None:
         self._pump.close()
-        self._unhandled.clear()
+        self.__unhandled.clear()
         self.socket.touched = lambda: None
         self.socket.close()
         self.socket = None
@@ -217,31 +228,28 @@ class ZmqConnection(ReactorReader):
 
     def _readSome(self) -> None:
         super().doRead()
-        dispatch(self._unhandled, self._handle, self._report)
-        if self._unhandled:
+        dispatch(self.__unhandled, self.__handle, self.__report)
+        if self.__unhandled:
             self._pump.schedule()
+        rejected, self.__rejected = self.__rejected, None
+        if rejected is not None:
+            self.__report(rejected)
 
-    def _deliver(self, burst: list[Message]) -> None:
-        self._unhandled.extend(burst)
-
-    def _handle(self, message: Message) -> None:
+    def __handle(self, message: Message) -> None:
         # Looked up each time, because users assign the hooks whenever they like.
         self.messageReceived(message)
 
-    @property
-    def _reactor(self) -> Any:
-        return self.factory.reactor
+    def __report(self, problem: Exception) -> None:
+        log.err(Failure(problem))
 
-    def _report(self, error: Exception) -> None:
-        log.err(Failure(error))
+    def _reject(self, malformed: MalformedMessage) -> None:
+        # Counted each time, and reported once a burst.
+        self.__malformed += 1
+        self.__rejected = malformed
 
-    def _reject(self, error: MalformedMessage) -> None:
-        self._malformed += 1
-        self._report(error)
-
-    def _lost(self, error: ZmqBridgeError) -> None:
+    def __lost(self, reason: ZmqBridgeError) -> None:
         # The context was terminated, or the socket closed, behind our back.
-        self.connectionLost(Failure(error))
+        self.connectionLost(Failure(reason))
         self.shutdown()
 
     def send(self, message: Any) -> None:
@@ -264,12 +272,18 @@ class ZmqConnection(ReactorReader):
                 raise ValueError("a message has at least one part; an empty part is b''")
         else:
             parts = (as_bytes(message, "a message"),)
-        if self.factory is None:
-            raise SocketClosed(f"{self!r} was shut down")
-        if not self._pump.try_send(parts):
-            raise zmq.Again
+        self._checkOpen()
+        if self._pump.queues or not self._pump.try_send(parts):
+            self._refused(parts)
         if self.read_scheduled is None:
             self._call_soon()
+
+    def _checkOpen(self) -> None:
+        if self.factory is None:
+            raise SocketClosed(f"{self!r} was shut down: make a new one")
+
+    def _refused(self, parts: Sequence[bytes]) -> None:
+        raise error.Again
 
     def messageReceived(self, message: Message) -> None:
         """Called with each message, a list of its parts; override it."""
@@ -280,10 +294,10 @@ class ZmqConnection(ReactorReader):
         return Statistics(
             sent=self._pump.sent,
             received=self._pump.received,
-            queued=0,
-            unread=len(self._unhandled),
-            malformed=self._malformed,
-            dropped=0,
+            queued=self._pump.queued,
+            unread=len(self.__unhandled),
+            malformed=self.__malformed,
+            dropped=self._pump.dropped,
             open_requests=0,
             late_replies=0,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import zmq
+from zmq import Context
 
 from zmqbridge.twisted_backend.reader import global_reactor
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 # then addresses are free again when `shutdown` returns; with messages that linger it goes on in
 # its own thread, and the reactor goes on too.
 PATIENCE = 0.01  # seconds
+
+
+def reactor_when_asked(name: str) -> Any:
+    """A module's ``__getattr__``: its `reactor` is looked up late, as that installs one."""
+    if name == "reactor":
+        return global_reactor()
+    raise AttributeError(f"there is no {name!r} in this module")
+
+
+__getattr__ = reactor_when_asked
 
 
 class _GlobalReactor:
@@ -42,11 +52,11 @@ class ZmqFactory:
     lingerPeriod = 100
     trigger: Any = None
     connections: set[ZmqConnection] | None = None
-    context: zmq.Context[Any] | None = None
+    context: Context[Any] | None = None
 
     def __init__(self) -> None:
         self.connections = set()
-        self.context = zmq.Context(self.ioThreads)
+        self.context = Context(self.ioThreads)
 
     def __repr__(self) -> str:
         return "ZmqFactory()"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-import zmq
+from zmq import constants
 
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.errors import MalformedMessage
@@ -14,7 +14,7 @@ from zmqbridge.txzmq.connection import ZmqConnection
 class ZmqPubConnection(ZmqConnection):
     """Publishes to all subscribers."""
 
-    socketType = zmq.PUB
+    socketType = constants.PUB
 
     def publish(self, message: bytes | str, tag: bytes | str = b"") -> None:
         """Publish a message under a tag; ``str`` is sent as UTF-8.
@@ -28,15 +28,17 @@ class ZmqPubConnection(ZmqConnection):
 class ZmqSubConnection(ZmqConnection):
     """Receives publications; override `gotMessage`."""
 
-    socketType = zmq.SUB
+    socketType = constants.SUB
 
     def subscribe(self, tag: bytes | str) -> None:
         """Take publications whose tag starts with `tag`, too."""
-        self.socket.set(zmq.SUBSCRIBE, as_name(tag, "a tag"))
+        self._checkOpen()
+        self.socket.set(constants.SUBSCRIBE, as_name(tag, "a tag"))
 
     def unsubscribe(self, tag: bytes | str) -> None:
         """Undo one `subscribe`; a tag that was never subscribed is fine."""
-        self.socket.set(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
+        self._checkOpen()
+        self.socket.set(constants.UNSUBSCRIBE, as_name(tag, "a tag"))
 
     def messageReceived(self, message: Message) -> None:
         """Part the tag from the message and call `gotMessage`.

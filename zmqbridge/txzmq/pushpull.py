@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import zmq
+from zmq import constants
 
 from zmqbridge.core.framing import Message
 from zmqbridge.txzmq.connection import ZmqConnection
@@ -13,7 +13,7 @@ from zmqbridge.txzmq.connection import ZmqConnection
 class ZmqPushConnection(ZmqConnection):
     """Pushes messages."""
 
-    socketType = zmq.PUSH
+    socketType = constants.PUSH
 
     def push(self, message: Any) -> None:
         """Push a message; see `send` for what it may be and what is raised."""
@@ -23,7 +23,7 @@ class ZmqPushConnection(ZmqConnection):
 class ZmqPullConnection(ZmqConnection):
     """Pulls messages; override `onPull`."""
 
-    socketType = zmq.PULL
+    socketType = constants.PULL
 
     def messageReceived(self, message: Message) -> None:
         """Pass the message on to `onPull`."""

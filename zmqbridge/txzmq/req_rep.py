@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-import zmq
-from twisted.internet.defer import Deferred
+from twisted.internet import defer
+from zmq import constants, error
 
 from zmqbridge.core.framing import Message, pack_reply, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import MalformedMessage, RequestTimeout, SocketClosed
-from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint
-from zmqbridge.txzmq.factory import ZmqFactory
+from zmqbridge.errors import MalformedMessage, QueueFull, RequestTimeout, SocketClosed
+from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType
+from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
+
+__getattr__ = reactor_when_asked
 
 
 class ZmqRequestTimeoutError(RequestTimeout):
     """No reply came in time; its only argument is the request's id."""
 
-    def __init__(self, msgId: bytes) -> None:
-        super().__init__("sent")
-        self.args = (msgId,)
+    def __init__(self, *args: Any, stage: str = "sent") -> None:
+        super().__init__(stage)
+        self.args = args
 
 
 class ZmqREQConnection(ZmqConnection):
@@ -35,20 +38,20 @@ class ZmqREQConnection(ZmqConnection):
         UUID_POOL_GEN_SIZE: how many ids are made at a time.
     """
 
-    socketType = zmq.DEALER
+    socketType = constants.DEALER
     defaultRequestTimeout: float | None = None
     UUID_POOL_GEN_SIZE = 5
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._table: RequestTable[Deferred[Message]] = RequestTable()
-        self._ids = request_ids()
+        self.__table: RequestTable[defer.Deferred[Message]] = RequestTable()
+        self.__ids = request_ids()
         self._uuids: list[bytes] = []
         ZmqConnection.__init__(self, *args, **kwargs)
 
     @property
-    def _requests(self) -> dict[bytes, tuple[Deferred[Message], None]]:
+    def _requests(self) -> dict[bytes, tuple[defer.Deferred[Message], None]]:
         """A copy of what is open, in the shape that txZMQ kept it."""
-        return {msgId: (waiter, None) for msgId, waiter in self._table.waiters().items()}
+        return {msgId: (waiter, None) for msgId, waiter in self.__table.waiters().items()}
 
     def _getNextId(self) -> bytes:
         """The id of the next request, from the pool; override it to choose your own ids.
@@ -56,7 +59,7 @@ class ZmqREQConnection(ZmqConnection):
         An id must not be that of a request that is still open.
         """
         if not self._uuids:
-            self._uuids.extend(next(self._ids) for _ in range(self.UUID_POOL_GEN_SIZE))
+            self._uuids.extend(next(self.__ids) for _ in range(self.UUID_POOL_GEN_SIZE))
         return self._uuids.pop()
 
     def _releaseId(self, msgId: bytes) -> None:
@@ -64,32 +67,37 @@ class ZmqREQConnection(ZmqConnection):
 
         The pool gets a fresh id, never the old one, whose reply may yet come a second time.
         """
-        self._uuids.append(next(self._ids))
+        self._uuids.append(next(self.__ids))
         if len(self._uuids) > 2 * self.UUID_POOL_GEN_SIZE:
             del self._uuids[-self.UUID_POOL_GEN_SIZE :]
 
     def _cancel(self, msgId: bytes) -> None:
-        """Forget a request; its reply will be dropped."""
-        self._table.cancel(msgId)
+        """Forget a request: unsent, it stays so; its reply will be dropped."""
+        self.__table.cancel(msgId)
+        self._pump.discard(msgId)
 
     def _timeoutRequest(self, msgId: bytes) -> None:
-        """Fail a request whose time is up."""
-        waiter = self._table.cancel(msgId)
-        if waiter is not None and not waiter.called:
-            waiter.errback(ZmqRequestTimeoutError(msgId))
+        """Fail a request whose time is up; unsent, it stays so."""
+        waiter = self.__table.cancel(msgId)
+        if waiter is not None:
+            self.__expired(msgId, waiter)
+
+    def __expired(self, msgId: bytes, waiter: defer.Deferred[Message]) -> None:
+        stage = "queued" if self._pump.discard(msgId) else "sent"
+        if not waiter.called:
+            waiter.errback(ZmqRequestTimeoutError(msgId, stage=stage))
 
     def _alarm(self) -> None:
-        for msgId, waiter in self._table.expire(self._now()):
-            if not waiter.called:
-                waiter.errback(ZmqRequestTimeoutError(msgId))
-        self._setAlarm()
+        for msgId, waiter in self.__table.expire(self._now()):
+            self.__expired(msgId, waiter)
+        self.__setAlarm()
 
-    def _setAlarm(self) -> None:
-        deadline = self._table.arm()
+    def __setAlarm(self) -> None:
+        deadline = self.__table.arm()
         if deadline < inf and self.factory is not None:
             self._call_at(deadline)
 
-    def sendMsg(self, *messageParts: bytes, **kwargs: Any) -> Deferred[Message]:
+    def sendMsg(self, *messageParts: bytes, **kwargs: Any) -> defer.Deferred[Message]:
         """Send a request and fire with the parts of its reply.
 
         Cancelling it drops the reply.
@@ -111,28 +119,41 @@ class ZmqREQConnection(ZmqConnection):
             timeout = self.defaultRequestTimeout
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout={timeout!r}: give 0 or more seconds, or None for ever")
-        if self.factory is None:
-            raise SocketClosed(f"{self!r} was shut down")
+        self._checkOpen()
 
         def cancel(_: object) -> None:
             self._cancel(msgId)
 
-        waiter = Deferred[Message](cancel)
+        waiter = defer.Deferred[Message](cancel)
         deadline = inf if timeout is None else self._now() + timeout
-        msgId = self._table.open(waiter, deadline, self._getNextId())
+        msgId = self.__table.open(waiter, deadline, self._getNextId())
         try:
             self.send([msgId, b"", *messageParts])
         except Exception:
-            self._table.cancel(msgId)
+            self.__table.cancel(msgId)
             raise
-        if deadline < self._table.armed:
-            self._setAlarm()
+        if deadline < self.__table.armed:
+            self.__setAlarm()
         return waiter
+
+    def _setOptions(self) -> None:
+        super()._setOptions()
+        # Without it libzmq takes requests for a peer that is not there, and nothing can be taken
+        # back from it; like this they wait here, and leave when their time is up.
+        self.socket.set(constants.IMMEDIATE, 1)
+
+    def _refused(self, parts: Sequence[bytes]) -> None:
+        if self.endpoints and all(kind == ZmqEndpointType.bind for kind, _ in self.endpoints):
+            raise error.Again
+        try:
+            self._pump.send(parts, parts[0] if parts[0] in self.__table else None)
+        except QueueFull:
+            raise error.Again from None
 
     def messageReceived(self, message: Message) -> None:
         """Fire the Deferred whose request this answers."""
         msgId = message[0]
-        waiter = self._table.match(msgId)
+        waiter = self.__table.match(msgId)
         if waiter is not None:
             self._releaseId(msgId)
             waiter.callback(message[2:])
@@ -140,7 +161,7 @@ class ZmqREQConnection(ZmqConnection):
     def shutdown(self) -> None:
         """Close the connection; requests that are still open fail with `SocketClosed`."""
         ZmqConnection.shutdown(self)
-        for waiter in self._table.close():
+        for waiter in self.__table.close():
             if not waiter.called:
                 waiter.errback(SocketClosed(f"{self!r} was shut down before the reply came"))
 
@@ -149,23 +170,23 @@ class ZmqREQConnection(ZmqConnection):
         return (
             super()
             .statistics()
-            ._replace(open_requests=len(self._table), late_replies=self._table.late)
+            ._replace(open_requests=len(self.__table), late_replies=self.__table.late)
         )
 
 
 class ZmqREPConnection(ZmqConnection):
     """Receives requests; override `gotMessage`, and answer by `reply`."""
 
-    socketType = zmq.ROUTER
+    socketType = constants.ROUTER
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._routes = ReplyRoutes()
+        self.__routes = ReplyRoutes()
         ZmqConnection.__init__(self, *args, **kwargs)
 
     @property
     def _routingInfo(self) -> dict[bytes, Message]:
         """A copy of what is unanswered, in the shape that txZMQ kept it."""
-        return {msgId: route[:-1] for msgId, route in self._routes.routes().items()}
+        return {msgId: route[:-1] for msgId, route in self.__routes.routes().items()}
 
     def reply(self, messageId: bytes, *messageParts: bytes) -> None:
         """Answer a request.
@@ -178,11 +199,11 @@ class ZmqREPConnection(ZmqConnection):
             KeyError: there is no such request, or it was answered already.
             zmq.error.Again, TypeError, SocketClosed: as `send`; the request can still be answered.
         """
-        route = self._routes.take(messageId)
+        route = self.__routes.take(messageId)
         try:
             self.send(pack_reply(route, messageParts))
         except Exception:
-            self._routes.put_back(messageId, route)
+            self.__routes.put_back(messageId, route)
             raise
 
     def messageReceived(self, message: Message) -> None:
@@ -192,10 +213,10 @@ class ZmqREPConnection(ZmqConnection):
         """
         try:
             route, parts = split_request(message)
-        except MalformedMessage as error:
-            self._reject(error)
+        except MalformedMessage as malformed:
+            self._reject(malformed)
         else:
-            self.gotMessage(self._routes.open(route), *parts)
+            self.gotMessage(self.__routes.open(route), *parts)
 
     def gotMessage(self, messageId: bytes, *messageParts: bytes) -> None:
         """Called with each request; override it.
@@ -210,7 +231,7 @@ class ZmqREPConnection(ZmqConnection):
     def shutdown(self) -> None:
         """Close the connection; what is unanswered stays so."""
         ZmqConnection.shutdown(self)
-        self._routes.clear()
+        self.__routes.clear()
 
 
 class ZmqXREPConnection(ZmqREPConnection):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import zmq
+from zmq import constants
 
 from zmqbridge.core.framing import Message
 from zmqbridge.txzmq.connection import ZmqConnection
@@ -34,13 +34,13 @@ class ZmqBase(ZmqConnection):
 class ZmqDealerConnection(ZmqBase):
     """A DEALER."""
 
-    socketType = zmq.DEALER
+    socketType = constants.DEALER
 
 
 class ZmqRouterConnection(ZmqBase):
     """A ROUTER: what it sends and receives begins with the id of the peer."""
 
-    socketType = zmq.ROUTER
+    socketType = constants.ROUTER
 
     def sendMsg(self, recipientId: bytes, message: Any) -> None:  # type: ignore[override]
         """Send a message of one part to a peer."""
