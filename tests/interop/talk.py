@@ -28,7 +28,9 @@ PUBLICATIONS = [(b"unwanted", b"x"), *WANTED[:9], (b"", "Ø".encode()), *WANTED[
 
 async def take(w, socket):
     """The next message of a plain socket, while the loop goes on."""
-    await w.until(lambda: socket.poll(0))
+    await w.until(
+        lambda: socket.poll(1)
+    )  # a wait of 1 ms is often enough, and saves a longer sleep
     return socket.recv_multipart()
 
 

@@ -1,4 +1,4 @@
-"""The original txZMQ, in a process of its own, and ours understand each other."""
+"""Ours and a program written for txZMQ, on the original or on the facade, in another process."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
 
+ANY = "tcp://127.0.0.1:*"
 
-@contextlib.contextmanager
-def peer(relay, method, *addresses):
-    """Start a process with txZMQ; gives its addresses once it is ready."""
-    command = [sys.executable, Path(__file__).with_name("txzmq_peer.py"), relay, method]
+
+@pytest.fixture(params=["original", "facade"])
+def peer(request):
+    """Starts a process with this txZMQ; gives its addresses once it is ready."""
+    command = [sys.executable, Path(__file__).with_name("txzmq_peer.py"), request.param]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([*command, *addresses], **pipes) as process:
-        yield json.loads(process.stdout.readline())
-    assert process.returncode == 0
 
+    @contextlib.contextmanager
+    def start(relay, method, *addresses):
+        with subprocess.Popen([*command, relay, method, *addresses], **pipes) as process:
+            yield json.loads(process.stdout.readline())
+        assert process.returncode == 0
 
-def bound(relay, count):
-    return peer(relay, "bind", *["tcp://127.0.0.1:*"] * count)
+    return start
 
 
 def marked(messages):
     return [[b"re", *message] for message in messages]
 
 
-async def test_publications_there_and_back(w):
-    with bound("publications", 2) as (there, back):
+async def test_publications_there_and_back(w, peer):
+    with peer("publications", "bind", ANY, ANY) as (there, back):
         async with w.Publisher(connect=there) as publisher:
             async with w.Subscriber(TAG, connect=back) as subscriber:
                 await w.connected(publisher, subscriber, TAG)
@@ -40,7 +44,7 @@ async def test_publications_there_and_back(w):
                 assert [await subscriber.receive() for _ in WANTED] == expected
 
 
-async def test_work_there_and_back(w):
+async def test_work_there_and_back(w, peer):
     async with w.Pusher(bind="tcp://127.0.0.1:*") as pusher, w.Puller(bind="ipc://*") as puller:
         with peer("work", "connect", *pusher.addresses, *puller.addresses):
             for message in MESSAGES:
@@ -48,14 +52,14 @@ async def test_work_there_and_back(w):
             assert [await puller.receive() for _ in MESSAGES] == marked(MESSAGES)
 
 
-async def test_our_requests_are_answered(w):
-    with bound("replies", 1) as addresses:
+async def test_our_requests_are_answered(w, peer):
+    with peer("replies", "bind", ANY) as addresses:
         async with w.Requester(connect=addresses) as requester:
             replies = await w.gather(*[w.spawn(requester.request(*each)) for each in MESSAGES])
             assert replies == marked(MESSAGES)
 
 
-async def test_its_requests_are_answered(w):
+async def test_its_requests_are_answered(w, peer):
     async with w.Pusher(bind="ipc://*") as pusher, w.Puller(bind="ipc://*") as puller:
         async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
             addresses = pusher.addresses[0], replier.addresses[0], puller.addresses[0]
@@ -70,15 +74,15 @@ async def test_its_requests_are_answered(w):
                 assert replies == marked(MESSAGES)[::-1]
 
 
-async def test_our_dealer_and_its_router(w):
-    with bound("router", 1) as addresses:
+async def test_our_dealer_and_its_router(w, peer):
+    with peer("router", "bind", ANY) as addresses:
         async with w.Dealer(connect=addresses) as dealer:
             for message in MESSAGES:
                 await dealer.send(*message)
             assert [await dealer.receive() for _ in MESSAGES] == marked(MESSAGES)
 
 
-async def test_our_router_and_its_dealer(w):
+async def test_our_router_and_its_dealer(w, peer):
     async with w.Router(bind="ipc://*") as router:
         with peer("dealer", "connect", *router.addresses):
             who, hello = await router.receive()

@@ -1,6 +1,6 @@
-"""A process that runs the original txZMQ, which relays or answers whatever reaches it.
+"""A program written for txZMQ, which relays or answers whatever reaches it.
 
-    python txzmq_peer.py RELAY bind|connect ADDRESS...
+    python txzmq_peer.py original|facade RELAY bind|connect ADDRESS...
 
 It prints its addresses as one line of JSON when it is ready, and ends with its standard input.
 What it passes on is changed a little, so that it must have been understood. Relays that send before
@@ -9,6 +9,11 @@ they are sent to must connect: the original does not queue for peers who are not
 
 import json
 import sys
+
+if sys.argv[1] == "facade":
+    from zmqbridge.txzmq import install
+
+    install()
 
 import txzmq
 import zmq
@@ -86,4 +91,4 @@ def main(relay, method, *addresses):
     reactor.run()
 
 
-main(*sys.argv[1:])
+main(*sys.argv[2:])
