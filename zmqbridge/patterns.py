@@ -15,6 +15,7 @@ from zmqbridge.core.framing import (
     as_name,
     as_parts,
     pack_reply,
+    split_all,
     split_reply,
     split_request,
     split_topic,
@@ -67,9 +68,10 @@ class Receiving(Endpoint, Generic[Item]):
 
     async def __anext__(self) -> Item:
         # What most calls come to is done here; `receive` does it all.
-        inbox = self._inbox
-        if not inbox.paused and (item := inbox.poll()) is not None:
-            return item
+        try:
+            return self._inbox.pop()
+        except IndexError:
+            pass
         try:
             return await self.receive()
         except SocketClosed:
@@ -89,12 +91,7 @@ class Receiving(Endpoint, Generic[Item]):
     def _decode_each(
         self, burst: list[Message], decode: Callable[[Message], Item]
     ) -> Iterable[Item]:
-        items, malformed = [], []
-        for message in burst:
-            try:
-                items.append(decode(message))
-            except MalformedMessage as error:
-                malformed.append(error)
+        items, malformed = split_all(decode, burst)
         self._reject(malformed)
         return items
 

@@ -27,7 +27,7 @@ class Deadlines(RuleBasedStateMachine):
 
     @rule(key=keys)
     def remove(self, key):
-        self.heap.remove(key)
+        self.heap.remove(key, None)
         self.model.pop(key, None)
 
     @rule(now=times)
@@ -59,6 +59,6 @@ def test_deadlines_that_were_given_up_do_not_pile_up():
     heap.add(1.0, -1)
     for key in range(100_000):
         heap.add(2.0, key)
-        heap.remove(key)
+        heap.remove(key, None)
     assert len(heap._heap) < 1000
     assert heap.pop_due(2.0) == [-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -53,6 +54,14 @@ class Receivers(RuleBasedStateMachine):
             self.asked += 1
             self.inbox.wait(f"waiter {self.asked}")
             self.waiting.append(f"waiter {self.asked}")
+
+    @rule()
+    def pop(self):
+        if self.messages and not self.told and not self.paused:
+            self.taken(self.inbox.pop())
+        else:
+            with pytest.raises(IndexError):
+                self.inbox.pop()
 
     @rule()
     def a_told_receiver_runs(self):

@@ -61,7 +61,7 @@ class LoopSocket(Endpoint):
             raise LoopError(f"{self!r} belongs to {self._home!r}; make one for each loop")
         try:
             self._fd = self._socket.fileno()
-            loop.add_reader(self._fd, self._pump.turn)
+            loop.add_reader(self._fd, self._pump.ring)
         except NotImplementedError:
             raise LoopError(
                 f"{loop!r} cannot watch file descriptors; use asyncio.SelectorEventLoop"
@@ -169,7 +169,10 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
             LoopError: there is no running loop, or it is not this socket's.
         """
         inbox = self._inbox
-        paused = inbox.paused
+        try:
+            return inbox.pop()
+        except IndexError:
+            paused = inbox.paused
         item = inbox.poll()
         if item is None:
             await self._message()

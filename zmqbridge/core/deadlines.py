@@ -20,13 +20,18 @@ class DeadlineHeap(Generic[Key]):
     - commands: `add`, `remove`
     - inputs: `pop_due`
     - getters: `next`, ``len()``
+
+    Attributes:
+        remove: forgets a key and returns its deadline, or `default` when it is not there;
+            ``pop`` of a dict, so it takes (key, default) and costs no Python call.
     """
 
-    __slots__ = ("_deadlines", "_heap")
+    __slots__ = ("_deadlines", "_heap", "remove")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Key]] = []
         self._deadlines: dict[Key, float] = {}
+        self.remove = self._deadlines.pop
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -38,14 +43,11 @@ class DeadlineHeap(Generic[Key]):
         """
         if deadline < inf:
             self._deadlines[key] = deadline
-            heappush(self._heap, (deadline, key))
-
-    def remove(self, key: Key) -> None:
-        """Forget a key; one that is not there is fine."""
-        self._deadlines.pop(key, None)
-        if len(self._heap) > 2 * len(self._deadlines) + STALE_SLACK:
-            self._heap = [(deadline, key) for key, deadline in self._deadlines.items()]
-            heapify(self._heap)
+            heap = self._heap
+            heappush(heap, (deadline, key))
+            if len(heap) > 2 * len(self._deadlines) + STALE_SLACK:
+                heap[:] = [(deadline, key) for key, deadline in self._deadlines.items()]
+                heapify(heap)
 
     def next(self) -> float:
         """The earliest deadline, ``inf`` when there is none."""

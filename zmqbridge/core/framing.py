@@ -7,11 +7,13 @@ a request ``[id, b"", *parts]`` behind whatever routing parts a ROUTER put in fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from zmqbridge.errors import MalformedMessage
 
 Message = list[bytes]
+Item = TypeVar("Item")
 
 SEPARATOR = b"\0"
 
@@ -87,7 +89,7 @@ def split_topic(message: Sequence[bytes]) -> tuple[bytes, bytes]:
     raise MalformedMessage("a publication has one or two parts", message)
 
 
-def split_reply(message: Sequence[bytes]) -> tuple[bytes, Message]:
+def split_reply(message: Message) -> tuple[bytes, Message]:
     """The (request id, parts) of what came back to a DEALER.
 
     Raises:
@@ -95,10 +97,10 @@ def split_reply(message: Sequence[bytes]) -> tuple[bytes, Message]:
     """
     if len(message) < 2 or message[1]:
         raise MalformedMessage("a reply starts with the request's id and an empty part", message)
-    return message[0], list(message[2:])
+    return message[0], message[2:]
 
 
-def split_request(message: Sequence[bytes]) -> tuple[Message, Message]:
+def split_request(message: Message) -> tuple[Message, Message]:
     """The (route, parts) of what came to a ROUTER.
 
     The route is everything before the first empty part: the peer, the proxies on the way, and
@@ -113,7 +115,20 @@ def split_request(message: Sequence[bytes]) -> tuple[Message, Message]:
         end = 0
     if not end:
         raise MalformedMessage("a request has an empty part after its route", message)
-    return list(message[:end]), list(message[end + 1 :])
+    return message[:end], message[end + 1 :]
+
+
+def split_all(
+    split: Callable[[Message], Item], burst: Iterable[Message]
+) -> tuple[list[Item], list[MalformedMessage]]:
+    """What `split` makes of each message of a burst, and the malformed ones."""
+    items, malformed = [], []
+    for message in burst:
+        try:
+            items.append(split(message))
+        except MalformedMessage as error:
+            malformed.append(error)
+    return items, malformed
 
 
 def pack_reply(route: Sequence[bytes], parts: Sequence[bytes]) -> Message:

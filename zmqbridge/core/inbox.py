@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, NoReturn, TypeVar
 
 Item = TypeVar("Item")
 Waiter = TypeVar("Waiter", bound=Hashable)
@@ -20,7 +20,7 @@ class Inbox(Generic[Item, Waiter]):
     receiver that is cancelled in between loses nothing, it only has to pass its promise on.
 
     - inputs: `put`
-    - commands: `poll`, `take`, `wait`, `forget`, `clear`
+    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `clear`
     - getters: `room`, `paused`, ``len()``
 
     What the driver owes: after `put`, wake what `notify()` hands out. A receiver that was woken
@@ -32,14 +32,18 @@ class Inbox(Generic[Item, Waiter]):
         messages: what is here, oldest first.
         promised: how many of them belong to waiters that were told but have not run yet.
         paused: no more should be read; up at `high` messages, down again at `low`.
+        pop: takes the oldest message and owes nothing, or raises IndexError when there is none or
+            `poll` has to be asked, because of a promise or a pause. Mostly it is ``popleft`` of
+            the deque itself, so that a message costs no Python call here.
     """
 
-    __slots__ = ("_high", "_low", "_told", "_waiters", "messages", "paused", "promised")
+    __slots__ = ("_high", "_low", "_told", "_waiters", "messages", "paused", "pop", "promised")
 
     def __init__(self, high: float = HIGH, low: float = -1) -> None:
         self.messages: deque[Item] = deque()
         self.promised = 0
         self.paused = False
+        self.pop: Callable[[], Item] = self.messages.popleft
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
         self._told: set[Waiter] = set()
         self._high = high
@@ -57,22 +61,21 @@ class Inbox(Generic[Item, Waiter]):
         self.messages.extend(items)
         if len(self.messages) >= self._high:
             self.paused = True
+            self.pop = _ask
 
     def poll(self) -> Item | None:
         """Take the oldest message that nobody waits for; None when there is none."""
-        messages = self.messages
-        left = len(messages) - 1
-        if left < self.promised:
+        if len(self.messages) <= self.promised:
             return None
-        if left <= self._low:
-            self.paused = False
-        return messages.popleft()
+        return self.take()
 
     def take(self) -> Item:
         """Take the oldest message, which was promised to the caller."""
-        if len(self.messages) - 1 <= self._low:
+        item = self.messages.popleft()
+        if self.paused and len(self.messages) <= self._low:
             self.paused = False
-        return self.messages.popleft()
+            self._free()
+        return item
 
     def wait(self, waiter: Waiter) -> None:
         """Leave a waiter, to be handed out when there is a message for it."""
@@ -84,6 +87,7 @@ class Inbox(Generic[Item, Waiter]):
         while self._waiters and len(self.messages) > self.promised:
             waiter = self._waiters.popitem(last=False)[0]
             self.promised += 1
+            self.pop = _ask
             self._told.add(waiter)
             told.append(waiter)
         return told
@@ -93,6 +97,7 @@ class Inbox(Generic[Item, Waiter]):
         if waiter in self._told:
             self._told.remove(waiter)
             self.promised -= 1
+            self._free()
         else:
             self._waiters.pop(waiter, None)
 
@@ -104,4 +109,13 @@ class Inbox(Generic[Item, Waiter]):
         self.paused = False
         self._told.clear()
         self._waiters.clear()
+        self._free()
         return waiters
+
+    def _free(self) -> None:
+        if not self.promised and not self.paused:
+            self.pop = self.messages.popleft
+
+
+def _ask() -> NoReturn:
+    raise IndexError

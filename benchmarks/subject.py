@@ -1,0 +1,41 @@
+"""Runs one role of one subject in this process, and prints what it measured.
+
+A role is a function of a subject's module:
+
+- ``pull(address, count)``, ``subscribe(address, count)``: bind, receive so many, return the `Result`;
+- ``push(address, count, body)``, ``publish(address, count, body)``: bind, send so many;
+- ``replier(address)``: bind, answer every request with its own parts until it is killed;
+- ``ask_many(address, count, body)``: connect, so many requests with 1,000 outstanding, each with a
+  timeout;
+- ``ask_one(address, count, body)``: one request at a time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+
+from benchmarks.subjects import SUBJECTS
+from benchmarks.subjects.common import Result
+
+
+def report(result: Result) -> None:
+    """Tell the parent."""
+    print(json.dumps(result), flush=True)
+
+
+def main(name: str, role: str, address: str, count: int, size: int) -> None:
+    """Run it; the result goes to standard output."""
+    module = importlib.import_module(f"benchmarks.subjects.{SUBJECTS[name].module}")
+    measure = getattr(module, role)
+    if role == "replier":
+        measure(address)
+    elif role in ("pull", "subscribe"):
+        report(measure(address, count))
+    else:
+        report(measure(address, count, b"x" * size))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], *map(int, sys.argv[4:]))  # type: ignore[call-arg]
