@@ -68,7 +68,7 @@ def _touching(name: str) -> Any:
 
 
 TOUCHING = """
-    send recv recv_into get getsockopt set setsockopt bind connect unbind disconnect
+    send recv recv_into get getsockopt set setsockopt bind connect unbind disconnect poll
 """
 for _name in TOUCHING.split():
     setattr(BridgedSocket, _name, _touching(_name))
@@ -181,9 +181,9 @@ class Pump:
             if self._sending_hides and not self._due:
                 self.schedule()
         else:
-            queue = SendQueue[Any](self._high)
-            queue.put(message, key)
-            self.queues[message[0] if self._by_peer else b""] = queue
+            # One that `discard` has emptied stays, with those who wait for it.
+            lane = message[0] if self._by_peer else b""
+            self.queues.setdefault(lane, SendQueue[Any](self._high)).put(message, key)
             self.schedule()
 
     def try_send(self, message: Sequence[bytes]) -> bool:
@@ -203,9 +203,9 @@ class Pump:
                 self._finish(message[len(message) - rest :])
             return False
         except zmq.ZMQError as error:
+            self.schedule()  # this has silenced the FD; or that turn finds and tells the same
             if error.errno == EHOSTUNREACH:
                 raise PeerUnreachable(message[0]) from None
-            self.schedule()  # that turn finds the same and tells the owner
             raise self._broken(error) from error
         if not message:
             raise ValueError("a message has at least one part; an empty part is b''")
@@ -254,17 +254,23 @@ class Pump:
             self._run([])
 
     def _run(self, burst: list[Message]) -> None:
-        again, broken = False, None
+        again = False
+        broken: ZmqBridgeError | None = None
         try:
             events = self._get(EVENTS)
-            if self.queues and events & POLLOUT:
+            # A ROUTER's POLLOUT does not tell of peers that left.
+            if self.queues and (self._by_peer or events & POLLOUT):
                 again = self._flush()
                 events = self._get(EVENTS)  # sending has silenced the FD
+                # And this, the news of room that has come since.
+                if not again and (self._by_peer or events & POLLOUT):
+                    again = self._flush()
             if events & POLLIN:
-                # Reading may swallow the edge that tells of room for what is queued.
-                again = self._read(burst) or again or bool(self.queues)
+                again = self._read(burst) or again
         except zmq.ZMQError as error:
             broken = self._broken(error)
+        except ZmqBridgeError as error:
+            broken = error
         if burst and not self.closed:
             self.received += len(burst)
             self._deliver(burst)
@@ -274,24 +280,30 @@ class Pump:
             self.schedule()
 
     def _flush(self) -> bool:
-        # True when its time was up before it was done. A ROUTER's POLLOUT does not say which
-        # peer has room, so each one's queue is tried.
+        # True when it sent something and more is left. Which peer of a ROUTER has room, nothing
+        # tells, so each one's queue is tried.
         end = monotonic() + SLICE
+        before = self.sent
         waiters = []
-        for lane, queue in list(self.queues.items()):
-            try:
-                while queue and self.try_send(queue.head()):
-                    queue.advance()
-                    if monotonic() > end:
-                        return True
-            except PeerUnreachable as error:
-                self.dropped += len(queue.clear())
-                self._report(error)
-            if not queue:
-                del self.queues[lane]
-            waiters += queue.resume()
-        self._resume(waiters)
-        return False
+        try:
+            for lane, queue in list(self.queues.items()):
+                try:
+                    while queue and self.try_send(queue.head()):
+                        queue.advance()
+                        if monotonic() > end:
+                            break
+                except PeerUnreachable as error:
+                    self.dropped += len(queue.clear())
+                    self._report(error)
+                if not queue:
+                    self.queues.pop(lane, None)  # `report` may have closed us
+                waiters += queue.resume()
+                if self.sent > before and monotonic() > end:
+                    break
+        finally:
+            if waiters:
+                self._resume(waiters)
+        return self.sent > before and bool(self.queues)
 
     def _take(self) -> Message:
         # One message; Again when there is none.
@@ -305,9 +317,10 @@ class Pump:
     def _read(self, burst: list[Message]) -> bool:
         # True when the burst ended before the messages did. The loop of `_take` again, without
         # a call, because here it is what a message costs.
-        room = int(min(self._room(), BURST)) - len(burst)
+        room = int(min(self._room(), BURST))
         if room < 1:
-            return False  # `resume` comes when there is room again
+            return False  # the owner schedules a turn when there is room again
+        room -= len(burst)
         recv, append = self._recv, burst.append
         stretch = STRETCH
         end = monotonic() + SLICE
@@ -325,7 +338,7 @@ class Pump:
                 if monotonic() > end:
                     break
         except zmq.Again:
-            return False
+            return bool(self.queues)  # this may have swallowed the news of room for them
         return True
 
     def _broken(self, error: zmq.ZMQError) -> ZmqBridgeError:
