@@ -17,7 +17,6 @@ from zmqbridge.core.framing import (
     pack_reply,
     split_all,
     split_reply,
-    split_request,
     split_topic,
 )
 from zmqbridge.core.inbox import Inbox
@@ -181,17 +180,18 @@ class Requesting(Endpoint):
 
     def _open(self, waiter: Any, parts: Sequence[bytes], timeout: float | None) -> bytes:
         """Send a request for a waiter, and return the id by which it may be given up."""
-        some(parts)
-        limit = self._timeout if timeout is None else seconds(timeout)
-        deadline = self._now() + limit
-        request_id = self._table.open(waiter, deadline)
+        if not parts:
+            some(parts)
+        deadline = self._now() + (self._timeout if timeout is None else seconds(timeout))
+        table = self._table
+        request_id = table.open(waiter, deadline)
         try:
             self._pump.send([request_id, b"", *parts], request_id)
         except Exception:
-            self._table.cancel(request_id)
+            table.cancel(request_id)
             raise
-        if deadline < self._table.armed:
-            self._call_at(self._table.arm())
+        if deadline < table.armed:
+            self._call_at(table.arm())
         return request_id
 
     def _give_up(self, request_id: bytes) -> None:
@@ -238,26 +238,33 @@ class Request:
 
     Attributes:
         parts: what was sent, a list of bytes.
-        peer: the routing id of the peer it came from (a proxy, if one is in between).
-        id: the request's id as its sender chose it; ``b""`` from a plain REQ, which sends none.
     """
 
-    __slots__ = ("_route", "_socket", "id", "parts", "peer")
+    __slots__ = ("_answered", "_route", "_socket", "parts")
 
-    def __init__(self, socket: Any, message: Message) -> None:
-        route, self.parts = split_request(message)
-        self.peer = route[0]
-        self.id = route[-1] if len(route) > 1 else b""
-        self._route = route
+    def __init__(self, socket: Any, route: Message, parts: Message) -> None:
         self._socket = socket
+        self._route = route
+        self._answered = False
+        self.parts = parts
+
+    @property
+    def peer(self) -> bytes:
+        """The routing id of the peer it came from (a proxy, if one is in between)."""
+        return self._route[0]
+
+    @property
+    def id(self) -> bytes:
+        """The id as its sender chose it; ``b""`` from a plain REQ, which sends none."""
+        return self._route[-1] if len(self._route) > 1 else b""
 
     def _answer(self, parts: tuple[bytes, ...]) -> Message:
         """The message that answers this request; it can be had once."""
         some(parts)
-        if not self._route:
-            raise AlreadyReplied(f"{self!r} was answered already")
         message = pack_reply(self._route, as_parts(parts))
-        self._route = []
+        if self._answered:
+            raise AlreadyReplied(f"{self!r} was answered already")
+        self._answered = True
         return message
 
     def __repr__(self) -> str:

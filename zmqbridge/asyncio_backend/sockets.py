@@ -18,7 +18,7 @@ import anyio
 import zmq
 
 from zmqbridge.asyncio_backend.reader import LoopReceiver, LoopSocket
-from zmqbridge.core.framing import Message, as_name, join_topic
+from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
 
@@ -192,7 +192,7 @@ class Replier(Routing, LoopReceiver[Request]):
         return self._decode_each(burst, self._request)
 
     def _request(self, message: Message) -> Request:
-        return Request(self, message)
+        return Request(self, *split_request(message))
 
 
 @final

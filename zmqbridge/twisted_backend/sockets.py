@@ -18,7 +18,7 @@ from typing import final
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, fail
 
-from zmqbridge.core.framing import Message, as_name, join_topic
+from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
@@ -199,7 +199,7 @@ class Replier(Routing, ReactorReceiver[Request]):
         return self._decode_each(burst, self._request)
 
     def _request(self, message: Message) -> Request:
-        return Request(self, message)
+        return Request(self, *split_request(message))
 
 
 @final
