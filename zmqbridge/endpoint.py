@@ -80,7 +80,8 @@ class Endpoint(ABC):
         self._malformed = 0
         self._prepare()
         try:
-            self._socket = BridgedSocket(self._context, self.kind)
+            # Made by the context, which thus can close it when the process exits.
+            self._socket: BridgedSocket = self._context.socket(self.kind, BridgedSocket)
         except zmq.ZMQError:
             self._release_context()
             raise
