@@ -682,6 +682,19 @@ def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(rout
     assert len(taken) == 10
 
 
+def test_room_for_a_peer_that_comes_at_the_end_of_a_flush_is_not_missed(router, member):
+    one = member(b"one")
+    member(b"idle")
+    for message in to(b"one", 0, 5):
+        router.pump.send(message)
+    router.settle()
+    taken = []
+    before(router.pump, "_get", 2, lambda: taken.extend(drained(one)))
+    router.pump.schedule()
+    until(lambda: not router.pump.queues, router)
+    assert taken + drained(one) == numbered(0, 5)
+
+
 def test_senders_whose_peer_was_served_are_woken_though_time_was_up(router, member, monkeypatch):
     one, two = member(b"one"), member(b"two")
     for message in to(b"one", 0, 5) + to(b"two", 0, 6):
@@ -779,6 +792,7 @@ def test_a_closed_pump_does_nothing(driven, plain):
     asked = puller.asked
     puller.turn()
     puller.pump.schedule()
+    assert puller.socket.recv(DONTWAIT) == b"x"  # nobody took it
     assert puller.received == []
     assert puller.losses == []
     assert puller.asked == asked
