@@ -12,7 +12,7 @@ from zmqbridge.endpoint import several
 
 
 class Face:
-    """A connection of the facade; the sending classes below add what they are for."""
+    """A connection of the facade; the classes below add what they are for."""
 
     def __init__(self, w, *, bind=(), connect=(), context=None):
         self.w = w
@@ -40,13 +40,6 @@ class Face:
                 raise SocketClosed("closed")
             await self.w.sleep(0.001)
         return self.received.pop(0)
-
-    async def patiently(self, send, *arguments):
-        while True:
-            try:
-                return send(*arguments)
-            except zmq.Again:  # nobody is there yet, and the facade does not queue
-                await self.w.sleep(0.001)
 
     def close(self):
         if self.lent:
@@ -83,7 +76,11 @@ class Pusher(Face):
     kind = txzmq.ZmqPushConnection
 
     async def push(self, *parts):
-        await self.patiently(self.connection.push, parts)
+        while True:
+            try:
+                return self.connection.push(parts)
+            except zmq.Again:  # nobody is there yet, and the facade does not queue
+                await self.w.sleep(0.001)
 
 
 class Puller(Face):
@@ -97,7 +94,7 @@ class Requester(Face):
     kind = txzmq.ZmqREQConnection
 
     async def request(self, *parts):
-        return await (await self.patiently(self.connection.sendMsg, *parts))
+        return await self.connection.sendMsg(*parts)
 
 
 class Replier(Face):
@@ -120,7 +117,7 @@ class Dealer(Face):
         self.connection.gotMessage = lambda *parts: self.received.append(list(parts))
 
     async def send(self, *parts):
-        await self.patiently(self.connection.sendMultipart, parts)
+        self.connection.sendMultipart(parts)
 
 
 class Router(Face):
