@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 import zmq
+from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.context import shared
 from zmqbridge.core.framing import Message, as_name
@@ -34,6 +35,8 @@ Options = Mapping[int, Any]
 LINGER = 100  # milliseconds
 
 ZAP = "inproc://zeromq.zap.01"  # where RFC 27 has the authenticator of a context
+
+OPTIONS = {int(option): option.name for option in zmq.SocketOption}
 
 HINTS = {
     errno.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
@@ -106,7 +109,7 @@ class Endpoint(ABC):
         except Exception:
             self.close()
             raise
-        self._socket.touched = self._pump.schedule
+        self._socket.watch(self._pump.schedule)
 
     # What a backend supplies.
 
@@ -170,7 +173,7 @@ class Endpoint(ABC):
         self._check_open()
         refuse_open_curve_server(self._socket)
         self._at("bind to", self._socket.bind, address)
-        last: Any = self._socket.getsockopt(zmq.LAST_ENDPOINT)
+        last: Any = CompiledSocket.get(self._socket, zmq.LAST_ENDPOINT)
         resolved: str = last.rstrip(b"\0").decode()
         self._addresses.append(resolved)
         return resolved
@@ -226,7 +229,7 @@ class Endpoint(ABC):
 
         What libzmq has taken still has its linger time. Closing twice is fine.
         """
-        self._end(self.closed_error(f"{self!r} was closed while this waited"))
+        self._end()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else ", ".join(self._addresses) or "no address"
@@ -252,16 +255,19 @@ class Endpoint(ABC):
         """How many messages `_deliver` would take now."""
         return BURST
 
-    def _end(self, error: ZmqBridgeError) -> None:
+    def _end(self, error: ZmqBridgeError | None = None) -> None:
+        # Without an error it was you who closed it.
         if not self._closed:
             self._stop()
-            self._fail(self._close_socket(), error)
+            if waiters := self._close_socket():
+                text = f"{self!r} was closed while this waited"
+                self._fail(waiters, error or self.closed_error(text))
 
     def _close_socket(self) -> list[Any]:
         """Close what is libzmq's and return all waiters, who must be told."""
         self._closed = True
         waiters = self._pump.close()
-        self._socket.touched = lambda: None
+        self._socket.watch(_ignore)
         for name in self._addresses:
             # libzmq closes in another thread; this way the name is free when we return.
             if name.startswith("inproc:"):
@@ -305,6 +311,10 @@ class Endpoint(ABC):
             self._report(malformed[-1])
 
 
+def _ignore() -> None:
+    pass
+
+
 def several(addresses: Addresses) -> list[Address]:
     """One address or several, as a list."""
     return [addresses] if isinstance(addresses, str | bytes) else list(addresses)
@@ -316,14 +326,13 @@ def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
     Raises:
         OptionError: there is no such option, or it does not take this value.
     """
-    try:
-        name = f"zmq.{zmq.SocketOption(option).name}"
-    except ValueError:
-        raise OptionError(f"{option!r} is no socket option; use zmq.SNDHWM and the like") from None
+    if option not in OPTIONS:
+        raise OptionError(f"{option!r} is no socket option; use zmq.SNDHWM and the like")
+    name = f"zmq.{OPTIONS[option]}"
     if option == zmq.LINGER and isinstance(value, int) and value < 0:
         raise OptionError(f"{name}={value} would wait for ever at the end; give milliseconds")
     try:
-        socket.set(option, value)
+        CompiledSocket.set(socket, option, value)
     except (zmq.ZMQError, TypeError, OverflowError) as error:
         raise OptionError(f"{name} does not take {value!r}: {error}") from None
 
@@ -335,7 +344,7 @@ def refuse_open_curve_server(socket: zmq.Socket[bytes]) -> None:
         AuthenticationMissing: this one would.
     """
     try:
-        if not socket.getsockopt(zmq.CURVE_SERVER):
+        if not CompiledSocket.get(socket, zmq.CURVE_SERVER):
             return
     except zmq.ZMQError:  # libzmq was built without CURVE
         return
