@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 import zmq
+from twisted.logger import globalLogPublisher
 
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc):
+    # Of all the worlds, those of Twisted.
     if "w" in metafunc.fixturenames:
-        metafunc.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
+        worlds = pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
+        metafunc.definition.add_marker(worlds)
 
 
 @pytest.fixture
@@ -38,3 +42,17 @@ def make(factory):
 def address():
     """Where a connection was bound last, e.g. the port that libzmq chose."""
     return lambda connection: connection.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+
+
+@pytest.fixture
+def logged():
+    """What is logged as an error: the system that it is logged for, and the exception."""
+    events = []
+
+    def observe(event):
+        if event.get("isError"):
+            events.append((event["log_system"], event["failure"].value))
+
+    globalLogPublisher.addObserver(observe)
+    yield events
+    globalLogPublisher.removeObserver(observe)

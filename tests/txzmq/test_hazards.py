@@ -2,88 +2,426 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+
 import pytest
 import zmq
-from twisted.internet import defer, reactor, task
-from twisted.trial.unittest import TestCase
+from twisted.internet.testing import MemoryReactorClock
 
-from zmqbridge import SocketClosed
+from zmqbridge import AddressError, MalformedMessage, SocketClosed, ZmqBridgeError
+from zmqbridge.core.routes import LIMIT
+from zmqbridge.pump import BURST
 from zmqbridge.txzmq import (
+    ZmqConnection,
+    ZmqDealerConnection,
     ZmqEndpoint,
     ZmqFactory,
+    ZmqPubConnection,
     ZmqPullConnection,
     ZmqPushConnection,
+    ZmqREPConnection,
     ZmqREQConnection,
+    ZmqRequestTimeoutError,
     ZmqRouterConnection,
+    ZmqSubConnection,
 )
 
 
-class Hazards(TestCase):
-    timeout = 20
+@pytest.fixture
+def asked():
+    return []
 
-    def setUp(self):
-        self.factory = ZmqFactory()
-        self.addCleanup(self.factory.shutdown)
 
-    def make(self, kind, how, address):
-        return kind(self.factory, ZmqEndpoint(how, address))
+@pytest.fixture
+def router(make, asked):
+    """A peer that replies only what it is told to."""
+    return make(
+        ZmqRouterConnection, "bind inproc://peer", gotMessage=lambda *parts: asked.append(parts)
+    )
 
-    async def until(self, condition):
-        while not condition():
-            await task.deferLater(reactor, 0.002)
 
-    def test_a_doubled_reply_reaches_nobody_else(self):
-        return defer.Deferred.fromCoroutine(self.doubled_reply())
+@pytest.fixture
+def requester(router, make):
+    return make(ZmqREQConnection, "connect inproc://peer")
 
-    async def doubled_reply(self):
-        router = self.make(ZmqRouterConnection, "bind", "inproc://t1")
-        asked = []
-        router.gotMessage = lambda *parts: asked.append(parts)
-        requester = self.make(ZmqREQConnection, "connect", "inproc://t1")
-        first = requester.sendMsg(b"one")
-        await self.until(lambda: len(asked) == 1)
-        peer, first_id, _, _ = asked[0]
-        for _ in range(2):
-            router.sendMultipart(peer, (first_id, b"", b"answer one"))
-        assert await first == [b"answer one"]
-        later = [requester.sendMsg(b"two"), requester.sendMsg(b"three")]
-        await self.until(lambda: len(asked) == 3)
-        router.sendMultipart(peer, (first_id, b"", b"answer one, late"))
-        for _, request_id, _, body in asked[1:]:
-            assert request_id != first_id
-            router.sendMultipart(peer, (request_id, b"", b"answer " + body))
-        assert [await each for each in later] == [[b"answer two"], [b"answer three"]]
 
-    def test_shutdown_fails_what_is_open_and_may_be_repeated(self):
-        requester = self.make(ZmqREQConnection, "connect", "inproc://t5")
-        waiting = requester.sendMsg(b"x", timeout=100)
-        requester.shutdown()
-        requester.shutdown()
-        self.failureResultOf(waiting, SocketClosed)
-        assert reactor.getDelayedCalls() == []
-        self.factory.shutdown()
-        self.factory.shutdown()
+class Calls:
+    """The delayed calls of a reactor that were not there before."""
 
-    def test_a_refused_request_leaves_nothing_behind(self):
-        requester = self.make(ZmqREQConnection, "bind", "inproc://t4")
-        with pytest.raises(zmq.error.Again):
-            requester.sendMsg(b"nobody is there", timeout=100)
-        with pytest.raises(TypeError, match=r"\.encode\(\)"):
-            requester.sendMsg(b"half", "text")
-        assert requester._requests == {}
+    def __init__(self, reactor):
+        self.reactor, self.before = reactor, set(reactor.getDelayedCalls())
 
-    def test_any_buffers_and_iterables_are_messages_and_empty_ones_are_refused(self):
-        return defer.Deferred.fromCoroutine(self.buffers())
+    def left(self):
+        return set(self.reactor.getDelayedCalls()) - self.before
 
-    async def buffers(self):
-        pulled = []
-        puller = self.make(ZmqPullConnection, "bind", "inproc://t15")
-        puller.onPull = pulled.append
-        pusher = self.make(ZmqPushConnection, "connect", "inproc://t15")
-        pusher.push(bytearray(b"a"))
-        pusher.push(memoryview(b"b"))
-        pusher.push(part for part in (b"c", b"d"))
+
+async def failure_of(deferred, kind):
+    with pytest.raises(kind) as caught:
+        await deferred
+    return caught.value
+
+
+# Requests and replies.
+
+
+async def test_a_doubled_reply_reaches_nobody_else(w, router, asked, requester):
+    first = requester.sendMsg(b"one")
+    await w.until(lambda: len(asked) == 1)
+    peer, first_id, _, _ = asked[0]
+    for _ in range(2):
+        router.sendMultipart(peer, (first_id, b"", b"answer one"))
+    assert await first == [b"answer one"]
+    later = [requester.sendMsg(b"two"), requester.sendMsg(b"three")]
+    await w.until(lambda: len(asked) == 3)
+    router.sendMultipart(peer, (first_id, b"", b"answer one, late"))
+    for _, request_id, _, body in asked[1:]:
+        assert request_id != first_id
+        router.sendMultipart(peer, (request_id, b"", b"answer " + body))
+    assert [await each for each in later] == [[b"answer two"], [b"answer three"]]
+
+
+async def test_a_peer_does_not_choose_the_next_request_id(w, router, asked, requester):
+    waiting = requester.sendMsg(b"hello")
+    await w.until(lambda: asked)
+    pool = list(requester._uuids)
+    router.sendMultipart(asked[0][0], [b"forged", b"", b"x"])
+    await w.until(lambda: requester.statistics().late_replies == 1)
+    assert requester._uuids == pool
+    assert not waiting.called
+    router.sendMultipart(asked[0][0], [asked[0][1], b"", b"true"])
+    assert await waiting == [b"true"]
+
+
+async def test_clients_with_equal_ids_get_their_own_replies(w, make):
+    asked = []
+    replier = make(
+        ZmqREPConnection, "bind inproc://same", gotMessage=lambda *parts: asked.append(parts)
+    )
+
+    class Numbering(ZmqREQConnection):
+        def _getNextId(self):
+            return b"1"
+
+    clients = [make(Numbering, "connect inproc://same") for _ in range(2)]
+    waiting = [client.sendMsg(b"client %d" % number) for number, client in enumerate(clients)]
+    await w.until(lambda: len(asked) == 2)
+    for request_id, body in asked:
+        replier.reply(request_id, b"to " + body)
+    assert [await each for each in waiting] == [[b"to client 0"], [b"to client 1"]]
+
+
+async def test_a_refused_request_leaves_nothing_behind(w, make):
+    calls = Calls(w.reactor)
+    bound = make(ZmqREQConnection, "bind inproc://nobody")
+    with pytest.raises(zmq.error.Again):
+        bound.sendMsg(b"nobody is there", timeout=100)
+    with pytest.raises(TypeError, match=r"\.encode\(\)"):
+        bound.sendMsg(b"half", "text", timeout=100)
+
+    class Small(ZmqREQConnection):
+        highWaterMark = 1
+
+    full = make(Small, "connect tcp://127.0.0.1:9")
+    accepted = full.sendMsg(b"the only one", timeout=100)
+    with pytest.raises(zmq.error.Again):
+        full.sendMsg(b"one too many", timeout=100)
+    assert bound._requests == {}
+    assert [waiter for waiter, _ in full._requests.values()] == [accepted]
+    accepted.cancel()
+    await failure_of(accepted, w.Cancelled)
+    bound.shutdown()
+    full.shutdown()
+    assert calls.left() == set()
+
+
+async def test_shutdown_fails_what_is_open_and_may_be_repeated(w, factory, requester):
+    calls = Calls(w.reactor)
+    waiting = [requester.sendMsg(b"x", timeout=timeout) for timeout in (None, 100)]
+    requester.shutdown()
+    requester.shutdown()
+    for each in waiting:
+        await failure_of(each, SocketClosed)
+    factory.shutdown()
+    factory.shutdown()
+    assert calls.left() == set()
+    assert not [reader for reader in w.reactor.getReaders() if isinstance(reader, ZmqConnection)]
+
+
+async def test_a_request_whose_time_is_over_is_not_sent_later(w, make):
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        where = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+    requester = make(ZmqREQConnection, f"connect {where}")
+    late = [requester.sendMsg(b"late", timeout=0.02) for _ in range(5)]
+    given_up = requester.sendMsg(b"given up")
+    in_time = requester.sendMsg(b"in time", timeout=10)
+    given_up.cancel()
+    await failure_of(given_up, w.Cancelled)
+    for each in late:
+        assert (await failure_of(each, ZmqRequestTimeoutError)).stage == "queued"
+    assert requester.statistics().queued == 1
+
+    def got(request_id, body):
+        asked.append(body)
+        server.reply(request_id, b"answer")
+
+    server = make(ZmqREPConnection, f"bind {where}", gotMessage=got)
+    assert await in_time == [b"answer"]
+    assert await requester.sendMsg(b"next", timeout=10) == [b"answer"]
+    assert asked == [b"in time", b"next"]
+
+
+async def test_unanswered_requests_are_kept_up_to_a_limit(w, make):
+    replier = make(ZmqREPConnection, gotMessage=lambda *parts: None)
+    for number in range(LIMIT + 1):
+        replier.messageReceived([b"peer", b"%d" % number, b"", b"x"])
+    assert len(replier._routingInfo) == LIMIT
+    with pytest.raises(KeyError, match="newer ones have come since"):
+        replier.reply(b"0", b"too late")
+
+
+async def test_a_reply_that_cannot_be_sent_can_be_sent_again(w, make):
+    asked = []
+    replier = make(
+        ZmqREPConnection, "bind inproc://again", gotMessage=lambda *parts: asked.append(parts)
+    )
+    waiting = make(ZmqREQConnection, "connect inproc://again").sendMsg(b"?")
+    await w.until(lambda: asked)
+    with pytest.raises(TypeError, match=r"\.encode\(\)"):
+        replier.reply(asked[0][0], "text")
+    replier.reply(asked[0][0], b"bytes")
+    assert await waiting == [b"bytes"]
+
+
+async def test_a_part_of_a_wrong_type_leaves_no_half_message(w, router, asked, requester):
+    with pytest.raises(TypeError, match=r"\.encode\(\)"):
+        requester.sendMsg("text")
+    waiting = requester.sendMsg(b"bytes")
+    await w.until(lambda: asked)
+    assert len(asked[0]) == 4
+    router.sendMultipart(asked[0][0], [asked[0][1], b"", b"answer"])
+    assert await waiting == [b"answer"]
+
+
+async def test_a_request_without_an_empty_part_is_counted_and_ends_nothing(w, make, logged):
+    asked = []
+    replier = make(
+        ZmqREPConnection, "bind inproc://bad", gotMessage=lambda *parts: asked.append(parts)
+    )
+    dealer = make(ZmqDealerConnection, "connect inproc://bad")
+    for _ in range(3):
+        dealer.sendMultipart([b"no", b"delimiter"])
+    dealer.sendMultipart([b"id", b"", b"good"])
+    await w.until(lambda: asked)
+    assert asked == [(b"id", b"good")]
+    assert replier.statistics().malformed == 3
+    assert {type(error) for _, error in logged} == {MalformedMessage}
+    assert len(logged) < 3  # once a burst
+
+
+def test_timeouts_are_on_the_factorys_reactor():
+    factory = ZmqFactory()
+    factory.reactor = clock = MemoryReactorClock()
+    requester = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://clock"))
+    quick = requester.sendMsg(b"x", timeout=5)
+    requester.defaultRequestTimeout = 50
+    slow = requester.sendMsg(b"x")
+    ended = []
+    quick.addErrback(lambda failure: ended.append(failure.type))
+    slow.addErrback(lambda failure: ended.append(failure.type))
+    clock.advance(4.9)
+    assert ended == []
+    clock.advance(0.2)
+    assert ended == [ZmqRequestTimeoutError]
+    clock.advance(45)
+    assert ended == [ZmqRequestTimeoutError] * 2
+    factory.shutdown()
+    assert clock.getDelayedCalls() == []
+
+
+# Publications.
+
+
+async def test_every_publication_has_a_defined_outcome(w, make, logged):
+    class Taking(ZmqSubConnection):
+        def gotMessage(self, message, tag):
+            got.append((message, tag))
+
+    got = []
+    subscriber = make(Taking, "bind inproc://pub")
+    subscriber.subscribe(b"")
+    publisher = make(ZmqPubConnection, "connect inproc://pub")
+
+    def joined():
+        publisher.publish(b"first", b"")
+        return got
+
+    await w.until(joined)
+    publisher.send(b"no separator")
+    publisher.send([b"tag", b"two parts"])
+    publisher.send([b"tag\0body", b"and", b"more"])
+    publisher.send([b"three", b"without", b"separator"])
+    publisher.publish(b"with\0nul", b"tag")
+    await w.until(lambda: (b"with\0nul", b"tag") in got)
+    assert [each for each in got if each[0] != b"first"] == [
+        (b"no separator", b""),
+        (b"two parts", b"tag"),
+        (b"with\0nul", b"tag"),
+    ]
+    assert subscriber.statistics().malformed == 2
+    assert {type(error) for _, error in logged} == {MalformedMessage}
+
+
+async def test_tags_messages_and_subscriptions_may_be_str(w, make):
+    got = []
+    subscriber = make(ZmqSubConnection, "bind inproc://str", gotMessage=lambda *m: got.append(m))
+    subscriber.subscribe("tä")
+    subscriber.subscribe("gone")
+    subscriber.unsubscribe("gone")
+    publisher = make(ZmqPubConnection, "connect inproc://str")
+
+    def joined():
+        publisher.publish("müll", "gone")
+        publisher.publish("mässage", "täg")
+        return got
+
+    await w.until(joined)
+    assert set(got) == {("mässage".encode(), "täg".encode())}
+
+
+# Sending and receiving in general.
+
+
+async def test_any_buffers_and_iterables_are_messages_and_empty_ones_are_refused(w, make):
+    pulled = []
+    make(ZmqPullConnection, "bind inproc://any", onPull=pulled.append)
+    pusher = make(ZmqPushConnection, "connect inproc://any")
+    pusher.push(bytearray(b"a"))
+    pusher.push(memoryview(b"b"))
+    pusher.push(part for part in (b"c", b"d"))
+    pusher.push((b"e",))
+    for empty in ([], (), iter(())):
         with pytest.raises(ValueError, match="at least one part"):
-            pusher.push([])
-        await self.until(lambda: len(pulled) == 3)
-        assert pulled == [[b"a"], [b"b"], [b"c", b"d"]]
+            pusher.push(empty)
+    await w.until(lambda: len(pulled) == 4)
+    assert pulled == [[b"a"], [b"b"], [b"c", b"d"], [b"e"]]
+
+
+async def test_a_flood_starves_nobody(w, make):
+    handled = []
+
+    def slow(message):
+        handled.append(message)
+        time.sleep(0.0001)
+
+    puller = make(ZmqPullConnection, "bind inproc://flood", onPull=slow)
+    pusher = make(ZmqPushConnection, "connect inproc://flood")
+    for _ in range(5000):
+        pusher.push(b"x")
+    gaps, unread, last = [], [], time.monotonic()
+    while len(handled) < 2000:
+        await w.sleep(0)
+        gaps.append(time.monotonic() - last)
+        last = time.monotonic()
+        unread.append(puller.statistics().unread)
+    assert len(gaps) > 100
+    assert sorted(gaps)[len(gaps) // 2] < 0.01
+    assert max(unread) <= BURST  # the rest stays with libzmq, where a high water mark bounds it
+
+
+def test_shutdown_does_not_block_the_reactor(w):
+    took = []
+    for _ in range(3):
+        factory = ZmqFactory()
+        factory.reactor = w.reactor
+        factory.lingerPeriod = 1500
+        pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", "tcp://127.0.0.1:9"))
+        pusher.push(b"nobody will ever take this")
+        before = time.monotonic()
+        factory.shutdown()
+        took.append(time.monotonic() - before)
+    assert min(took) < 0.02
+    # The contexts still linger, in threads of their own.
+    assert "zmqbridge-txzmq-context" in [each.name for each in threading.enumerate()]
+
+
+@pytest.mark.parametrize("end", ["term", "destroy"])
+async def test_a_context_that_ends_under_a_connection_fails_what_is_open(w, end, make, factory):
+    lost = []
+
+    class Watching(ZmqREQConnection):
+        def connectionLost(self, reason):
+            lost.append(reason.type)
+            super().connectionLost(reason)
+
+    await w.sleep(0)  # from here on the test's own timeout is among the calls
+    calls = Calls(w.reactor)
+    requester = make(Watching, "connect tcp://127.0.0.1:9")
+    waiting = requester.sendMsg(b"x", timeout=100)
+    threading.Thread(target=getattr(factory.context, end)).start()
+    await w.until(lambda: lost)
+    await failure_of(waiting, SocketClosed)
+    assert issubclass(lost[0], ZmqBridgeError)
+    assert requester.socket is None
+    await w.until(lambda: not calls.left())
+
+
+# Addresses, and connections that were shut down.
+
+
+def test_an_unknown_endpoint_type_says_so(make):
+    with pytest.raises(AddressError, match="'bound' of 'inproc://x': use 'bind' or 'connect'"):
+        make(ZmqPullConnection, "bound inproc://x")
+
+
+@pytest.mark.parametrize("bad", ["bind tcp://nowhere", "connect nonsense", "bind tcp://8.8.8.8:1"])
+def test_a_refused_address_is_named_and_is_also_what_txzmq_raised(make, bad):
+    for kind in (AddressError, zmq.error.ZMQError):
+        with pytest.raises(kind, match=bad.split()[1]):
+            make(ZmqPullConnection, bad)
+
+
+def test_a_generator_of_endpoints_is_listed_and_bound(make, address):
+    puller = make(ZmqPullConnection)
+    puller.addEndpoints(ZmqEndpoint("bind", where) for where in ["inproc://generated"])
+    assert puller.endpoints == [("bind", "inproc://generated")]
+    assert address(puller) == "inproc://generated"
+
+
+def test_a_constructor_that_fails_leaves_no_socket(factory):
+    with pytest.raises(AddressError):
+        ZmqPullConnection(factory, ZmqEndpoint("bind", "nonsense"))
+    assert factory.connections == set()
+    ending = threading.Thread(target=factory.context.term, daemon=True)
+    ending.start()
+    ending.join(5)
+    assert not ending.is_alive()  # an open socket would hold it up
+
+
+def test_a_connection_that_was_shut_down_says_so(factory, make):
+    publisher, subscriber = make(ZmqPubConnection), make(ZmqSubConnection)
+    requester = make(ZmqREQConnection)
+    for connection in (publisher, subscriber, requester):
+        connection.shutdown()
+    for call in (
+        lambda: publisher.publish(b"x"),
+        lambda: subscriber.subscribe(b""),
+        lambda: subscriber.unsubscribe(b""),
+        lambda: subscriber.addEndpoints([ZmqEndpoint("bind", "inproc://x")]),
+        lambda: requester.sendMsg(b"x"),
+    ):
+        with pytest.raises(SocketClosed, match="was shut down"):
+            call()
+    factory.shutdown()
+    with pytest.raises(SocketClosed, match=r"ZmqFactory\(\) was shut down"):
+        make(ZmqPullConnection)
+
+
+def test_a_wrong_timeout_or_keyword_says_so(requester):
+    with pytest.raises(ValueError, match="timeout=-1"):
+        requester.sendMsg(b"x", timeout=-1)
+    with pytest.raises(TypeError, match=r"no other keyword argument: .'timout': 1"):
+        requester.sendMsg(b"x", timout=1)
+    assert requester._requests == {}

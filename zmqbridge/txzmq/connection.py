@@ -54,6 +54,14 @@ class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
         self.address = address
 
 
+class ZmqSendError(ZmqBridgeError, error.ZMQError):  # type: ignore[misc]
+    """libzmq refused a message for good, e.g. a mandatory ROUTER knows no such peer."""
+
+    def __init__(self, problem: ZmqBridgeError) -> None:
+        errno = getattr(problem.__context__, "errno", None)
+        error.ZMQError.__init__(self, errno, str(problem))
+
+
 @implementer(IReadDescriptor, IFileDescriptor)
 class ZmqConnection(ReactorReader):
     """One socket, for the patterns to derive from: set `socketType`, override `messageReceived`.
@@ -260,6 +268,7 @@ class ZmqConnection(ReactorReader):
 
         Raises:
             zmq.error.Again: the high water mark is reached, or no peer is there.
+            ZmqSendError: libzmq refuses it for good.
             TypeError: a part is not bytes-like; nothing was sent.
             ValueError: there are no parts.
             SocketClosed: the connection was shut down.
@@ -273,8 +282,11 @@ class ZmqConnection(ReactorReader):
         else:
             parts = (as_bytes(message, "a message"),)
         self._checkOpen()
-        if self._pump.queues or not self._pump.try_send(parts):
-            self._refused(parts)
+        try:
+            if self._pump.queues or not self._pump.try_send(parts):
+                self._refused(parts)
+        except ZmqBridgeError as problem:
+            raise ZmqSendError(problem) from None
         if self.read_scheduled is None:
             self._call_soon()
 
