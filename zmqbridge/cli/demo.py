@@ -1,0 +1,170 @@
+"""The demo's parent: it starts flow after flow, shows how far they are, and gives the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from typing import Any
+
+import zmq
+
+from zmqbridge.cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted
+from zmqbridge.cli.demo_troupe import Failed, Interrupted, Troupe
+
+REDRAW = 0.05  # seconds between two states of the live line
+IPC_PATH = 70  # characters of a temporary folder that leave room for ours in an ipc address
+
+COLUMNS = ("sent", "received", "filtered", "timed out")
+BAR = 40  # characters
+
+
+class Tally:
+    """What is known of one flow."""
+
+    def __init__(self, flow: Flow, count: int) -> None:
+        self.flow = flow
+        one_in_vain = flow.pattern == "request"
+        filtered = count - len(wanted(count)) if flow.pattern == "publish" else 0
+        self.due = {
+            "sent": count + one_in_vain,
+            "received": count - filtered,
+            "filtered": filtered,
+            "timed out": int(one_in_vain),
+        }
+        # Nobody can tell of what is filtered; that nothing else is missing tells it.
+        self.counts = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
+        self.began = self.ended = 0.0
+
+    @property
+    def name(self) -> str:
+        """The flow, in columns."""
+        flow = self.flow
+        return f"{flow.pattern:<8} {flow.sender:>7} {flow.arrow} {flow.receiver:<7}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every message is accounted for."""
+        return self.counts == self.due
+
+    @property
+    def missing(self) -> str:
+        """What is not accounted for."""
+        one_way = self.flow.arrow == "→"
+        by = {
+            "sent": f"sent by {self.flow.sender}",
+            "received": f"received {'' if one_way else 'back '}by {self.flow[2 if one_way else 1]}",
+            "timed out": f"timed out at {self.flow.sender}",
+        }
+        rest = {name: self.due[name] - self.counts[name] for name in by}
+        return ", ".join(f"{rest[name]:,} not {text}" for name, text in by.items() if rest[name])
+
+    def note(self, news: dict[str, Any]) -> None:
+        """A process told how far it is."""
+        self.counts.update({name: news[name] for name in COLUMNS if name in news})
+        if "received" in news:
+            self.ended = time.monotonic()
+
+    @property
+    def bar(self) -> str:
+        """How far it is, for the live line."""
+        done = sum(self.counts[name] for name in ("sent", "received", "timed out"))
+        share = done / (sum(self.due.values()) - self.due["filtered"])
+        filled = round(share * BAR)
+        return f"{self.name}  {'█' * filled}{'░' * (BAR - filled)} {share:4.0%}"
+
+    @property
+    def row(self) -> str:
+        """This flow's row of the table."""
+        cells = [f"{self.counts[name]:,}" if self.due[name] else "–" for name in COLUMNS]
+        speed = self.counts["received"] / max(self.ended - self.began, 1e-6)
+        cells.append(f"{speed:,.0f}" if self.ended else "–")
+        return f"{self.name} " + "".join(f"{cell:>12}" for cell in cells)
+
+
+class Screen:
+    """One line that is rewritten on a terminal, and lines that stay."""
+
+    def __init__(self) -> None:
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+        self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self._drawn = 0.0
+
+    def progress(self, text: str) -> None:
+        """Show how far it is, where that can be rewritten."""
+        if self._live and time.monotonic() > self._drawn + REDRAW:
+            self._drawn = time.monotonic()
+            print(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+
+    def say(self, text: str) -> None:
+        """Write lines that stay."""
+        print("\r\x1b[K" * self._live + text, flush=True)
+
+
+def run(count: int, transport: str | None) -> int:
+    """The demo from start to end; gives the exit status."""
+    began = time.monotonic()
+    screen = Screen()
+    if transport == "ipc" and not has_ipc():
+        screen.say(
+            f"ipc needs a libzmq that has it, and a TMPDIR of at most {IPC_PATH} characters;"
+            " use --transport tcp"
+        )
+        return 2
+    transport = transport or ("ipc" if has_ipc() else "tcp")
+    with Troupe() as troupe:
+        try:
+            tallies = perform(troupe, screen, count, transport)
+            troupe.farewell()
+        except Interrupted as interrupt:
+            screen.say("Interrupted; both processes are stopped.")
+            return 128 + int(interrupt.args[0])
+        except Failed as failure:
+            screen.say(f"FAILED: {failure}")
+            for complaint in troupe.complaints():
+                screen.say(complaint)
+            return 1
+        except BrokenPipeError:  # nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+    messages = sum(tally.due["sent"] for tally in tallies)
+    seconds = time.monotonic() - began
+    screen.say(f"\nAll {messages:,} messages are accounted for, in {seconds:.1f} seconds.")
+    return 0
+
+
+def perform(troupe: Troupe, screen: Screen, count: int, transport: str) -> list[Tally]:
+    """Start both processes and let each flow run, one after the other; gives the tallies."""
+    screen.say(f"A Twisted and an asyncio process, over {transport}:\n")
+    screen.progress("starting …")
+    # The name of a flow goes into the braces.
+    addresses = f"ipc://{troupe.folder}/{{}}" if transport == "ipc" else "tcp://127.0.0.1:*"
+    troupe.start(TWISTED, "zmqbridge.cli.demo_twisted", str(count), addresses)
+    troupe.start(ASYNCIO, "zmqbridge.cli.demo_asyncio", str(count))
+    bound = troupe.hear("the addresses of the Twisted process")["bound"]
+    troupe.order(ASYNCIO, json.dumps(bound))
+    unheard = {key for key, flow in FLOWS.items() if flow.pattern == "publish"}
+    while unheard:
+        waiting = " and ".join(f"the {FLOWS[key].receiver} subscriber" for key in sorted(unheard))
+        unheard.discard(troupe.hear(waiting)["heard"])
+    screen.say(f"{'':<27}" + "".join(f"{name:>12}" for name in (*COLUMNS, "messages/s")))
+    return [play(troupe, screen, key, Tally(flow, count)) for key, flow in FLOWS.items()]
+
+
+def play(troupe: Troupe, screen: Screen, key: str, tally: Tally) -> Tally:
+    """Let one flow run until every message of it is accounted for."""
+    tally.began = time.monotonic()
+    troupe.order(tally.flow.sender, key)
+    while not tally.complete:
+        screen.progress(tally.bar)
+        tally.note(troupe.hear(f"{tally.flow}: {tally.missing}"))
+    screen.say(tally.row)
+    return tally
+
+
+def has_ipc() -> bool:
+    """Whether ipc addresses exist, and can hold the path of a temporary folder."""
+    return zmq.has("ipc") and len(tempfile.gettempdir()) <= IPC_PATH

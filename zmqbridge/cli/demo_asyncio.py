@@ -1,0 +1,180 @@
+"""The asyncio process of the demo: it connects, and speaks all patterns with the Twisted one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import zmq
+
+from zmqbridge import RequestTimeout
+from zmqbridge.asyncio_backend import (
+    Dealer,
+    Publisher,
+    Puller,
+    Pusher,
+    Replier,
+    Request,
+    Requester,
+    Router,
+    Subscriber,
+)
+from zmqbridge.cli.demo_plan import (
+    HELLO,
+    OUTSTANDING,
+    PATIENCE,
+    SILENCE,
+    TIMEOUT,
+    WANTED,
+    Incoming,
+    as_line,
+    bodies,
+    body,
+    outgoing,
+    tag,
+    wanted,
+)
+
+
+def tell(news: dict[str, Any]) -> None:
+    """A line to the parent."""
+    sys.stdout.buffer.write(as_line(news))
+    sys.stdout.buffer.flush()
+
+
+async def say_hello(publisher: Publisher) -> None:
+    """Publish until the parent knows of a subscriber, and cancels this."""
+    while True:
+        publisher.publish(b"", HELLO)
+        await asyncio.sleep(0.01)
+
+
+async def publish(publisher: Publisher, count: int) -> None:
+    """Publish under all tags in turn."""
+    for number in outgoing(tell, "publish-asyncio", count):
+        publisher.publish(body(number), tag(number))
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+
+
+async def subscribe(subscriber: Subscriber, count: int) -> None:
+    """Take the publications that were subscribed."""
+    incoming = Incoming(tell, "publish-Twisted", wanted(count))
+    heard = False
+    async for tagged, message in subscriber:
+        if tagged != HELLO:
+            incoming.take(message)
+        elif not heard:
+            heard = True
+            tell({"heard": "publish-Twisted"})
+
+
+async def push(pusher: Pusher, count: int) -> None:
+    """Push, waiting while the puller pushes back."""
+    for number in outgoing(tell, "push-asyncio", count):
+        await pusher.push(body(number))
+
+
+async def pull(puller: Puller, count: int) -> None:
+    """Take what is pushed."""
+    incoming = Incoming(tell, "push-Twisted", bodies(count))
+    async for (message,) in puller:
+        incoming.take(message)
+
+
+async def request(requester: Requester, count: int) -> None:
+    """Request, with many requests under way at a time; then once more, in vain."""
+    numbers = outgoing(tell, "request-asyncio", count + 1)
+    incoming = Incoming(tell, "request-asyncio", bodies(count))
+
+    async def work() -> None:
+        for number in numbers:
+            if number == count:
+                await request_in_vain(requester)
+            else:
+                [reply] = await requester.request(body(number))
+                incoming.take(reply, number)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(OUTSTANDING):
+            group.create_task(work())
+
+
+async def request_in_vain(requester: Requester) -> None:
+    """The request that nobody answers."""
+    try:
+        await requester.request(SILENCE, timeout=TIMEOUT)
+    except RequestTimeout:
+        tell({"flow": "request-asyncio", "timed out": 1})
+
+
+async def answer(request: Request) -> None:
+    """Reply with the same parts, except to the request that asks for silence."""
+    if request.parts != [SILENCE]:
+        await request.reply(*request.parts)
+
+
+async def deal(dealer: Dealer, count: int) -> None:
+    """Send to the router, which sends it all back; meanwhile count that."""
+    counting = asyncio.create_task(count_returns(dealer, count))
+    for number in outgoing(tell, "route-asyncio", count):
+        await dealer.send(body(number))
+    await counting
+
+
+async def count_returns(dealer: Dealer, count: int) -> None:
+    """Take what the router sends back."""
+    incoming = Incoming(tell, "route-asyncio", bodies(count))
+    for _ in range(count):
+        [message] = await dealer.receive()
+        incoming.take(message)
+
+
+async def route(router: Router) -> None:
+    """Send everything back to where it came from."""
+    async for peer, parts in router:
+        await router.send(peer, *parts)
+
+
+async def main(count: int) -> None:
+    """Do as the parent says, until it says no more."""
+    orders = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    at = json.loads(await orders.readline())
+    async with (
+        # A publisher drops what a slow subscriber cannot take, unless its queue has no end.
+        Publisher(connect=at["publish-asyncio"], options={zmq.SNDHWM: 0}) as publisher,
+        Subscriber(connect=at["publish-Twisted"], tags=[HELLO, *WANTED]) as subscriber,
+        Pusher(connect=at["push-asyncio"]) as pusher,
+        Puller(connect=at["push-Twisted"]) as puller,
+        Requester(connect=at["request-asyncio"], timeout=PATIENCE) as requester,
+        Replier(connect=at["request-Twisted"]) as replier,
+        Dealer(connect=at["route-asyncio"]) as dealer,
+        Router(connect=at["route-Twisted"]) as router,
+        asyncio.TaskGroup() as group,
+    ):
+        greeting = group.create_task(say_hello(publisher))
+        receiving = [
+            group.create_task(subscribe(subscriber, count)),
+            group.create_task(pull(puller, count)),
+            group.create_task(replier.serve(answer)),
+            group.create_task(route(router)),
+        ]
+        senders = {
+            "publish-asyncio": lambda: publish(publisher, count),
+            "push-asyncio": lambda: push(pusher, count),
+            "request-asyncio": lambda: request(requester, count),
+            "route-asyncio": lambda: deal(dealer, count),
+        }
+        async for line in orders:
+            greeting.cancel()  # the parent begins when both have been heard
+            await senders[line.decode().strip()]()
+        for task in (greeting, *receiving):
+            task.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

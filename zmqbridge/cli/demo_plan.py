@@ -1,0 +1,110 @@
+"""What the three processes of the demo agree on: the flows, their messages, the lines between.
+
+The parent writes a line to a child's stdin to start the flow in which that child sends; the end of
+stdin ends the child. A child writes JSON lines to its stdout: how far it is, or what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+TWISTED, ASYNCIO = "Twisted", "asyncio"
+
+
+class Flow(NamedTuple):
+    """Messages of one pattern in one direction."""
+
+    pattern: str
+    sender: str
+    receiver: str
+
+    @property
+    def arrow(self) -> str:
+        """One way, or there and back."""
+        return "→" if self.pattern in ("publish", "push") else "⇄"
+
+    def __str__(self) -> str:
+        return f"{self.pattern} {self.sender} {self.arrow} {self.receiver}"
+
+
+FLOWS = {
+    f"{pattern}-{sender}": Flow(pattern, sender, receiver)
+    for pattern in ("publish", "push", "request", "route")
+    for sender, receiver in ((TWISTED, ASYNCIO), (ASYNCIO, TWISTED))
+}
+
+# Publications take these tags in turn; the subscribers do not want the last one.
+TAGS = (b"apples", b"pears", b"plums", b"stones")
+WANTED = TAGS[:-1]
+# Published until the subscriber is known to be there, and not counted.
+HELLO = b"hello"
+
+SILENCE = b"please do not answer"
+TIMEOUT = 0.2  # seconds, for the request that nobody answers
+PATIENCE = 20.0  # seconds, for all others
+OUTSTANDING = 50  # requests under way at a time
+
+SHARE = 50  # so many lines tell of the progress of a flow
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def body(number: int) -> bytes:
+    """The message of this number."""
+    return b"message %d" % number
+
+
+def tag(number: int) -> bytes:
+    """The tag of the publication of this number."""
+    return TAGS[number % len(TAGS)]
+
+
+def bodies(count: int) -> list[bytes]:
+    """All messages of a flow."""
+    return [body(number) for number in range(count)]
+
+
+def wanted(count: int) -> list[bytes]:
+    """The publications that a subscriber must get."""
+    return [body(number) for number in range(count) if tag(number) in WANTED]
+
+
+def as_line(news: dict[str, Any]) -> bytes:
+    """What a child tells the parent, as the bytes of a line."""
+    return json.dumps(news).encode() + b"\n"
+
+
+def outgoing(tell: Tell, flow: str, count: int) -> Iterator[int]:
+    """The numbers of the messages to send; tells how many were sent."""
+    for number in range(count):
+        yield number
+        if due(number + 1, count):
+            tell({"flow": flow, "sent": number + 1})
+
+
+class Incoming:
+    """Checks and counts the messages that come in; tells how many there were."""
+
+    def __init__(self, tell: Tell, flow: str, bodies: list[bytes]) -> None:
+        self._tell = tell
+        self._flow = flow
+        self._bodies = bodies
+        self._received = 0
+
+    def take(self, message: bytes, number: int | None = None) -> None:
+        """One has come: the next in order, or the one of that number."""
+        place = self._received if number is None else number
+        expected = self._bodies[place] if place < len(self._bodies) else b"nothing more"
+        if message != expected:
+            text = f"{FLOWS[self._flow]}: {expected!r} was due, and {message!r} came"
+            self._tell({"problem": text})
+        self._received += 1
+        if due(self._received, len(self._bodies)):
+            self._tell({"flow": self._flow, "received": self._received})
+
+
+def due(done: int, total: int) -> bool:
+    """Whether the parent should be told that so many are done."""
+    return done >= total or done % max(1, total // SHARE) == 0

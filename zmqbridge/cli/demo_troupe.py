@@ -1,0 +1,118 @@
+"""The two processes of the demo: how they start, what is heard of them, and how they end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO, Any, Self
+
+STALLED = 8.0  # seconds without any news, on a machine that is busy with other things
+FAREWELL = 3.0  # seconds a process has to end when all is done
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Failed(Exception):
+    """The demo cannot go on; says why."""
+
+
+class Interrupted(Exception):
+    """A signal asks for the end; its only argument is the number."""
+
+
+class Troupe:
+    """The two processes, their temporary folder, and one queue for their news and the signals."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._news: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+        # As news among others, a Ctrl-C cannot hit the middle of anything, cleaning up included.
+        for number in SIGNALS:
+            signal.signal(number, lambda got, frame: self._news.put(("", {"signal": got})))
+        self._temporary = tempfile.TemporaryDirectory(prefix="zmqbridge-demo-")
+        self.folder = Path(self._temporary.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for child in self._children.values():
+            child.kill()
+            child.wait()
+            with suppress(BrokenPipeError):
+                child.stdin.close()  # type: ignore[union-attr]
+        self._temporary.cleanup()
+
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        """Start a process. It does not get the terminal's Ctrl-C: to end it is our business."""
+        with self._log(name).open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                process_group=0,
+            )
+        self._children[name] = child
+        threading.Thread(target=self._listen, args=(name, child.stdout), daemon=True).start()
+
+    def _listen(self, name: str, lines: IO[bytes]) -> None:
+        with lines:
+            for line in lines:
+                self._news.put((name, json.loads(line)))
+        self._news.put((name, {"ended": True}))
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def order(self, name: str, line: str) -> None:
+        """Write a line to a process."""
+        pipe = self._children[name].stdin
+        with suppress(BrokenPipeError):  # that it has ended will be the next news
+            pipe.write(line.encode() + b"\n")  # type: ignore[union-attr]
+            pipe.flush()  # type: ignore[union-attr]
+
+    def hear(self, awaited: str) -> dict[str, Any]:
+        """The next news of a process; `awaited` says what is missing if none comes."""
+        try:
+            name, news = self._news.get(timeout=STALLED)
+        except Empty:
+            raise Failed(f"nothing new for {STALLED:g} seconds; missing: {awaited}") from None
+        if "signal" in news:
+            raise Interrupted(news["signal"])
+        if "ended" in news:
+            raise Failed(f"the {name} process {self._fate(name)}; missing: {awaited}")
+        if "problem" in news:
+            raise Failed(f"the {name} process reports: {news['problem']}")
+        return news
+
+    def _fate(self, name: str) -> str:
+        status = self._children[name].wait(FAREWELL)
+        if status < 0:
+            return f"was ended by {signal.Signals(-status).name}"
+        return f"ended with status {status}"
+
+    def farewell(self) -> None:
+        """Let both end by themselves."""
+        for child in self._children.values():
+            child.stdin.close()  # type: ignore[union-attr]
+        for name, child in self._children.items():
+            try:
+                status = child.wait(FAREWELL)
+            except subprocess.TimeoutExpired:
+                raise Failed(f"the {name} process did not end when all was done") from None
+            if status:
+                raise Failed(f"the {name} process {self._fate(name)} when all was done")
+
+    def complaints(self) -> Iterable[str]:
+        """What the processes wrote to their standard error."""
+        for name in self._children:
+            if text := self._log(name).read_text(errors="replace").strip():
+                yield f"the {name} process wrote:\n{text}"

@@ -1,0 +1,224 @@
+"""The Twisted process of the demo: it binds, and speaks all patterns with the asyncio one.
+
+It is written as programs for txZMQ are, with ``from zmqbridge import txzmq`` in its place.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import zmq
+from twisted.internet.defer import Deferred, DeferredQueue, gatherResults
+from twisted.internet.stdio import StandardIO
+from twisted.internet.task import LoopingCall, deferLater, react
+from twisted.protocols.basic import LineOnlyReceiver
+
+from zmqbridge import txzmq
+from zmqbridge.cli.demo_plan import (
+    HELLO,
+    OUTSTANDING,
+    PATIENCE,
+    SILENCE,
+    TIMEOUT,
+    WANTED,
+    Incoming,
+    Tell,
+    as_line,
+    bodies,
+    body,
+    outgoing,
+    tag,
+    wanted,
+)
+
+
+class Subscriber(txzmq.ZmqSubConnection):
+    """Takes the publications that were subscribed."""
+
+    incoming: Incoming
+    greeted: Callable[[], None]
+    heard = False
+
+    def gotMessage(self, message: bytes, tag: bytes) -> None:
+        if tag != HELLO:
+            self.incoming.take(message)
+        elif not self.heard:
+            self.heard = True
+            self.greeted()
+
+
+class Puller(txzmq.ZmqPullConnection):
+    """Takes what is pushed."""
+
+    incoming: Incoming
+
+    def onPull(self, message: list[bytes]) -> None:
+        self.incoming.take(message[0])
+
+
+class Replier(txzmq.ZmqREPConnection):
+    """Replies with the same parts, except to the request that asks for silence."""
+
+    def gotMessage(self, messageId: bytes, *messageParts: bytes) -> None:
+        if messageParts != (SILENCE,):
+            self.reply(messageId, *messageParts)
+
+
+class Dealer(txzmq.ZmqDealerConnection):
+    """Takes what the router sends back."""
+
+    incoming: Incoming
+
+    def gotMessage(self, message: bytes) -> None:
+        self.incoming.take(message)
+
+
+class Router(txzmq.ZmqRouterConnection):
+    """Sends everything back to where it came from."""
+
+    def gotMessage(self, sender: bytes, *parts: bytes) -> None:
+        self.sendMultipart(sender, parts)
+
+
+class Orders(LineOnlyReceiver):
+    """The lines of the parent, and None after the last."""
+
+    delimiter = b"\n"
+
+    def __init__(self) -> None:
+        self.lines: DeferredQueue[str | None] = DeferredQueue()
+
+    def lineReceived(self, line: bytes) -> None:
+        self.lines.put(line.decode())
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.lines.put(None)
+
+
+async def paced(reactor: Any, numbers: Any) -> AsyncIterator[int]:
+    """The same numbers; now and then the reactor has its turn."""
+    for number in numbers:
+        if number % 100 == 0:
+            await deferLater(reactor, 0)
+        yield number
+
+
+async def patiently(reactor: Any, send: Callable[..., Any], *message: Any, **options: Any) -> Any:
+    """Send as soon as the peer is there: until then txZMQ's API says `Again` and queues nothing."""
+    while True:
+        try:
+            return send(*message, **options)
+        except zmq.Again:
+            await deferLater(reactor, 0.005)
+
+
+async def publish(reactor: Any, publisher: txzmq.ZmqPubConnection, tell: Tell, count: int) -> None:
+    """Publish under all tags in turn."""
+    async for number in paced(reactor, outgoing(tell, "publish-Twisted", count)):
+        publisher.publish(body(number), tag(number))
+
+
+async def push(reactor: Any, pusher: txzmq.ZmqPushConnection, tell: Tell, count: int) -> None:
+    """Push as fast as it goes; the facade's queue has no end, as its original's."""
+    async for number in paced(reactor, outgoing(tell, "push-Twisted", count)):
+        await patiently(reactor, pusher.push, body(number))
+
+
+async def request(reactor: Any, requester: txzmq.ZmqREQConnection, tell: Tell, count: int) -> None:
+    """Request, with many requests under way at a time; then once more, in vain."""
+    numbers = outgoing(tell, "request-Twisted", count + 1)
+    incoming = Incoming(tell, "request-Twisted", bodies(count))
+
+    async def work() -> None:
+        for number in numbers:
+            if number == count:
+                await request_in_vain(reactor, requester, tell)
+            else:
+                reply = await patiently(reactor, requester.sendMsg, body(number))
+                incoming.take((await reply)[0], number)
+
+    await gatherResults([Deferred.fromCoroutine(work()) for _ in range(OUTSTANDING)])
+
+
+async def request_in_vain(reactor: Any, requester: txzmq.ZmqREQConnection, tell: Tell) -> None:
+    """The request that nobody answers."""
+    try:
+        await (await patiently(reactor, requester.sendMsg, SILENCE, timeout=TIMEOUT))
+    except txzmq.ZmqRequestTimeoutError:
+        tell({"flow": "request-Twisted", "timed out": 1})
+
+
+async def deal(reactor: Any, dealer: Dealer, tell: Tell, count: int) -> None:
+    """Send to the router, which sends it all back."""
+    async for number in paced(reactor, outgoing(tell, "route-Twisted", count)):
+        await patiently(reactor, dealer.sendMsg, body(number))
+
+
+async def main(reactor: Any, count: int, template: str) -> None:
+    """Do as the parent says, until it says no more."""
+    orders = Orders()
+    stdio = StandardIO(orders, reactor=reactor)
+
+    def tell(news: dict[str, Any]) -> None:
+        stdio.write(as_line(news))
+
+    factory = txzmq.ZmqFactory()
+    factory.registerForShutdown()
+
+    publisher = txzmq.ZmqPubConnection(factory)
+    subscriber = Subscriber(factory)
+    subscriber.incoming = Incoming(tell, "publish-asyncio", wanted(count))
+    subscriber.greeted = lambda: tell({"heard": "publish-asyncio"})
+    for name in (HELLO, *WANTED):
+        subscriber.subscribe(name)
+    pusher = txzmq.ZmqPushConnection(factory)
+    puller = Puller(factory)
+    puller.incoming = Incoming(tell, "push-asyncio", bodies(count))
+    requester = txzmq.ZmqREQConnection(factory)
+    requester.defaultRequestTimeout = PATIENCE
+    dealer = Dealer(factory)
+    dealer.incoming = Incoming(tell, "route-Twisted", bodies(count))
+
+    tell({"bound": bind(template, {
+        "publish-Twisted": publisher,
+        "publish-asyncio": subscriber,
+        "push-Twisted": pusher,
+        "push-asyncio": puller,
+        "request-Twisted": requester,
+        "request-asyncio": Replier(factory),
+        "route-Twisted": dealer,
+        "route-asyncio": Router(factory),
+    })})  # fmt: skip
+
+    senders = {
+        "publish-Twisted": lambda: publish(reactor, publisher, tell, count),
+        "push-Twisted": lambda: push(reactor, pusher, tell, count),
+        "request-Twisted": lambda: request(reactor, requester, tell, count),
+        "route-Twisted": lambda: deal(reactor, dealer, tell, count),
+    }
+    greeting = LoopingCall(publisher.publish, b"", HELLO)
+    greeting.clock = reactor
+    greeting.start(0.01)
+    while (line := await orders.lines.get()) is not None:
+        if greeting.running:
+            greeting.stop()  # the parent begins when both have been heard
+        await senders[line]()
+
+
+def bind(template: str, connections: dict[str, txzmq.ZmqConnection]) -> dict[str, str]:
+    """Bind each connection to an address of its own; gives the real addresses."""
+    for flow, connection in connections.items():
+        address = template.format(flow)
+        connection.addEndpoints([txzmq.ZmqEndpoint(txzmq.ZmqEndpointType.bind, address)])
+    return {
+        flow: connection.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        for flow, connection in connections.items()
+    }
+
+
+if __name__ == "__main__":
+    react(
+        lambda reactor: Deferred.fromCoroutine(main(reactor, int(sys.argv[1]), sys.argv[2])),
+    )
