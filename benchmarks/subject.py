@@ -1,8 +1,8 @@
 """Runs one role of one subject in this process, and prints what it measured.
 
-A role is a function of a subject's module:
+A role is a function of a subject's module and returns a `Result`:
 
-- ``pull(address, count)``, ``subscribe(address, count)``: bind, receive so many, return the `Result`;
+- ``pull(address, count)``, ``subscribe(address, count)``: bind, receive so many;
 - ``push(address, count, body)``, ``publish(address, count, body)``: bind, send so many;
 - ``replier(address)``: bind, answer every request with its own parts until it is killed;
 - ``ask_many(address, count, body)``: connect, so many requests with 1,000 outstanding, each with a
