@@ -34,7 +34,6 @@ class LoopSocket(Endpoint):
     _loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
     _home: asyncio.AbstractEventLoop | None = None  # the same, for good
     closed_error = Closed
-    _turn_call: asyncio.Handle | None = None
     _timer: asyncio.TimerHandle | None = None
     _fd = -1
     _yield_at = STRIDE
@@ -73,7 +72,7 @@ class LoopSocket(Endpoint):
     def _call_soon(self) -> None:
         # Before `_enter` there is no need: it begins with a turn.
         if self._loop is not None and not self._loop.is_closed():
-            self._turn_call = self._loop.call_soon(self._pump.turn)
+            self._loop.call_soon(self._pump.turn)
 
     def _now(self) -> float:
         return self._loop.time()
@@ -103,9 +102,8 @@ class LoopSocket(Endpoint):
         loop, self._loop = self._loop, None  # type: ignore[assignment]
         if loop is not None and not loop.is_closed():
             loop.remove_reader(self._fd)
-            for handle in (self._turn_call, self._timer):
-                if handle is not None:
-                    handle.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
 
     async def aclose(self) -> None:
         """Close when what is queued has been sent, or after the linger time.
