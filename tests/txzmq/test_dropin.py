@@ -83,6 +83,25 @@ async def test_a_subclass_needs_a_socket_type_only(w, make):
     assert got == [[b"two", b"parts"]]
 
 
+async def test_a_subclass_is_a_plain_req_or_rep(w, make):
+    class Rep(ZmqConnection):
+        socketType = constants.REP
+
+    class Req(ZmqConnection):
+        socketType = constants.REQ
+
+    asked, got = [], []
+    rep = make(Rep, "bind inproc://rep", messageReceived=asked.append)
+    for number in range(3):
+        make(Req, "connect inproc://rep", messageReceived=got.append).send(b"%d" % number)
+    for number in range(3):
+        await w.until(lambda: len(asked) == 1)
+        rep.doRead()  # the next request waits for this reply
+        rep.send(asked.pop())
+        await w.until(lambda: len(got) == number + 1)  # noqa: B023
+    assert sorted(got) == [[b"0"], [b"1"], [b"2"]]
+
+
 async def test_send_is_overridden_with_what_the_original_offers(w, make):
     class Sending(Pair):
         def send(self, message):

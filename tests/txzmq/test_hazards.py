@@ -360,12 +360,13 @@ async def test_a_context_that_ends_under_a_connection_fails_what_is_open(w, end,
     calls = Calls(w.reactor)
     requester = make(Watching, "connect tcp://127.0.0.1:9")
     waiting = requester.sendMsg(b"x", timeout=100)
-    threading.Thread(target=getattr(factory.context, end)).start()
+    ending = threading.Thread(target=getattr(factory.context, end))
+    ending.start()
     await w.until(lambda: lost)
     await failure_of(waiting, SocketClosed)
     assert issubclass(lost[0], ZmqBridgeError)
     assert requester.socket is None
-    await w.until(lambda: not calls.left())
+    await w.until(lambda: not calls.left() and not ending.is_alive())
 
 
 # Addresses, and connections that were shut down.

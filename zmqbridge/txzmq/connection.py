@@ -120,6 +120,8 @@ class ZmqConnection(ReactorReader):
         self.read_scheduled = None
         self.socket: Any = Socket(factory.context, self.socketType)
         self._reactor = factory.reactor
+        # libzmq's own REQ and REP refuse to receive twice; that must not look like a broken socket.
+        most = 1 if self.socketType in (constants.REQ, constants.REP) else BURST
         unhandled: deque[Message] = deque()
         self.__unhandled = unhandled
         self._pump = Pump(
@@ -129,7 +131,7 @@ class ZmqConnection(ReactorReader):
             resume=lambda waiters: None,
             report=self.__report,
             lost=self.__lost,
-            room=lambda: BURST - len(unhandled),
+            room=lambda: most - len(unhandled),
             high=self.highWaterMark or inf,
         )
         try:
