@@ -19,6 +19,10 @@ REDRAW = 0.05  # seconds between two states of the live line
 IPC_PATH = 70  # characters of a temporary folder that leave room for ours in an ipc address
 
 COLUMNS = ("sent", "received", "filtered", "timed out")
+NOTES = """
+filtered: published under a tag that the subscriber did not ask for
+timed out: a request that is sent on purpose to a replier who does not answer it
+"""
 BAR = 40  # characters
 
 
@@ -35,7 +39,7 @@ class Tally:
             "filtered": filtered,
             "timed out": int(one_in_vain),
         }
-        # Nobody can tell of what is filtered; that nothing else is missing tells it.
+        # What is filtered, nobody sees; that all the rest came, and nothing besides, proves it.
         self.counts = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
         self.began = self.ended = 0.0
 
@@ -107,13 +111,14 @@ class Screen:
 def run(count: int, transport: str | None) -> int:
     """The demo from start to end; gives the exit status."""
     began = time.monotonic()
-    screen = Screen()
     if transport == "ipc" and not has_ipc():
-        screen.say(
+        print(
             f"ipc needs a libzmq that has it, and a TMPDIR of at most {IPC_PATH} characters;"
-            " use --transport tcp"
+            " use --transport tcp",
+            file=sys.stderr,
         )
         return 2
+    screen = Screen()
     transport = transport or ("ipc" if has_ipc() else "tcp")
     with Troupe() as troupe:
         try:
@@ -130,9 +135,10 @@ def run(count: int, transport: str | None) -> int:
         except BrokenPipeError:  # nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+    screen.say(NOTES)
     messages = sum(tally.due["sent"] for tally in tallies)
     seconds = time.monotonic() - began
-    screen.say(f"\nAll {messages:,} messages are accounted for, in {seconds:.1f} seconds.")
+    screen.say(f"All {messages:,} messages are accounted for, in {seconds:.1f} seconds.")
     return 0
 
 

@@ -157,7 +157,8 @@ async def main(count: int) -> None:
         asyncio.TaskGroup() as group,
     ):
         greeting = group.create_task(say_hello(publisher))
-        receiving = [
+        tasks = [
+            greeting,
             group.create_task(subscribe(subscriber, count)),
             group.create_task(pull(puller, count)),
             group.create_task(replier.serve(answer)),
@@ -171,8 +172,8 @@ async def main(count: int) -> None:
         }
         async for line in orders:
             greeting.cancel()  # the parent begins when both have been heard
-            await senders[line.decode().strip()]()
-        for task in (greeting, *receiving):
+            tasks.append(group.create_task(senders[line.decode().strip()]()))
+        for task in tasks:
             task.cancel()
 
 

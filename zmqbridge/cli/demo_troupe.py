@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Self
 
-STALLED = 8.0  # seconds without any news, on a machine that is busy with other things
+STALLED = 6.0  # seconds without any news, on a machine that is busy with other things
 FAREWELL = 3.0  # seconds a process has to end when all is done
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -81,35 +81,39 @@ class Troupe:
 
     def hear(self, awaited: str) -> dict[str, Any]:
         """The next news of a process; `awaited` says what is missing if none comes."""
-        try:
-            name, news = self._news.get(timeout=STALLED)
-        except Empty:
-            raise Failed(f"nothing new for {STALLED:g} seconds; missing: {awaited}") from None
-        if "signal" in news:
-            raise Interrupted(news["signal"])
+        name, news = self._next(STALLED, awaited)
         if "ended" in news:
             raise Failed(f"the {name} process {self._fate(name)}; missing: {awaited}")
+        return news
+
+    def farewell(self) -> None:
+        """Let both end by themselves; what they yet have to tell counts."""
+        for child in self._children.values():
+            child.stdin.close()  # type: ignore[union-attr]
+        waiting = set(self._children)
+        while waiting:
+            name, news = self._next(FAREWELL, f"the end of {' and '.join(sorted(waiting))}")
+            if "ended" in news:
+                waiting.remove(name)
+                if self._children[name].wait(FAREWELL):
+                    raise Failed(f"the {name} process {self._fate(name)} when all was done")
+
+    def _next(self, patience: float, awaited: str) -> tuple[str, dict[str, Any]]:
+        try:
+            name, news = self._news.get(timeout=patience)
+        except Empty:
+            raise Failed(f"nothing new for {patience:g} seconds; missing: {awaited}") from None
+        if "signal" in news:
+            raise Interrupted(news["signal"])
         if "problem" in news:
             raise Failed(f"the {name} process reports: {news['problem']}")
-        return news
+        return name, news
 
     def _fate(self, name: str) -> str:
         status = self._children[name].wait(FAREWELL)
         if status < 0:
             return f"was ended by {signal.Signals(-status).name}"
         return f"ended with status {status}"
-
-    def farewell(self) -> None:
-        """Let both end by themselves."""
-        for child in self._children.values():
-            child.stdin.close()  # type: ignore[union-attr]
-        for name, child in self._children.items():
-            try:
-                status = child.wait(FAREWELL)
-            except subprocess.TimeoutExpired:
-                raise Failed(f"the {name} process did not end when all was done") from None
-            if status:
-                raise Failed(f"the {name} process {self._fate(name)} when all was done")
 
     def complaints(self) -> Iterable[str]:
         """What the processes wrote to their standard error."""

@@ -83,18 +83,19 @@ class Router(txzmq.ZmqRouterConnection):
 
 
 class Orders(LineOnlyReceiver):
-    """The lines of the parent, and None after the last."""
+    """The lines of the parent; when they end, or the parent does, so does this process."""
 
     delimiter = b"\n"
 
-    def __init__(self) -> None:
-        self.lines: DeferredQueue[str | None] = DeferredQueue()
+    def __init__(self, reactor: Any) -> None:
+        self.lines: DeferredQueue[str] = DeferredQueue()
+        self._reactor = reactor
 
     def lineReceived(self, line: bytes) -> None:
         self.lines.put(line.decode())
 
     def connectionLost(self, reason: object = None) -> None:
-        self.lines.put(None)
+        self._reactor.stop()
 
 
 async def paced(reactor: Any, numbers: Any) -> AsyncIterator[int]:
@@ -158,7 +159,7 @@ async def deal(reactor: Any, dealer: Dealer, tell: Tell, count: int) -> None:
 
 async def main(reactor: Any, count: int, template: str) -> None:
     """Do as the parent says, until it says no more."""
-    orders = Orders()
+    orders = Orders(reactor)
     stdio = StandardIO(orders, reactor=reactor)
 
     def tell(news: dict[str, Any]) -> None:
@@ -201,7 +202,8 @@ async def main(reactor: Any, count: int, template: str) -> None:
     greeting = LoopingCall(publisher.publish, b"", HELLO)
     greeting.clock = reactor
     greeting.start(0.01)
-    while (line := await orders.lines.get()) is not None:
+    while True:
+        line = await orders.lines.get()
         if greeting.running:
             greeting.stop()  # the parent begins when both have been heard
         await senders[line]()
