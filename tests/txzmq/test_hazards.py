@@ -149,10 +149,25 @@ async def test_shutdown_fails_what_is_open_and_may_be_repeated(w, factory, reque
     assert not [reader for reader in w.reactor.getReaders() if isinstance(reader, ZmqConnection)]
 
 
+def dead_address():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+async def test_an_endpoint_where_nobody_listens_swallows_no_requests(w, make, address):
+    replier = make(
+        ZmqREPConnection,
+        "bind tcp://127.0.0.1:*",
+        gotMessage=lambda request_id, *parts: replier.reply(request_id, *parts),
+    )
+    requester = make(ZmqREQConnection, f"connect {dead_address()}", f"connect {address(replier)}")
+    waiting = [requester.sendMsg(b"%d" % number) for number in range(10)]
+    assert [await each for each in waiting] == [[b"%d" % number] for number in range(10)]
+
+
 async def test_a_request_whose_time_is_over_is_not_sent_later(w, make):
     asked = []
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        where = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+    where = dead_address()
     requester = make(ZmqREQConnection, f"connect {where}")
     late = [requester.sendMsg(b"late", timeout=0.02) for _ in range(5)]
     given_up = requester.sendMsg(b"given up")
