@@ -81,6 +81,7 @@ class Endpoint(ABC):
         self._context = shared.acquire() if context is None else context
         self._addresses: list[str] = []
         self._malformed = 0
+        self._reported = 0  # the last burst in which a malformed message was
         self._prepare()
         try:
             # Made by the context, which thus can close it when the process exits.
@@ -308,7 +309,9 @@ class Endpoint(ABC):
         """Count the malformed messages of a burst, and report them once."""
         if malformed:
             self._malformed += len(malformed)
-            self._report(malformed[-1])
+            if self._reported != self._pump.bursts:
+                self._reported = self._pump.bursts
+                self._report(malformed[-1])
 
 
 def _ignore() -> None:

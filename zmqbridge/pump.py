@@ -4,7 +4,7 @@ Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11
 
 - One EVENTS a turn (1.1 µs), then messages until Again or the end of the burst; a burst is bounded
   in messages and in time, and another turn is scheduled for what is left. When the FD rang, one
-  message is taken before EVENTS are asked.
+  message is handed over before EVENTS are asked.
 - The FD is edge-triggered (ZMQ_FD in zmq_getsockopt(3)): any send, connect or option silences it,
   so each of them schedules one coalesced turn.
 - Flags are plain ints: ``x & zmq.POLLIN`` takes 450 ns, with ints 15. Sending and receiving go to
@@ -85,7 +85,8 @@ class Pump:
 
     - commands: `send`, `try_send`, `discard`, `schedule`, `close`
     - inputs: `ring`, `turn`
-    - getters: `queues`, `queued`, `sent`, `received`, `dropped`
+    - getters: `queues`, `queued`, `sent`, `received`, `dropped`, `due` (a turn was asked for),
+      `bursts` (how many so far; a ring and the turn that it asks for are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
     of `call_soon`, which is made at most once between two turns.
@@ -102,8 +103,8 @@ class Pump:
     """
 
     __slots__ = (
-        "_by_peer", "_call_soon", "_deliver", "_due", "_get", "_high", "_lost", "_recv",
-        "_report", "_resume", "_room", "_send", "_sending_hides", "closed", "dropped", "queues",
+        "_by_peer", "_call_soon", "_deliver", "_get", "_high", "_lost", "_rang", "_recv",
+        "_report", "_resume", "_room", "_send", "_sending_hides", "bursts", "closed", "dropped", "due", "queues",
         "received", "sent",
     )  # fmt: skip
 
@@ -134,7 +135,9 @@ class Pump:
         self._by_peer = kind == zmq.ROUTER
         # Who cannot receive has no edge to lose by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
-        self._due = False
+        self.due = False
+        self._rang = False
+        self.bursts = 0
         self.queues: dict[bytes, SendQueue[Any]] = {}
         self.closed = False
         self.sent = 0
@@ -173,7 +176,7 @@ class Pump:
             self._send_any(message, key)  # it meets the same again, and knows what to do
             return
         self.sent += 1
-        if self._sending_hides and not self._due:
+        if self._sending_hides and not self.due:
             self.schedule()
 
     def _send_any(self, message: Sequence[bytes], key: Hashable) -> None:
@@ -184,7 +187,7 @@ class Pump:
         if self.queues and (queue := self.queue_of(message)):
             queue.put(message, key)
         elif self.try_send(message):
-            if self._sending_hides and not self._due:
+            if self._sending_hides and not self.due:
                 self.schedule()
         else:
             # One that `discard` has emptied stays, with those who wait for it.
@@ -232,34 +235,43 @@ class Pump:
 
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""
-        if not self._due and not self.closed:
-            self._due = True
+        if not self.due and not self.closed:
+            self.due = True
             self._call_soon()
 
     def ring(self) -> None:
-        """The FD rang: read a burst.
+        """The FD rang: hand over the message that made it ring, and ask for a turn.
 
-        Mostly one message made it ring, so it is taken before EVENTS tell of it, and EVENTS, not
-        a further attempt, tell that there are no more: 2 µs less until a lone message is here.
+        Mostly it is one message. It is taken before EVENTS tell of it, and the turn in which they
+        are asked comes when it has been handled: one turn does for it and for what was sent in
+        answer, and the answer leaves 5 µs earlier.
         """
         if self.queues or self.closed or self._room() < 1:
             self.turn()
             return
         try:
-            burst = [self._take()]
+            message = self._take()
         except zmq.Again:
             return  # the attempt has silenced the FD, just as EVENTS would
         except zmq.ZMQError:
-            burst = []  # EVENTS will say the same
-        self._run(burst)
+            self.turn()  # it meets the same, and tells the owner
+            return
+        self.received += 1
+        self.bursts += 1
+        self._rang = True
+        try:
+            self._deliver([message])
+        finally:
+            self.schedule()
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
-        self._due = False
-        if not self.closed:
-            self._run([])
-
-    def _run(self, burst: list[Message]) -> None:
+        self.due = False
+        if self.closed:
+            return
+        self.bursts += not self._rang
+        self._rang = False
+        burst: list[Message] = []
         again = False
         broken: ZmqBridgeError | None = None
         try:
@@ -277,13 +289,16 @@ class Pump:
             broken = self._broken(error)
         except ZmqBridgeError as error:
             broken = error
-        if burst and not self.closed:
-            self.received += len(burst)
-            self._deliver(burst)
-        if broken and not self.closed:
-            self._lost(broken)
-        elif again:
-            self.schedule()
+        try:
+            if burst and not self.closed:
+                self.received += len(burst)
+                self._deliver(burst)
+        finally:
+            # After them who were told of messages, so that one turn serves what they send, too.
+            if again:
+                self.schedule()
+            if broken and not self.closed:
+                self._lost(broken)
 
     def _flush(self) -> bool:
         # True when it sent something and more is left. Which peer of a ROUTER has room, nothing
@@ -326,7 +341,6 @@ class Pump:
         room = int(min(self._room(), BURST))
         if room < 1:
             return False  # the owner schedules a turn when there is room again
-        room -= len(burst)
         recv, append = self._recv, burst.append
         stretch = STRETCH
         end = monotonic() + SLICE

@@ -94,6 +94,7 @@ class ReactorReader:
     """
 
     read_scheduled: IDelayedCall | None = None
+    _ringing = False
     _timer: IDelayedCall | None = None
     _pump: Pump
     _reactor: Any
@@ -105,11 +106,22 @@ class ReactorReader:
         """The reactor calls this when the FD rings, and when the turn is due that we scheduled."""
         scheduled, self.read_scheduled = self.read_scheduled, None
         if scheduled is None:
-            self._pump.ring()
-            return
-        if scheduled.active():
+            # What came is handled here and now, and the turn for what that sent follows at once.
+            self._ringing = True
+            try:
+                self._pump.ring()
+                self._handle_received()
+            finally:
+                self._ringing = False
+            if not self._pump.due:
+                return
+        elif scheduled.active():
             scheduled.cancel()
         self._pump.turn()
+        self._handle_received()
+
+    def _handle_received(self) -> None:
+        """Hand over what was received; those who wait for it by Deferreds have it already."""
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor gave the FD up; stop reading it."""
@@ -120,7 +132,7 @@ class ReactorReader:
         return type(self).__name__
 
     def _call_soon(self) -> None:
-        if self.read_scheduled is None:
+        if self.read_scheduled is None and not self._ringing:
             self.read_scheduled = self._reactor.callLater(0, self.doRead)
 
     def _now(self) -> float:
@@ -322,8 +334,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
 
         return waiter.addCallback(take)
 
-    def doRead(self) -> None:
-        super().doRead()
+    def _handle_received(self) -> None:
         if self._handler is not None:
             dispatch(self._inbox.messages, self._handler, self._report)
             if self._inbox.messages:

@@ -1,0 +1,169 @@
+"""How many Python frames of ours a message costs: exact on any machine, and not to grow unnoticed.
+
+The figures are counted, not estimated. Who adds a frame to the hot path meets this file, and
+either finds a way without or changes a figure here and says why in the commit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zmq
+
+import zmqbridge
+from zmqbridge import txzmq
+
+PACKAGE = str(Path(zmqbridge.__file__).parent)
+COUNT = 2000
+# What comes once a burst or once a turn of the loop, of which some hundred messages share one.
+SHARED = 0.3
+
+
+class Frames:
+    """Counts the calls and resumptions of our own functions within ``with``."""
+
+    def __init__(self):
+        self.by_name = Counter()
+
+    def __enter__(self):
+        sys.setprofile(self.count)
+        return self
+
+    def __exit__(self, *exc_info):
+        sys.setprofile(None)
+
+    def count(self, frame, event, argument):
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            self.by_name[frame.f_code.co_qualname] += 1
+
+    def check(self, budget):
+        """Each message costs as many frames as the budget says, and not fewer either."""
+        each = self.by_name.total() / COUNT
+        assert budget <= each < budget + SHARED, f"{each} frames: {self.by_name.most_common(20)}"
+
+
+@pytest.fixture(autouse=True)
+def no_slices(monkeypatch):
+    """On a slow machine bursts end early, for the sake of others; here that would be noise."""
+    for module in ("pump", "asyncio_backend.reader", "twisted_backend.reader"):
+        monkeypatch.setattr(f"zmqbridge.{module}.monotonic", lambda: 0.0)
+
+
+on_both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
+unlimited = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
+
+
+def plain(w, kind, socket, address):
+    """A peer that costs no frames of ours, in the same context."""
+    peer = zmq.Socket(socket.socket.context, kind)
+    peer.set(zmq.LINGER, 0)
+    peer.set(zmq.SNDHWM, 0)
+    peer.set(zmq.RCVHWM, 0)
+    peer.connect(address)
+    return peer
+
+
+@on_both
+async def test_receiving_by_iteration(w):
+    async with w.Puller(bind="inproc://budget", options=unlimited) as puller:
+        with plain(w, zmq.PUSH, puller, "inproc://budget") as peer:
+            for _ in range(COUNT):
+                peer.send(b"x")
+            left = COUNT
+            with Frames() as frames:
+                async for _ in puller:
+                    left -= 1
+                    if not left:
+                        break
+            frames.check(1)  # __anext__
+
+
+@on_both
+async def test_receiving_call_by_call(w):
+    async with w.Puller(bind="inproc://budget", options=unlimited) as puller:
+        with plain(w, zmq.PUSH, puller, "inproc://budget") as peer:
+            for _ in range(COUNT):
+                peer.send(b"x")
+            with Frames() as frames:
+                for _ in range(COUNT):
+                    await puller.receive()
+            frames.check(1)  # receive
+
+
+@on_both
+async def test_receiving_publications(w):
+    async with w.Subscriber("", bind="inproc://budget", options=unlimited) as subscriber:
+        with plain(w, zmq.XPUB, subscriber, "inproc://budget") as peer:
+            await w.until(lambda: peer.poll(0))
+            peer.recv()
+            for _ in range(COUNT):
+                peer.send(b"tag\0x")
+            left = COUNT
+            with Frames() as frames:
+                async for _ in subscriber:
+                    left -= 1
+                    if not left:
+                        break
+            frames.check(2)  # split_topic, __anext__
+
+
+@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+async def test_receiving_by_handler(w):
+    received = []
+    async with w.Puller(
+        bind="inproc://budget", options=unlimited, handler=received.append
+    ) as puller:
+        with plain(w, zmq.PUSH, puller, "inproc://budget") as peer:
+            for _ in range(COUNT):
+                peer.send(b"x")
+            with Frames() as frames:
+                await w.until(lambda: len(received) == COUNT)
+            frames.check(0)
+
+
+@pytest.mark.parametrize(("w", "budget"), [("asyncio", 2), ("epoll", 4)], indirect=["w"])
+async def test_pushing(w, budget):
+    async with w.Pusher(bind="inproc://budget", options=unlimited) as pusher:
+        with plain(w, zmq.PULL, pusher, "inproc://budget"):
+            with Frames() as frames:
+                for _ in range(COUNT):
+                    await pusher.push(b"x")
+            # push, Pump.send; on Twisted also _send and Sent.__await__
+            frames.check(budget)
+
+
+@pytest.mark.parametrize(("w", "budget"), [("asyncio", 3), ("epoll", 4)], indirect=["w"])
+async def test_publishing(w, budget):
+    async with w.Publisher(bind="inproc://budget", options=unlimited) as publisher:
+        with Frames() as frames:
+            for _ in range(COUNT):
+                publisher.publish(b"x", b"tag")
+        # publish, join_topic, Pump.send; on Twisted also _check_open
+        frames.check(budget)
+
+
+@pytest.mark.parametrize(("w", "budget"), [("asyncio", 24), ("epoll", 24)], indirect=["w"])
+async def test_requests_and_replies(w, budget):
+    async with (
+        w.Replier(bind="inproc://budget") as replier,
+        w.Requester(timeout=100, connect="inproc://budget") as requester,
+    ):
+
+        async def serve():
+            async for request in replier:
+                await request.reply(*request.parts)
+
+        async def ask():
+            for _ in range(COUNT // 500):
+                await requester.request(b"x")
+
+        serving = w.spawn(serve())
+        await requester.request(b"x")
+        with Frames() as frames:
+            await w.gather(*(ask() for _ in range(500)))
+        frames.check(budget)
+        replier.close()
+        await serving
