@@ -19,7 +19,7 @@ class Inbox(Generic[Item, Waiter]):
     waiter that has been told of it, and stays here until that receiver runs and takes it: so a
     receiver that is cancelled in between loses nothing, it only has to pass its promise on.
 
-    - inputs: `put`
+    - inputs: `put`, `relax`
     - commands: `pop`, `poll`, `take`, `wait`, `forget`, `clear`
     - getters: `room`, `paused`, ``len()``
 
@@ -72,10 +72,16 @@ class Inbox(Generic[Item, Waiter]):
     def take(self) -> Item:
         """Take the oldest message, which was promised to the caller."""
         item = self.messages.popleft()
+        if self.paused:
+            self.relax()
+        return item
+
+    def relax(self) -> bool:
+        """Messages have left `messages`, however that was; True if there is no pause (any more)."""
         if self.paused and len(self.messages) <= self._low:
             self.paused = False
             self._free()
-        return item
+        return not self.paused
 
     def wait(self, waiter: Waiter) -> None:
         """Leave a waiter, to be handed out when there is a message for it."""

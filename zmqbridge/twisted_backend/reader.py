@@ -336,6 +336,8 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
 
     def _handle_received(self) -> None:
         if self._handler is not None:
-            dispatch(self._inbox.messages, self._handler, self._report)
-            if self._inbox.messages:
+            inbox = self._inbox
+            paused = inbox.paused
+            dispatch(inbox.messages, self._handler, self._report)
+            if (paused and inbox.relax()) or inbox.messages:
                 self._pump.schedule()
