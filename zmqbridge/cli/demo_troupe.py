@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any, Self
 
 STALLED = 6.0  # seconds without any news, on a machine that is busy with other things
-FAREWELL = 3.0  # seconds a process has to end when all is done
+FAREWELL = 5.0  # seconds a process has to end when all is done
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,8 +95,9 @@ class Troupe:
             name, news = self._next(FAREWELL, f"the end of {' and '.join(sorted(waiting))}")
             if "ended" in news:
                 waiting.remove(name)
-                if self._children[name].wait(FAREWELL):
-                    raise Failed(f"the {name} process {self._fate(name)} when all was done")
+                fate = self._fate(name)
+                if self._children[name].returncode != 0:
+                    raise Failed(f"the {name} process {fate} when all was done")
 
     def _next(self, patience: float, awaited: str) -> tuple[str, dict[str, Any]]:
         try:
@@ -110,7 +111,10 @@ class Troupe:
         return name, news
 
     def _fate(self, name: str) -> str:
-        status = self._children[name].wait(FAREWELL)
+        try:
+            status = self._children[name].wait(FAREWELL)
+        except subprocess.TimeoutExpired:
+            return "has closed its standard output and does not end"
         if status < 0:
             return f"was ended by {signal.Signals(-status).name}"
         return f"ended with status {status}"
