@@ -80,3 +80,10 @@ def original_suite(session: nox.Session) -> None:
     """txZMQ's own tests, from its package, against the facade."""
     install(session, "test")
     session.run("python", "tests/original_suite.py")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, beside all peers: ``nox -s bench -- receive --rounds 3``, or all of them."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
