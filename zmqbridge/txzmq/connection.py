@@ -54,7 +54,7 @@ class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
         self.address = address
 
 
-class ZmqSendError(ZmqBridgeError, error.ZMQError):  # type: ignore[misc]
+class ZmqSendError(ZmqBridgeError, error.ZMQError):
     """libzmq refused a message for good, e.g. a mandatory ROUTER knows no such peer."""
 
     def __init__(self, problem: ZmqBridgeError) -> None:
