@@ -17,6 +17,8 @@ from zmqbridge.errors import (
     QueueFull,
     RequestTimeout,
     SocketClosed,
+    UsedAfterFork,
+    WrongThread,
     ZmqBridgeError,
 )
 
@@ -34,5 +36,7 @@ __all__ = [
     "QueueFull",
     "RequestTimeout",
     "SocketClosed",
+    "UsedAfterFork",
+    "WrongThread",
     "ZmqBridgeError",
 ]

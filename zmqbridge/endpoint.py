@@ -223,6 +223,8 @@ class Endpoint(ABC):
             dropped=pump.dropped,
             open_requests=0,
             late_replies=0,
+            withdrawn=pump.withdrawn,
+            unreachable=pump.unreachable,
         )
 
     def close(self) -> None:

@@ -32,6 +32,21 @@ class LoopError(ZmqBridgeError, RuntimeError):
     """There is no running event loop, or the socket already belongs to another one."""
 
 
+class WrongThread(LoopError):
+    """A socket was used from another thread than that of its loop; nothing was done.
+
+    Not a matter of luck: libzmq's sockets are not made for threads, and may abort the process.
+    Hand the call to the loop: ``loop.call_soon_threadsafe`` or ``reactor.callFromThread``.
+    """
+
+
+class UsedAfterFork(LoopError):
+    """The socket belongs to the process that was forked; in the child, make a new one.
+
+    Not a sign of damage: nothing of the parent's socket was touched.
+    """
+
+
 class AddressError(ZmqBridgeError, ValueError):
     """libzmq refused an address: malformed, in use, not on this host, or not known to the socket.
 

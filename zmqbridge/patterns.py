@@ -55,6 +55,8 @@ def seconds(timeout: float) -> float:
 class Receiving(Endpoint, Generic[Item]):
     """An endpoint whose messages wait in an inbox until somebody takes them."""
 
+    _unclaimed = 0
+
     def _prepare(self) -> None:
         self._inbox: Inbox[Item, Any] = Inbox()
 
@@ -99,10 +101,11 @@ class Receiving(Endpoint, Generic[Item]):
         self._wake(self._inbox.notify())
 
     def _close_socket(self) -> list[Any]:
+        self._unclaimed = len(self._inbox)
         return super()._close_socket() + self._inbox.clear()
 
     def statistics(self) -> Statistics:
-        return super().statistics()._replace(unread=len(self._inbox))
+        return super().statistics()._replace(unread=len(self._inbox), unclaimed=self._unclaimed)
 
 
 class Subscribing(Receiving[tuple[bytes, bytes]]):

@@ -85,8 +85,9 @@ class Pump:
 
     - commands: `send`, `try_send`, `discard`, `schedule`, `close`
     - inputs: `ring`, `turn`
-    - getters: `queues`, `queued`, `sent`, `received`, `dropped`, `due` (a turn was asked for),
-      `bursts` (how many so far; a ring and the turn that it asks for are one)
+    - getters: `queues`, `queued`, `sent`, `received`, `dropped` (of which `unreachable`),
+      `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring and the turn
+      that it asks for are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
     of `call_soon`, which is made at most once between two turns.
@@ -100,12 +101,15 @@ class Pump:
         lost: told why the socket is of no use any more.
         room: how many messages `deliver` would take now; 0 pauses reading.
         high: the high water mark of the send queue (of each peer's queue, for a ROUTER).
+
+    Attributes:
+        stalled: called with the queue that a message has to wait in, as the first one.
     """
 
     __slots__ = (
         "_by_peer", "_call_soon", "_deliver", "_get", "_high", "_lost", "_rang", "_recv",
-        "_report", "_resume", "_room", "_send", "_sending_hides", "bursts", "closed", "dropped", "due", "queues",
-        "received", "sent",
+        "_report", "_resume", "_room", "_send", "_sending_hides", "bursts", "closed", "dropped",
+        "due", "queues", "received", "sent", "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +147,9 @@ class Pump:
         self.sent = 0
         self.received = 0
         self.dropped = 0
+        self.unreachable = 0
+        self.withdrawn = 0
+        self.stalled: Callable[[SendQueue[Any]], None] = _ignore
 
     @property
     def queued(self) -> int:
@@ -192,8 +199,10 @@ class Pump:
         else:
             # One that `discard` has emptied stays, with those who wait for it.
             lane = message[0] if self._by_peer else b""
-            self.queues.setdefault(lane, SendQueue[Any](self._high)).put(message, key)
+            queue = self.queues.setdefault(lane, SendQueue[Any](self._high))
+            queue.put(message, key)
             self.schedule()
+            self.stalled(queue)
 
     def try_send(self, message: Sequence[bytes]) -> bool:
         """Send a message of ``bytes`` at once and whole; False when the peer pushes back.
@@ -231,7 +240,13 @@ class Pump:
 
     def discard(self, key: Hashable) -> bool:
         """Take a queued message back by its key; False if it is not queued (any more)."""
-        return any(queue.discard(key) for queue in self.queues.values())
+        for queue in self.queues.values():
+            if queue.discard(key):
+                self.withdrawn += 1
+                if waiters := queue.resume():
+                    self._resume(waiters)
+                return True
+        return False
 
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""
@@ -314,7 +329,9 @@ class Pump:
                         if monotonic() > end:
                             break
                 except PeerUnreachable as error:
-                    self.dropped += len(queue.clear())
+                    gone = len(queue.clear())
+                    self.dropped += gone
+                    self.unreachable += gone
                     self._report(error)
                 if not queue:
                     self.queues.pop(lane, None)  # `report` may have closed us
@@ -375,3 +392,7 @@ class Pump:
             waiters += queue.drop_waiters()
         self.queues.clear()
         return waiters
+
+
+def _ignore(queue: object) -> None:
+    pass

@@ -121,6 +121,8 @@ class Requester(Requesting, LoopSocket):
         for waiter, parts in answers:
             if not waiter.done():
                 waiter.set_result(parts)
+            else:  # cancelled in this very turn
+                self._table.late += 1
 
 
 @final

@@ -8,8 +8,9 @@ from typing import NamedTuple
 class Statistics(NamedTuple):
     """Counts since the socket was made, and what it holds at the moment.
 
-    ``sent + queued + dropped`` is what the socket has accepted, less what it was asked to forget
-    (requests that were cancelled or timed out in the queue).
+    Every message is in exactly one of the counts, at any moment: what was accepted for sending in
+    ``sent``, ``queued``, ``withdrawn`` or ``dropped``; what was received in ``unread``,
+    ``malformed``, ``late_replies`` or ``unclaimed``, or it was `delivered`.
     """
 
     sent: int
@@ -28,3 +29,20 @@ class Statistics(NamedTuple):
     """Requests that wait for their reply, now."""
     late_replies: int
     """Replies that matched no open request: late, doubled or forged."""
+    withdrawn: int = 0
+    """Requests that were cancelled, or whose time was over, before they were sent."""
+    unreachable: int = 0
+    """Those of `dropped` whose peer had left; the others were queued when the socket was closed."""
+    unclaimed: int = 0
+    """Messages that nobody had taken when the socket was closed."""
+
+    @property
+    def accepted(self) -> int:
+        """Messages that were sent or queued: whose sending call did not raise."""
+        return self.sent + self.queued + self.withdrawn + self.dropped
+
+    @property
+    def delivered(self) -> int:
+        """Messages that were handed to you."""
+        rest = self.unread + self.malformed + self.late_replies + self.unclaimed
+        return self.received - rest

@@ -314,4 +314,6 @@ class ZmqConnection(ReactorReader):
             dropped=self._pump.dropped,
             open_requests=0,
             late_replies=0,
+            withdrawn=self._pump.withdrawn,
+            unreachable=self._pump.unreachable,
         )
