@@ -14,7 +14,6 @@ import pytest
 import zmq
 
 import zmqbridge
-from zmqbridge import txzmq
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
 COUNT = 2000

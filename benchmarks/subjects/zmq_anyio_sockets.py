@@ -18,10 +18,10 @@ def made(kind: int) -> Any:
 
 async def receive(socket: Any, count: int) -> Result:
     async with socket:
-        await socket.arecv_multipart().wait()
+        await socket.arecv_multipart()
         watch = Stopwatch(count)
         for _ in range(count):
-            await socket.arecv_multipart().wait()
+            await socket.arecv_multipart()
         return watch.rate()
 
 
@@ -48,10 +48,10 @@ def push(address: str, count: int, body: bytes) -> Result:
     async def main() -> Result:
         async with made(zmq.PUSH) as socket:
             socket.bind(address)
-            await socket.asend_multipart([b"first"]).wait()
+            await socket.asend_multipart([b"first"])
             watch = Stopwatch(count)
             for _ in range(count):
-                await socket.asend_multipart([body]).wait()
+                await socket.asend_multipart([body])
             return watch.rate()
 
     return asyncio.run(main())
@@ -63,11 +63,11 @@ def publish(address: str, count: int, body: bytes) -> Result:
             socket.set(zmq.SNDHWM, 0)
             socket.bind(address)
             while not told_to_go():
-                await socket.asend_multipart([b"first"]).wait()
+                await socket.asend_multipart([b"first"])
                 await asyncio.sleep(0.001)
             watch = Stopwatch(count)
             for _ in range(count):
-                await socket.asend_multipart([b"tag", body]).wait()
+                await socket.asend_multipart([b"tag", body])
             return watch.rate()
 
     return asyncio.run(main())
@@ -78,7 +78,7 @@ def replier(address: str) -> None:
         async with made(zmq.ROUTER) as socket:
             socket.bind(address)
             while True:
-                await socket.asend_multipart(await socket.arecv_multipart().wait()).wait()
+                await socket.asend_multipart(await socket.arecv_multipart()).wait()
 
     asyncio.run(main())
 
@@ -86,10 +86,7 @@ def replier(address: str) -> None:
 async def asked(measure: Any, address: str, count: int, body: bytes) -> Result:
     async with made(zmq.DEALER) as socket:
         socket.connect(address)
-        client = correlating.Client(
-            lambda message: socket.asend_multipart(message).wait(),
-            lambda: socket.arecv_multipart().wait(),
-        )
+        client = correlating.Client(socket.asend_multipart, socket.arecv_multipart)
         result: Result = await measure(client, count, body)
         return result
 

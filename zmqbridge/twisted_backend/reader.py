@@ -34,17 +34,23 @@ def global_reactor() -> Any:
 
 
 def dispatch(
-    messages: deque[Item], handle: Callable[[Item], object], report: Callable[[Exception], None]
+    messages: deque[Any], owner: object, hook: str, report: Callable[[Exception], None]
 ) -> None:
     """Hand over messages one by one, until there are none or a slice of time is up.
 
-    A message leaves the deque right before it is handled, so this may be nested. What `handle`
+    A message leaves the deque right before it is handled, so this may be nested. What the hook
     raises is reported, and the next message is handed over.
+
+    Args:
+        messages: what is to be handed over.
+        owner: whose hook it is.
+        hook: its name; it is looked up for each message, because users assign hooks at any time.
+        report: told of what the hook raises.
     """
     end = monotonic() + SLICE
     while messages:
         try:
-            result = handle(messages.popleft())
+            result = getattr(owner, hook)(messages.popleft())
         except Exception as error:
             report(error)
         else:
@@ -95,7 +101,8 @@ class ReactorReader:
 
     read_scheduled: IDelayedCall | None = None
     _ringing = False
-    _timer: IDelayedCall | None = None
+    # Two underscores, because subclasses of the facade's classes have private names of their own.
+    __timer: IDelayedCall | None = None
     _pump: Pump
     _reactor: Any
 
@@ -140,19 +147,19 @@ class ReactorReader:
         return now
 
     def _call_at(self, deadline: float) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self._reactor.callLater(max(0, deadline - self._now()), self._alarm)
+        if self.__timer is not None and self.__timer.active():
+            self.__timer.cancel()
+        self.__timer = self._reactor.callLater(max(0, deadline - self._now()), self._alarm)
 
     def _alarm(self) -> None:
         raise NotImplementedError(self)
 
     def _stop_reading(self) -> None:
         self._reactor.removeReader(self)
-        for call in (self.read_scheduled, self._timer):
+        for call in (self.read_scheduled, self.__timer):
             if call is not None and call.active():
                 call.cancel()
-        self.read_scheduled = self._timer = None
+        self.read_scheduled = self.__timer = None
 
 
 class ReactorSocket(ReactorReader, Endpoint):
@@ -263,14 +270,14 @@ class ReactorSocket(ReactorReader, Endpoint):
         if pump.sent >= self._yield_at:
             self._yield_at = pump.sent + STRIDE
             if monotonic() > self._slice_end:
-                turn = Deferred[None](self._yielding.remove)
+                turn: Deferred[None] = Deferred(self._yielding.remove)
                 self._yielding.append(turn)
                 pump.schedule()
                 return turn
         return None
 
     def _room_in(self, queue: Any) -> Deferred[None]:
-        waiter = Deferred[None](queue.forget)
+        waiter: Deferred[None] = Deferred(queue.forget)
         queue.wait(waiter)
         return waiter
 
@@ -325,7 +332,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             return succeed(item)
         if self._closed:
             return fail(SocketClosed(f"{self!r}: make a new one"))
-        waiter = Deferred[None](inbox.forget)
+        waiter: Deferred[None] = Deferred(inbox.forget)
         inbox.wait(waiter)
 
         def take(_: None) -> Item:
@@ -338,6 +345,6 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         if self._handler is not None:
             inbox = self._inbox
             paused = inbox.paused
-            dispatch(inbox.messages, self._handler, self._report)
+            dispatch(inbox.messages, self, "_handler", self._report)
             if (paused and inbox.relax()) or inbox.messages:
                 self._pump.schedule()

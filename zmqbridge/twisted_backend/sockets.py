@@ -111,7 +111,7 @@ class Requester(Requesting, ReactorSocket):
         def cancel(_: object) -> None:
             self._give_up(request_id)
 
-        waiter = Deferred[Message](cancel)
+        waiter: Deferred[Message] = Deferred(cancel)
         try:
             request_id = self._open(waiter, parts, timeout)
         except ZmqBridgeError as error:
@@ -166,7 +166,7 @@ class Replier(Routing, ReactorReceiver[Request]):
 
     async def _serve(self, handler: Callable[[Request], object], limit: int) -> None:
         running: set[Deferred[object]] = set()
-        room = Deferred[None]()
+        room: Deferred[None] = Deferred()
 
         def report(error: Exception) -> None:
             if not self.closed:  # else we know why it could not reply

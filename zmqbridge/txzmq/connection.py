@@ -238,16 +238,14 @@ class ZmqConnection(ReactorReader):
 
     def _readSome(self) -> None:
         super().doRead()
-        dispatch(self.__unhandled, self.__handle, self.__report)
-        if self.__unhandled:
-            self._pump.schedule()
         rejected, self.__rejected = self.__rejected, None
         if rejected is not None:
             self.__report(rejected)
 
-    def __handle(self, message: Message) -> None:
-        # Looked up each time, because users assign the hooks whenever they like.
-        self.messageReceived(message)
+    def _handle_received(self) -> None:
+        dispatch(self.__unhandled, self, "messageReceived", self.__report)
+        if self.__unhandled:
+            self._pump.schedule()
 
     def __report(self, problem: Exception) -> None:
         log.err(Failure(problem))
@@ -277,20 +275,24 @@ class ZmqConnection(ReactorReader):
         """
         if type(message) is bytes:
             parts: Sequence[bytes] = (message,)
+        elif type(message) is list and message:
+            parts = as_parts(message)
         elif is_nonstr_iter(message) and not isinstance(message, bytearray | memoryview):
             parts = as_parts(list(message))
             if not parts:
                 raise ValueError("a message has at least one part; an empty part is b''")
         else:
             parts = (as_bytes(message, "a message"),)
-        self._checkOpen()
+        if self.factory is None:
+            self._checkOpen()
+        pump = self._pump
         try:
-            if self._pump.queues or not self._pump.try_send(parts):
+            if pump.queues or not pump.try_send(parts):
                 self._refused(parts)
         except ZmqBridgeError as problem:
             raise ZmqSendError(problem) from None
-        if self.read_scheduled is None:
-            self._call_soon()
+        if not pump.due:
+            pump.schedule()
 
     def _checkOpen(self) -> None:
         if self.factory is None:

@@ -112,19 +112,20 @@ class ZmqREQConnection(ZmqConnection):
             ValueError: the timeout is negative, or the id is that of an open request.
             SocketClosed: the connection was shut down.
         """
-        timeout = kwargs.pop("timeout", None)
+        timeout = kwargs.pop("timeout", None) if kwargs else None
         if kwargs:
             raise TypeError(f"sendMsg takes timeout= and no other keyword argument: {kwargs}")
         if timeout is None:
             timeout = self.defaultRequestTimeout
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout={timeout!r}: give 0 or more seconds, or None for ever")
-        self._checkOpen()
+        if self.factory is None:
+            self._checkOpen()
 
         def cancel(_: object) -> None:
             self._cancel(msgId)
 
-        waiter = defer.Deferred[Message](cancel)
+        waiter: defer.Deferred[Message] = defer.Deferred(cancel)
         deadline = inf if timeout is None else self._now() + timeout
         msgId = self.__table.open(waiter, deadline, self._getNextId())
         try:
