@@ -1,9 +1,8 @@
-"""LoopSocket: a libzmq socket on an asyncio loop, which is all waiting, scheduling and ending."""
+"""LoopSocket: a libzmq socket on a loop that is awaited, which is all waiting and ending."""
 
 from __future__ import annotations
 
-import asyncio
-from asyncio import _get_running_loop
+from asyncio import AbstractEventLoop, Future, TimerHandle, _get_running_loop
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Self, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, Self, TypeVar
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
+from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop, Nowhere, native_loop
 from zmqbridge.endpoint import Endpoint
 from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.patterns import Receiving
@@ -26,52 +26,75 @@ class Closed(SocketClosed, anyio.ClosedResourceError):
     """The socket was closed by you, in the words of this library and of anyio."""
 
 
-class LoopSocket(Endpoint):
-    """An endpoint that belongs to the asyncio loop on which it is first used."""
+class CannotWatch(LoopError):
+    """This loop has no ``add_reader``, and the socket no task of its own in which to wait."""
 
-    # The loop while open and in use. Annotated as if it were always there, because whoever uses
-    # it has compared it with the running loop first.
-    _loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
-    _home: asyncio.AbstractEventLoop | None = None  # the same, for good
+
+NOWHERE: Any = Nowhere()
+
+
+class LoopSocket(Endpoint):
+    """An endpoint that belongs to the loop on which it is first used."""
+
+    # What calls us while we are open and in use: asyncio's loop, or the AnyioLoop that stands in
+    # for a loop that cannot watch an FD.
+    _loop: AbstractEventLoop = NOWHERE
+    _home: Any = None  # the loop that we belong to, for good
+    _stand_in: AnyioLoop | None = None
     closed_error = Closed
-    _timer: asyncio.TimerHandle | None = None
+    _timer: TimerHandle | None = None
     _fd = -1
     _yield_at = STRIDE
     _slice_end = 0.0
 
     async def __aenter__(self) -> Self:
-        self._enter()
+        try:
+            self._enter()
+        except CannotWatch:
+            self._stand_in = AnyioLoop(_get_running_loop() or native_loop())
+            await self._stand_in.__aenter__()
+            self._enter(self._stand_in)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
+        try:
+            await self.aclose()
+        finally:
+            stand_in, self._stand_in = self._stand_in, None
+            if stand_in is not None:
+                await stand_in.__aexit__()
 
-    def _enter(self) -> None:
+    def _enter(self, stand_in: AnyioLoop | None = None) -> None:
         """Take the running loop for our own, or say why that cannot be.
 
         Every call compares the running loop with `_loop` and comes here when they differ: the
-        first time, on another loop or none, and when the socket is closed.
+        first time, on another loop or none, when the socket is closed; and always where another
+        stands in for the loop.
         """
         self._check_open()
-        loop = _get_running_loop()
-        if loop is None:
+        here = _get_running_loop() or native_loop()
+        if here is None:
             raise LoopError(f"{self!r} needs a running event loop: call it from a coroutine")
+        if here is self._home:
+            return
         if self._home is not None:
             raise LoopError(f"{self!r} belongs to {self._home!r}; make one for each loop")
+        loop: Any = stand_in or here
+        fd = self._socket.fileno()
         try:
-            self._fd = self._socket.fileno()
-            loop.add_reader(self._fd, self._pump.ring)
-        except NotImplementedError:
-            raise LoopError(
-                f"{loop!r} cannot watch file descriptors; use asyncio.SelectorEventLoop"
+            loop.add_reader(fd, self._pump.ring)
+        except (AttributeError, NotImplementedError):
+            raise CannotWatch(
+                f"{here!r} has no add_reader, so {self!r} must wait in a task of its own: use "
+                "`async with`, in which that task can live"
             ) from None
-        self._loop = self._home = loop
+        self._loop, self._home, self._fd = loop, here, fd
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
 
     def _call_soon(self) -> None:
         # Before `_enter` there is no need: it begins with a turn.
-        if self._loop is not None and not self._loop.is_closed():
+        if not self._loop.is_closed():
             self._loop.call_soon(self._pump.turn)
 
     def _now(self) -> float:
@@ -82,25 +105,24 @@ class LoopSocket(Endpoint):
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._alarm)
 
-    def _wake(self, waiters: Sequence[asyncio.Future[None]]) -> None:
+    def _wake(self, waiters: Sequence[Future[None]]) -> None:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _fail(self, waiters: Sequence[asyncio.Future[Any]], error: ZmqBridgeError) -> None:
+    def _fail(self, waiters: Sequence[Future[Any]], error: ZmqBridgeError) -> None:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
 
     def _report(self, error: Exception) -> None:
-        loop = self._loop or asyncio.get_running_loop()
-        loop.call_exception_handler(
+        self._loop.call_exception_handler(
             {"message": f"{type(error).__name__} in {self!r}", "exception": error}
         )
 
     def _stop(self) -> None:
-        loop, self._loop = self._loop, None  # type: ignore[assignment]
-        if loop is not None and not loop.is_closed():
+        loop, self._loop = self._loop, NOWHERE
+        if not loop.is_closed():
             loop.remove_reader(self._fd)
             if self._timer is not None:
                 self._timer.cancel()
@@ -111,7 +133,7 @@ class LoopSocket(Endpoint):
         Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
         """
         try:
-            if self._loop is not None and self._pump.queues:
+            if self._pump.queues and not self._loop.is_closed():
                 with anyio.move_on_after(self._linger()):
                     while self._pump.queues:
                         await self._room_in(next(iter(self._pump.queues.values())))
@@ -139,7 +161,7 @@ class LoopSocket(Endpoint):
         if pump.sent >= self._yield_at:
             self._yield_at = pump.sent + STRIDE
             if monotonic() > self._slice_end:
-                await asyncio.sleep(0)
+                await anyio.sleep(0)
                 self._slice_end = monotonic() + SLICE
                 self._check_open()
 
@@ -164,7 +186,8 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
             ContextTerminated: somebody terminated the context meanwhile.
-            LoopError: there is no running loop, or it is not this socket's.
+            LoopError: there is no running loop, it is not this socket's, or it is one on which a
+                socket works in its ``async with`` only.
         """
         inbox = self._inbox
         try:
@@ -188,7 +211,7 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
         inbox.wait(waiter)
         try:
             await waiter
-        except asyncio.CancelledError:
+        except BaseException:
             inbox.forget(waiter)
             self._arrived()  # if it was told already, the message is another's
             raise

@@ -10,7 +10,7 @@ loop or it is not the socket's own.
 
 from __future__ import annotations
 
-from asyncio import CancelledError, Future, _get_running_loop
+from asyncio import Future, _get_running_loop
 from collections.abc import Awaitable, Callable, Iterable
 from typing import final
 
@@ -113,7 +113,7 @@ class Requester(Requesting, LoopSocket):
         request_id = self._open(waiter, parts, timeout)
         try:
             return await waiter
-        except CancelledError:
+        except BaseException:
             self._give_up(request_id)
             raise
 

@@ -1,0 +1,191 @@
+"""AnyioLoop: what a socket asks of an asyncio loop, on any loop that anyio can wait on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from math import inf
+from typing import Any, Generic, Self, TypeVar
+
+import anyio
+from anyio.lowlevel import current_token
+
+Result = TypeVar("Result")
+
+log = logging.getLogger("zmqbridge")
+
+
+def native_loop() -> Any:
+    """The object that stands for the running loop if it is not asyncio's; None if none runs."""
+    try:
+        token: Any = current_token()
+    except RuntimeError:
+        return None
+    return getattr(token, "native_token", token)  # before anyio 4.11 it was that itself
+
+
+def log_error(context: dict[str, Any]) -> None:
+    """Show an error as asyncio's exception handler would, where there is none."""
+    log.error(context["message"], exc_info=context["exception"])
+
+
+class Nowhere:
+    """The loop of a socket that is on none, because it was not used yet or is closed."""
+
+    call_exception_handler = staticmethod(log_error)
+
+    def is_closed(self) -> bool:
+        """There is nothing to call anything."""
+        return True
+
+
+class Waiter(Generic[Result]):
+    """As much of a Future as a socket uses: one task awaits it, and somebody sets its result."""
+
+    __slots__ = ("_error", "_result", "_set")
+
+    def __init__(self) -> None:
+        self._set = anyio.Event()
+        self._error: BaseException | None = None
+        self._result: Any = None
+
+    def done(self) -> bool:
+        """Whether it was set."""
+        return self._set.is_set()
+
+    def set_result(self, result: Result) -> None:
+        """Give whoever waits a result."""
+        self._result = result
+        self._set.set()
+
+    def set_exception(self, error: BaseException) -> None:
+        """Give whoever waits an error."""
+        self._error = error
+        self._set.set()
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        yield from self._set.wait().__await__()
+        if self._error is not None:
+            raise self._error
+        result: Result = self._result
+        return result
+
+
+class Call:
+    """A call to be made at some time, unless it is taken back."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, callback: Callable[[], object], when: float) -> None:
+        self.callback = callback
+        self.when = when
+
+    def cancel(self) -> None:
+        """Take it back."""
+        self.when = inf
+
+
+class AnyioLoop:
+    """Watches one FD and makes calls, in two tasks that live as long as its ``async with``.
+
+    A loop without ``add_reader`` can only make a task wait, so there is one that waits for the FD
+    and one that waits for what is due. They are shielded, because the socket must work on while
+    a cancelled block uses it to clean up; so they do not end with the block but with
+    `remove_reader`, and that is called before the block is left.
+
+    The methods that are not described here are those of asyncio's loop.
+
+    Args:
+        native: the loop that runs here.
+    """
+
+    def __init__(self, native: Any) -> None:
+        self._native = native
+        self._group = anyio.create_task_group()
+        self._changed = anyio.Event()
+        self._calls: list[Call] = []
+        self._watching = False
+        self._fd = -1
+        self._native_is_closed: Callable[[], bool] = getattr(native, "is_closed", bool)
+        handler = getattr(native, "call_exception_handler", log_error)
+        self.call_exception_handler: Callable[[dict[str, Any]], None] = handler
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        # What the block raised is none of the group's business, which would wrap it in a group.
+        await self._group.__aexit__(None, None, None)
+
+    def add_reader(self, fd: int, ring: Callable[[], None]) -> None:
+        self._watching = True
+        self._fd = fd
+        self._group.start_soon(self._watch, fd, ring)
+        self._group.start_soon(self._call_what_is_due)
+
+    def remove_reader(self, fd: int) -> None:
+        self._watching = False
+        if native_loop() is self._native:  # not in a plain callback, where anyio knows no loop
+            self._let_go()
+        self._changed.set()
+
+    def is_closed(self) -> bool:
+        return not self._watching or self._native_is_closed()
+
+    def create_future(self) -> Waiter[Any]:
+        return Waiter()
+
+    def time(self) -> float:
+        return anyio.current_time()
+
+    def call_soon(self, callback: Callable[[], object]) -> Call:
+        return self.call_at(-inf, callback)
+
+    def call_at(self, when: float, callback: Callable[[], object]) -> Call:
+        call = Call(callback, when)
+        self._calls.append(call)
+        self._changed.set()
+        return call
+
+    async def _watch(self, fd: int, ring: Callable[[], None]) -> None:
+        with anyio.CancelScope(shield=True):
+            while self._watching:
+                try:
+                    await anyio.wait_readable(fd)
+                except anyio.ClosedResourceError:
+                    break
+                if self._watching:
+                    self._make(ring)
+
+    async def _call_what_is_due(self) -> None:
+        with anyio.CancelScope(shield=True):
+            while self._watching:
+                self._changed = anyio.Event()
+                self._make_what_is_due()
+                next_call = min((call.when for call in self._calls), default=inf)
+                with anyio.CancelScope(deadline=next_call):
+                    await self._changed.wait()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        # Once only: when it is closed, the number of the FD may belong to somebody else.
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            anyio.notify_closing(fd)
+
+    def _make_what_is_due(self) -> None:
+        now = self.time()
+        calls, self._calls = self._calls, []
+        for call in calls:
+            if call.when <= now:
+                self._make(call.callback)
+            elif call.when < inf:
+                self._calls.append(call)
+
+    def _make(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception as error:  # as asyncio does it: reported, and the loop goes on
+            message = f"Exception in callback {callback!r}"
+            self.call_exception_handler({"message": message, "exception": error})
