@@ -18,13 +18,14 @@ from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
     AddressError,
-    AuthenticationMissing,
     MalformedMessage,
     OptionError,
     SocketClosed,
     ZmqBridgeError,
 )
+from zmqbridge.mechanisms import SECRET, refuse_open_server, secure
 from zmqbridge.pump import BURST, BridgedSocket, Pump
+from zmqbridge.security import CurveServer, Security
 
 Address = str | bytes
 Addresses = Address | Iterable[Address]
@@ -33,8 +34,6 @@ Options = Mapping[int, Any]
 # Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
 # linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
 LINGER = 100  # milliseconds
-
-ZAP = "inproc://zeromq.zap.01"  # where RFC 27 has the authenticator of a context
 
 OPTIONS = {int(option): option.name for option in zmq.SocketOption}
 
@@ -68,6 +67,8 @@ class Endpoint(ABC):
 
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
+    _any_key = False  # any client may come in, you said so
+
     def __init__(
         self,
         *,
@@ -75,6 +76,7 @@ class Endpoint(ABC):
         connect: Addresses = (),
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
+        security: Security | None = None,
     ) -> None:
         self._closed = True  # until there is something to close
         self._own_context = context is None
@@ -103,6 +105,9 @@ class Endpoint(ABC):
         try:
             for option, value in {zmq.LINGER: LINGER, **self.defaults, **(options or {})}.items():
                 set_option(self._socket, option, value)
+            secure(self._socket, security)
+            if isinstance(security, CurveServer):
+                self._any_key = security.any_key
             for address in several(bind):
                 self.bind(address)
             for address in several(connect):
@@ -168,11 +173,12 @@ class Endpoint(ABC):
 
         Raises:
             AddressError: it is malformed, in use, or not of this host.
-            AuthenticationMissing: a CURVE server without an authenticator in its context.
+            AuthenticationMissing: it is to let in only some clients, and its context has no
+                authenticator.
             SocketClosed: the socket is closed.
         """
         self._check_open()
-        refuse_open_curve_server(self._socket)
+        refuse_open_server(self._socket, any_key=self._any_key)
         self._at("bind to", self._socket.bind, address)
         last: Any = CompiledSocket.get(self._socket, zmq.LAST_ENDPOINT)
         resolved: str = last.rstrip(b"\0").decode()
@@ -184,11 +190,12 @@ class Endpoint(ABC):
 
         Raises:
             AddressError: it is malformed. That nobody listens there is no error.
-            AuthenticationMissing: a CURVE server without an authenticator in its context.
+            AuthenticationMissing: it is to let in only some clients, and its context has no
+                authenticator.
             SocketClosed: the socket is closed.
         """
         self._check_open()
-        refuse_open_curve_server(self._socket)
+        refuse_open_server(self._socket, any_key=self._any_key)
         self._addresses.append(self._at("connect to", self._socket.connect, address))
 
     def unbind(self, address: Address) -> None:
@@ -339,32 +346,5 @@ def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
     try:
         CompiledSocket.set(socket, option, value)
     except (zmq.ZMQError, TypeError, OverflowError) as error:
-        raise OptionError(f"{name} does not take {value!r}: {error}") from None
-
-
-def refuse_open_curve_server(socket: zmq.Socket[bytes]) -> None:
-    """A CURVE server takes any client key unless its context has a ZAP handler (RFC 27).
-
-    Raises:
-        AuthenticationMissing: this one would.
-    """
-    try:
-        if not CompiledSocket.get(socket, zmq.CURVE_SERVER):
-            return
-    except zmq.ZMQError:  # libzmq was built without CURVE
-        return
-    # Whoever handles ZAP has bound this name, so binding it tells whether anybody does.
-    probe = zmq.Socket(socket.context, zmq.REP)
-    try:
-        probe.bind(ZAP)
-        probe.unbind(ZAP)  # closing would free the name only later, in another thread
-    except zmq.ZMQError as error:
-        if error.errno == errno.EADDRINUSE:
-            return
-        raise
-    finally:
-        probe.close()
-    raise AuthenticationMissing(
-        "a CURVE server without an authenticator accepts every client key: start one in this "
-        "socket's context first, e.g. zmq.auth.asyncio.AsyncioAuthenticator(socket.socket.context)"
-    )
+        shown = f"this {type(value).__name__}" if option in SECRET else f"{value!r}: {error}"
+        raise OptionError(f"{name} does not take {shown}") from None

@@ -1,0 +1,261 @@
+"""Zap: who may come in, as libzmq asks it by RFC 27 and as the policy of a domain answers it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from os import PathLike
+from typing import Any, NamedTuple
+
+from zmqbridge.core.framing import Message, as_name
+from zmqbridge.errors import MalformedMessage
+
+VERSION = b"1.0"
+# RFC 27: what the client is told. A temporary refusal is not sent; libzmq lets it try again later.
+ALLOWED, LATER, REFUSED, FAILED = b"200", b"300", b"400", b"500"
+
+EVERY = "*"  # the policy of the domains that have none of their own
+
+# Callbacks under way. More than these are clients who come faster than they can be asked about.
+LIMIT = 1_000
+
+_B85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+_Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_TO_Z85 = bytes.maketrans(_B85, _Z85)
+# What only the other alphabet has becomes a NUL, which neither has.
+_TO_B85 = bytes.maketrans(_Z85 + b";_`|~", _B85 + bytes(5))
+
+
+def curve_key(key: str | bytes, what: str) -> bytes:
+    """A CURVE key as Z85, the form in which ``zmq.curve_keypair()`` makes them.
+
+    The errors do not show it, because it may be a secret one.
+
+    Raises:
+        TypeError: it is neither str nor bytes-like.
+        ValueError: it is no key.
+    """
+    text = as_name(key, what)
+    if len(text) == 32 and not isinstance(key, str):
+        return base64.b85encode(text).translate(_TO_Z85)
+    advice = "give the 40 characters of Z85, or the 32 bytes, that zmq.curve_keypair() made"
+    if len(text) != 40:
+        raise ValueError(f"{what} is {len(text)} characters long: {advice}")
+    try:
+        base64.b85decode(text.translate(_TO_B85))
+    except ValueError:
+        raise ValueError(f"{what} is not Z85: {advice}") from None
+    return text
+
+
+def _each(values: Iterable[Any]) -> Iterable[Any]:
+    return [values] if isinstance(values, str | bytes) else values
+
+
+def _network(address: str) -> IPv4Network | IPv6Network:
+    if not isinstance(address, str):
+        raise TypeError(f"{address!r} is no address: give str, e.g. '127.0.0.1' or '10.0.0.0/8'")
+    try:
+        return ip_network(address)
+    except ValueError as error:
+        raise ValueError(f"{error}: give e.g. '127.0.0.1', '10.0.0.0/8' or '::1'") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who asks to come in; what a policy's `check` is called with.
+
+    Attributes:
+        domain: the domain of the socket that the peer has connected to.
+        address: its IP address; with ipc, ``localhost`` and the ids of its user and process.
+        identity: the routing id it has set, or ``b""``.
+        mechanism: ``"NULL"``, ``"PLAIN"`` or ``"CURVE"``.
+        key: with CURVE its public key in Z85, which it has proved to have the secret one of.
+        username: with PLAIN, as it says.
+        password: with PLAIN, as it says; not in the repr.
+    """
+
+    domain: str
+    address: str
+    identity: bytes
+    mechanism: str
+    key: bytes = b""
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Who may come in to the sockets of a domain; nobody, as long as nothing is given.
+
+    With `deny` or `allow`, the address is looked at first. Then a CURVE client needs a key and a
+    PLAIN client a password that is known here; whoever has none is asked of `check`. With NULL a
+    client shows nothing, so the address decides, and `check` when there are no rules of addresses.
+
+    Attributes:
+        keys: public keys of CURVE clients.
+        certificates: a folder of public certificates (``*.key``), as ``zmq.auth`` makes them.
+        any_key: whether any CURVE client may come in; then there can be no keys and no `check`.
+        passwords: passwords of PLAIN clients by user name; not in the repr.
+        allow: addresses or networks; when there are any, no other address comes in.
+        deny: addresses or networks that do not come in. A peer over ipc is at ``127.0.0.1``.
+        check: called with a `Peer`, returns True to let it in, or an awaitable of that. When it
+            raises, or returns anything else, the peer is refused.
+    """
+
+    keys: Iterable[str | bytes] = ()
+    certificates: str | PathLike[str] | None = None
+    any_key: bool = False
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    allow: Iterable[str] = ()
+    deny: Iterable[str] = ()
+    check: Callable[[Peer], object] | None = None
+
+    def __post_init__(self) -> None:
+        tidy: dict[str, Any] = {
+            "keys": frozenset(curve_key(key, "a client's public key") for key in _each(self.keys)),
+            "passwords": dict(self.passwords),
+            "allow": tuple(map(_network, _each(self.allow))),
+            "deny": tuple(map(_network, _each(self.deny))),
+        }
+        for name, value in tidy.items():
+            object.__setattr__(self, name, value)
+        for user, password in self.passwords.items():
+            if not isinstance(user, str) or not isinstance(password, str):
+                raise TypeError("passwords maps user names to passwords, each of them a str")
+        if self.check is not None and not callable(self.check):
+            raise TypeError(f"check={self.check!r} cannot be called")
+        if self.any_key and (self.keys or self.certificates is not None or self.check):
+            raise ValueError("any_key lets everybody in: leave out keys, certificates and check")
+
+
+class Question(NamedTuple):
+    """What only the callback of a policy can answer; give the answer to `Zap.verdict`."""
+
+    envelope: Message
+    peer: Peer
+    check: Callable[[Peer], object]
+
+
+class Zap:
+    """Answers the requests that libzmq sends to the ZAP handler of a context.
+
+    - inputs: `request`, `verdict`
+    - commands: `configure`
+    - getters: ``len()``
+
+    What the driver owes: one `verdict` for each `Question`. Both inputs return the reply to send.
+
+    Args:
+        policies: by domain; the one of ``"*"`` is for domains without one of their own.
+        limit: how many questions may be open; whoever comes then is to come again later.
+    """
+
+    __slots__ = ("_limit", "_open", "_policies")
+
+    def __init__(self, policies: Mapping[str, Policy], limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._open = 0
+        self.configure(policies)
+
+    def __len__(self) -> int:
+        return self._open
+
+    def configure(self, policies: Mapping[str, Policy]) -> None:
+        """From now on decide by these; who is connected stays."""
+        self._policies = dict(policies)
+
+    def request(self, message: Message) -> Message | Question:
+        """The reply to a request as it comes to a ROUTER, or what the callback must be asked.
+
+        Raises:
+            MalformedMessage: there is nothing in it that could be replied to. It does not show
+                the parts, among which there may be a password.
+        """
+        if len(message) < 8 or message[1]:
+            shape = [b"%d bytes" % len(part) for part in message]
+            raise MalformedMessage("a ZAP request has a route and six parts or more", shape)
+        peer, _, version, request_id, domain, address, identity, mechanism, *shown = message
+        envelope = [peer, b"", VERSION, request_id]
+        knows = _MECHANISMS.get((mechanism, len(shown)))
+        policy = self._policies.get(_text(domain)) or self._policies.get(EVERY)
+        if version != VERSION or knows is None or policy is None:
+            return _reply(envelope, REFUSED)
+        try:
+            user, known, more = knows(policy, shown)
+        except ValueError:  # a CURVE key that is none
+            return _reply(envelope, REFUSED)
+        if not _at_home(policy, _text(address)):
+            return _reply(envelope, REFUSED)
+        if known:
+            return _reply(envelope, ALLOWED, user)
+        if policy.check is None:
+            return _reply(envelope, REFUSED)
+        if self._open >= self._limit:
+            return _reply(envelope, LATER)
+        self._open += 1
+        who = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
+        return Question([*envelope, user], who, policy.check)
+
+    def verdict(self, question: Question, allowed: bool | None) -> Message:
+        """The reply when a callback has answered; None when it could not."""
+        self._open -= 1
+        *envelope, user = question.envelope
+        if allowed is True:
+            return _reply(envelope, ALLOWED, user)
+        return _reply(envelope, FAILED if allowed is None else REFUSED)
+
+
+_TEXTS = {ALLOWED: b"OK", LATER: b"Busy", REFUSED: b"No access", FAILED: b"Internal error"}
+
+
+def _reply(envelope: Message, status: bytes, user: bytes = b"") -> Message:
+    # Why it is refused stays here: a stranger is not told how near he came.
+    return [*envelope, status, _TEXTS[status], user, b""]
+
+
+def _text(part: bytes) -> str:
+    # Different bytes are different texts, also when they are no UTF-8.
+    return part.decode(errors="surrogateescape")
+
+
+def _at_home(policy: Policy, address: str) -> bool:
+    """Whether the rules of addresses let this one in."""
+    if not policy.allow and not policy.deny:
+        return True
+    if address.partition(":")[0] == "localhost":  # how libzmq names a peer over ipc
+        address = "127.0.0.1"
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    ip = getattr(ip, "ipv4_mapped", None) or ip  # what a socket for both IPs makes of IPv4
+    if any(ip in network for network in policy.deny):  # type: ignore[operator]
+        return False
+    return not policy.allow or any(ip in network for network in policy.allow)  # type: ignore
+
+
+# What each mechanism shows, as (user id, whether the policy knows it, what `check` sees of it).
+_Shown = tuple[bytes, bool, dict[str, Any]]
+
+
+def _null(policy: Policy, shown: Message) -> _Shown:
+    return b"", bool(policy.allow or policy.deny), {}
+
+
+def _plain(policy: Policy, shown: Message) -> _Shown:
+    user, password = map(_text, shown)
+    right = policy.passwords.get(user)
+    known = right is not None and compare_digest(right.encode(errors="surrogateescape"), shown[1])
+    return shown[0], known, {"username": user, "password": password}
+
+
+def _curve(policy: Policy, shown: Message) -> _Shown:
+    key = curve_key(shown[0], "")
+    return key, policy.any_key or key in policy.keys, {"key": key}
+
+
+_MECHANISMS = {(b"NULL", 0): _null, (b"PLAIN", 2): _plain, (b"CURVE", 1): _curve}

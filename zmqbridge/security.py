@@ -1,0 +1,133 @@
+"""What the ``security=`` of a socket takes, and the policies of an authenticator.
+
+Nothing here belongs to a loop, and none of it shows a secret: not its repr, not its errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from zmqbridge.core.framing import as_name
+from zmqbridge.core.zap import Peer, Policy, curve_key
+
+__all__ = ["CurveClient", "CurveServer", "Null", "Peer", "PlainClient", "PlainServer", "Policy"]
+
+DOMAIN = "global"
+
+
+def _store(instance: object, **values: object) -> None:
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+def _domain(domain: str) -> str:
+    # libzmq asks nobody about clients of a domain without a name.
+    if not isinstance(domain, str):
+        raise TypeError(f"domain={domain!r}: give a str, e.g. {DOMAIN!r}")
+    if not 0 < len(domain.encode()) < 256:
+        raise ValueError(f"domain={domain!r:.60}: give a name of up to 255 bytes, e.g. {DOMAIN!r}")
+    return domain
+
+
+def _credential(value: str | bytes, what: str) -> bytes:
+    text = as_name(value, what)
+    if not 0 < len(text) < 256:
+        raise ValueError(f"{what} is {len(text)} bytes long: PLAIN carries 1 to 255")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class CurveServer:
+    """CURVE, the side that has a key which its clients know beforehand.
+
+    An authenticator in the socket's context decides about the clients' keys. Without one the
+    socket does not bind, and lets nobody in who comes after its authenticator was closed.
+
+    Attributes:
+        secret_key: its own, in Z85 or as 32 bytes.
+        domain: the name under which the authenticator has a policy for it.
+        any_key: let any client in, and ask no authenticator. What is sent is encrypted, but
+            everybody who knows the server's public key can read and send.
+    """
+
+    secret_key: str | bytes = field(repr=False)
+    domain: str = DOMAIN
+    any_key: bool = False
+
+    def __post_init__(self) -> None:
+        key = curve_key(self.secret_key, "the server's secret key")
+        _store(self, secret_key=key, domain=_domain(self.domain))
+
+
+@dataclass(frozen=True, slots=True)
+class CurveClient:
+    """CURVE, the side that knows the server's key and shows a key of its own.
+
+    Attributes:
+        server_key: the server's public key, in Z85 or as 32 bytes.
+        public_key: its own public key, likewise.
+        secret_key: its own secret key, likewise.
+    """
+
+    server_key: str | bytes
+    public_key: str | bytes
+    secret_key: str | bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _store(
+            self,
+            server_key=curve_key(self.server_key, "the server's public key"),
+            public_key=curve_key(self.public_key, "the client's public key"),
+            secret_key=curve_key(self.secret_key, "the client's secret key"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlainServer:
+    """PLAIN, the side that asks for a user name and a password, which go over the wire as they are.
+
+    Attributes:
+        domain: the name under which the authenticator has a policy for it.
+    """
+
+    domain: str = DOMAIN
+
+    def __post_init__(self) -> None:
+        _domain(self.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainClient:
+    """PLAIN, the side that shows a user name and a password.
+
+    Attributes:
+        username: 1 to 255 bytes.
+        password: 1 to 255 bytes.
+    """
+
+    username: str | bytes
+    password: str | bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _store(
+            self,
+            username=_credential(self.username, "the user name"),
+            password=_credential(self.password, "the password"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """No credentials at all, but an authenticator decides by the client's address.
+
+    Attributes:
+        domain: the name under which the authenticator has a policy for it.
+    """
+
+    domain: str = DOMAIN
+
+    def __post_init__(self) -> None:
+        _domain(self.domain)
+
+
+Security = CurveServer | CurveClient | PlainServer | PlainClient | Null
