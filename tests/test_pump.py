@@ -178,17 +178,30 @@ def test_a_turn_reads_events_once_whatever_it_receives(driven, plain):
 
 
 def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monkeypatch):
-    monkeypatch.setattr(module, "SLICE", 60)
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)  # handling them takes no time
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
     pusher = plain(zmq.PUSH, "inproc://it")
-    messages = [[b"%d" % number, b"", b"rest"] for number in range(2 * BURST + 5)]
+    messages = [[b"%d" % number, b"", b"rest"] for number in range(3 * BURST)]
     send_all(pusher, messages)
     puller.turn()
-    assert puller.received == messages[:BURST]
+    assert puller.received == messages[: BURST // 4]
     assert puller.owed
     puller.settle()
-    assert puller.bursts == [BURST, BURST, 5]
+    assert puller.bursts == [BURST // 4, BURST // 2, BURST, BURST, BURST // 4]
     assert puller.received == messages
+
+
+def test_bursts_that_take_long_to_handle_become_short_and_long_again(driven, plain, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
+    pusher = plain(zmq.PUSH, "inproc://it")
+    for slices, least in ((2.5, module.SHORTEST), (1.5, module.SHORTEST), (0.5, BURST)):
+        for _ in range(10):
+            sent_until_full(lambda part: pusher.send(part, DONTWAIT))
+            puller.turn()
+            now += slices * module.SLICE
+        assert puller.bursts[-1] == least
 
 
 def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):

@@ -36,10 +36,13 @@ EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
 POLLOUT = int(zmq.POLLOUT)
 
-# A burst ends after so many messages or so much time. Beyond 500 the cost of a turn no longer
-# shows in the cost of a message; 1 ms leaves a 5 ms ticker its ticks.
-BURST = 500
+# A burst ends after so much time, 1 ms leaving a 5 ms ticker its ticks, and after so many messages,
+# beyond which the cost of a turn no longer shows in theirs.
 SLICE = 0.001  # seconds
+BURST = 512
+# Handling a burst may take longer than reading it. When that took two slices the next one is half
+# as long, but not less than this; when it took less than one, twice as long.
+SHORTEST = 16
 # Messages until the first look at the clock. Each stretch is as long as all before it, so the
 # slice is overrun twofold at the most, and small messages cost few looks.
 STRETCH = 8
@@ -85,9 +88,9 @@ class Pump:
 
     - commands: `send`, `try_send`, `discard`, `schedule`, `close`
     - inputs: `ring`, `turn`
-    - getters: `queues`, `queued`, `sent`, `received`, `dropped` (of which `unreachable`),
-      `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring and the turn
-      that it asks for are one)
+    - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `dropped` (of which
+      `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring
+      and the turn that it asks for are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
     of `call_soon`, which is made at most once between two turns.
@@ -107,9 +110,10 @@ class Pump:
     """
 
     __slots__ = (
-        "_by_peer", "_call_soon", "_deliver", "_get", "_high", "_lost", "_rang", "_recv",
-        "_report", "_resume", "_room", "_send", "_sending_hides", "bursts", "closed", "dropped",
-        "due", "queues", "received", "sent", "stalled", "unreachable", "withdrawn",
+        "_burst", "_by_peer", "_call_soon", "_deliver", "_get", "_high", "_lost", "_more", "_rang",
+        "_read_at", "_recv", "_report", "_resume", "_room", "_send", "_sending_hides", "bursts",
+        "closed", "dropped", "due", "queues", "received", "sent", "stalled", "unreachable",
+        "withdrawn",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +145,10 @@ class Pump:
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
         self.due = False
         self._rang = False
+        # Of the last burst: whether its length is what ended it, and when it had been read.
+        self._more = False
+        self._read_at = 0.0
+        self._burst = BURST // 4
         self.bursts = 0
         self.queues: dict[bytes, SendQueue[Any]] = {}
         self.closed = False
@@ -155,6 +163,10 @@ class Pump:
     def queued(self) -> int:
         """How many messages wait to be sent."""
         return sum(map(len, self.queues.values()))
+
+    def backlog(self) -> SendQueue[Any] | None:
+        """A queue in which something waits, if there is one."""
+        return next(filter(None, self.queues.values()), None)
 
     def queue_of(self, message: Sequence[bytes]) -> SendQueue[Any] | None:
         """The queue in which this message would have to wait, None while there is none."""
@@ -355,12 +367,20 @@ class Pump:
     def _read(self, burst: list[Message]) -> bool:
         # True when the burst ended before the messages did. The loop of `_take` again, without
         # a call, because here it is what a message costs.
-        room = int(min(self._room(), BURST))
+        now = monotonic()
+        if self._more:
+            taken = now - self._read_at
+            if taken > 2 * SLICE:
+                self._burst = max(SHORTEST, self._burst // 2)
+            elif taken < SLICE:
+                self._burst = min(BURST, self._burst * 2)
+        room = int(min(self._room(), self._burst))
+        self._more = room == self._burst
         if room < 1:
             return False  # the owner schedules a turn when there is room again
         recv, append = self._recv, burst.append
         stretch = STRETCH
-        end = monotonic() + SLICE
+        end = now + SLICE
         try:
             while room > 0:
                 for _ in range(min(stretch, room)):
@@ -372,9 +392,11 @@ class Pump:
                     append(message)
                 room -= stretch
                 stretch = len(burst)
-                if monotonic() > end:
+                self._read_at = monotonic()
+                if self._read_at > end:
                     break
         except zmq.Again:
+            self._more = False
             return bool(self.queues)  # this may have swallowed the news of room for them
         return True
 
