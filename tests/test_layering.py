@@ -8,7 +8,7 @@ import sys
 import pytest
 
 LOOPS = ["twisted", "anyio", "asyncio"]
-CORE = ["framing", "deadlines", "requests", "routes", "sendqueue", "inbox", "statistics"]
+CORE = ["framing", "deadlines", "requests", "routes", "sendqueue", "inbox", "statistics", "monitor"]
 BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
     "zmqbridge.errors": ["zmq", *LOOPS],

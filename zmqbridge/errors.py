@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zmqbridge.core.monitor import MonitorEvent
 
 
 class ZmqBridgeError(Exception):
@@ -71,6 +75,31 @@ class AuthenticationMissing(ZmqBridgeError):
     """A CURVE server without an authenticator would let any client key in, so it is not opened.
 
     Not raised by a handshake that fails: libzmq drops that peer silently.
+    """
+
+
+class ConnectTimeout(ZmqBridgeError, TimeoutError):
+    """No peer was there in time: none whose handshake had succeeded.
+
+    Not the end of trying: libzmq goes on, and you may wait again. Not a proof that nobody listens
+    there either: look at `failure`.
+
+    Attributes:
+        failure: the last `MonitorEvent` that ended a handshake, None if there was none.
+    """
+
+    def __init__(self, timeout: float, failure: MonitorEvent | None = None) -> None:
+        why = f"the last handshake ended with {failure}" if failure else "nobody began a handshake"
+        super().__init__(f"no peer within {timeout:g} seconds; {why}")
+        self.failure = failure
+
+
+class StateUnknown(ZmqBridgeError, RuntimeError):
+    """Whether a peer is there cannot be known of this socket.
+
+    Not a statement about peers. libzmq tells what happens, not what is: so the socket must be
+    made with ``monitor=True``, or get its addresses after `connected` or `events` was called. Of
+    ``inproc`` peers libzmq tells nothing.
     """
 
 
