@@ -24,6 +24,7 @@ from zmqbridge.core.requests import RequestTable
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.endpoint import Address, Endpoint, Options, several
 from zmqbridge.errors import AlreadyReplied, MalformedMessage, RequestTimeout, SocketClosed
+from zmqbridge.security import Security
 
 Item = TypeVar("Item")
 
@@ -121,10 +122,18 @@ class Subscribing(Receiving[tuple[bytes, bytes]]):
         connect: Address | Iterable[Address] = (),
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
+        security: Security | None = None,
         **backend: Any,
     ) -> None:
         wanted = [as_name(tag, "a tag") for tag in several(tags)]
-        super().__init__(bind=bind, connect=connect, context=context, options=options, **backend)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            **backend,
+        )
         for tag in wanted:
             self.subscribe(tag)
 
@@ -169,10 +178,18 @@ class Requesting(Endpoint):
         connect: Address | Iterable[Address] = (),
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
+        security: Security | None = None,
         **backend: Any,
     ) -> None:
         self._timeout = inf if timeout is None else seconds(timeout)
-        super().__init__(bind=bind, connect=connect, context=context, options=options, **backend)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            **backend,
+        )
 
     def _prepare(self) -> None:
         self._table: RequestTable[Any] = RequestTable()

@@ -19,6 +19,7 @@ from zmqbridge.endpoint import Addresses, Endpoint, Options
 from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.patterns import Receiving
 from zmqbridge.pump import SLICE, Pump
+from zmqbridge.security import Security
 
 Item = TypeVar("Item")
 
@@ -177,6 +178,7 @@ class ReactorSocket(ReactorReader, Endpoint):
         connect: Addresses = (),
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
+        security: Security | None = None,
         reactor: Any = None,
     ) -> None:
         self._reactor = global_reactor() if reactor is None else reactor
@@ -186,7 +188,9 @@ class ReactorSocket(ReactorReader, Endpoint):
                 "poll, select or asyncio reactor"
             )
         self._yielding: list[Deferred[None]] = []
-        super().__init__(bind=bind, connect=connect, context=context, options=options)
+        super().__init__(
+            bind=bind, connect=connect, context=context, options=options, security=security
+        )
         self._fd = self._socket.fileno()
         self._reactor.addReader(self)
         # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
@@ -300,6 +304,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         connect: Addresses = (),
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
+        security: Security | None = None,
         reactor: Any = None,
         handler: Callable[[Item], object] | None = None,
     ) -> None:
@@ -307,7 +312,12 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             raise TypeError(f"handler={handler!r} cannot be called")
         self._handler = handler
         super().__init__(
-            bind=bind, connect=connect, context=context, options=options, reactor=reactor
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            reactor=reactor,
         )
 
     def receive(self) -> Deferred[Item]:
