@@ -1,0 +1,229 @@
+"""Monitoring: the socket on which libzmq tells of a socket's connections, and who listens to it.
+
+Facts of libzmq 4.3.5 behind this (zmq_socket_monitor(3) tells none of them; measured):
+
+- When the monitor's end cannot take an event (its high water mark is reached, it is closed, or not
+  there yet), the I/O thread waits for it, and every socket of the context stands still. So its
+  high water mark is none, it is read whether anybody listens or not, and it is turned off before
+  it is closed, whoever closes it.
+- It tells nothing of ``inproc``, nothing of what was before, and nothing when we disconnect.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Iterable
+from contextlib import suppress
+from typing import Any, Self, cast
+from weakref import WeakSet
+
+import zmq
+
+from zmqbridge.core.framing import Message, as_name, split_all
+from zmqbridge.core.inbox import HIGH
+from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
+from zmqbridge.endpoint import Address, Endpoint
+from zmqbridge.errors import ConnectTimeout, SocketClosed, StateUnknown
+from zmqbridge.pump import BridgedSocket
+
+_numbers = itertools.count(1)
+
+
+class MonitorSocket(BridgedSocket):
+    """The end of a monitor that is read. Closing it turns the other end off first."""
+
+    monitored: zmq.Socket[bytes] | None = None
+
+    def close(self, linger: int | None = None) -> None:
+        if self.monitored is not None:
+            with suppress(zmq.ZMQError):  # it was closed already, and the monitor with it
+                self.monitored.monitor(None, 0)
+        super().close(linger)
+
+
+class Events:
+    """The events of one socket from now on, by ``async for``; it ends when the socket is closed.
+
+    Each call of `events` makes one, and each gets every event. Whoever is slow misses the oldest
+    when more than 1,000 wait: events must never hold up the connections of which they tell.
+
+    Attributes:
+        missed: how many were dropped for that.
+    """
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._events: deque[MonitorEvent] = deque(maxlen=HIGH)
+        self._closed = False
+        self.missed = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MonitorEvent:
+        while not self._events:
+            if self._closed or self._monitor.closed:
+                raise StopAsyncIteration
+            try:
+                await self._monitor.arrival()
+            except SocketClosed:
+                raise StopAsyncIteration from None
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """Listen no more: whoever iterates comes to the end. Closing twice is fine."""
+        self._closed = True
+        self._events.clear()
+        self._monitor.notify()
+
+    def _put(self, events: list[MonitorEvent]) -> None:
+        if not self._closed:
+            self.missed += max(0, len(self._events) + len(events) - HIGH)
+            self._events.extend(events)
+
+
+class Monitor(Endpoint):
+    """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
+
+    kind = zmq.PAIR
+    socket_class = MonitorSocket
+    defaults = {zmq.RCVHWM: 0}
+
+    def _prepare(self) -> None:
+        self.peers = Peers()
+        self.complete = False
+        self._waiters: dict[Any, None] = {}
+        self._listeners: WeakSet[Events] = WeakSet()
+        # What happens until somebody listens is kept for the first who does.
+        self._first: Events | None = Events(self)
+        self._listeners.add(self._first)
+
+    def attach(self, monitored: BridgedSocket, complete: bool) -> None:
+        """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell."""
+        self.complete = complete
+        name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
+        monitored.monitor(name, zmq.EVENT_ALL)
+        cast("MonitorSocket", self._socket).monitored = monitored
+        self._socket.connect(name)
+
+    def listen(self) -> Events:
+        """One more listener."""
+        events, self._first = self._first, None
+        if events is None:
+            events = Events(self)
+            self._listeners.add(events)
+        return events
+
+    def catch_up(self) -> None:
+        """Read now what libzmq has told already."""
+        received = -1
+        while received < self._pump.received and not self._closed:
+            received = self._pump.received
+            self._pump.turn()
+
+    def arrival(self) -> Awaitable[None]:
+        """Wait for the next events."""
+        self._check_open()
+        return self._room_in(self)
+
+    def wait(self, waiter: Any) -> None:
+        """Leave a waiter, to be woken by the next events."""
+        self._waiters[waiter] = None
+
+    def forget(self, waiter: Any) -> None:
+        """A waiter does not wait any more."""
+        self._waiters.pop(waiter, None)
+
+    def notify(self) -> None:
+        """Wake whoever waits."""
+        waiters = list(self._waiters)
+        self._waiters.clear()
+        self._wake(waiters)
+
+    def _deliver(self, burst: list[Message]) -> None:
+        events, malformed = split_all(parse_event, burst)
+        self._reject(malformed)
+        for event in events:
+            self.peers.saw(event)
+        for listener in list(self._listeners):
+            listener._put(events)
+        self.notify()
+
+    def _close_socket(self) -> list[Any]:
+        waiters = [*super()._close_socket(), *self._waiters]
+        self._waiters.clear()
+        for listener in self._listeners:
+            listener._events.clear()
+        return waiters
+
+    def __del__(self) -> None:
+        # Forgotten together with the socket it tells of, which is what the warning is about.
+        if not getattr(self, "_closed", True):
+            self._close_socket()
+
+
+class Monitored(Endpoint):
+    """An endpoint that tells of its connections, to those who ask."""
+
+    _monitor: Monitor | None = None
+
+    @abstractmethod
+    def _make_monitor(self) -> Monitor:
+        """A monitor on the same loop and in the same context, reading."""
+
+    def _attach(self) -> Monitor:
+        """The monitor of this socket, attached now at the latest."""
+        if self._monitor is None:
+            monitor = self._make_monitor()
+            try:
+                monitor.attach(self._socket, complete=not self._addresses)
+            except BaseException:
+                monitor.close()
+                raise
+            self._monitor = monitor
+        return self._monitor
+
+    def _monitor_of_peers(self) -> Monitor:
+        """The monitor, if it can tell whether a peer is there.
+
+        Raises:
+            StateUnknown: it cannot.
+        """
+        monitor = self._attach()
+        monitor.catch_up()
+        if not monitor.peers.up:
+            if self._addresses and all(name.startswith("inproc:") for name in self._addresses):
+                raise StateUnknown(f"{self!r}: libzmq does not tell of peers at inproc addresses")
+            if not monitor.complete:
+                raise StateUnknown(
+                    f"{self!r} had addresses before it was monitored, so a peer may be there of "
+                    f"which nothing was told: make it with monitor=True"
+                )
+        return monitor
+
+    async def _until_connected(self, monitor: Monitor) -> None:
+        while not monitor.peers.up:
+            await monitor.arrival()
+
+    def _no_peer(self, timeout: float) -> ConnectTimeout:
+        return ConnectTimeout(timeout, self._attach().peers.failure)
+
+    def connect(self, address: Address) -> None:
+        super().connect(address)
+        if self._monitor is not None:
+            self._monitor.peers.expect(self._addresses[-1])
+
+    def disconnect(self, address: Address) -> None:
+        super().disconnect(address)
+        if self._monitor is not None:
+            self._monitor.catch_up()
+            self._monitor.peers.forget(as_name(address, "an address").decode())
+
+    def _close_socket(self) -> list[Any]:
+        waiters: Iterable[Any] = ()
+        if (monitor := self._monitor) is not None and not monitor.closed:
+            monitor._stop()
+            waiters = monitor._close_socket()
+        return [*waiters, *super()._close_socket()]
