@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import logging
 import time
 
+import anyio
 import pytest
-from twisted.internet import asyncioreactor, defer, epollreactor, selectreactor, task
+from twisted.internet import asyncioreactor, defer, epollreactor, pollreactor, selectreactor, task
 from twisted.logger import globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
@@ -71,6 +73,87 @@ class AsyncioWorld(World):
             runner.run(bounded())
 
 
+class Spawned:
+    """A task of anyio with a cancel scope of its own, to be awaited and cancelled like a Future."""
+
+    def __init__(self, awaitable, group):
+        self.scope = anyio.CancelScope()
+        self.finished = anyio.Event()
+        self.result = self.error = None
+        group.start_soon(self._run, awaitable)
+
+    async def _run(self, awaitable):
+        try:
+            with self.scope:
+                self.result = await awaitable
+            if self.scope.cancelled_caught:
+                self.error = AnyioWorld.Cancelled()
+        except Exception as error:
+            self.error = error
+        finally:
+            self.finished.set()
+
+    def cancel(self):
+        self.scope.cancel()
+
+    def __await__(self):
+        yield from self.finished.wait().__await__()
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+class AnyioWorld(World):
+    """Tasks and cancel scopes of anyio, whose strictness is trio's."""
+
+    class Cancelled(Exception):
+        """What awaiting a cancelled task gives here."""
+
+    backend = asyncio_backend
+    sleep = staticmethod(anyio.sleep)
+
+    def __init__(self, backend, **options):
+        self.how = {"backend": backend, "backend_options": options}
+        self.reports = []
+
+    def __getattr__(self, name):
+        return getattr(asyncio_backend, name)
+
+    def spawn(self, awaitable):
+        return Spawned(awaitable, self.group)
+
+    def done(self, spawned):
+        return spawned.finished.is_set()
+
+    async def gather(self, *awaitables):
+        return [await each for each in [self.spawn(each) for each in awaitables]]
+
+    def run(self, scenario):
+        async def bounded():
+            with contextlib.suppress(RuntimeError):  # trio's errors go to the log
+                asyncio.get_running_loop().set_exception_handler(
+                    lambda loop, context: self.reports.append(context["exception"])
+                )
+            with anyio.fail_after(BOUND):
+                async with anyio.create_task_group() as self.group:
+                    try:
+                        await scenario()
+                    except Exception as error:
+                        outcome.append(error)
+                    self.group.cancel_scope.cancel()
+
+        outcome = []
+        handler = logging.Handler()
+        handler.emit = lambda record: self.reports.append(record.exc_info[1])
+        logging.getLogger("zmqbridge").addHandler(handler)
+        try:
+            anyio.run(bounded, **self.how)
+        finally:
+            logging.getLogger("zmqbridge").removeHandler(handler)
+        if outcome:
+            raise outcome[0]
+
+
 class TwistedWorld(World):
     Cancelled = defer.CancelledError
     backend = twisted_backend
@@ -127,13 +210,42 @@ def uvloop():
     return pytest.importorskip("uvloop").new_event_loop()
 
 
+def debugging():
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    return loop
+
+
+class DeafLoop(asyncio.SelectorEventLoop):
+    """As Windows' Proactor loop: it does not watch FDs."""
+
+    def _refuse(self, *args):
+        raise NotImplementedError
+
+    add_reader = remove_reader = add_writer = remove_writer = _refuse
+
+
+def trio():
+    pytest.importorskip("trio")
+    return AnyioWorld("trio")
+
+
 WORLDS = {
     "asyncio": lambda: AsyncioWorld(asyncio.new_event_loop),
+    "debug": lambda: AsyncioWorld(debugging),
     "uvloop": lambda: AsyncioWorld(uvloop),
+    "deaf": lambda: AsyncioWorld(DeafLoop),
+    "anyio": lambda: AnyioWorld("asyncio"),
+    "anyio-deaf": lambda: AnyioWorld("asyncio", loop_factory=DeafLoop),
+    "trio": trio,
     "epoll": lambda: TwistedWorld(epollreactor.EPollReactor),
+    "poll": lambda: TwistedWorld(pollreactor.PollReactor),
     "select": lambda: TwistedWorld(selectreactor.SelectReactor),
     "asyncioreactor": lambda: TwistedWorld(
         lambda: asyncioreactor.AsyncioSelectorReactor(asyncio.new_event_loop())
+    ),
+    "asyncioreactor-uvloop": lambda: TwistedWorld(
+        lambda: asyncioreactor.AsyncioSelectorReactor(uvloop())
     ),
 }
 

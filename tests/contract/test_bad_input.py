@@ -169,15 +169,15 @@ async def test_a_terminated_context_fails_whoever_waits(w):
     import threading
 
     context = zmq.Context()
-    puller = w.Puller(bind="inproc://gone", context=context)
-    receiving = w.spawn(puller.receive())
-    await w.sleep(0.01)
-    ending = threading.Thread(target=context.term)
-    ending.start()
-    with pytest.raises(ContextTerminated):
-        await receiving
-    await w.until(lambda: not ending.is_alive())
-    assert puller.closed
+    async with w.Puller(bind="inproc://gone", context=context) as puller:
+        receiving = w.spawn(puller.receive())
+        await w.sleep(0.01)
+        ending = threading.Thread(target=context.term)
+        ending.start()
+        with pytest.raises(ContextTerminated):
+            await receiving
+        await w.until(lambda: not ending.is_alive())
+        assert puller.closed
 
 
 async def test_a_curve_server_without_authenticator_is_not_opened(w):

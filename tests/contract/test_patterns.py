@@ -123,10 +123,13 @@ async def test_late_doubled_and_forged_replies_reach_nobody(w):
             assert await first == [b"one"]
             second = w.spawn(requester.request(b"second"))
             third = w.spawn(requester.request(b"third"))
-            ids = [(await router.receive())[1][0] for _ in range(2)]
-            await router.send(peer, ids[1], b"", b"three")
+            ids = {}
+            for _ in range(2):
+                request_id, _, question = (await router.receive())[1]
+                ids[question] = request_id
+            await router.send(peer, ids[b"third"], b"", b"three")
             await router.send(peer, first_id, b"", b"one, late")
-            await router.send(peer, ids[0], b"", b"two")
+            await router.send(peer, ids[b"second"], b"", b"two")
             assert await second == [b"two"]
             assert await third == [b"three"]
             assert requester.statistics().late_replies == 3
@@ -174,8 +177,10 @@ async def test_one_full_peer_holds_up_no_other(w):
 async def test_several_receivers_are_served_in_the_order_of_asking(w):
     async with w.Puller(bind="inproc://queue") as puller:
         async with w.Pusher(connect="inproc://queue") as pusher:
-            receivers = [w.spawn(puller.receive()) for _ in range(5)]
-            await w.sleep(0.01)
+            receivers = []
+            for _ in range(5):
+                receivers.append(w.spawn(puller.receive()))
+                await w.sleep(0.001)  # trio starts tasks in random order
             receivers[1].cancel()
             with pytest.raises(w.Cancelled):
                 await receivers.pop(1)
@@ -241,13 +246,14 @@ async def test_a_consumer_that_pauses_holds_little_and_pushes_back(w):
 
 
 async def test_closing_tells_whoever_waits_and_ends_iteration(w):
-    puller = w.Puller(bind="inproc://closing")
-    requester = w.Requester(connect="inproc://closing-too")
-
     async def iterate():
         return [message async for message in puller]
 
-    async with w.Pusher(bind="inproc://closing-three") as pusher:
+    async with (
+        w.Puller(bind="inproc://closing") as puller,
+        w.Requester(connect="inproc://closing-too") as requester,
+        w.Pusher(bind="inproc://closing-three") as pusher,
+    ):
         pusher.push_nowait(b"")
         waiting = [
             w.spawn(puller.receive()),
@@ -271,14 +277,14 @@ async def test_closing_tells_whoever_waits_and_ends_iteration(w):
 
 
 async def test_closing_in_peace_sends_what_is_queued(w):
-    pusher = w.Pusher(bind="inproc://peace", options={zmq.LINGER: 5000})
-    for number in range(100):
-        pusher.push_nowait(b"%d" % number)
-    assert pusher.statistics().queued == 100
-    async with w.Puller(connect="inproc://peace") as puller:
-        closing = w.spawn(pusher.aclose())
-        assert [await puller.receive() for _ in range(100)] == [[b"%d" % n] for n in range(100)]
-        await closing
+    async with w.Pusher(bind="inproc://peace", options={zmq.LINGER: 5000}) as pusher:
+        for number in range(100):
+            pusher.push_nowait(b"%d" % number)
+        assert pusher.statistics().queued == 100
+        async with w.Puller(connect="inproc://peace") as puller:
+            closing = w.spawn(pusher.aclose())
+            assert [await puller.receive() for _ in range(100)] == [[b"%d" % n] for n in range(100)]
+            await closing
 
 
 async def test_whatever_is_done_to_the_raw_socket_the_receiver_wakes(w):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from math import inf
 from typing import Any, Generic, Self, TypeVar
 
@@ -24,6 +24,12 @@ def native_loop() -> Any:
     return getattr(token, "native_token", token)  # before anyio 4.11 it was that itself
 
 
+def name_of(loop: object) -> str:
+    """What to call a loop in an error."""
+    kind = type(loop)
+    return f"{kind.__module__.partition('.')[0]}'s {kind.__qualname__}"
+
+
 def log_error(context: dict[str, Any]) -> None:
     """Show an error as asyncio's exception handler would, where there is none."""
     log.error(context["message"], exc_info=context["exception"])
@@ -40,31 +46,46 @@ class Nowhere:
 
 
 class Waiter(Generic[Result]):
-    """As much of a Future as a socket uses: one task awaits it, and somebody sets its result."""
+    """As much of a Future as a socket uses: one task awaits it, and somebody sets its result.
 
-    __slots__ = ("_error", "_result", "_set")
+    Those who are told to go on, by the result None, do so in the order in which they were told.
+    Trio runs the tasks that it has woken in random order.
+    """
 
-    def __init__(self) -> None:
-        self._set = anyio.Event()
+    __slots__ = ("_before", "_error", "_gone", "_loop", "_result", "_told")
+
+    def __init__(self, loop: AnyioLoop) -> None:
+        self._loop = loop
+        self._told = anyio.Event()
+        self._gone = anyio.Event()
+        self._before: Waiter[Any] | None = None
         self._error: BaseException | None = None
         self._result: Any = None
 
     def done(self) -> bool:
         """Whether it was set."""
-        return self._set.is_set()
+        return self._told.is_set()
 
     def set_result(self, result: Result) -> None:
         """Give whoever waits a result."""
+        if result is None:
+            self._before, self._loop.told_last = self._loop.told_last, self
         self._result = result
-        self._set.set()
+        self._told.set()
 
     def set_exception(self, error: BaseException) -> None:
         """Give whoever waits an error."""
         self._error = error
-        self._set.set()
+        self._told.set()
 
     def __await__(self) -> Generator[Any, None, Result]:
-        yield from self._set.wait().__await__()
+        try:
+            yield from self._told.wait().__await__()
+            if self._before is not None and not self._before._gone.is_set():
+                yield from self._before._gone.wait().__await__()
+        finally:
+            self._before = None
+            self._gone.set()
         if self._error is not None:
             raise self._error
         result: Result = self._result
@@ -104,6 +125,7 @@ class AnyioLoop:
         self._group = anyio.create_task_group()
         self._changed = anyio.Event()
         self._calls: list[Call] = []
+        self.told_last: Waiter[Any] | None = None
         self._watching = False
         self._fd = -1
         self._native_is_closed: Callable[[], bool] = getattr(native, "is_closed", bool)
@@ -134,7 +156,11 @@ class AnyioLoop:
         return not self._watching or self._native_is_closed()
 
     def create_future(self) -> Waiter[Any]:
-        return Waiter()
+        return Waiter(self)
+
+    def start(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Run a coroutine function in a task of its own."""
+        self._group.start_soon(function, *args)
 
     def time(self) -> float:
         return anyio.current_time()
