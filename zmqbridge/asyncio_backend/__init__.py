@@ -1,5 +1,6 @@
 """ØMQ patterns for asyncio: eight sockets whose calls are awaited."""
 
+from zmqbridge.asyncio_backend.authenticator import Authenticator
 from zmqbridge.asyncio_backend.sockets import (
     Dealer,
     Publisher,
@@ -13,6 +14,7 @@ from zmqbridge.asyncio_backend.sockets import (
 )
 
 __all__ = [
+    "Authenticator",
     "Dealer",
     "Publisher",
     "Puller",

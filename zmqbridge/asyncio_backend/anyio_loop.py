@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from math import inf
 from typing import Any, Generic, Self, TypeVar
 
@@ -158,7 +158,7 @@ class AnyioLoop:
     def create_future(self) -> Waiter[Any]:
         return Waiter(self)
 
-    def start(self, function: Callable[..., Awaitable[object]], *args: object) -> None:
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run a coroutine function in a task of its own."""
         self._group.start_soon(function, *args)
 

@@ -1,5 +1,6 @@
 """ØMQ patterns for Twisted: eight sockets whose calls return Deferreds."""
 
+from zmqbridge.twisted_backend.authenticator import Authenticator
 from zmqbridge.twisted_backend.sockets import (
     Dealer,
     Publisher,
@@ -13,6 +14,7 @@ from zmqbridge.twisted_backend.sockets import (
 )
 
 __all__ = [
+    "Authenticator",
     "Dealer",
     "Publisher",
     "Puller",

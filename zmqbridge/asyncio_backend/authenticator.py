@@ -1,0 +1,56 @@
+"""Authenticator: decides on an awaited loop who may come in to the sockets of a context."""
+
+from __future__ import annotations
+
+from asyncio import Task, _get_running_loop
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from typing import Any, final
+
+import anyio
+import zmq
+
+from zmqbridge.asyncio_backend.reader import CannotWatch, LoopSocket
+from zmqbridge.authentication import PATIENCE, Authenticating
+from zmqbridge.core.zap import Policy, Question
+
+
+@final
+class Authenticator(Authenticating, LoopSocket):
+    """Decides by the policies of domains who may come in to the sockets of its context.
+
+    It answers from when it is made in a coroutine, or from its ``async with`` on. See
+    `Authenticating` for its arguments and what it raises. A `check` may be a coroutine function.
+    """
+
+    def __init__(
+        self, policies: Mapping[str, Policy], *, context: zmq.Context[Any] | None = None
+    ) -> None:
+        self._tasks: set[Task[None]] = set()
+        self._scopes: set[anyio.CancelScope] = set()
+        super().__init__(policies, context=context)
+        if _get_running_loop() is not None:
+            with suppress(CannotWatch):  # then it begins with its `async with`
+                self._enter()
+
+    def _ask(self, question: Question) -> None:
+        if self._stand_in is not None:
+            self._stand_in.start(self._see, question)
+            return
+        task = self._loop.create_task(self._see(question))
+        self._tasks.add(task)  # the loop itself would forget it
+        task.add_done_callback(self._tasks.discard)
+
+    async def _in_time(self, answer: Awaitable[object]) -> object:
+        with anyio.fail_after(PATIENCE) as scope:
+            self._scopes.add(scope)
+            try:
+                return await answer
+            finally:
+                self._scopes.discard(scope)
+
+    def _close_socket(self) -> list[Any]:
+        waiters = super()._close_socket()
+        for scope in self._scopes:
+            scope.cancel()
+        return waiters

@@ -1,0 +1,51 @@
+"""Authenticator: decides on a reactor who may come in to the sockets of a context."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from inspect import iscoroutine
+from typing import Any, final
+
+import zmq
+from twisted.internet.defer import Deferred
+
+from zmqbridge.authentication import PATIENCE, Authenticating
+from zmqbridge.core.zap import Policy, Question
+from zmqbridge.twisted_backend.reader import ReactorSocket
+
+
+@final
+class Authenticator(Authenticating, ReactorSocket):
+    """Decides by the policies of domains who may come in to the sockets of its context.
+
+    See `Authenticating` for its arguments and what it raises. A `check` may return a Deferred or
+    a coroutine.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        context: zmq.Context[Any] | None = None,
+        reactor: Any = None,
+    ) -> None:
+        self._asking: set[Deferred[None]] = set()
+        super().__init__(policies, context=context, reactor=reactor)
+
+    def _ask(self, question: Question) -> None:
+        asking = Deferred.fromCoroutine(self._see(question))
+        self._asking.add(asking)
+        asking.addBoth(lambda _: self._asking.discard(asking))
+
+    def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
+        if iscoroutine(answer):
+            answer = Deferred.fromCoroutine(answer)
+        if isinstance(answer, Deferred):
+            answer.addTimeout(PATIENCE, self._reactor)
+        return answer
+
+    def _close_socket(self) -> list[Any]:
+        waiters = super()._close_socket()
+        for asking in list(self._asking):
+            asking.cancel()
+        return waiters
