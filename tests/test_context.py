@@ -93,11 +93,12 @@ def test_a_forked_child_gets_a_fresh_one():
         from zmqbridge.twisted_backend import Puller
 
         parents = Puller()
+        context = parents.socket.context
         child = os.fork()
         if not child:
             mine = shared.acquire()
-            fresh = mine is not parents.socket.context
-            shared.release(parents.socket.context)  # a parent's; it counts for nothing here
+            fresh = mine is not context
+            shared.release(context)  # a parent's; it counts for nothing here
             fresh = fresh and shared.acquire() is mine
             os._exit(0 if fresh else 1)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

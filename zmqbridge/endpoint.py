@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from threading import get_ident
 from typing import Any, ClassVar
 
 import zmq
@@ -21,8 +22,11 @@ from zmqbridge.errors import (
     MalformedMessage,
     OptionError,
     SocketClosed,
+    UsedAfterFork,
+    WrongThread,
     ZmqBridgeError,
 )
+from zmqbridge.guards import calling_place, leave_to_parent, living
 from zmqbridge.mechanisms import SECRET, refuse_open_server, secure
 from zmqbridge.pump import BURST, BridgedSocket, Pump
 from zmqbridge.security import CurveServer, Security
@@ -69,6 +73,13 @@ class Endpoint(ABC):
 
     _any_key = False  # any client may come in, you said so
 
+    way_in: ClassVar[str]
+    """How another thread hands a call to this loop."""
+
+    # The loop's, from when it runs; whoever finds another thread here asks `_check_open`.
+    _home_thread = 0
+    _forked = False
+
     def __init__(
         self,
         *,
@@ -77,6 +88,7 @@ class Endpoint(ABC):
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
         security: Security | None = None,
+        monitor: bool = False,
     ) -> None:
         self._closed = True  # until there is something to close
         self._own_context = context is None
@@ -84,6 +96,7 @@ class Endpoint(ABC):
         self._addresses: list[str] = []
         self._malformed = 0
         self._reported = 0  # the last burst in which a malformed message was
+        self._made = calling_place()
         self._prepare()
         try:
             # Made by the context, which thus can close it when the process exits.
@@ -102,12 +115,15 @@ class Endpoint(ABC):
             high=self.high,
         )
         self._closed = False
+        living.add(self)
         try:
             for option, value in {zmq.LINGER: LINGER, **self.defaults, **(options or {})}.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
             if isinstance(security, CurveServer):
                 self._any_key = security.any_key
+            if monitor:
+                self._attach()
             for address in several(bind):
                 self.bind(address)
             for address in several(connect):
@@ -135,6 +151,18 @@ class Endpoint(ABC):
     def _stop(self) -> None:
         """Have the loop call nothing of ours any more."""
 
+    def _running(self) -> bool:
+        """Whether its loop runs now."""
+        return False
+
+    @abstractmethod
+    def _attach(self) -> Any:
+        """Have libzmq tell of what happens to its connections."""
+
+    @abstractmethod
+    def _room_in(self, queue: Any) -> Awaitable[None]:
+        """Leave a waiter in `queue`, and wait until somebody wakes it."""
+
     @abstractmethod
     def _wake(self, waiters: Sequence[Any]) -> None:
         """Tell waiters that what they wait for is there."""
@@ -152,6 +180,8 @@ class Endpoint(ABC):
     @property
     def socket(self) -> zmq.Socket[bytes]:
         """The pyzmq socket. Use it as you like: what you do to it does not make us deaf."""
+        if self._forked:
+            self._refuse()
         return self._socket
 
     @property
@@ -238,7 +268,12 @@ class Endpoint(ABC):
         """Close now; whoever waits gets `SocketClosed`, and what is queued is dropped.
 
         What libzmq has taken still has its linger time. Closing twice is fine.
+
+        Raises:
+            WrongThread: this is not the thread of its loop.
         """
+        if not self._closed:
+            self._check_open()
         self._end()
 
     def __repr__(self) -> str:
@@ -247,7 +282,8 @@ class Endpoint(ABC):
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            text = f"unclosed {self!r}, made in {self._made[0]}:{self._made[1]}"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             self._close_socket()
 
     # What backends and patterns build on.
@@ -297,8 +333,23 @@ class Endpoint(ABC):
         return float(milliseconds) / 1000
 
     def _check_open(self) -> None:
+        if self._closed or get_ident() != self._home_thread:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Say what forbids a call; before the loop runs and after it, any thread may call."""
+        if self._forked:
+            raise UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
         if self._closed:
             raise self.closed_error(f"{self!r}: make a new one")
+        if self._home_thread not in (0, get_ident()) and self._running():
+            raise WrongThread(
+                f"{self!r} belongs to the thread of its loop: hand the call over by {self.way_in}"
+            )
+
+    def _disown(self) -> None:
+        self._forked = self._closed = self._pump.closed = True
+        leave_to_parent(self._socket, self._context)
 
     def _at(self, action: str, call: Callable[[str], Any], address: Address) -> str:
         name = as_name(address, "an address").decode()

@@ -53,6 +53,11 @@ def seconds(timeout: float) -> float:
     return timeout
 
 
+def patience(timeout: float | None) -> float:
+    """A timeout that may be nothing at all, or None for ever; raises as `seconds`."""
+    return inf if timeout is None else timeout and seconds(timeout)
+
+
 class Receiving(Endpoint, Generic[Item]):
     """An endpoint whose messages wait in an inbox until somebody takes them."""
 
@@ -100,6 +105,10 @@ class Receiving(Endpoint, Generic[Item]):
     def _arrived(self) -> None:
         """There may be a message for somebody who waits."""
         self._wake(self._inbox.notify())
+
+    def _disown(self) -> None:
+        super()._disown()
+        self._inbox.clear()  # these messages are the parent's
 
     def _close_socket(self) -> list[Any]:
         self._unclaimed = len(self._inbox)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, TimerHandle, _get_running_loop
 from collections.abc import Sequence
+from math import inf
+from threading import get_ident
 from time import monotonic
 from typing import Any, Self, TypeVar
 
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
-from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop, Nowhere, native_loop
-from zmqbridge.endpoint import Endpoint
-from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
-from zmqbridge.patterns import Receiving
+from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop, Nowhere, name_of, native_loop
+from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.monitoring import Events, Monitor, Monitored
+from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE
 
 Item = TypeVar("Item")
@@ -33,7 +35,7 @@ class CannotWatch(LoopError):
 NOWHERE: Any = Nowhere()
 
 
-class LoopSocket(Endpoint):
+class LoopSocket(Monitored):
     """An endpoint that belongs to the loop on which it is first used."""
 
     # What calls us while we are open and in use: asyncio's loop, or the AnyioLoop that stands in
@@ -41,7 +43,9 @@ class LoopSocket(Endpoint):
     _loop: AbstractEventLoop = NOWHERE
     _home: Any = None  # the loop that we belong to, for good
     _stand_in: AnyioLoop | None = None
+    _monitor: LoopMonitor | None = None
     closed_error = Closed
+    way_in = "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
     _timer: TimerHandle | None = None
     _fd = -1
     _yield_at = STRIDE
@@ -54,11 +58,15 @@ class LoopSocket(Endpoint):
             self._stand_in = AnyioLoop(_get_running_loop() or native_loop())
             await self._stand_in.__aenter__()
             self._enter(self._stand_in)
+            if self._monitor is not None:
+                await self._monitor.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         try:
             await self.aclose()
+            if self._monitor is not None:
+                await self._monitor.__aexit__()
         finally:
             stand_in, self._stand_in = self._stand_in, None
             if stand_in is not None:
@@ -78,24 +86,34 @@ class LoopSocket(Endpoint):
         if here is self._home:
             return
         if self._home is not None:
-            raise LoopError(f"{self!r} belongs to {self._home!r}; make one for each loop")
+            raise LoopError(f"{self!r} belongs to another loop; make one for each")
         loop: Any = stand_in or here
         fd = self._socket.fileno()
         try:
             loop.add_reader(fd, self._pump.ring)
         except (AttributeError, NotImplementedError):
             raise CannotWatch(
-                f"{here!r} has no add_reader, so {self!r} must wait in a task of its own: use "
-                "`async with`, in which that task can live"
+                f"{name_of(here)} has no add_reader, so {self!r} must wait in a task of its own: "
+                "use `async with`, in which that task can live"
             ) from None
         self._loop, self._home, self._fd = loop, here, fd
+        self._home_thread = get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
+        if self._monitor is not None and stand_in is None:
+            self._monitor._enter()
 
     def _call_soon(self) -> None:
         # Before `_enter` there is no need: it begins with a turn.
         if not self._loop.is_closed():
             self._loop.call_soon(self._pump.turn)
+
+    def _running(self) -> bool:
+        return self._home is not None and bool(getattr(self._home, "is_running", lambda: True)())
+
+    def _disown(self) -> None:
+        super()._disown()
+        self._loop = NOWHERE
 
     def _now(self) -> float:
         return self._loop.time()
@@ -127,6 +145,25 @@ class LoopSocket(Endpoint):
             if self._timer is not None:
                 self._timer.cancel()
 
+    async def drain(self, timeout: float | None = None) -> int:
+        """Wait until libzmq has taken what is queued, and return how many messages it has not.
+
+        What libzmq has taken may still be under way, or wait in its own queue for a peer.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+        """
+        timeout = patience(timeout)
+        if _get_running_loop() is not self._loop:
+            self._enter()
+        with anyio.move_on_after(timeout):
+            while (queue := self._pump.backlog()) is not None:
+                await self._room_in(queue)
+        return self._pump.queued
+
     async def aclose(self) -> None:
         """Close when what is queued has been sent, or after the linger time.
 
@@ -134,11 +171,56 @@ class LoopSocket(Endpoint):
         """
         try:
             if self._pump.queues and not self._loop.is_closed():
-                with anyio.move_on_after(self._linger()):
-                    while self._pump.queues:
-                        await self._room_in(next(iter(self._pump.queues.values())))
+                await self.drain(self._linger())
+        except (SocketClosed, ContextTerminated):
+            pass  # somebody was faster
         finally:
             self.close()
+
+    def events(self) -> Events:
+        """What happens to its connections from now on, by ``async for``.
+
+        The first call also gets what has happened since the socket was made with
+        ``monitor=True``. It ends when the socket is closed.
+
+        Raises:
+            SocketClosed: the socket is closed.
+            LoopError: there is no running loop, or it is not this socket's.
+        """
+        if _get_running_loop() is not self._loop:
+            self._enter()
+        return self._attach().listen()
+
+    async def connected(self, timeout: float = inf) -> None:
+        """Wait until a peer is there: until its handshake has succeeded, or at once if it has.
+
+        Args:
+            timeout: seconds, ``math.inf`` for ever.
+
+        Raises:
+            ConnectTimeout: nobody came in time; its `failure` is the last that tried in vain.
+            StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
+            SocketClosed: the socket is closed, or was while this waited.
+            LoopError: there is no running loop, or it is not this socket's.
+            TypeError, ValueError: the timeout is no number, or not greater than zero.
+        """
+        seconds(timeout)
+        if _get_running_loop() is not self._loop:
+            self._enter()
+        monitor = self._monitor_of_peers()
+        try:
+            with anyio.fail_after(timeout):
+                await self._until_connected(monitor)
+        except TimeoutError:
+            raise self._no_peer(timeout) from None
+
+    def _make_monitor(self) -> LoopMonitor:
+        if self._stand_in is not None:
+            raise CannotWatch(f"{self._home!r} has no add_reader: make {self!r} with monitor=True")
+        monitor = LoopMonitor(context=self._context)
+        if not self._loop.is_closed():
+            monitor._enter()
+        return monitor
 
     async def _send(self, message: Sequence[bytes]) -> None:
         pump = self._pump
@@ -174,6 +256,10 @@ class LoopSocket(Endpoint):
             queue.forget(waiter)
 
 
+class LoopMonitor(Monitor, LoopSocket):
+    """A monitor on the loop of the socket that it tells of."""
+
+
 class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[Item]):
     """A socket to receive from, by `receive` or ``async for``."""
 
@@ -194,6 +280,8 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
             return inbox.pop()
         except IndexError:
             paused = inbox.paused
+        if _get_running_loop() is not self._loop:
+            self._enter()
         item = inbox.poll()
         if item is None:
             await self._message()
@@ -204,8 +292,6 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
 
     async def _message(self) -> None:
         """Wait until the oldest message of the inbox is ours."""
-        if _get_running_loop() is not self._loop:
-            self._enter()
         inbox = self._inbox
         waiter = self._loop.create_future()
         inbox.wait(waiter)

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from inspect import iscoroutine
+from math import inf
+from threading import get_ident
 from time import monotonic
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
+from zmqbridge.core.monitor import MonitorEvent
 from zmqbridge.endpoint import Addresses, Endpoint, Options
-from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
-from zmqbridge.patterns import Receiving
+from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.monitoring import Events, Monitor, Monitored
+from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, Pump
 from zmqbridge.security import Security
 
@@ -100,8 +105,11 @@ class ReactorReader:
     Whoever is one supplies `_reactor`, `_pump`, `fileno` and, if it uses the timer, `_alarm`.
     """
 
+    way_in = "reactor.callFromThread"
+
     read_scheduled: IDelayedCall | None = None
     _ringing = False
+    _home_thread = 0
     # Two underscores, because subclasses of the facade's classes have private names of their own.
     __timer: IDelayedCall | None = None
     _pump: Pump
@@ -112,6 +120,8 @@ class ReactorReader:
 
     def doRead(self) -> None:
         """The reactor calls this when the FD rings, and when the turn is due that we scheduled."""
+        if not self._home_thread and self._running():
+            self._home_thread = get_ident()
         scheduled, self.read_scheduled = self.read_scheduled, None
         if scheduled is None:
             # What came is handled here and now, and the turn for what that sent follows at once.
@@ -143,6 +153,9 @@ class ReactorReader:
         if self.read_scheduled is None and not self._ringing:
             self.read_scheduled = self._reactor.callLater(0, self.doRead)
 
+    def _running(self) -> bool:
+        return bool(getattr(self._reactor, "running", False))  # a task.Clock does not say
+
     def _now(self) -> float:
         now: float = self._reactor.seconds()
         return now
@@ -162,8 +175,14 @@ class ReactorReader:
                 call.cancel()
         self.read_scheduled = self.__timer = None
 
+    def _disown(self) -> None:
+        self._home_thread = -1
+        self._pump.closed = True
+        # The FD is the parent's; where it rings, the reactor forgets it, instead of spinning.
+        vars(self)["doRead"] = self._stop_reading
 
-class ReactorSocket(ReactorReader, Endpoint):
+
+class ReactorSocket(ReactorReader, Monitored):
     """An endpoint that starts working on its reactor when it is made."""
 
     log = Logger()
@@ -179,6 +198,7 @@ class ReactorSocket(ReactorReader, Endpoint):
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
         security: Security | None = None,
+        monitor: bool = False,
         reactor: Any = None,
     ) -> None:
         self._reactor = global_reactor() if reactor is None else reactor
@@ -189,9 +209,16 @@ class ReactorSocket(ReactorReader, Endpoint):
             )
         self._yielding: list[Deferred[None]] = []
         super().__init__(
-            bind=bind, connect=connect, context=context, options=options, security=security
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
         )
         self._fd = self._socket.fileno()
+        if self._running() and isInIOThread():
+            self._home_thread = get_ident()
         self._reactor.addReader(self)
         # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
         # a constructor may belong to a subclass that is not done.
@@ -227,40 +254,136 @@ class ReactorSocket(ReactorReader, Endpoint):
     def _report(self, error: Exception) -> None:
         self.log.failure("error in {socket!r}", Failure(error), socket=self)
 
+    def _disown(self) -> None:
+        ReactorReader._disown(self)
+        Endpoint._disown(self)
+
     def _stop(self) -> None:
         if self._fd >= 0:
             self._stop_reading()
 
     def _close_socket(self) -> list[Any]:
+        self._home_thread = -1  # the next call looks closer
         return super()._close_socket() + self._yielding
+
+    def drain(self, timeout: float | None = None) -> Deferred[int]:
+        """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
+
+        What libzmq has taken may still be under way, or wait in its own queue for a peer.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+        """
+        return Deferred.fromCoroutine(self._drain(patience(timeout)))
+
+    async def _drain(self, timeout: float) -> int:
+        self._check_open()
+        deadline = self._now() + timeout
+        while (queue := self._pump.backlog()) is not None and (left := deadline - self._now()) > 0:
+            room = self._room_in(queue)
+            if left < inf:
+                room.addTimeout(left, self._reactor)
+            try:
+                await room
+            except TimeoutError:
+                break
+        return self._pump.queued
 
     def aclose(self) -> Deferred[None]:
         """Close when what is queued has been sent, or after the linger time.
 
         Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
         """
+        if not self._closed:
+            self._check_open()
         return Deferred.fromCoroutine(self._drain_and_close())
 
     async def _drain_and_close(self) -> None:
         try:
             if not self._closed and self._pump.queues:
-                deadline = self._now() + self._linger()
-                while self._pump.queues and self._now() < deadline:
-                    room = self._room_in(next(iter(self._pump.queues.values())))
-                    await room.addTimeout(deadline - self._now(), self._reactor)
-        except (TimeoutError, SocketClosed):
-            pass
+                await self._drain(self._linger())
+        except (SocketClosed, ContextTerminated):
+            pass  # somebody was faster
         finally:
             self.close()
+
+    def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
+        """What happens to its connections from now on, by ``async for`` or a handler.
+
+        The first call also gets what has happened since the socket was made with
+        ``monitor=True``. It ends when the socket is closed, or by ``close()`` of what it returns.
+
+        Args:
+            handler: called with each event. It may return a Deferred or a coroutine; what goes
+                wrong in it is logged, and it is called with the next event.
+
+        Raises:
+            SocketClosed: the socket is closed.
+            TypeError: the handler cannot be called.
+        """
+        if handler is not None and not callable(handler):
+            raise TypeError(f"handler={handler!r} cannot be called")
+        self._check_open()
+        events = self._attach().listen()
+        if handler is not None:
+            Deferred.fromCoroutine(self._hand_over(events, handler))
+        return events
+
+    async def _hand_over(self, events: Events, handler: Callable[[MonitorEvent], object]) -> None:
+        try:
+            async for event in events:
+                try:
+                    follow(handler(event), self._report)
+                except Exception as error:
+                    self._report(error)
+        except ContextTerminated:
+            pass
+
+    def connected(self, timeout: float = inf) -> Deferred[None]:
+        """Fire when a peer is there: when its handshake has succeeded, or at once if it has.
+
+        Args:
+            timeout: seconds, ``math.inf`` for ever.
+
+        Raises:
+            ConnectTimeout: nobody came in time; its `failure` is the last that tried in vain.
+            StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
+            SocketClosed: the socket is closed, or was while this waited.
+            TypeError, ValueError: the timeout is no number, or not greater than zero.
+        """
+        seconds(timeout)
+        try:
+            self._check_open()
+            monitor = self._monitor_of_peers()
+        except LoopError:
+            raise
+        except ZmqBridgeError as error:
+            return fail(error)
+        waiting = Deferred.fromCoroutine(self._until_connected(monitor))
+
+        def too_late(_: object, timeout: float) -> NoReturn:
+            raise self._no_peer(timeout)
+
+        if timeout < inf:
+            waiting.addTimeout(timeout, self._reactor, too_late)
+        return waiting
+
+    def _make_monitor(self) -> ReactorMonitor:
+        return ReactorMonitor(context=self._context, reactor=self._reactor)
 
     def _send(self, message: Sequence[bytes]) -> Deferred[None]:
         pump = self._pump
         try:
-            if pump.sent >= self._yield_at or pump.queues or self._closed:
+            if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
                 turn = self._clear_to_send(message)
                 if turn is not None:
                     return turn.addCallback(lambda _: self._send(message))
             pump.send(message)
+        except LoopError:
+            raise
         except ZmqBridgeError as error:
             return fail(error)
         return Sent()
@@ -290,6 +413,10 @@ class ReactorSocket(ReactorReader, Endpoint):
         self._pump.send(message)
 
 
+class ReactorMonitor(Monitor, ReactorSocket):
+    """A monitor on the reactor of the socket that it tells of."""
+
+
 class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
     """A socket to receive from, by `receive`, ``async for``, or a handler given when it is made.
 
@@ -305,6 +432,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
         security: Security | None = None,
+        monitor: bool = False,
         reactor: Any = None,
         handler: Callable[[Item], object] | None = None,
     ) -> None:
@@ -317,6 +445,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             context=context,
             options=options,
             security=security,
+            monitor=monitor,
             reactor=reactor,
         )
 
@@ -335,13 +464,16 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             return succeed(inbox.pop())
         except IndexError:
             paused = inbox.paused
+        if get_ident() != self._home_thread:
+            try:
+                self._check_open()
+            except SocketClosed as error:
+                return fail(error)
         item = inbox.poll()
         if paused and not inbox.paused:
             self._pump.schedule()
         if item is not None:
             return succeed(item)
-        if self._closed:
-            return fail(SocketClosed(f"{self!r}: make a new one"))
         waiter: Deferred[None] = Deferred(inbox.forget)
         inbox.wait(waiter)
 

@@ -13,13 +13,14 @@ Deferred. Cancelling a Deferred is always safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from typing import final
 
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, fail
 
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
-from zmqbridge.errors import SocketClosed, ZmqBridgeError
+from zmqbridge.errors import LoopError, ZmqBridgeError
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
 from zmqbridge.twisted_backend.reader import ReactorReceiver, ReactorSocket, follow
@@ -105,15 +106,17 @@ class Requester(Requesting, ReactorSocket):
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
-        if self._closed:
-            return fail(SocketClosed(f"{self!r}: make a new one"))
 
         def cancel(_: object) -> None:
             self._give_up(request_id)
 
         waiter: Deferred[Message] = Deferred(cancel)
         try:
+            if get_ident() != self._home_thread:
+                self._check_open()
             request_id = self._open(waiter, parts, timeout)
+        except LoopError:
+            raise
         except ZmqBridgeError as error:
             return fail(error)
         return waiter
