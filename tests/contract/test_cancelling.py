@@ -1,0 +1,81 @@
+"""Cancelling: whatever moment it comes in, no message is lost and none comes twice."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from zmqbridge import SocketClosed
+
+MESSAGES = 300
+
+
+async def test_cancelled_receivers_lose_no_message_and_keep_the_order(w):
+    chance = random.Random(5)
+    received = []
+    async with w.Puller(bind="inproc://hail") as puller:
+        async with w.Pusher(connect="inproc://hail") as pusher:
+            sent = 0
+            while len(received) < MESSAGES:
+                receivers = []
+                for _ in range(3):
+                    receivers.append(w.spawn(puller.receive()))
+                    await w.sleep(0)
+                while sent < MESSAGES and chance.random() < 0.7:
+                    pusher.push_nowait(b"%d" % sent)
+                    sent += 1
+                for _ in range(chance.randrange(4)):  # some are woken by now, some took it, …
+                    await w.sleep(0)
+                for each in receivers:
+                    each.cancel()
+                for each in receivers:
+                    try:
+                        received.append(int((await each)[0]))
+                    except w.Cancelled:
+                        pass
+            assert received == list(range(MESSAGES))
+            assert puller.statistics().unread == 0
+
+
+async def test_cancelled_requests_are_forgotten(w):
+    async with w.Replier(bind="inproc://forgotten") as replier:
+        async with w.Requester(connect="inproc://forgotten", timeout=10) as requester:
+            asking = [w.spawn(requester.request(b"%d" % number)) for number in range(20)]
+            requests = [await replier.receive() for _ in asking]
+            for each in asking[::2]:
+                each.cancel()
+            for each in asking[::2]:
+                with pytest.raises(w.Cancelled):
+                    await each
+            assert requester.statistics().open_requests == 10
+            for request in requests:
+                await request.reply(*request.parts)
+            assert [await each for each in asking[1::2]] == [[b"%d" % n] for n in range(1, 20, 2)]
+            await w.until(lambda: requester.statistics().late_replies == 10)
+
+
+async def test_cancelling_serve_cancels_its_handlers(w):
+    async with w.Replier(bind="inproc://served") as replier:
+        async with w.Requester(connect="inproc://served") as requester:
+            running = 0
+
+            async def handler(request):
+                nonlocal running
+                running += 1
+                try:
+                    await w.sleep(1000)
+                finally:
+                    running -= 1
+
+            serving = w.spawn(replier.serve(handler))
+            asking = [w.spawn(requester.request(b"")) for _ in range(5)]
+            await w.until(lambda: running == 5)
+            serving.cancel()
+            with pytest.raises(w.Cancelled):
+                await serving
+            assert running == 0
+            requester.close()
+            for each in asking:
+                with pytest.raises(SocketClosed):
+                    await each
