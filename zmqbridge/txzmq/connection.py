@@ -16,8 +16,10 @@ from zope.interface import implementer
 from zmqbridge.core.framing import Message, as_bytes, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, MalformedMessage, SocketClosed, ZmqBridgeError
+from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
+from zmqbridge.security import Security
 from zmqbridge.twisted_backend.reader import ReactorReader, dispatch
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
@@ -77,6 +79,7 @@ class ZmqConnection(ReactorReader):
         tcpKeepalive: 1 turns TCP keepalive on and sets the next three; 0 leaves it to the system.
         tcpKeepaliveCount, tcpKeepaliveIdle, tcpKeepaliveInterval: as in tcp(7).
         reconnectInterval, reconnectIntervalMax: milliseconds; 0 leaves libzmq's own.
+        security: one of the classes of `zmqbridge.security`, None for none; txZMQ had it not.
         factory: the `ZmqFactory`, None after `shutdown`.
         socket: the pyzmq socket, None after `shutdown`; use it as you like.
         endpoints: what was given to `addEndpoints` so far.
@@ -99,6 +102,8 @@ class ZmqConnection(ReactorReader):
 
     reconnectInterval = 100
     reconnectIntervalMax = 0
+
+    security: Security | None = None
 
     # Two underscores, because the subclasses of users have private names of their own.
     __malformed = 0
@@ -137,6 +142,7 @@ class ZmqConnection(ReactorReader):
         try:
             self.fd = self.socket.fileno()
             self._setOptions()
+            secure(self.socket, self.security)
             if endpoint:
                 self.addEndpoints([endpoint])
         except Exception:
@@ -174,9 +180,13 @@ class ZmqConnection(ReactorReader):
         Raises:
             ZmqAddressError: libzmq refuses an address.
             AddressError: an endpoint's type is neither ``"bind"`` nor ``"connect"``.
+            AuthenticationMissing: its `security` lets in only some clients, and its factory's
+                context has no authenticator.
             SocketClosed: the connection was shut down.
         """
         self._checkOpen()
+        if self.security is not None:
+            refuse_open_server(self.socket, any_key=getattr(self.security, "any_key", False))
         endpoints = list(endpoints)
         self.endpoints.extend(endpoints)
         self._connectOrBind(endpoints)
