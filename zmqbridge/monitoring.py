@@ -2,10 +2,9 @@
 
 Facts of libzmq 4.3.5 behind this (zmq_socket_monitor(3) tells none of them; measured):
 
-- When the monitor's end cannot take an event (its high water mark is reached, it is closed, or not
-  there yet), the I/O thread waits for it, and every socket of the context stands still. So its
-  high water mark is none, it is read whether anybody listens or not, and it is turned off before
-  it is closed, whoever closes it.
+- When the monitor's end cannot take an event (its high water mark is reached, or it is closed), the
+  I/O thread waits for it, and every socket of the context stands still. So its high water mark is
+  none, it is read whether anybody listens or not, and the monitor is turned off before it closes.
 - It tells nothing of ``inproc``, nothing of what was before, and nothing when we disconnect.
 """
 
@@ -16,7 +15,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
-from typing import Any, Self, cast
+from typing import Any, Self
 from weakref import WeakSet
 
 import zmq
@@ -26,21 +25,8 @@ from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
 from zmqbridge.endpoint import Address, Endpoint
 from zmqbridge.errors import ConnectTimeout, SocketClosed, StateUnknown
-from zmqbridge.pump import BridgedSocket
 
 _numbers = itertools.count(1)
-
-
-class MonitorSocket(BridgedSocket):
-    """The end of a monitor that is read. Closing it turns the other end off first."""
-
-    monitored: zmq.Socket[bytes] | None = None
-
-    def close(self, linger: int | None = None) -> None:
-        if self.monitored is not None:
-            with suppress(zmq.ZMQError):  # it was closed already, and the monitor with it
-                self.monitored.monitor(None, 0)
-        super().close(linger)
 
 
 class Events:
@@ -88,24 +74,24 @@ class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
     kind = zmq.PAIR
-    socket_class = MonitorSocket
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
         self.peers = Peers()
         self.complete = False
+        self._monitored: zmq.Socket[bytes] | None = None
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
         # What happens until somebody listens is kept for the first who does.
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
 
-    def attach(self, monitored: BridgedSocket, complete: bool) -> None:
+    def attach(self, monitored: zmq.Socket[bytes], complete: bool) -> None:
         """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell."""
         self.complete = complete
         name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
         monitored.monitor(name, zmq.EVENT_ALL)
-        cast("MonitorSocket", self._socket).monitored = monitored
+        self._monitored = monitored
         self._socket.connect(name)
 
     def listen(self) -> Events:
@@ -152,6 +138,9 @@ class Monitor(Endpoint):
         self.notify()
 
     def _close_socket(self) -> list[Any]:
+        if self._monitored is not None:
+            with suppress(zmq.ZMQError):  # that socket, or the context, has ended already
+                self._monitored.monitor(None, 0)
         waiters = [*super()._close_socket(), *self._waiters]
         self._waiters.clear()
         for listener in self._listeners:
@@ -191,21 +180,22 @@ class Monitored(Endpoint):
         Raises:
             StateUnknown: it cannot.
         """
+        # Whoever asks too late is told so each time, not only when a handshake was missed by chance.
+        if not (self._monitor.complete if self._monitor else not self._addresses):
+            raise StateUnknown(
+                f"{self!r} had addresses before it was monitored, so a peer may be there of which "
+                "nothing was told: make it with monitor=True"
+            )
         monitor = self._attach()
         monitor.catch_up()
-        if not monitor.peers.up:
-            if self._addresses and all(name.startswith("inproc:") for name in self._addresses):
-                raise StateUnknown(f"{self!r}: libzmq does not tell of peers at inproc addresses")
-            if not monitor.complete:
-                raise StateUnknown(
-                    f"{self!r} had addresses before it was monitored, so a peer may be there of "
-                    f"which nothing was told: make it with monitor=True"
-                )
+        if not monitor.peers.up and self._addresses and all(map(_is_inproc, self._addresses)):
+            raise StateUnknown(f"{self!r}: libzmq does not tell of peers at inproc addresses")
         return monitor
 
     async def _until_connected(self, monitor: Monitor) -> None:
         while not monitor.peers.up:
             await monitor.arrival()
+            self._check_open()
 
     def _no_peer(self, timeout: float) -> ConnectTimeout:
         return ConnectTimeout(timeout, self._attach().peers.failure)
@@ -227,3 +217,7 @@ class Monitored(Endpoint):
             monitor._stop()
             waiters = monitor._close_socket()
         return [*waiters, *super()._close_socket()]
+
+
+def _is_inproc(address: str) -> bool:
+    return address.startswith("inproc:")
