@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from math import inf
+from threading import get_ident
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
@@ -15,7 +16,15 @@ from zope.interface import implementer
 
 from zmqbridge.core.framing import Message, as_bytes, as_parts
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import AddressError, MalformedMessage, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import (
+    AddressError,
+    MalformedMessage,
+    SocketClosed,
+    UsedAfterFork,
+    WrongThread,
+    ZmqBridgeError,
+)
+from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
@@ -107,7 +116,9 @@ class ZmqConnection(ReactorReader):
 
     # Two underscores, because the subclasses of users have private names of their own.
     __malformed = 0
+    __unclaimed = 0
     __rejected: MalformedMessage | None = None
+    __forked = False
 
     def __init__(
         self,
@@ -149,6 +160,7 @@ class ZmqConnection(ReactorReader):
             self.__close()
             raise
         self.socket.touched = self._pump.schedule
+        living.add(self)
         factory.connections.add(self)  # type: ignore[union-attr]
         factory.reactor.addReader(self)
         self.doRead()
@@ -208,9 +220,14 @@ class ZmqConnection(ReactorReader):
                 raise ZmqAddressError(text, address, refusal.errno or 0) from None
 
     def shutdown(self) -> None:
-        """Close the connection; doing it twice is fine."""
+        """Close the connection; doing it twice is fine.
+
+        Raises:
+            WrongThread: the reactor runs, in another thread.
+        """
         if self.factory is None:
             return
+        self._checkOpen()
         self._stop_reading()
         if self.factory.connections is not None:
             self.factory.connections.discard(self)
@@ -219,10 +236,18 @@ class ZmqConnection(ReactorReader):
 
     def __close(self) -> None:
         self._pump.close()
+        self.__unclaimed = len(self.__unhandled)
         self.__unhandled.clear()
         self.socket.touched = lambda: None
         self.socket.close()
         self.socket = None
+
+    def _disown(self) -> None:
+        super()._disown()
+        self.__forked = True
+        self.__unhandled.clear()
+        leave_to_parent(self.socket, None)
+        self.factory = self.socket = None
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
@@ -282,6 +307,7 @@ class ZmqConnection(ReactorReader):
             TypeError: a part is not bytes-like; nothing was sent.
             ValueError: there are no parts.
             SocketClosed: the connection was shut down.
+            WrongThread: the reactor runs, in another thread.
         """
         if type(message) is bytes:
             parts: Sequence[bytes] = (message,)
@@ -305,8 +331,18 @@ class ZmqConnection(ReactorReader):
             pump.schedule()
 
     def _checkOpen(self) -> None:
+        if self.factory is None or get_ident() != self._home_thread:
+            self.__refuse()
+
+    def __refuse(self) -> None:
+        if self.__forked:
+            raise UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
         if self.factory is None:
             raise SocketClosed(f"{self!r} was shut down: make a new one")
+        if self._home_thread not in (0, get_ident()) and self._running():
+            raise WrongThread(
+                f"{self!r} belongs to the reactor's thread: hand the call over by {self.way_in}"
+            )
 
     def _refused(self, parts: Sequence[bytes]) -> None:
         raise error.Again
@@ -328,4 +364,5 @@ class ZmqConnection(ReactorReader):
             late_replies=0,
             withdrawn=self._pump.withdrawn,
             unreachable=self._pump.unreachable,
+            unclaimed=self.__unclaimed,
         )

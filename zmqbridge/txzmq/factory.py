@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zmq import Context
 
+from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.twisted_backend.reader import global_reactor
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class _GlobalReactor:
 class ZmqFactory:
     """Creates the context of its connections, and shuts all of them down.
 
+    It may be made before ``twistd`` daemonises, for its context is made when it is first asked
+    for; connections may not, as a fork does not take their sockets along.
+
     Attributes:
         reactor: the reactor of all its connections; set another on a subclass or an instance.
         ioThreads: how many I/O threads libzmq uses.
         lingerPeriod: milliseconds for which what was sent may linger when a connection closes.
         connections: the open connections, None after `shutdown`.
-        context: the libzmq context, None after `shutdown`.
         trigger: what the reactor gave `registerForShutdown`.
     """
 
@@ -52,11 +55,28 @@ class ZmqFactory:
     lingerPeriod = 100
     trigger: Any = None
     connections: set[ZmqConnection] | None = None
-    context: Context[Any] | None = None
+    __context: Context[Any] | None = None
 
     def __init__(self) -> None:
         self.connections = set()
-        self.context = Context(self.ioThreads)
+
+    @property
+    def context(self) -> Context[Any] | None:
+        """The libzmq context, made when it is first asked for; None after `shutdown`."""
+        if self.__context is None and self.connections is not None:
+            self.context = Context(self.ioThreads)
+        return self.__context
+
+    @context.setter
+    def context(self, context: Context[Any] | None) -> None:
+        self.__context = context
+        living.add(self)
+
+    def _disown(self) -> None:
+        leave_to_parent(None, self.__context)
+        self.__context = None
+        if self.connections is not None:
+            self.connections = set()
 
     def __repr__(self) -> str:
         return "ZmqFactory()"
@@ -65,11 +85,16 @@ class ZmqFactory:
         """Shut down all connections, end the context, and forget the trigger.
 
         The context ends off the reactor's thread. Doing it twice is fine.
+
+        Raises:
+            WrongThread: the reactor runs, in another thread; nothing was done.
         """
+        for connection in self.connections or ():
+            connection._checkOpen()
         connections, self.connections = self.connections, None
         for connection in list(connections or ()):
             connection.shutdown()
-        context, self.context = self.context, None
+        context, self.__context = self.__context, None
         if context is not None:
             ending = threading.Thread(target=context.term, name="zmqbridge-txzmq-context")
             ending.start()
