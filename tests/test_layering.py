@@ -8,10 +8,13 @@ import sys
 import pytest
 
 LOOPS = ["twisted", "anyio", "asyncio"]
-CORE = ["framing", "deadlines", "requests", "routes", "sendqueue", "inbox", "statistics", "monitor"]
+CORE = """
+    framing deadlines requests routes sendqueue inbox statistics monitor zap
+""".split()
 BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
     "zmqbridge.errors": ["zmq", *LOOPS],
+    "zmqbridge.security": ["zmq", *LOOPS],
     **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
     "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
     "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],
