@@ -95,8 +95,8 @@ def expected(policy, address, mechanism, credentials):
 class Handler(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.zap = Zap({}, limit=LIMIT)
-        self.policies = {}
+        self.policies = {"a": Policy(check=repr)}
+        self.zap = Zap(self.policies, limit=LIMIT)
         self.open = []
         self.number = 0
 
