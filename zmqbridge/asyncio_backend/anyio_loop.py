@@ -132,6 +132,12 @@ class AnyioLoop:
         handler = getattr(native, "call_exception_handler", log_error)
         self.call_exception_handler: Callable[[dict[str, Any]], None] = handler
 
+    def beside(self) -> AnyioLoop:
+        """Another one, for another FD, whose tasks live in the same ``async with``."""
+        other = AnyioLoop(self._native)
+        other._group = self._group
+        return other
+
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
         return self

@@ -58,15 +58,11 @@ class LoopSocket(Monitored):
             self._stand_in = AnyioLoop(_get_running_loop() or native_loop())
             await self._stand_in.__aenter__()
             self._enter(self._stand_in)
-            if self._monitor is not None:
-                await self._monitor.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         try:
             await self.aclose()
-            if self._monitor is not None:
-                await self._monitor.__aexit__()
         finally:
             stand_in, self._stand_in = self._stand_in, None
             if stand_in is not None:
@@ -100,8 +96,8 @@ class LoopSocket(Monitored):
         self._home_thread = get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
-        if self._monitor is not None and stand_in is None:
-            self._monitor._enter()
+        if self._monitor is not None:
+            self._monitor._enter(stand_in and stand_in.beside())
 
     def _call_soon(self) -> None:
         # Before `_enter` there is no need: it begins with a turn.
@@ -215,11 +211,9 @@ class LoopSocket(Monitored):
             raise self._no_peer(timeout) from None
 
     def _make_monitor(self) -> LoopMonitor:
-        if self._stand_in is not None:
-            raise CannotWatch(f"{self._home!r} has no add_reader: make {self!r} with monitor=True")
         monitor = LoopMonitor(context=self._context)
         if not self._loop.is_closed():
-            monitor._enter()
+            monitor._enter(self._stand_in and self._stand_in.beside())
         return monitor
 
     async def _send(self, message: Sequence[bytes]) -> None:

@@ -1,0 +1,404 @@
+"""Connection state: monitor events and `connected`, on every class and every loop."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+
+import pytest
+import zmq
+
+from zmqbridge import (
+    ConnectTimeout,
+    ContextTerminated,
+    MalformedMessage,
+    SocketClosed,
+    StateUnknown,
+)
+from zmqbridge.core.inbox import HIGH
+from zmqbridge.core.monitor import EventKind
+
+TCP = "tcp://127.0.0.1:*"
+PEERS = {
+    "Publisher": "Subscriber",
+    "Subscriber": "Publisher",
+    "Pusher": "Puller",
+    "Puller": "Pusher",
+    "Requester": "Replier",
+    "Replier": "Requester",
+    "Dealer": "Dealer",
+    "Router": "Dealer",
+}
+QUICK = {zmq.RECONNECT_IVL: 10}
+MANY = {zmq.BACKLOG: 1000}
+
+PULLER = """
+import sys, zmq
+socket = zmq.Context().socket(zmq.PULL)
+socket.bind(sys.argv[1])
+print(socket.LAST_ENDPOINT.decode(), flush=True)
+sys.stdin.read()
+"""
+
+
+def puller(address):
+    """A peer in a process of its own, and where it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PULLER, address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return process, process.stdout.readline().strip()
+
+
+def kill(process):
+    process.kill()
+    process.communicate()
+
+
+async def until(events, kind):
+    """The kinds of the next events, up to this one."""
+    kinds = []
+    async for event in events:
+        kinds.append(event.kind)
+        if event.kind == kind:
+            return kinds
+    raise AssertionError(f"it ended after {kinds}")
+
+
+async def collect(events, kinds):
+    """Note the kinds of all events until there are no more."""
+    async for event in events:
+        kinds.append(event.kind)
+
+
+def visit(bound, times):
+    """Connect, say nothing, and leave: three events each time."""
+    port = int(bound.addresses[0].rpartition(":")[2])
+    for _ in range(times):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+@pytest.mark.parametrize("name", PEERS)
+async def test_every_class_tells_when_its_peer_is_there(w, name):
+    async with getattr(w, name)(bind=TCP, monitor=True) as one:
+        async with getattr(w, PEERS[name])(connect=one.addresses, monitor=True) as other:
+            await other.connected(10)
+            await one.connected(timeout=10)
+            await one.connected(math.inf)
+            accepted = [EventKind.LISTENING, EventKind.ACCEPTED, EventKind.HANDSHAKE_SUCCEEDED]
+            assert await until(one.events(), EventKind.HANDSHAKE_SUCCEEDED) == accepted
+            connected = [EventKind.CONNECTED, EventKind.HANDSHAKE_SUCCEEDED]
+            events = await until(other.events(), EventKind.HANDSHAKE_SUCCEEDED)
+            assert [kind for kind in events if kind != EventKind.CONNECT_DELAYED] == connected
+
+
+async def test_a_peer_that_is_killed_is_told_of_and_so_is_its_return(w, tmp_path):
+    address = f"ipc://{tmp_path}/peer"
+    process, _ = puller(address)
+    async with w.Pusher(connect=address, monitor=True, options=QUICK) as pusher:
+        events = pusher.events()
+        try:
+            await pusher.connected(10)
+        finally:
+            kill(process)
+        kinds = await until(events, EventKind.DISCONNECTED)
+        assert EventKind.HANDSHAKE_SUCCEEDED in kinds
+        with pytest.raises(ConnectTimeout):
+            await pusher.connected(0.02)
+        process, _ = puller(address)
+        try:
+            await pusher.connected(10)
+        finally:
+            kill(process)
+        kinds = await until(events, EventKind.HANDSHAKE_SUCCEEDED)
+        assert EventKind.CONNECT_RETRIED in kinds
+
+
+async def test_what_listens_and_what_cannot_is_told(w):
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        events = puller.events()
+        (address,) = puller.addresses
+        event = await anext(events)
+        assert event[:2] == (EventKind.LISTENING, address)
+        with pytest.raises(ValueError, match="in use"):
+            puller.bind(address)
+        kinds = await until(events, EventKind.BIND_FAILED)
+        puller.unbind(address)
+        kinds = await until(events, EventKind.CLOSED)
+        assert EventKind.ACCEPTED not in kinds
+
+
+async def test_connected_waits_for_a_peer_that_comes_later(w, tmp_path):
+    address = f"ipc://{tmp_path}/later"
+    async with w.Requester(connect=address, monitor=True, options=QUICK) as requester:
+        waiting = [w.spawn(requester.connected(10)) for _ in range(3)]
+        with pytest.raises(ConnectTimeout) as late:
+            await requester.connected(0.02)
+        assert isinstance(late.value, TimeoutError)
+        assert late.value.failure is None
+        assert not any(map(w.done, waiting))
+        async with w.Replier(bind=address):
+            for each in waiting:
+                assert await each is None
+    for wrong in (0, -1, math.nan):
+        with pytest.raises(ValueError, match="timeout"):
+            await requester.connected(wrong)
+    with pytest.raises(TypeError, match="timeout"):
+        await requester.connected("1")
+
+
+async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        async with w.Dealer(connect=address, monitor=True, options=QUICK) as dealer:
+            events = dealer.events()
+            await until(events, EventKind.CONNECTED)
+            with pytest.raises(ConnectTimeout):
+                await dealer.connected(0.05)
+            with server.accept()[0]:
+                pass
+            await until(events, EventKind.HANDSHAKE_FAILED_NO_DETAIL)
+            with pytest.raises(ConnectTimeout, match="HANDSHAKE_FAILED_NO_DETAIL") as late:
+                await dealer.connected(0.02)
+            assert late.value.failure.address == address
+
+
+async def test_a_listener_who_is_cancelled_loses_nothing(w):
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        events = puller.events()
+        await until(events, EventKind.LISTENING)
+        listening, waiting = w.spawn(anext(events)), w.spawn(puller.connected(10))
+        await w.sleep(0)
+        for cancelled in (listening, waiting):
+            cancelled.cancel()
+            with pytest.raises(w.Cancelled):
+                await cancelled
+        async with w.Pusher(connect=puller.addresses):
+            assert await until(events, EventKind.HANDSHAKE_SUCCEEDED) == [
+                EventKind.ACCEPTED,
+                EventKind.HANDSHAKE_SUCCEEDED,
+            ]
+            await puller.connected(10)
+
+
+async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w):
+    told, told_less = [], []
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        events, stopped = puller.events(), puller.events()
+        iterating = w.spawn(collect(events, told))
+        stopping = w.spawn(collect(stopped, told_less))
+        waiting = w.spawn(puller.connected())
+        await w.until(lambda: told_less)
+        stopped.close()
+        stopped.close()
+        await stopping
+        assert not w.done(iterating)
+    await iterating
+    assert told == told_less == [EventKind.LISTENING]
+    with pytest.raises(SocketClosed, match="Puller"):
+        await waiting
+    await collect(events, told)
+    assert len(told) == 1
+    with pytest.raises(SocketClosed, match="Puller"):
+        await puller.connected(1)
+    with pytest.raises(SocketClosed, match="Puller"):
+        puller.events()
+
+
+async def test_a_context_that_is_terminated_reaches_who_waits_for_a_peer(w):
+    context = zmq.Context()
+    async with w.Puller(bind=TCP, monitor=True, context=context) as puller:
+        waiting, listening = w.spawn(puller.connected()), w.spawn(collect(puller.events(), []))
+        await w.sleep(0.01)
+        ending = threading.Thread(target=context.term)
+        ending.start()
+        for each in (waiting, listening):
+            with pytest.raises(ContextTerminated):
+                await each
+        await w.until(lambda: puller.closed)
+        ending.join(10)
+        assert not ending.is_alive()
+
+
+async def test_what_cannot_be_known_is_an_error_and_not_a_guess(w):
+    async with w.Puller(bind=TCP) as puller:
+        async with w.Pusher(connect=puller.addresses) as pusher:
+            await pusher.push(b"there is a peer")
+            await puller.receive()
+            for late in (puller, pusher):
+                with pytest.raises(StateUnknown, match="monitor=True"):
+                    await late.connected(10)
+                late.events()
+                with pytest.raises(StateUnknown, match="monitor=True"):
+                    await late.connected(10)
+    async with w.Puller(bind="inproc://no-events", monitor=True) as puller:
+        async with w.Pusher(monitor=True) as pusher:
+            pusher.connect("inproc://no-events")
+            await pusher.push(b"there is a peer")
+            await puller.receive()
+            for inproc in (puller, pusher):
+                with pytest.raises(StateUnknown, match="inproc"):
+                    await inproc.connected(10)
+            pusher.connect(puller.bind(TCP))
+            await pusher.connected(10)
+            await puller.connected(10)
+
+
+async def test_who_asks_before_there_is_an_address_needs_no_argument(w):
+    async with w.Puller(bind=TCP) as puller:
+        late = puller.events()
+        async with w.Pusher() as pusher:
+            waiting = w.spawn(pusher.connected(10))
+            await w.sleep(0)
+            pusher.connect(puller.addresses[0])
+            await waiting
+            assert (await anext(late)).kind == EventKind.ACCEPTED
+
+
+async def test_a_peer_that_we_disconnect_from_is_no_peer_any_more(w):
+    async with w.Replier(bind=TCP) as replier:
+        (address,) = replier.addresses
+        async with w.Requester(connect=address, monitor=True) as requester:
+            for _ in range(2):
+                await requester.connected(10)
+                requester.disconnect(address)
+                with pytest.raises(ConnectTimeout):
+                    await requester.connected(0.02)
+                requester.connect(address)
+            await requester.connected(10)
+
+
+async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest(w):
+    async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
+        slow, seen = puller.events(), []
+        w.spawn(collect(puller.events(), seen))
+        visits = HIGH // 3 + 1
+        visit(puller, visits)
+        await w.until(lambda: seen.count(EventKind.DISCONNECTED) == visits)
+        assert len(seen) == 1 + 3 * visits == HIGH + slow.missed
+        kinds = [(await anext(slow)).kind for _ in range(HIGH)]
+        assert kinds == seen[slow.missed :]
+
+
+async def test_events_that_nobody_reads_hold_up_no_socket_of_the_context(w):
+    async with (
+        w.Puller(bind=TCP, monitor=True, options=MANY) as puller,
+        w.Puller(bind=TCP) as other,
+    ):
+        visit(puller, 900)  # the loop has no turn, so these 2,700 events are read by nobody
+        async with w.Pusher(connect=other.addresses) as pusher:
+            await pusher.push(b"not held up")
+            assert await other.receive() == [b"not held up"]
+
+
+async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        events = puller.events()
+        await until(events, EventKind.LISTENING)
+        puller._monitor._deliver([[b"junk"], [struct.pack("=HI", 0x8000, 7), b"\xff"]])
+        assert await anext(events) == (0x8000, "\ufffd", 7)
+        assert [type(report) for report in w.reports] == [MalformedMessage]
+        visit(puller, 1)
+        await until(events, EventKind.DISCONNECTED)
+
+
+async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w):
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        told_of, reading = puller.socket, puller._monitor.socket
+        calls = []
+
+        def monitor(*args):
+            calls.append((*args, told_of.closed, reading.closed))
+            zmq.Socket.monitor(told_of, *args)
+
+        object.__setattr__(told_of, "monitor", monitor)
+    assert calls == [(None, 0, False, False)]
+    assert told_of.closed
+    assert reading.closed
+
+
+async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w):
+    async with w.Puller(bind=TCP) as puller:
+        await flat(w, functools.partial(refused, w, puller.addresses[0]), 20)
+
+
+async def refused(w, address):
+    with pytest.raises(ValueError, match="in use"):
+        w.Puller(bind=address, monitor=True)
+
+
+async def test_monitored_sockets_leave_no_descriptors(w):
+    await flat(w, functools.partial(monitored, w), 500)
+
+
+async def monitored(w):
+    async with w.Puller(bind=TCP, monitor=True):
+        pass
+
+
+async def flat(w, cycle, cycles):
+    """Descriptors are as many after this many cycles as after a few."""
+    for _ in range(5):
+        await cycle()
+    await w.sleep(0.02)
+    before = descriptors()
+    for _ in range(cycles):
+        await cycle()
+    # libzmq closes in another thread.
+    await w.until(lambda: descriptors() <= before + 4)
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+def test_a_forgotten_socket_is_warned_of_once(w):
+    gc.collect()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        w.Puller(bind=TCP, monitor=True)
+        gc.collect()
+    assert ["Puller" in str(each.message) for each in warned] == [True]
+
+
+@pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
+async def test_twisted_programs_may_give_a_handler(w):
+    told = []
+
+    def handler(event):
+        told.append(event.kind)
+        if event.kind == EventKind.LISTENING:
+            raise KeyError("raised")
+        return later(event.kind)
+
+    async def later(kind):
+        await w.sleep(0)
+        if kind == EventKind.ACCEPTED:
+            raise KeyError("later")
+
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        with pytest.raises(TypeError, match="handler"):
+            puller.events("no function")
+        handing_over = puller.events(handler)
+        visit(puller, 1)
+        await w.until(lambda: EventKind.DISCONNECTED in told)
+        assert told[:2] == [EventKind.LISTENING, EventKind.ACCEPTED]
+        await w.until(lambda: len(w.reports) == 2)
+        assert [str(report) for report in w.reports] == ["'raised'", "'later'"]
+        handing_over.close()
+        so_far = len(told)
+        others = puller.events()
+        visit(puller, 1)
+        await until(others, EventKind.DISCONNECTED)
+        assert len(told) == so_far
