@@ -157,7 +157,7 @@ class Pump:
         self.dropped = 0
         self.unreachable = 0
         self.withdrawn = 0
-        self.stalled: Callable[[SendQueue[Any]], None] = _ignore
+        self.stalled: Callable[[SendQueue[Any]], None] = ignore
 
     @property
     def queued(self) -> int:
@@ -416,5 +416,5 @@ class Pump:
         return waiters
 
 
-def _ignore(queue: object) -> None:
-    pass
+def ignore(queue: object) -> None:
+    """Nobody wants to know."""

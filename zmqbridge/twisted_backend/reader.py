@@ -12,7 +12,12 @@ from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorFDSet,
+    IReadDescriptor,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
@@ -40,7 +45,11 @@ def global_reactor() -> Any:
 
 
 def dispatch(
-    messages: deque[Any], owner: object, hook: str, report: Callable[[Exception], None]
+    messages: deque[Any],
+    owner: object,
+    hook: str,
+    report: Callable[[Exception], None],
+    halted: Sequence[object] = (),
 ) -> None:
     """Hand over messages one by one, until there are none or a slice of time is up.
 
@@ -52,9 +61,10 @@ def dispatch(
         owner: whose hook it is.
         hook: its name; it is looked up for each message, because users assign hooks at any time.
         report: told of what the hook raises.
+        halted: ends it too, as soon as there is anything in it.
     """
     end = monotonic() + SLICE
-    while messages:
+    while messages and not halted:
         try:
             result = getattr(owner, hook)(messages.popleft())
         except Exception as error:
@@ -417,6 +427,7 @@ class ReactorMonitor(Monitor, ReactorSocket):
     """A monitor on the reactor of the socket that it tells of."""
 
 
+@implementer(IPushProducer)
 class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
     """A socket to receive from, by `receive`, ``async for``, or a handler given when it is made.
 
@@ -439,6 +450,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         if handler is not None and not callable(handler):
             raise TypeError(f"handler={handler!r} cannot be called")
         self._handler = handler
+        self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
         super().__init__(
             bind=bind,
             connect=connect,
@@ -487,6 +499,23 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         if self._handler is not None:
             inbox = self._inbox
             paused = inbox.paused
-            dispatch(inbox.messages, self, "_handler", self._report)
-            if (paused and inbox.relax()) or inbox.messages:
+            dispatch(inbox.messages, self, "_handler", self._report, self._halted)
+            if (paused and inbox.relax()) or (inbox.messages and not self._halted):
                 self._pump.schedule()
+
+    def pauseProducing(self) -> None:
+        """Call the handler no more until `resumeProducing`.
+
+        What comes meanwhile waits, first in the inbox, then with libzmq, then with the peer, whose
+        sends wait in the end. So it can be registered with any consumer, e.g. a TCP transport.
+        """
+        self._halted[:] = [True]
+
+    def resumeProducing(self) -> None:
+        """Call the handler again, first with what waits."""
+        self._halted.clear()
+        self._pump.schedule()
+
+    def stopProducing(self) -> None:
+        """Close, because the consumer has ended."""
+        self.close()

@@ -23,6 +23,7 @@ from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.errors import LoopError, ZmqBridgeError
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
+from zmqbridge.twisted_backend.producers import Paced
 from zmqbridge.twisted_backend.reader import ReactorReceiver, ReactorSocket, follow
 
 
@@ -51,7 +52,7 @@ class Subscriber(Subscribing, ReactorReceiver[tuple[bytes, bytes]]):
 
 
 @final
-class Pusher(ReactorSocket):
+class Pusher(Paced):
     """PUSH: each message to one of the pullers, in turn."""
 
     kind = zmq.PUSH
@@ -206,7 +207,7 @@ class Replier(Routing, ReactorReceiver[Request]):
 
 
 @final
-class Dealer(ReactorReceiver[Message]):
+class Dealer(ReactorReceiver[Message], Paced):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind = zmq.DEALER
