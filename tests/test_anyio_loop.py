@@ -1,0 +1,293 @@
+"""Loops without ``add_reader``: the tasks of a socket live in its ``async with``."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+
+import anyio
+import pytest
+from conftest import DeafLoop
+
+from zmqbridge import LoopError, RequestTimeout, SocketClosed
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester, Subscriber
+
+trio = pytest.importorskip("trio")
+testing = pytest.importorskip("trio.testing")
+
+LOOPS = {
+    "trio": functools.partial(anyio.run, backend="trio"),
+    "deaf": functools.partial(anyio.run, backend_options={"loop_factory": DeafLoop}),
+}
+
+
+@pytest.fixture(params=LOOPS)
+def run(request):
+    """Run a coroutine function on one of these loops."""
+    return LOOPS[request.param]
+
+
+async def turns(condition):
+    with anyio.fail_after(10):
+        while not condition():
+            await anyio.sleep(0.001)
+
+
+def test_outside_async_with_the_error_says_so(run):
+    async def main():
+        puller = Puller(bind="inproc://outside")
+        with pytest.raises(LoopError, match=r"no add_reader.*`async with`"):
+            await puller.receive()
+        async with puller, Pusher(connect="inproc://outside") as pusher:
+            await pusher.push(b"inside")
+            assert await puller.receive() == [b"inside"]
+
+    run(main)
+
+
+def test_a_loop_that_can_watch_needs_no_async_with_whatever_its_name():
+    class ProactorEventLoop(asyncio.SelectorEventLoop):
+        pass
+
+    async def main():
+        puller, pusher = Puller(bind="inproc://named"), Pusher(connect="inproc://named")
+        await pusher.push(b"x")
+        assert await puller.receive() == [b"x"]
+        async with pusher, puller:  # it may still be used as one
+            await pusher.push(b"y")
+            assert await puller.receive() == [b"y"]
+
+    with asyncio.Runner(loop_factory=ProactorEventLoop) as runner:
+        runner.run(main())
+
+
+def test_what_the_block_raises_comes_out_as_it_is(run):
+    async def main():
+        with pytest.raises(RequestTimeout):
+            async with Requester(timeout=0.01) as requester:
+                await requester.request(b"nobody is there")
+        with anyio.move_on_after(0.01) as scope:
+            async with Puller() as puller:
+                await puller.receive()
+        assert scope.cancelled_caught
+        assert puller.closed
+
+    run(main)
+
+
+def test_closing_ends_its_tasks_and_not_the_block(run):
+    async def main():
+        async with Puller() as puller:
+            puller.close()
+            await anyio.sleep(0)
+            with pytest.raises(SocketClosed):
+                await puller.receive()
+            puller.close()
+        await puller.aclose()
+        async with Puller() as other:
+            await other.aclose()
+            await anyio.sleep(0)
+
+    run(main)
+
+
+def test_a_cancelled_block_may_use_its_socket_to_clean_up(run):
+    async def main():
+        async with Replier(bind="inproc://cleaning") as replier, anyio.create_task_group() as group:
+
+            async def client():
+                async with Requester(connect="inproc://cleaning", timeout=5) as requester:
+                    try:
+                        await anyio.sleep_forever()
+                    finally:
+                        with anyio.CancelScope(shield=True):
+                            replies.append(await requester.request(b"bye"))
+
+            async def echo(request):
+                await request.reply(*request.parts)
+
+            replies = []
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as clients:
+                    clients.start_soon(client)
+                    await anyio.sleep(0.01)
+                    group.start_soon(replier.serve, echo)
+                    scope.cancel()
+            assert replies == [[b"bye"]]
+            replier.close()
+
+    run(main)
+
+
+def test_leaving_a_cancelled_block_takes_no_time_though_something_is_queued(run):
+    async def main():
+        started = anyio.current_time()
+        with anyio.CancelScope() as scope:
+            async with Pusher(bind="inproc://unsent") as pusher:
+                pusher.push_nowait(b"for nobody")
+                scope.cancel()
+        assert pusher.closed
+        assert anyio.current_time() - started < 0.09  # its linger time is 0.1
+
+    run(main)
+
+
+def test_no_task_outlives_its_socket():
+    async def main():
+        before = trio.lowlevel.current_statistics().tasks_living
+        for _ in range(3):
+            async with Subscriber("", bind="inproc://tasks"), Puller() as puller:
+                assert trio.lowlevel.current_statistics().tasks_living > before
+                puller.close()
+        assert trio.lowlevel.current_statistics().tasks_living == before
+
+    trio.run(main)
+
+
+def test_the_loop_hears_of_the_end_of_an_fd_before_it_is_closed(run, monkeypatch):
+    notify, heard = anyio.notify_closing, []
+
+    def listen(fd):
+        heard.append((fd, puller.socket.fileno()))
+        notify(fd)
+
+    async def main():
+        nonlocal puller
+        async with Puller() as puller:
+            fd = puller.socket.fileno()
+            await anyio.sleep(0.01)
+            puller.close()
+            assert heard == [(fd, fd)]
+
+    puller = None
+    monkeypatch.setattr(anyio, "notify_closing", listen)
+    run(main)
+    assert len(heard) == 1
+
+
+def test_a_socket_can_be_closed_from_a_plain_callback():
+    async def main():
+        async with Puller() as puller:
+            asyncio.get_running_loop().call_soon(puller.close)
+            with pytest.raises(SocketClosed):
+                await puller.receive()
+
+    with asyncio.Runner(loop_factory=DeafLoop) as runner:
+        runner.run(asyncio.wait_for(main(), 10))
+
+
+def test_native_cancellation_is_as_safe_as_that_of_scopes():
+    async def main():
+        async with Puller(bind="inproc://native") as puller:
+            async with Pusher(connect="inproc://native") as pusher:
+                for number in range(100):
+                    receiving = asyncio.create_task(puller.receive())
+                    await asyncio.sleep(0)
+                    await pusher.push(b"%d" % number)
+                    while not puller.statistics().received > number:
+                        await asyncio.sleep(0)
+                    receiving.cancel()  # told already, and not gone on yet
+                    try:
+                        message = await receiving
+                    except asyncio.CancelledError:
+                        message = await puller.receive()
+                    assert message == [b"%d" % number]
+
+    with asyncio.Runner(loop_factory=DeafLoop) as runner:
+        runner.run(asyncio.wait_for(main(), 10))
+
+
+def test_timeouts_run_on_trios_clock():
+    async def main():
+        async with Requester() as requester:
+            started = trio.current_time()
+            with pytest.raises(RequestTimeout):
+                await requester.request(b"", timeout=3600)
+            assert 3600 <= trio.current_time() - started < 3601
+
+    trio.run(main, clock=testing.MockClock(autojump_threshold=0))
+
+
+def test_timers_go_off_in_the_order_of_their_deadlines(run):
+    async def main():
+        ended = []
+
+        async def ask(timeout):
+            with pytest.raises(RequestTimeout):
+                await requester.request(b"", timeout=timeout)
+            ended.append(timeout)
+
+        async with Requester() as requester, anyio.create_task_group() as group:
+            for timeout in (0.06, 0.02, 0.04):
+                group.start_soon(ask, timeout)
+        assert ended == [0.02, 0.04, 0.06]
+
+    run(main)
+
+
+def test_an_error_of_no_call_goes_to_the_log_on_trio_and_the_reader_goes_on(caplog):
+    async def main():
+        async with (
+            Replier(bind="inproc://logged") as replier,
+            Requester(connect="inproc://logged", timeout=0.1) as requester,
+            trio.open_nursery() as nursery,
+        ):
+
+            async def handler(request):
+                if request.parts == [b"bad"]:
+                    raise LookupError("on purpose")
+                await request.reply(b"fine")
+
+            nursery.start_soon(replier.serve, handler)
+            with pytest.raises(RequestTimeout):
+                await requester.request(b"bad")
+            assert await requester.request(b"good", timeout=10) == [b"fine"]
+            nursery.cancel_scope.cancel()
+
+    with caplog.at_level(logging.ERROR, "zmqbridge"):
+        trio.run(main)
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["on purpose"]
+
+
+def test_a_callback_that_raises_is_reported_and_the_next_one_called(run, monkeypatch, caplog):
+    async def main():
+        reports = []
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            loop.set_exception_handler(lambda _, context: reports.append(context["exception"]))
+        async with Puller(bind="inproc://broken") as puller:
+            async with Pusher(connect="inproc://broken") as pusher:
+                decode = Puller._decode
+
+                def broken(self, burst):
+                    if burst == [[b"bad"]]:
+                        raise LookupError("a bug of ours")
+                    return decode(self, burst)
+
+                monkeypatch.setattr(Puller, "_decode", broken)
+                await pusher.push(b"bad")
+                await turns(lambda: reports or caplog.records)
+                await pusher.push(b"good")
+                assert await puller.receive() == [b"good"]
+                reports += [record.exc_info[1] for record in caplog.records]
+                assert [str(report) for report in reports] == ["a bug of ours"]
+
+    run(main)
+
+
+def test_another_loop_is_told_apart(run):
+    async def other():
+        with pytest.raises(LoopError, match="belongs to"):
+            await puller.receive()
+
+    async def main():
+        nonlocal puller
+        async with Puller() as puller:
+            await anyio.to_thread.run_sync(run, other)
+
+    puller = None
+    run(main)
