@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, TimerHandle, _get_running_loop
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from threading import get_ident
 from time import monotonic
@@ -13,6 +14,7 @@ import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop, Nowhere, name_of, native_loop
+from zmqbridge.asyncio_backend.waiter import Waiter
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitoring import Events, Monitor, Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
@@ -93,6 +95,7 @@ class LoopSocket(Monitored):
                 "use `async with`, in which that task can live"
             ) from None
         self._loop, self._home, self._fd = loop, here, fd
+        self._make_waiter = stand_in.create_future if stand_in else partial(Waiter, loop)
         self._home_thread = get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
@@ -242,7 +245,7 @@ class LoopSocket(Monitored):
                 self._check_open()
 
     async def _room_in(self, queue: Any) -> None:
-        waiter = self._loop.create_future()
+        waiter = self._make_waiter()
         queue.wait(waiter)
         try:
             await waiter
@@ -287,7 +290,7 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
     async def _message(self) -> None:
         """Wait until the oldest message of the inbox is ours."""
         inbox = self._inbox
-        waiter = self._loop.create_future()
+        waiter = self._make_waiter()
         inbox.wait(waiter)
         try:
             await waiter
