@@ -1,0 +1,123 @@
+"""The waiter of the asyncio backend: its task goes on at once where that can be, else soon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+import pytest
+
+from zmqbridge.asyncio_backend.waiter import Waiter
+
+name = contextvars.ContextVar("name", default="nobody")
+
+
+def in_python(loop, coroutine, **options):
+    """A Task without C, as other interpreters have it."""
+    return asyncio.tasks._PyTask(coroutine, loop=loop, **options)
+
+
+@pytest.fixture(params=[None, in_python], ids=["C", "Python"])
+def run(request):
+    def run(main):
+        with asyncio.Runner() as runner:
+            runner.get_loop().set_task_factory(request.param)
+            return runner.run(main())
+
+    return run
+
+
+async def parked():
+    """A waiter, a list of what its task came to, and the task, which waits."""
+    waiter, log = Waiter(asyncio.get_running_loop()), []
+
+    async def wait():
+        name.set("the task")
+        try:
+            log.append(await waiter)
+        except (LookupError, asyncio.CancelledError) as error:
+            log.append(type(error))
+        log.append(name.get())
+
+    task = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    return waiter, log, task
+
+
+def test_told_by_the_loop_the_task_goes_on_before_the_call_returns(run):
+    async def main():
+        waiter, log, task = await parked()
+        seen = []
+
+        def tell():
+            waiter.set_result("hello")
+            seen.append(list(log))
+
+        asyncio.get_running_loop().call_soon(tell)
+        await task
+        assert seen == [["hello", "the task"]]
+
+    run(main)
+
+
+def test_told_by_another_task_it_goes_on_soon(run):
+    async def main():
+        waiter, log, task = await parked()
+        waiter.set_result("hello")
+        assert log == []
+        await task
+        assert log == ["hello", "the task"]
+
+    run(main)
+
+
+def test_an_error_comes_soon(run):
+    async def main():
+        waiter, log, task = await parked()
+        waiter.set_exception(LookupError())
+        assert log == []
+        await task
+        assert log == [LookupError, "the task"]
+
+    run(main)
+
+
+def test_a_cancelled_task_is_not_told_and_one_that_was_told_is_not_cancelled(run):
+    async def main():
+        waiter, log, task = await parked()
+        task.cancel()
+        assert waiter.done()
+        await task
+        assert log == [asyncio.CancelledError, "the task"]
+        waiter, log, task = await parked()
+        waiter.set_result("hello")
+        assert not waiter.cancel()
+        await task
+        assert log == ["hello", "the task"]
+
+    run(main)
+
+
+def test_what_was_told_before_is_there_without_waiting(run):
+    async def main():
+        waiter = Waiter(asyncio.get_running_loop())
+        waiter.set_result("hello")
+        assert await waiter == "hello"
+        waiter = Waiter(asyncio.get_running_loop())
+        waiter.set_exception(LookupError())
+        with pytest.raises(LookupError):
+            await waiter
+
+    run(main)
+
+
+def test_a_task_of_another_loop_may_not_wait_for_it(run):
+    async def main():
+        other = asyncio.new_event_loop()
+        try:
+            with pytest.raises(RuntimeError, match="different loop"):
+                await Waiter(other)
+        finally:
+            other.close()
+
+    run(main)
