@@ -15,7 +15,6 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail,
 from twisted.internet.interfaces import (
     IDelayedCall,
     IPushProducer,
-    IReactorFDSet,
     IReadDescriptor,
 )
 from twisted.logger import Logger
@@ -41,6 +40,21 @@ def global_reactor() -> Any:
     """The reactor of this process; asking for it installs one, so nobody asks at import."""
     from twisted.internet import reactor
 
+    return reactor
+
+
+def watching(reactor: Any) -> Any:
+    """The reactor, which must be able to watch an FD.
+
+    Raises:
+        LoopError: it is not.
+    """
+    # Not IReactorFDSet: what tests put together from a Clock seldom declares it.
+    if not hasattr(reactor, "addReader"):
+        raise LoopError(
+            f"{reactor!r} cannot watch file descriptors (IReactorFDSet); use the epoll, poll, "
+            "select or asyncio reactor"
+        )
     return reactor
 
 
@@ -211,12 +225,7 @@ class ReactorSocket(ReactorReader, Monitored):
         monitor: bool = False,
         reactor: Any = None,
     ) -> None:
-        self._reactor = global_reactor() if reactor is None else reactor
-        if not IReactorFDSet.providedBy(self._reactor):
-            raise LoopError(
-                f"{self._reactor!r} cannot watch file descriptors (IReactorFDSet); use the epoll, "
-                "poll, select or asyncio reactor"
-            )
+        self._reactor = watching(global_reactor() if reactor is None else reactor)
         self._yielding: list[Deferred[None]] = []
         super().__init__(
             bind=bind,

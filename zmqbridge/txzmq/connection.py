@@ -29,7 +29,7 @@ from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
 from zmqbridge.security import Security
-from zmqbridge.twisted_backend.reader import ReactorReader, dispatch
+from zmqbridge.twisted_backend.reader import ReactorReader, dispatch, watching
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 
@@ -128,6 +128,7 @@ class ZmqConnection(ReactorReader):
     ) -> None:
         if factory.context is None:
             raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
+        self._reactor = watching(factory.reactor)
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
@@ -135,7 +136,6 @@ class ZmqConnection(ReactorReader):
         self.recv_parts: list[Any] = []
         self.read_scheduled = None
         self.socket: Any = Socket(factory.context, self.socketType)
-        self._reactor = factory.reactor
         # libzmq's own REQ and REP refuse to receive twice; that must not look like a broken socket.
         most = 1 if self.socketType in (constants.REQ, constants.REP) else BURST
         unhandled: deque[Message] = deque()
@@ -162,7 +162,7 @@ class ZmqConnection(ReactorReader):
         self.socket.touched = self._pump.schedule
         living.add(self)
         factory.connections.add(self)  # type: ignore[union-attr]
-        factory.reactor.addReader(self)
+        self._reactor.addReader(self)
         self.doRead()
 
     def _setOptions(self) -> None:
