@@ -29,7 +29,7 @@ from zmqbridge.errors import (
 from zmqbridge.guards import calling_place, leave_to_parent, living
 from zmqbridge.mechanisms import SECRET, refuse_open_server, secure
 from zmqbridge.pump import BURST, BridgedSocket, Pump
-from zmqbridge.security import CurveServer, Security
+from zmqbridge.security import CurveClient, CurveServer, PlainClient, Security
 
 Address = str | bytes
 Addresses = Address | Iterable[Address]
@@ -72,6 +72,7 @@ class Endpoint(ABC):
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
     _any_key = False  # any client may come in, you said so
+    _wary = False  # it shows credentials, which the peer may refuse
 
     way_in: ClassVar[str]
     """How another thread hands a call to this loop."""
@@ -117,12 +118,17 @@ class Endpoint(ABC):
         self._closed = False
         living.add(self)
         try:
-            for option, value in {zmq.LINGER: LINGER, **self.defaults, **(options or {})}.items():
+            self._wary = isinstance(security, CurveClient | PlainClient)
+            defaults = {zmq.LINGER: LINGER, **self.defaults}
+            if self._wary:
+                # Else libzmq drops what it has taken for a peer that refuses us.
+                defaults[zmq.IMMEDIATE] = 1
+            for option, value in {**defaults, **(options or {})}.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
             if isinstance(security, CurveServer):
                 self._any_key = security.any_key
-            if monitor:
+            if monitor or self._wary:
                 self._attach()
             for address in several(bind):
                 self.bind(address)

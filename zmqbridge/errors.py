@@ -94,6 +94,22 @@ class ConnectTimeout(ZmqBridgeError, TimeoutError):
         self.failure = failure
 
 
+class HandshakeFailed(ZmqBridgeError):
+    """Every server that this socket connects to has refused it; the last has, for this cause.
+
+    Not a server that is away: that is waited for. Not the end of trying: every half second it is
+    tried again, so keys may be added in the meantime. Not a proof of a wrong key either when the
+    server just hung up, which is all that a wrong key makes it do.
+
+    Attributes:
+        event: the `MonitorEvent` that told of it.
+    """
+
+    def __init__(self, message: str, event: MonitorEvent) -> None:
+        super().__init__(message)
+        self.event = event
+
+
 class StateUnknown(ZmqBridgeError, RuntimeError):
     """Whether a peer is there cannot be known of this socket.
 

@@ -15,16 +15,18 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
+from math import inf
 from typing import Any, Self
 from weakref import WeakSet
 
 import zmq
 
 from zmqbridge.core.framing import Message, as_name, split_all
+from zmqbridge.core.handshakes import Handshakes
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
 from zmqbridge.endpoint import Address, Endpoint
-from zmqbridge.errors import ConnectTimeout, SocketClosed, StateUnknown
+from zmqbridge.errors import ConnectTimeout, HandshakeFailed, SocketClosed, StateUnknown
 
 _numbers = itertools.count(1)
 
@@ -86,8 +88,9 @@ class Monitor(Endpoint):
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
 
-    def attach(self, monitored: zmq.Socket[bytes], complete: bool) -> None:
+    def attach(self, owner: Monitored, monitored: zmq.Socket[bytes], complete: bool) -> None:
         """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell."""
+        self._owner = owner
         self.complete = complete
         name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
         monitored.monitor(name, zmq.EVENT_ALL)
@@ -133,9 +136,13 @@ class Monitor(Endpoint):
         self._reject(malformed)
         for event in events:
             self.peers.saw(event)
+            self._owner._told(self, event)
         for listener in list(self._listeners):
             listener._put(events)
         self.notify()
+
+    def _alarm(self) -> None:
+        self._owner._try_again(self)
 
     def _close_socket(self) -> list[Any]:
         if self._monitored is not None:
@@ -157,6 +164,7 @@ class Monitored(Endpoint):
     """An endpoint that tells of its connections, to those who ask."""
 
     _monitor: Monitor | None = None
+    _handshakes: Handshakes
 
     @abstractmethod
     def _make_monitor(self) -> Monitor:
@@ -167,11 +175,12 @@ class Monitored(Endpoint):
         if self._monitor is None:
             monitor = self._make_monitor()
             try:
-                monitor.attach(self._socket, complete=not self._addresses)
+                monitor.attach(self, self._socket, complete=not self._addresses)
             except BaseException:
                 monitor.close()
                 raise
             self._monitor = monitor
+            self._handshakes = Handshakes(self._wary)
         return self._monitor
 
     def _monitor_of_peers(self) -> Monitor:
@@ -196,6 +205,8 @@ class Monitored(Endpoint):
         while not monitor.peers.up:
             await monitor.arrival()
             self._check_open()
+            if not monitor.peers.up and (refusal := self._handshakes.refusal()):
+                raise refusal
 
     def _no_peer(self, timeout: float) -> ConnectTimeout:
         return ConnectTimeout(timeout, self._attach().peers.failure)
@@ -204,12 +215,46 @@ class Monitored(Endpoint):
         super().connect(address)
         if self._monitor is not None:
             self._monitor.peers.expect(self._addresses[-1])
+            self._handshakes.expect(self._addresses[-1])
 
     def disconnect(self, address: Address) -> None:
         super().disconnect(address)
         if self._monitor is not None:
             self._monitor.catch_up()
-            self._monitor.peers.forget(as_name(address, "an address").decode())
+            name = as_name(address, "an address").decode()
+            self._monitor.peers.forget(name)
+            self._handshakes.forget(name)
+
+    def _told(self, monitor: Monitor, event: MonitorEvent) -> None:
+        """Something has happened: look whether it is a refusal, and tell whom it concerns."""
+        error, news = self._handshakes.saw(event, monitor._now())
+        if error is None:
+            return
+        self._arm(monitor)
+        told = bool(monitor._waiters)
+        if self._handshakes.refusal() and not monitor.peers.up:
+            told = self._refused(error) or told
+        if news and not told:
+            self._report(error)
+
+    def _refused(self, error: HandshakeFailed) -> bool:
+        """Tell those who wait for a peer to take their message; True if there are any."""
+        return False
+
+    def _arm(self, monitor: Monitor) -> None:
+        deadline = self._handshakes.next_deadline()
+        if deadline < inf:
+            monitor._call_at(deadline)
+
+    def _try_again(self, monitor: Monitor) -> None:
+        """Connect anew where libzmq has given up."""
+        for address in self._handshakes.due(monitor._now()):
+            try:
+                self._socket.disconnect(address)
+                self._socket.connect(address)
+            except zmq.ZMQError:  # somebody has taken it from the socket behind our back
+                self._handshakes.forget(address)
+        self._arm(monitor)
 
     def _close_socket(self) -> list[Any]:
         waiters: Iterable[Any] = ()

@@ -23,7 +23,13 @@ from zmqbridge.core.inbox import Inbox
 from zmqbridge.core.requests import RequestTable
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.endpoint import Address, Endpoint, Options, several
-from zmqbridge.errors import AlreadyReplied, MalformedMessage, RequestTimeout, SocketClosed
+from zmqbridge.errors import (
+    AlreadyReplied,
+    HandshakeFailed,
+    MalformedMessage,
+    RequestTimeout,
+    SocketClosed,
+)
 from zmqbridge.security import Security
 
 Item = TypeVar("Item")
@@ -227,6 +233,15 @@ class Requesting(Endpoint):
         """Nobody waits for this reply any more; if the request was not sent yet, it will not be."""
         self._table.cancel(request_id)
         self._pump.discard(request_id)
+
+    def _refused(self, error: HandshakeFailed) -> bool:
+        refused = [
+            self._table.cancel(request_id)
+            for request_id in self._table.waiters()
+            if self._pump.discard(request_id)
+        ]
+        self._fail(refused, error)
+        return bool(refused)
 
     def _deliver(self, burst: list[Message]) -> None:
         answers, malformed = [], []
