@@ -11,8 +11,8 @@ loop or it is not the socket's own.
 from __future__ import annotations
 
 from asyncio import Future, _get_running_loop
-from collections.abc import Awaitable, Callable, Iterable
-from typing import final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, final
 
 import anyio
 import zmq
@@ -131,8 +131,8 @@ class Request(AnyRequest):
 
     __slots__ = ()
 
-    async def reply(self, *parts: bytes) -> None:
-        """Answer it, waiting while its peer pushes back.
+    def reply(self, *parts: bytes) -> Coroutine[Any, Any, None]:
+        """Answer it, waiting while its peer pushes back; await what this returns.
 
         Raises:
             AlreadyReplied: it was answered before.
@@ -140,7 +140,8 @@ class Request(AnyRequest):
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        await self._socket._send(self._answer(parts))
+        sent: Coroutine[Any, Any, None] = self._socket._send(self._answer(parts))
+        return sent
 
 
 @final
