@@ -258,10 +258,9 @@ async def test_who_asks_before_there_is_an_address_needs_no_argument(w):
     async with w.Puller(bind=TCP) as puller:
         late = puller.events()
         async with w.Pusher() as pusher:
-            waiting = w.spawn(pusher.connected(10))
-            await w.sleep(0)
+            pusher.events()
             pusher.connect(puller.addresses[0])
-            await waiting
+            await pusher.connected(10)
             assert (await anext(late)).kind == EventKind.ACCEPTED
 
 
