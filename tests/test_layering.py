@@ -9,7 +9,7 @@ import pytest
 
 LOOPS = ["twisted", "anyio", "asyncio"]
 CORE = """
-    framing deadlines requests routes sendqueue inbox statistics monitor zap
+    framing deadlines requests routes sendqueue inbox statistics monitor zap handshakes
 """.split()
 BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
