@@ -296,10 +296,14 @@ class ReactorSocket(ReactorReader, Monitored):
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
         """
-        return Deferred.fromCoroutine(self._drain(patience(timeout)))
+        timeout = patience(timeout)
+        try:
+            self._check_open()
+        except SocketClosed as error:
+            return fail(error)
+        return Deferred.fromCoroutine(self._drain(timeout))
 
     async def _drain(self, timeout: float) -> int:
-        self._check_open()
         deadline = self._now() + timeout
         while (queue := self._pump.backlog()) is not None and (left := deadline - self._now()) > 0:
             room = self._room_in(queue)
