@@ -8,12 +8,14 @@ from twisted.logger import globalLogPublisher
 
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory
 
+TWISTED = ["epoll", "poll", "select", "asyncioreactor", "asyncioreactor-uvloop"]
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc):
     # Of all the worlds, those of Twisted.
     if "w" in metafunc.fixturenames:
-        worlds = pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
+        worlds = pytest.mark.parametrize("w", TWISTED, indirect=True)
         metafunc.definition.add_marker(worlds)
 
 
