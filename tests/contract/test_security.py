@@ -1,0 +1,489 @@
+"""Security, fail-closed: who comes in, who does not, and how each of them is told."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+
+import pytest
+import zmq
+import zmq.auth
+from twisted.internet.defer import Deferred
+
+from zmqbridge import (
+    AddressError,
+    AuthenticationMissing,
+    HandshakeFailed,
+    OptionError,
+    RequestTimeout,
+    twisted_backend,
+)
+from zmqbridge.core.monitor import EventKind
+from zmqbridge.security import (
+    CurveClient,
+    CurveServer,
+    Null,
+    PlainClient,
+    PlainServer,
+    Policy,
+)
+
+TCP = "tcp://127.0.0.1:*"
+PAIRS = [
+    ("Publisher", "Subscriber"),
+    ("Pusher", "Puller"),
+    ("Requester", "Replier"),
+    ("Dealer", "Router"),
+]
+SERVER, ALICE, MALLORY = (zmq.curve_keypair() for _ in range(3))
+CURVE = CurveServer(SERVER[1])
+SECRET = "open sesame"
+
+
+def client(keys, server=SERVER[0]):
+    return CurveClient(server, *keys)
+
+
+@contextlib.asynccontextmanager
+async def served(w, security, *policy, context=None, **options):
+    """Where an echoing server listens, under a policy if there is one."""
+    async with contextlib.AsyncExitStack() as stack:
+        for each in policy:
+            policies = each if isinstance(each, dict) else {"global": each}
+            await stack.enter_async_context(w.Authenticator(policies, context=context))
+        replier = w.Replier(bind=TCP, security=security, context=context, **options)
+        await stack.enter_async_context(replier)
+        serving = w.spawn(replier.serve(lambda request: request.reply(*request.parts)))
+        yield replier.addresses[0]
+        replier.close()
+        await serving
+
+
+async def asked(w, address, security):
+    """Whether this client comes in; if not, it must be told why within a second."""
+    async with w.Requester(connect=address, security=security, timeout=5) as requester:
+        started = time.monotonic()
+        try:
+            assert await requester.request(b"hello") == [b"hello"]
+        except HandshakeFailed as error:
+            assert time.monotonic() - started < 1
+            assert error.event.address == address
+            with pytest.raises(HandshakeFailed):
+                await requester.connected(timeout=5)
+            return False
+        await requester.connected(timeout=5)
+        return True
+
+
+async def test_a_known_key_comes_in_and_no_other(w):
+    async with served(w, CURVE, Policy(keys=[ALICE[0]])) as address:
+        assert await asked(w, address, client(ALICE))
+        assert not await asked(w, address, client(MALLORY))
+        assert await asked(w, address, client(ALICE))
+    assert w.reports == []
+
+
+async def test_a_wrong_server_key_is_an_error_with_its_cause(w):
+    async with served(w, CURVE, Policy(keys=[ALICE[0]])) as address:
+        async with w.Requester(connect=address, security=client(ALICE, MALLORY[0])) as requester:
+            started = time.monotonic()
+            for _ in range(2):  # not only the first request
+                with pytest.raises(HandshakeFailed, match="a wrong key of the server") as failed:
+                    await requester.request(b"hello")
+                assert failed.value.event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL
+            assert time.monotonic() - started < 1
+            with pytest.raises(HandshakeFailed):
+                await requester.connected(timeout=5)
+            assert requester.statistics().queued == 0
+
+
+@pytest.mark.parametrize("stranger", [None, PlainClient("alice", SECRET)])
+async def test_another_mechanism_is_refused(w, stranger):
+    async with served(w, CURVE, Policy(any_key=True, passwords={"alice": SECRET})) as address:
+        async with w.Requester(connect=address, security=stranger, monitor=True) as requester:
+            with pytest.raises(HandshakeFailed, match="the same one of NULL, PLAIN and CURVE"):
+                await requester.request(b"hello", timeout=5)
+
+
+async def test_a_password_comes_in_and_no_other(w):
+    async with served(w, PlainServer(), Policy(passwords={"alice": SECRET})) as address:
+        assert await asked(w, address, PlainClient("alice", SECRET))
+        assert not await asked(w, address, PlainClient("alice", "wrong"))
+        assert not await asked(w, address, PlainClient("bob", SECRET))
+
+
+@pytest.mark.parametrize(
+    ("policy", "comes_in"),
+    [
+        (Policy(allow="127.0.0.0/8"), True),
+        (Policy(deny="10.0.0.0/8"), True),
+        (Policy(deny="127.0.0.1"), False),
+        (Policy(allow="10.0.0.0/8"), False),
+        (Policy(), False),
+    ],
+)
+async def test_without_credentials_the_address_decides(w, policy, comes_in):
+    async with served(w, Null("house"), {"house": policy}) as address:
+        async with w.Requester(connect=address, monitor=True) as requester:
+            if comes_in:
+                assert await requester.request(b"hello", timeout=5) == [b"hello"]
+            else:
+                with pytest.raises(HandshakeFailed, match="does not let these credentials in"):
+                    await requester.request(b"hello", timeout=5)
+
+
+async def test_a_denied_address_does_not_come_in_with_a_good_key(w):
+    async with served(w, CURVE, Policy(keys=[ALICE[0]], deny=["127.0.0.1"])) as address:
+        assert not await asked(w, address, client(ALICE))
+
+
+async def test_each_domain_has_its_policy_and_an_unknown_one_none(w):
+    async with w.Authenticator({"staff": Policy(keys=ALICE[0]), "guests": Policy(keys=MALLORY[0])}):
+        for domain, alice, mallory in [
+            ("staff", True, False),
+            ("guests", False, True),
+            ("roof", False, False),
+        ]:
+            async with served(w, CurveServer(SERVER[1], domain)) as address:
+                assert await asked(w, address, client(ALICE)) == alice
+                assert await asked(w, address, client(MALLORY)) == mallory
+
+
+async def test_a_callback_decides(w):
+    seen = []
+
+    def check(peer):
+        seen.append(peer)
+        return peer.key == ALICE[0]
+
+    async with served(w, CURVE, Policy(check=check)) as address:
+        assert await asked(w, address, client(ALICE))
+        assert not await asked(w, address, client(MALLORY))
+    assert (seen[0].key, seen[0].domain, seen[0].address) == (ALICE[0], "global", "127.0.0.1")
+    assert seen[0].mechanism == "CURVE"
+    assert w.reports == []
+
+
+async def test_a_callback_may_be_awaited_and_holds_up_nobody(w):
+    bell = []
+
+    async def check(peer):
+        while not bell:
+            await w.sleep(0.002)
+        return peer.key == MALLORY[0]
+
+    async with served(w, CURVE, Policy(keys=[ALICE[0]], check=check)) as address:
+        waiting = w.spawn(asked(w, address, client(MALLORY)))
+        assert await asked(w, address, client(ALICE))
+        assert not w.done(waiting)
+        bell.append("ding")
+        assert await waiting
+        assert not await asked(w, address, client(zmq.curve_keypair()))
+
+
+async def test_a_callback_may_return_a_deferred(w):
+    if w.backend is not twisted_backend:
+        pytest.skip("there are none on this loop")
+
+    def check(peer):
+        answer = Deferred()
+        w.reactor.callLater(0, answer.callback, peer.username == "alice")
+        return answer
+
+    async with served(w, PlainServer(), Policy(check=check)) as address:
+        assert await asked(w, address, PlainClient("alice", "x"))
+        assert not await asked(w, address, PlainClient("bob", "x"))
+
+
+async def fails(peer):
+    raise RuntimeError("the database is away")
+
+
+@pytest.mark.parametrize(
+    ("check", "error"),
+    [
+        (lambda peer: 1 / 0, ZeroDivisionError),
+        (fails, RuntimeError),
+        (lambda peer: "yes", TypeError),
+    ],
+)
+async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(w, check, error):
+    async with served(w, CURVE, Policy(keys=[ALICE[0]], check=check)) as address:
+        async with w.Requester(connect=address, security=client(MALLORY)) as requester:
+            with pytest.raises(HandshakeFailed, match="authenticator has failed"):
+                await requester.request(b"hello", timeout=5)
+        assert await asked(w, address, client(ALICE))  # and the next one is served
+    assert [type(report) for report in w.reports] == [error]
+
+
+async def test_closing_does_not_wait_for_callbacks(w):
+    asking = []
+
+    async def check(peer):
+        asking.append(peer)
+        await w.sleep(100)
+
+    async with w.Authenticator({"*": Policy(check=check)}) as authenticator:
+        async with w.Replier(bind=TCP, security=CURVE) as replier:
+            async with w.Requester(connect=replier.addresses, security=client(ALICE)) as requester:
+                request = w.spawn(requester.request(b"hello", timeout=1))
+                await w.until(lambda: asking)
+                authenticator.close()
+                with pytest.raises(RequestTimeout):
+                    await request
+    assert w.reports == []
+
+
+async def test_keys_are_read_again_without_a_restart(w, tmp_path):
+    def grant(name, keys):
+        zmq.auth.create_certificates(tmp_path, name)
+        path = tmp_path / f"{name}.key"
+        made, _ = zmq.auth.load_certificate(path)
+        path.write_text(path.read_text().replace(made.decode(), keys[0].decode()))
+
+    grant("alice", ALICE)
+    async with w.Authenticator({"*": Policy(certificates=tmp_path)}) as authenticator:
+        async with served(w, CURVE) as address:
+            assert await asked(w, address, client(ALICE))
+            async with w.Requester(connect=address, security=client(MALLORY)) as mallory:
+                with pytest.raises(HandshakeFailed):
+                    await mallory.request(b"hello", timeout=5)
+                grant("mallory", MALLORY)
+                (tmp_path / "alice.key").unlink()
+                authenticator.reload()
+                with contextlib.suppress(HandshakeFailed):  # one could be under way
+                    await mallory.request(b"hello", timeout=5)
+                # The same socket, which was refused.
+                assert await mallory.request(b"hello", timeout=5) == [b"hello"]
+                assert not await asked(w, address, client(ALICE))
+            (tmp_path / "broken.key").write_text("curve\n")
+            with pytest.raises(ValueError, match=r"broken\.key"):
+                authenticator.reload()
+            assert await asked(w, address, client(MALLORY))  # all is as it was
+            authenticator.reload({"*": Policy(keys=[ALICE[0]])})
+            assert await asked(w, address, client(ALICE))
+            assert not await asked(w, address, client(MALLORY))
+
+
+async def test_any_key_in_so_many_words(w):
+    any_key = CurveServer(SERVER[1], any_key=True)
+    async with served(w, any_key) as address:
+        assert await asked(w, address, client(MALLORY))
+        assert not await asked(w, address, client(ALICE, MALLORY[0]))
+    async with served(w, any_key, Policy(keys=[ALICE[0]])) as address:
+        assert await asked(w, address, client(MALLORY))
+    async with served(w, CURVE, Policy(any_key=True)) as address:
+        assert await asked(w, address, client(MALLORY))
+
+
+@pytest.mark.parametrize("security", [CURVE, PlainServer(), Null()])
+async def test_a_server_without_authenticator_is_not_opened(w, security):
+    for name, way in itertools.product(itertools.chain(*PAIRS), ["bind", "connect"]):
+        with pytest.raises(AuthenticationMissing, match="start one in its context"):
+            getattr(w, name)(**{way: "tcp://127.0.0.1:5555"}, security=security)
+
+
+RAW = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: SERVER[1]}
+DOMAIN = {zmq.ZAP_DOMAIN: b"global"}
+ENFORCE = {zmq.ZAP_ENFORCE_DOMAIN: 1}
+
+
+@pytest.mark.parametrize("options", [RAW, RAW | DOMAIN, {zmq.PLAIN_SERVER: 1}, DOMAIN])
+async def test_nor_is_one_that_was_made_by_options_or_on_the_socket(w, options):
+    with pytest.raises(AuthenticationMissing):
+        w.Puller(bind=TCP, options=options)
+    async with w.Puller() as puller:
+        for option, value in options.items():
+            puller.socket.set(option, value)
+        with pytest.raises(AuthenticationMissing):
+            puller.bind(TCP)
+        async with w.Authenticator({}):
+            assert puller.bind(TCP)
+
+
+@pytest.mark.parametrize("server", [RAW, {zmq.PLAIN_SERVER: 1}])
+async def test_nor_one_that_would_not_ask_its_authenticator(w, server):
+    async with w.Authenticator({}):
+        with pytest.raises(AuthenticationMissing, match="set both"):
+            w.Puller(bind=TCP, options=server | ENFORCE)
+        async with w.Puller(bind=TCP, options=server | ENFORCE | DOMAIN) as puller:
+            assert puller.addresses
+
+
+@pytest.mark.parametrize("security", [CURVE, PlainServer(), Null()])
+async def test_when_the_authenticator_has_gone_nobody_comes_in(w, security):
+    shows = {CurveServer: client(ALICE), PlainServer: PlainClient("a", "b"), Null: None}
+    policy = Policy(any_key=True, passwords={"a": "b"}, allow="0.0.0.0/0")
+    async with w.Authenticator({"*": policy}) as authenticator:
+        async with served(w, security) as address:
+            async with w.Requester(connect=address, security=shows[type(security)]) as inside:
+                assert await inside.request(b"hello", timeout=5) == [b"hello"]
+                await authenticator.aclose()
+                async with w.Requester(connect=address, security=shows[type(security)]) as outside:
+                    with pytest.raises((HandshakeFailed, RequestTimeout)):
+                        await outside.request(b"hello", timeout=0.3)
+                assert await inside.request(b"hello", timeout=5) == [b"hello"]
+
+
+async def test_a_second_authenticator_is_refused_and_the_first_goes_on(w):
+    async with served(w, CURVE, Policy(keys=[ALICE[0]])) as address:
+        with pytest.raises(AddressError, match="has an authenticator already"):
+            w.Authenticator({})
+        assert await asked(w, address, client(ALICE))
+
+
+async def test_an_authenticator_is_of_one_context(w):
+    context = zmq.Context()
+    async with w.Authenticator({"*": Policy(keys=[ALICE[0]])}):
+        with pytest.raises(AuthenticationMissing):
+            w.Puller(bind=TCP, security=CURVE, context=context)
+    async with served(w, CURVE, Policy(keys=[ALICE[0]]), context=context) as address:
+        assert await asked(w, address, client(ALICE))
+    context.term()
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS + [pair[::-1] for pair in PAIRS])
+async def test_every_class_takes_both_sides(w, one, other):
+    async with w.Authenticator({"*": Policy(keys=[ALICE[0]])}):
+        async with getattr(w, one)(bind=TCP, security=CURVE) as server:
+            connect = {"connect": server.addresses}
+            async with getattr(w, other)(**connect, security=client(ALICE)) as known:
+                await known.connected(timeout=5)
+            async with getattr(w, other)(**connect, security=client(MALLORY)) as unknown:
+                with pytest.raises(HandshakeFailed):
+                    await unknown.connected(timeout=5)
+
+
+async def test_what_waits_for_a_server_that_refuses_is_kept(w):
+    async with w.Authenticator({"*": Policy()}) as authenticator:
+        async with w.Puller(bind=TCP, security=CURVE) as puller:
+            async with w.Pusher(connect=puller.addresses, security=client(ALICE)) as pusher:
+                pusher.push_nowait(b"early")
+                await w.until(lambda: w.reports)
+                assert pusher.statistics().queued == 1
+                authenticator.reload({"*": Policy(keys=[ALICE[0]])})
+                assert await puller.receive() == [b"early"]
+    assert [type(report) for report in w.reports] == [HandshakeFailed]  # once, though often tried
+
+
+async def test_with_two_servers_one_that_refuses_is_only_reported(w):
+    async with w.Authenticator({"*": Policy(keys=[ALICE[0]]), "roof": Policy()}):
+        async with w.Replier(bind=TCP, security=CurveServer(SERVER[1], "roof")) as no:
+            async with w.Requester(connect=no.addresses, security=client(ALICE)) as requester:
+                async with served(w, CURVE) as yes:
+                    with pytest.raises(HandshakeFailed):
+                        await requester.connected(timeout=5)
+                    requester.connect(yes)
+                    for _ in range(3):
+                        assert await requester.request(b"hello", timeout=5) == [b"hello"]
+                    await requester.connected(timeout=5)
+
+
+async def test_an_address_that_was_taken_back_is_not_tried_again(w):
+    async with w.Authenticator({"*": Policy()}) as authenticator:
+        async with w.Puller(bind=TCP, security=CURVE) as puller:
+            (address,) = puller.addresses
+            async with w.Pusher(connect=address, security=client(ALICE), monitor=True) as pusher:
+                for take in pusher.disconnect, pusher.socket.disconnect:
+                    events = pusher.events()
+                    with pytest.raises(HandshakeFailed):
+                        await pusher.connected(timeout=5)
+                    take(address)
+                    events.close()
+                    listening = pusher.events()
+                    authenticator.reload({"*": Policy(keys=[ALICE[0]])})
+                    await w.sleep(0.7)  # it would have been tried after 0.5
+                    listening.close()
+                    assert [event async for event in listening] == []
+                    authenticator.reload({"*": Policy()})
+                    pusher.connect(address)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: CurveServer("too short"), "secret key is 9 characters long"),
+        (lambda: CurveServer(SERVER[1][:-1] + b"~"), "not Z85"),
+        (lambda: CurveServer(None), "secret key"),
+        (lambda: CurveServer(SERVER[1], ""), "a name of up to 255 bytes"),
+        (lambda: CurveServer(SERVER[1], b"x"), "give a str"),
+        (lambda: CurveClient(SERVER[0], ALICE[0], "x"), "client's secret key is 1"),
+        (lambda: CurveClient(b"", *ALICE), "server's public key is 0"),
+        (lambda: PlainServer(""), "a name of up to 255 bytes"),
+        (lambda: PlainClient("", SECRET), "user name is 0 bytes"),
+        (lambda: PlainClient("alice", SECRET * 50), "password is 550 bytes"),
+        (lambda: Null(""), "a name of up to 255 bytes"),
+    ],
+)
+def test_what_is_wrong_is_said_and_shows_no_secret(make, words):
+    with pytest.raises((ValueError, TypeError), match=words) as refusal:
+        make()
+    assert SECRET not in str(refusal.value)
+    assert SERVER[1][:-1].decode() not in str(refusal.value)
+
+
+async def test_what_a_socket_does_not_take_is_said_and_shows_no_secret(w):
+    with pytest.raises(TypeError, match="give one of CurveServer") as refusal:
+        w.Puller(security=SERVER[1])
+    assert str(SERVER[1]) not in str(refusal.value)
+    with pytest.raises(ValueError, match="not of one pair"):
+        w.Puller(security=CurveClient(SERVER[0], ALICE[0], MALLORY[1]))
+    for option, secret in (zmq.CURVE_SECRETKEY, SECRET.encode()), (zmq.PLAIN_PASSWORD, SECRET):
+        with pytest.raises(OptionError, match="does not take this") as refused:
+            w.Puller(options={option: secret})
+        assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("policies", "error"),
+    [
+        (Policy(), TypeError),
+        ({"*": {"keys": []}}, TypeError),
+        ({b"*": Policy()}, TypeError),
+        ({"*": Policy(certificates="/nowhere/at/all")}, OSError),
+    ],
+)
+async def test_wrong_policies_leave_the_context_without_authenticator(w, policies, error):
+    with pytest.raises(error):
+        w.Authenticator(policies)
+    async with w.Authenticator({"*": Policy(keys=[ALICE[0]])}) as authenticator:
+        async with served(w, CURVE) as address:
+            with pytest.raises(error):
+                authenticator.reload(policies)
+            assert await asked(w, address, client(ALICE))
+
+
+async def test_strangers_at_the_door_of_the_authenticator_are_counted(w):
+    async with w.Authenticator({"*": Policy(check=repr)}) as authenticator:
+        async with w.Dealer(connect="inproc://zeromq.zap.01") as stranger:
+            for count in range(4):
+                await stranger.send(*[SECRET.encode()] * (count + 1))
+            await stranger.send(b"", b"1.0", b"1", b"", b"", b"", b"PLAIN", SECRET.encode())
+            reply = await stranger.receive()
+        assert reply[:4] == [b"", b"1.0", b"1", b"400"]
+        assert authenticator.statistics().malformed == 4
+    assert w.reports
+    assert SECRET not in "".join(map(str, w.reports))
+
+
+async def test_nothing_secret_is_shown_anywhere(w, caplog, capfd):
+    secrets = [SECRET, ALICE[1].decode(), MALLORY[1].decode(), SERVER[1].decode()]
+    shown = []
+    policy = Policy(keys=[ALICE[0]], passwords={"alice": SECRET}, check=fails)
+    async with w.Authenticator({"*": policy}) as authenticator:
+        for server, good, bad in [
+            (CURVE, client(ALICE), client(MALLORY)),
+            (PlainServer(), PlainClient("alice", SECRET), PlainClient("bob", SECRET)),
+        ]:
+            async with served(w, server) as address:
+                assert await asked(w, address, good)
+                async with w.Requester(connect=address, security=bad) as requester:
+                    with pytest.raises(HandshakeFailed) as failed:
+                        await requester.request(b"hello")
+                    shown += [server, good, bad, requester, failed.value, failed.value.event]
+        shown += [policy, authenticator, authenticator.statistics()]
+    everything = [f"{each}{each!r}" for each in shown + w.reports]
+    everything += [caplog.text, *capfd.readouterr()]
+    for secret, text in itertools.product(secrets, everything):
+        assert secret not in text
