@@ -25,7 +25,9 @@ def _asked(domain: str) -> dict[int, Any]:
 
 def _curve_server(server: CurveServer) -> dict[int, Any]:
     # Enforced without a domain, libzmq asks nobody: for any key that is what is wanted.
-    asked = {zmq.ZAP_ENFORCE_DOMAIN: 1} if server.any_key else _asked(server.domain)
+    asked = _asked(server.domain)
+    if server.any_key:
+        del asked[zmq.ZAP_DOMAIN]
     return {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: server.secret_key, **asked}
 
 

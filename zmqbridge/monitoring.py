@@ -15,18 +15,17 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
-from math import inf
 from typing import Any, Self
 from weakref import WeakSet
 
 import zmq
 
 from zmqbridge.core.framing import Message, as_name, split_all
-from zmqbridge.core.handshakes import Handshakes
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
 from zmqbridge.endpoint import Address, Endpoint
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, SocketClosed, StateUnknown
+from zmqbridge.refusals import Refusals
 
 _numbers = itertools.count(1)
 
@@ -88,9 +87,9 @@ class Monitor(Endpoint):
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
 
-    def attach(self, owner: Monitored, monitored: zmq.Socket[bytes], complete: bool) -> None:
+    def attach(self, monitored: zmq.Socket[bytes], refusals: Refusals, *, complete: bool) -> None:
         """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell."""
-        self._owner = owner
+        self.refusals = refusals
         self.complete = complete
         name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
         monitored.monitor(name, zmq.EVENT_ALL)
@@ -136,13 +135,15 @@ class Monitor(Endpoint):
         self._reject(malformed)
         for event in events:
             self.peers.saw(event)
-            self._owner._told(self, event)
+            self.refusals.saw(event, self)
+            if self._closed:  # by whom that was told
+                return
         for listener in list(self._listeners):
             listener._put(events)
         self.notify()
 
     def _alarm(self) -> None:
-        self._owner._try_again(self)
+        self.refusals.try_again(self)
 
     def _close_socket(self) -> list[Any]:
         if self._monitored is not None:
@@ -164,7 +165,6 @@ class Monitored(Endpoint):
     """An endpoint that tells of its connections, to those who ask."""
 
     _monitor: Monitor | None = None
-    _handshakes: Handshakes
 
     @abstractmethod
     def _make_monitor(self) -> Monitor:
@@ -174,13 +174,15 @@ class Monitored(Endpoint):
         """The monitor of this socket, attached now at the latest."""
         if self._monitor is None:
             monitor = self._make_monitor()
+            refusals = Refusals(
+                self._socket, wary=self._wary, refused=self._refused, report=self._report
+            )
             try:
-                monitor.attach(self, self._socket, complete=not self._addresses)
+                monitor.attach(self._socket, refusals, complete=not self._addresses)
             except BaseException:
                 monitor.close()
                 raise
             self._monitor = monitor
-            self._handshakes = Handshakes(self._wary)
         return self._monitor
 
     def _monitor_of_peers(self) -> Monitor:
@@ -189,7 +191,7 @@ class Monitored(Endpoint):
         Raises:
             StateUnknown: it cannot.
         """
-        # Whoever asks too late is told so each time, not only when a handshake was missed by chance.
+        # Whoever asks too late is told so each time, not only when he has missed a handshake.
         if not (self._monitor.complete if self._monitor else not self._addresses):
             raise StateUnknown(
                 f"{self!r} had addresses before it was monitored, so a peer may be there of which "
@@ -205,7 +207,7 @@ class Monitored(Endpoint):
         while not monitor.peers.up:
             await monitor.arrival()
             self._check_open()
-            if not monitor.peers.up and (refusal := self._handshakes.refusal()):
+            if not monitor.peers.up and (refusal := monitor.refusals.handshakes.refusal()):
                 raise refusal
 
     def _no_peer(self, timeout: float) -> ConnectTimeout:
@@ -215,7 +217,7 @@ class Monitored(Endpoint):
         super().connect(address)
         if self._monitor is not None:
             self._monitor.peers.expect(self._addresses[-1])
-            self._handshakes.expect(self._addresses[-1])
+            self._monitor.refusals.handshakes.expect(self._addresses[-1])
 
     def disconnect(self, address: Address) -> None:
         super().disconnect(address)
@@ -223,38 +225,11 @@ class Monitored(Endpoint):
             self._monitor.catch_up()
             name = as_name(address, "an address").decode()
             self._monitor.peers.forget(name)
-            self._handshakes.forget(name)
-
-    def _told(self, monitor: Monitor, event: MonitorEvent) -> None:
-        """Something has happened: look whether it is a refusal, and tell whom it concerns."""
-        error, news = self._handshakes.saw(event, monitor._now())
-        if error is None:
-            return
-        self._arm(monitor)
-        told = bool(monitor._waiters)
-        if self._handshakes.refusal() and not monitor.peers.up:
-            told = self._refused(error) or told
-        if news and not told:
-            self._report(error)
+            self._monitor.refusals.handshakes.forget(name)
 
     def _refused(self, error: HandshakeFailed) -> bool:
         """Tell those who wait for a peer to take their message; True if there are any."""
         return False
-
-    def _arm(self, monitor: Monitor) -> None:
-        deadline = self._handshakes.next_deadline()
-        if deadline < inf:
-            monitor._call_at(deadline)
-
-    def _try_again(self, monitor: Monitor) -> None:
-        """Connect anew where libzmq has given up."""
-        for address in self._handshakes.due(monitor._now()):
-            try:
-                self._socket.disconnect(address)
-                self._socket.connect(address)
-            except zmq.ZMQError:  # somebody has taken it from the socket behind our back
-                self._handshakes.forget(address)
-        self._arm(monitor)
 
     def _close_socket(self) -> list[Any]:
         waiters: Iterable[Any] = ()
