@@ -155,11 +155,6 @@ class Monitor(Endpoint):
             listener._events.clear()
         return waiters
 
-    def __del__(self) -> None:
-        # Forgotten together with the socket it tells of, which is what the warning is about.
-        if not getattr(self, "_closed", True):
-            self._close_socket()
-
 
 class Monitored(Endpoint):
     """An endpoint that tells of its connections, to those who ask."""

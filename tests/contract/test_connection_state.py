@@ -39,6 +39,7 @@ PEERS = {
 }
 QUICK = {zmq.RECONNECT_IVL: 10}
 MANY = {zmq.BACKLOG: 1000}
+LEFT = EventKind.DISCONNECTED
 
 PULLER = """
 import sys, zmq
@@ -173,6 +174,17 @@ async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w):
             assert late.value.failure.address == address
 
 
+async def test_a_peer_that_is_there_already_is_known_at_once(w):
+    with zmq.Context() as context, context.socket(zmq.PULL) as peer:
+        peer.rcvtimeo = 10_000
+        port = peer.bind_to_random_port("tcp://127.0.0.1")
+        address = f"tcp://127.0.0.1:{port}"
+        async with w.Pusher(connect=address, monitor=True) as pusher:
+            pusher.push_nowait(b"there you are")
+            peer.recv()  # and the loop has had no turn since the handshake
+            await pusher.connected(1e-9)
+
+
 async def test_a_listener_who_is_cancelled_loses_nothing(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
@@ -192,9 +204,10 @@ async def test_a_listener_who_is_cancelled_loses_nothing(w):
 
 
 async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w):
-    told, told_less = [], []
+    told, told_less, nothing = [], [], []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events, stopped = puller.events(), puller.events()
+        unread, unread_and_stopped = puller.events(), puller.events()
         iterating = w.spawn(collect(events, told))
         stopping = w.spawn(collect(stopped, told_less))
         waiting = w.spawn(puller.connected())
@@ -202,13 +215,16 @@ async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w):
         stopped.close()
         stopped.close()
         await stopping
+        unread_and_stopped.close()
+        await collect(unread_and_stopped, nothing)
         assert not w.done(iterating)
     await iterating
     assert told == told_less == [EventKind.LISTENING]
     with pytest.raises(SocketClosed, match="Puller"):
         await waiting
-    await collect(events, told)
-    assert len(told) == 1
+    for ended in (events, unread):
+        await collect(ended, nothing)
+    assert nothing == []
     with pytest.raises(SocketClosed, match="Puller"):
         await puller.connected(1)
     with pytest.raises(SocketClosed, match="Puller"):
@@ -282,9 +298,10 @@ async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest
         slow, seen = puller.events(), []
         w.spawn(collect(puller.events(), seen))
         visits = HIGH // 3 + 1
-        visit(puller, visits)
-        await w.until(lambda: seen.count(EventKind.DISCONNECTED) == visits)
-        assert len(seen) == 1 + 3 * visits == HIGH + slow.missed
+        for missed, more in enumerate((visits, 1)):
+            visit(puller, more)
+            await w.until(lambda so_far=visits + missed: seen.count(LEFT) == so_far)
+            assert len(seen) == 1 + 3 * (visits + missed) == HIGH + slow.missed
         kinds = [(await anext(slow)).kind for _ in range(HIGH)]
         assert kinds == seen[slow.missed :]
 
@@ -329,6 +346,17 @@ async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w):
 async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w):
     async with w.Puller(bind=TCP) as puller:
         await flat(w, functools.partial(refused, w, puller.addresses[0]), 20)
+
+
+async def test_a_monitor_that_could_not_be_attached_is_closed(w):
+    context = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, 2)  # libzmq's own end of a monitor is the third
+    async with w.Puller(context=context) as puller:
+        with pytest.raises(zmq.ZMQError):
+            puller.events()
+    ending = threading.Thread(target=context.term, daemon=True)
+    ending.start()
+    await w.until(lambda: not ending.is_alive())
 
 
 async def refused(w, address):
