@@ -1,0 +1,202 @@
+"""Cancelled by the clock while a peer sends by its own: nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+
+import anyio
+import pytest
+import zmq
+
+from zmqbridge import RequestTimeout, twisted_backend
+
+MESSAGES = 200
+PACE = 0.0007  # seconds between messages and until a call is given up, more or less
+BOUND = 15
+
+
+@contextlib.contextmanager
+def peer(kind, work, **options):
+    """A plain socket in a thread with a context of its own; gives the address of it."""
+    socket = zmq.Context().socket(kind)
+    socket.set(zmq.LINGER, 1000)
+    socket.set(zmq.RCVTIMEO, BOUND * 1000)
+    socket.set(zmq.SNDTIMEO, BOUND * 1000)
+    for name, value in options.items():
+        socket.set(getattr(zmq, name), value)
+    socket.bind("ipc://*")
+    address = socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+    thread = threading.Thread(target=work, args=[socket])
+    thread.start()
+    try:
+        yield address
+    finally:
+        thread.join(BOUND)
+        socket.context.destroy()
+
+
+# Ways to give up a call after some seconds; each gives (what it gave,) or () when given up.
+
+
+async def asyncio_timeout(w, call, seconds):
+    try:
+        async with asyncio.timeout(seconds):
+            return (await call(),)
+    except TimeoutError:
+        return ()
+
+
+async def asyncio_wait_for(w, call, seconds):
+    # On 3.11 it may itself drop a result that comes with the timeout: python/cpython#86296. So it
+    # is given a call that keeps it.
+    kept = []
+
+    async def keep():
+        kept.append(await call())
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(keep(), seconds)
+    return tuple(kept)
+
+
+async def task_cancel(w, call, seconds):
+    task = asyncio.ensure_future(call())
+    asyncio.get_running_loop().call_later(seconds, task.cancel)
+    try:
+        return (await task,)
+    except asyncio.CancelledError:
+        return ()
+
+
+async def anyio_move_on(w, call, seconds):
+    with anyio.move_on_after(seconds):
+        return (await call(),)
+    return ()
+
+
+async def deferred_cancel(w, call, seconds):
+    waiting = call()
+    cancelling = w.reactor.callLater(seconds, waiting.cancel)
+    try:
+        return (await waiting,)
+    except w.Cancelled:
+        return ()
+    finally:
+        if cancelling.active():
+            cancelling.cancel()
+
+
+async def deferred_timeout(w, call, seconds):
+    from twisted.internet.defer import TimeoutError
+
+    try:
+        return (await call().addTimeout(seconds, w.reactor),)
+    except TimeoutError:
+        return ()
+
+
+ASYNCIO = [asyncio_timeout, asyncio_wait_for, task_cancel, anyio_move_on]
+TWISTED = [deferred_cancel, deferred_timeout]
+WAYS = {
+    "asyncio": ASYNCIO,
+    "uvloop": ASYNCIO,
+    "debug": [task_cancel],
+    "trio": [anyio_move_on],
+    "epoll": TWISTED,
+    "select": [deferred_cancel],
+    "asyncioreactor": TWISTED,
+}
+in_every_way = pytest.mark.parametrize(
+    ("w", "given_up"), [(w, way) for w, ways in WAYS.items() for way in ways], indirect=["w"]
+)
+
+
+@in_every_way
+async def test_a_receive_given_up_when_a_message_comes_loses_none(w, given_up):
+    chance = random.Random(1)
+
+    def work(socket):
+        pace = random.Random(2)
+        for number in range(MESSAGES):
+            time.sleep(pace.uniform(0, 2 * PACE))
+            socket.send_multipart([b"%d" % number, b"rest"])
+
+    received, given = [], 0
+    with peer(zmq.PUSH, work) as address:
+        async with w.Puller(connect=address) as puller:
+            while len(received) < MESSAGES:
+                got = await given_up(w, puller.receive, chance.uniform(0, 2 * PACE))
+                given += not got
+                received += got
+            assert puller.statistics().unread == 0
+    assert received == [[b"%d" % number, b"rest"] for number in range(MESSAGES)]
+    assert given > MESSAGES // 10
+
+
+@in_every_way
+async def test_a_push_given_up_in_the_wait_was_sent_whole_or_not_at_all(w, given_up):
+    received = []
+
+    def work(socket):
+        pace = random.Random(3)
+        while (message := socket.recv_multipart()) != [b"end"]:
+            received.append(message)
+            time.sleep(pace.uniform(0, PACE))
+
+    chance = random.Random(4)
+    sent, given = [], 0
+    with peer(zmq.PULL, work, RCVHWM=1) as address:
+        async with w.Pusher(connect=address, options={zmq.SNDHWM: 1}) as pusher:
+            for number in range(MESSAGES):
+                message = [b"%d" % number, b"x" * 50_000, b"%d" % number]
+                got = await given_up(w, lambda m=message: pusher.push(*m), chance.uniform(0, PACE))
+                given += not got
+                if got:
+                    sent.append(message)
+            await pusher.push(b"end")
+            await pusher.drain()
+            statistics = pusher.statistics()
+            assert statistics.sent == statistics.accepted == len(sent) + 1
+            await w.until(lambda: len(received) == len(sent))
+    assert received == sent
+    assert given > MESSAGES // 50
+
+
+@in_every_way
+async def test_a_request_given_up_when_its_reply_comes_ends_in_one_way_only(w, given_up):
+    def work(socket):
+        pace = random.Random(5)
+        while (message := socket.recv_multipart())[-1] != b"end":
+            time.sleep(pace.uniform(0, PACE))
+            socket.send_multipart(message)
+        socket.send_multipart(message)
+
+    chance = random.Random(6)
+    ends = {"replied": 0, "given up": 0, "timed out": 0}
+    with peer(zmq.ROUTER, work) as address:
+        async with w.Requester(connect=address) as requester:
+            for number in range(MESSAGES):
+                body = b"%d" % number
+                limits = [chance.uniform(0, 4 * PACE) for _ in range(2)]
+                try:
+                    got = await given_up(
+                        w, lambda b=body, t=limits[0]: requester.request(b, timeout=t), limits[1]
+                    )
+                except RequestTimeout:
+                    ends["timed out"] += 1
+                else:
+                    assert got in ((), ([body],))
+                    ends["replied" if got else "given up"] += 1
+            assert await requester.request(b"end") == [b"end"]
+            statistics = requester.statistics()
+            assert statistics.open_requests == 0
+            assert statistics.accepted <= MESSAGES + 1  # some were given up before they began
+            # Each that was sent was answered, in time or too late.
+            assert statistics.received == statistics.sent
+            if w.backend is twisted_backend:
+                assert statistics.delivered == ends["replied"] + 1
+    assert min(ends["replied"], ends["given up"] + ends["timed out"]) > MESSAGES // 50
