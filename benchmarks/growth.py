@@ -165,6 +165,7 @@ def idle_connection() -> float:
             sockets = [Puller(bind=f"inproc://idle-{next(names)}") for _ in range(count)]
             for socket in sockets:
                 await socket.__aenter__()
+            await asyncio.sleep(0.05)  # now they are as idle as can be
             return sockets
 
         sockets = await opened()  # what is made once and for all is not a connection's

@@ -290,7 +290,8 @@ class Endpoint(ABC):
         if not getattr(self, "_closed", True):
             text = f"unclosed {self!r}, made in {self._made[0]}:{self._made[1]}"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
-            self._close_socket()
+            if not self._socket.closed:  # as it is when the process has exited
+                self._close_socket()
 
     # What backends and patterns build on.
 

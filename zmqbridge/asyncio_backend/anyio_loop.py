@@ -45,7 +45,7 @@ class Nowhere:
         return True
 
 
-class Waiter(Generic[Result]):
+class AnyioWaiter(Generic[Result]):
     """As much of a Future as a socket uses: one task awaits it, and somebody sets its result.
 
     Those who are told to go on, by the result None, do so in the order in which they were told.
@@ -58,7 +58,7 @@ class Waiter(Generic[Result]):
         self._loop = loop
         self._told = anyio.Event()
         self._gone = anyio.Event()
-        self._before: Waiter[Any] | None = None
+        self._before: AnyioWaiter[Any] | None = None
         self._error: BaseException | None = None
         self._result: Any = None
 
@@ -125,7 +125,7 @@ class AnyioLoop:
         self._group = anyio.create_task_group()
         self._changed = anyio.Event()
         self._calls: list[Call] = []
-        self.told_last: Waiter[Any] | None = None
+        self.told_last: AnyioWaiter[Any] | None = None
         self._watching = False
         self._fd = -1
         self._native_is_closed: Callable[[], bool] = getattr(native, "is_closed", bool)
@@ -160,9 +160,6 @@ class AnyioLoop:
 
     def is_closed(self) -> bool:
         return not self._watching or self._native_is_closed()
-
-    def create_future(self) -> Waiter[Any]:
-        return Waiter(self)
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run a coroutine function in a task of its own."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, TimerHandle, _get_running_loop
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from math import inf
 from threading import get_ident
 from time import monotonic
@@ -13,7 +12,13 @@ from typing import Any, Self, TypeVar
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
-from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop, Nowhere, name_of, native_loop
+from zmqbridge.asyncio_backend.anyio_loop import (
+    AnyioLoop,
+    AnyioWaiter,
+    Nowhere,
+    name_of,
+    native_loop,
+)
 from zmqbridge.asyncio_backend.waiter import Waiter
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitoring import Events, Monitor, Monitored
@@ -45,6 +50,7 @@ class LoopSocket(Monitored):
     _loop: AbstractEventLoop = NOWHERE
     _home: Any = None  # the loop that we belong to, for good
     _stand_in: AnyioLoop | None = None
+    _waiter: Callable[[Any], Any] = Waiter  # what a task waits for here, made for our loop
     _monitor: LoopMonitor | None = None
     closed_error = Closed
     way_in = "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
@@ -95,7 +101,8 @@ class LoopSocket(Monitored):
                 "use `async with`, in which that task can live"
             ) from None
         self._loop, self._home, self._fd = loop, here, fd
-        self._make_waiter = stand_in.create_future if stand_in else partial(Waiter, loop)
+        if stand_in:
+            self._waiter = AnyioWaiter
         self._home_thread = get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
@@ -245,7 +252,7 @@ class LoopSocket(Monitored):
                 self._check_open()
 
     async def _room_in(self, queue: Any) -> None:
-        waiter = self._make_waiter()
+        waiter = self._waiter(self._loop)
         queue.wait(waiter)
         try:
             await waiter
@@ -290,7 +297,7 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
     async def _message(self) -> None:
         """Wait until the oldest message of the inbox is ours."""
         inbox = self._inbox
-        waiter = self._make_waiter()
+        waiter = self._waiter(self._loop)
         inbox.wait(waiter)
         try:
             await waiter

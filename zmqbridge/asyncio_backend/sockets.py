@@ -109,7 +109,7 @@ class Requester(Requesting, LoopSocket):
         """
         if _get_running_loop() is not self._loop:
             self._enter()
-        waiter: Awaitable[Message] = self._make_waiter()
+        waiter: Awaitable[Message] = self._waiter(self._loop)
         request_id = self._open(waiter, parts, timeout)
         try:
             return await waiter
