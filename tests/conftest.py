@@ -254,8 +254,21 @@ WORLDS = {
 def w(request):
     world = WORLDS[request.param]()
     yield world
-    if isinstance(world, TwistedWorld) and hasattr(world.reactor, "_asyncioEventloop"):
-        world.reactor._asyncioEventloop.close()
+    if isinstance(world, TwistedWorld):
+        discard(world.reactor)
+
+
+def discard(reactor):
+    """Close what a reactor keeps open for ever, as there is only one in other processes.
+
+    Without it the suite runs into the 1,024 descriptors that select can watch.
+    """
+    for waker in list(reactor._internalReaders):
+        waker.connectionLost(None)
+    if hasattr(reactor, "_poller") and hasattr(reactor._poller, "close"):  # epoll has one
+        reactor._poller.close()
+    if hasattr(reactor, "_asyncioEventloop"):
+        reactor._asyncioEventloop.close()
 
 
 @pytest.hookimpl(tryfirst=True)
