@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -16,6 +20,7 @@ from zmqbridge import RequestTimeout, asyncio_backend, twisted_backend
 COUNT = 10_000
 WORKERS = 50
 BOUND = 50  # seconds
+EXAMPLE = Path(__file__).parents[1] / "examples" / "both_worlds.py"
 
 
 async def ask(request, who, gather):
@@ -197,3 +202,20 @@ def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(first):
     thread.join(BOUND)
     assert not thread.is_alive()
     assert outcomes == [None]
+
+
+def test_the_example_of_an_application_on_its_way_ends_in_peace():
+    process = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-W", "error", EXAMPLE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=BOUND)
+    finally:
+        process.kill()
+    assert said == ["there are 12 apples\n", "there are 3 pears\n", "there are 0 plums\n"]
+    assert (complaints, process.returncode) == ("", 0)
