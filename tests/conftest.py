@@ -250,6 +250,11 @@ WORLDS = {
 }
 
 
+@pytest.fixture
+def deaf_loop():
+    return DeafLoop
+
+
 @pytest.fixture(params=WORLDS)
 def w(request):
     world = WORLDS[request.param]()

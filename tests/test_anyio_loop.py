@@ -8,7 +8,6 @@ import logging
 
 import anyio
 import pytest
-from conftest import DeafLoop
 
 from zmqbridge import LoopError, RequestTimeout, SocketClosed
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester, Subscriber
@@ -16,16 +15,13 @@ from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester, Subscr
 trio = pytest.importorskip("trio")
 testing = pytest.importorskip("trio.testing")
 
-LOOPS = {
-    "trio": functools.partial(anyio.run, backend="trio"),
-    "deaf": functools.partial(anyio.run, backend_options={"loop_factory": DeafLoop}),
-}
 
-
-@pytest.fixture(params=LOOPS)
-def run(request):
+@pytest.fixture(params=["trio", "deaf"])
+def run(request, deaf_loop):
     """Run a coroutine function on one of these loops."""
-    return LOOPS[request.param]
+    if request.param == "trio":
+        return functools.partial(anyio.run, backend="trio")
+    return functools.partial(anyio.run, backend_options={"loop_factory": deaf_loop})
 
 
 async def turns(condition):
@@ -166,18 +162,18 @@ def test_the_loop_hears_of_the_end_of_an_fd_before_it_is_closed(run, monkeypatch
     assert len(heard) == 1
 
 
-def test_a_socket_can_be_closed_from_a_plain_callback():
+def test_a_socket_can_be_closed_from_a_plain_callback(deaf_loop):
     async def main():
         async with Puller() as puller:
             asyncio.get_running_loop().call_soon(puller.close)
             with pytest.raises(SocketClosed):
                 await puller.receive()
 
-    with asyncio.Runner(loop_factory=DeafLoop) as runner:
+    with asyncio.Runner(loop_factory=deaf_loop) as runner:
         runner.run(asyncio.wait_for(main(), 10))
 
 
-def test_native_cancellation_is_as_safe_as_that_of_scopes():
+def test_native_cancellation_is_as_safe_as_that_of_scopes(deaf_loop):
     async def main():
         async with Puller(bind="inproc://native") as puller:
             async with Pusher(connect="inproc://native") as pusher:
@@ -194,7 +190,7 @@ def test_native_cancellation_is_as_safe_as_that_of_scopes():
                         message = await puller.receive()
                     assert message == [b"%d" % number]
 
-    with asyncio.Runner(loop_factory=DeafLoop) as runner:
+    with asyncio.Runner(loop_factory=deaf_loop) as runner:
         runner.run(asyncio.wait_for(main(), 10))
 
 
