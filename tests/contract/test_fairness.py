@@ -1,0 +1,222 @@
+"""Under a flood everything else goes on: timers, other sockets, signals."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+some_worlds = pytest.mark.parametrize(
+    "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
+)
+TICK = 0.005  # seconds
+FLOOD = 0.3  # seconds; so long a flood is, and so long the ticks are counted
+WANTED = 0.8  # of the ticks
+ATTEMPTS = 4  # on a busy machine others take the time; the best attempt is the library's own
+
+
+async def ticks_of(w, seconds):
+    """Which share of its ticks a 5 ms ticker keeps for so long."""
+    start = time.monotonic()
+    kept, due = 0, start + TICK
+    while (now := time.monotonic()) < start + seconds:
+        await w.sleep(max(0, due - now))
+        kept += 1
+        due = max(due + TICK, time.monotonic())  # what was missed is missed
+    return kept / (seconds / TICK)
+
+
+async def enough_ticks(w):
+    """Whether the ticker keeps its share, compared with what an idle loop kept on this machine."""
+    shares = []
+    for _ in range(ATTEMPTS):
+        shares.append(await ticks_of(w, FLOOD))
+        if shares[-1] >= WANTED * w.idle_share:
+            return
+    raise AssertionError(shares)
+
+
+async def before_the_flood(w):
+    w.idle_share = min(1, await ticks_of(w, 0.1))
+
+
+FAR = """
+import sys, zmq
+kind, does, address = sys.argv[1:]
+socket = zmq.Context().socket(getattr(zmq, kind))
+getattr(socket, does)(address)
+while True:
+    socket.send(b"x" * 20) if kind == "PUSH" else socket.recv()
+"""
+
+
+@contextlib.contextmanager
+def far(kind, does, address):
+    """A plain socket in a process of its own that sends or receives as fast as it can."""
+    process = subprocess.Popen([sys.executable, "-c", FAR, kind, does, address])
+    try:
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def flood(tmp_path):
+    with far("PUSH", "bind", f"ipc://{tmp_path}/flood") as address:
+        yield address
+
+
+@some_worlds
+async def test_timers_go_on_while_messages_are_taken_one_by_one(w, flood):
+    await before_the_flood(w)
+    taken = 0
+
+    async def take():
+        nonlocal taken
+        async for _ in puller:
+            taken += 1
+
+    async with w.Puller(connect=flood) as puller:
+        taking = w.spawn(take())
+        await w.until(lambda: taken > 1000)
+        await enough_ticks(w)
+        assert taken > 5000
+        puller.close()
+        await taking
+
+
+@pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
+async def test_timers_go_on_while_a_handler_is_called(w, flood):
+    await before_the_flood(w)
+    handled = []
+
+    def handler(message):
+        handled.append(message)
+        end = time.perf_counter() + 0.00002
+        while time.perf_counter() < end:
+            pass
+
+    async with w.Puller(connect=flood, handler=handler) as puller:
+        await w.until(lambda: len(handled) > 1000)
+        await enough_ticks(w)
+        assert len(handled) > 5000
+        assert puller.statistics().unread <= 1000
+
+
+@some_worlds
+async def test_timers_go_on_while_messages_are_sent_in_a_tight_loop(w):
+    await before_the_flood(w)
+    ended = False
+
+    async def send():
+        while not ended:
+            await dealer.send(b"x" * 20)
+
+    async with w.Dealer(bind="ipc://*") as dealer:
+        with far("DEALER", "connect", *dealer.addresses):
+            sending = w.spawn(send())
+            await w.until(lambda: dealer.statistics().sent > 3000)
+            await enough_ticks(w)
+            ended = True
+            await sending
+
+
+@some_worlds
+async def test_another_socket_is_served_under_a_flood(w, flood):
+    taken = 0
+
+    async def take():
+        nonlocal taken
+        async for _ in puller:
+            taken += 1
+
+    async with (
+        w.Puller(connect=flood) as puller,
+        w.Replier(bind="ipc://*") as replier,
+        w.Requester(connect=replier.addresses, timeout=10) as requester,
+    ):
+        taking = w.spawn(take())
+        serving = w.spawn(replier.serve(lambda request: request.reply(*request.parts)))
+        await w.until(lambda: taken > 1000)
+        start = time.monotonic()
+        for _ in range(20):
+            await requester.request(b"x")
+        assert time.monotonic() - start < 5  # 20 round trips; each is a few bursts long
+        puller.close()
+        replier.close()
+        await taking
+        await serving
+
+
+STOPPING = {
+    "asyncio": """
+import asyncio, signal, sys
+from zmqbridge.asyncio_backend import Puller
+
+async def main():
+    async with Puller(connect=sys.argv[1]) as puller:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, puller.close)
+        n = 0
+        async for _ in puller:
+            n += 1
+            if n == 1000:
+                print("flooded", flush=True)
+
+asyncio.run(main())
+print("stopped")
+""",
+    "twisted": """
+import sys
+from twisted.internet import reactor
+from zmqbridge.twisted_backend import Puller
+n = 0
+def handler(message):
+    global n
+    n += 1
+    if n == 1000:
+        print("flooded", flush=True)
+puller = Puller(connect=sys.argv[1], handler=handler)
+reactor.addSystemEventTrigger("before", "shutdown", puller.close)
+reactor.run()
+print("stopped")
+""",
+    "facade": """
+import sys
+from twisted.internet import reactor
+from zmqbridge.txzmq import *
+n = 0
+class Pull(ZmqPullConnection):
+    def onPull(self, message):
+        global n
+        n += 1
+        if n == 1000:
+            print("flooded", flush=True)
+factory = ZmqFactory()
+factory.registerForShutdown()
+Pull(factory, ZmqEndpoint("connect", sys.argv[1]))
+reactor.run()
+print("stopped")
+""",
+}
+
+
+@pytest.mark.parametrize("backend", STOPPING)
+def test_a_signal_is_acted_on_under_a_flood(backend, flood):
+    program = subprocess.Popen(
+        [sys.executable, "-c", STOPPING[backend], flood], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert program.stdout.readline() == "flooded\n"
+        start = time.monotonic()
+        program.send_signal(signal.SIGTERM)
+        assert program.communicate(timeout=20)[0] == "stopped\n"
+        assert time.monotonic() - start < 3  # the interpreter's own end is in this
+        assert program.returncode == 0
+    finally:
+        program.kill()
+        program.wait()
