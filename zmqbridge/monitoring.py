@@ -51,7 +51,7 @@ class Events:
 
     async def __anext__(self) -> MonitorEvent:
         while not self._events:
-            if self._closed or self._monitor.closed:
+            if self._closed:
                 raise StopAsyncIteration
             try:
                 await self._monitor.arrival()

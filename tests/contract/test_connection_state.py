@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import gc
 import math
@@ -80,6 +81,12 @@ async def collect(events, kinds):
     """Note the kinds of all events until there are no more."""
     async for event in events:
         kinds.append(event.kind)
+
+
+def refused(port):
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def visit(bound, times):
@@ -174,7 +181,8 @@ async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w):
             assert late.value.failure.address == address
 
 
-async def test_a_peer_that_is_there_already_is_known_at_once(w):
+@pytest.mark.parametrize("disconnects", [False, True])
+async def test_what_was_told_and_not_read_yet_is_known_at_once(w, disconnects):
     with zmq.Context() as context, context.socket(zmq.PULL) as peer:
         peer.rcvtimeo = 10_000
         port = peer.bind_to_random_port("tcp://127.0.0.1")
@@ -182,7 +190,16 @@ async def test_a_peer_that_is_there_already_is_known_at_once(w):
         async with w.Pusher(connect=address, monitor=True) as pusher:
             pusher.push_nowait(b"there you are")
             peer.recv()  # and the loop has had no turn since the handshake
-            await pusher.connected(1e-9)
+            if not disconnects:
+                await pusher.connected(1e-9)
+                return
+            pusher.disconnect(address)
+            peer.close()
+            while not refused(port):  # it closes in another thread
+                pass
+            pusher.connect(address)
+            with pytest.raises(ConnectTimeout):
+                await pusher.connected(0.02)
 
 
 async def test_a_listener_who_is_cancelled_loses_nothing(w):
@@ -345,7 +362,7 @@ async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w):
 
 async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w):
     async with w.Puller(bind=TCP) as puller:
-        await flat(w, functools.partial(refused, w, puller.addresses[0]), 20)
+        await flat(w, functools.partial(in_use, w, puller.addresses[0]), 20)
 
 
 async def test_a_monitor_that_could_not_be_attached_is_closed(w):
@@ -359,7 +376,7 @@ async def test_a_monitor_that_could_not_be_attached_is_closed(w):
     await w.until(lambda: not ending.is_alive())
 
 
-async def refused(w, address):
+async def in_use(w, address):
     with pytest.raises(ValueError, match="in use"):
         w.Puller(bind=address, monitor=True)
 
