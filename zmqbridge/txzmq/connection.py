@@ -14,10 +14,11 @@ from twisted.python.failure import Failure
 from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
-from zmqbridge.core.framing import Message, as_bytes, as_parts
+from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
     AddressError,
+    HandshakeFailed,
     MalformedMessage,
     SocketClosed,
     UsedAfterFork,
@@ -28,8 +29,9 @@ from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
-from zmqbridge.security import Security
-from zmqbridge.twisted_backend.reader import ReactorReader, dispatch, watching
+from zmqbridge.refusals import Refusals
+from zmqbridge.security import CurveClient, PlainClient, Security
+from zmqbridge.twisted_backend.reader import ReactorMonitor, ReactorReader, dispatch, watching
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 
@@ -118,6 +120,7 @@ class ZmqConnection(ReactorReader):
     __malformed = 0
     __unclaimed = 0
     __rejected: MalformedMessage | None = None
+    __monitor: ReactorMonitor | None = None  # of a client that a server may refuse
     __forked = False
 
     def __init__(
@@ -154,6 +157,8 @@ class ZmqConnection(ReactorReader):
             self.fd = self.socket.fileno()
             self._setOptions()
             secure(self.socket, self.security)
+            if isinstance(self.security, CurveClient | PlainClient):
+                self.__watchHandshakes()
             if endpoint:
                 self.addEndpoints([endpoint])
         except Exception:
@@ -186,6 +191,17 @@ class ZmqConnection(ReactorReader):
         for option, value in options.items():
             self.socket.set(option, value)
 
+    def __watchHandshakes(self) -> None:
+        def report(problem: Exception) -> None:
+            log.callWithContext({"system": self.logPrefix()}, self.__report, problem)
+
+        refusals = Refusals(self.socket, wary=True, refused=self._serverRefused, report=report)
+        self.__monitor = ReactorMonitor(context=self.factory.context, reactor=self._reactor)
+        self.__monitor.attach(self.socket, refusals, complete=True)
+
+    def _serverRefused(self, failure: HandshakeFailed) -> bool:
+        return False  # nobody waits here, so it is logged
+
     def addEndpoints(self, endpoints: Iterable[ZmqEndpoint]) -> None:
         """Bind or connect to more endpoints.
 
@@ -215,6 +231,8 @@ class ZmqConnection(ReactorReader):
                 )
             try:
                 actions[kind](address)
+                if self.__monitor is not None and kind == ZmqEndpointType.connect:
+                    self.__monitor.refusals.handshakes.expect(as_name(address, "").decode())
             except error.ZMQError as refusal:
                 text = f"cannot {kind} to {address!r}: {refusal.strerror}"
                 raise ZmqAddressError(text, address, refusal.errno or 0) from None
@@ -235,6 +253,8 @@ class ZmqConnection(ReactorReader):
         self.factory = None
 
     def __close(self) -> None:
+        if self.__monitor is not None:
+            self.__monitor.close()
         self._pump.close()
         self.__unclaimed = len(self.__unhandled)
         self.__unhandled.clear()

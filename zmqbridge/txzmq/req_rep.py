@@ -14,7 +14,13 @@ from zmqbridge.core.framing import Message, pack_reply, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import MalformedMessage, QueueFull, RequestTimeout, SocketClosed
+from zmqbridge.errors import (
+    HandshakeFailed,
+    MalformedMessage,
+    QueueFull,
+    RequestTimeout,
+    SocketClosed,
+)
 from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 
@@ -150,6 +156,17 @@ class ZmqREQConnection(ZmqConnection):
             self._pump.send(parts, parts[0] if parts[0] in self.__table else None)
         except QueueFull:
             raise error.Again from None
+
+    def _serverRefused(self, failure: HandshakeFailed) -> bool:
+        waiters = [
+            self.__table.cancel(msgId)
+            for msgId in self.__table.waiters()
+            if self._pump.discard(msgId)
+        ]
+        for waiter in waiters:
+            if waiter is not None and not waiter.called:
+                waiter.errback(failure)
+        return bool(waiters)
 
     def messageReceived(self, message: Message) -> None:
         """Fire the Deferred whose request this answers."""
