@@ -199,11 +199,15 @@ class Monitored(Endpoint):
         return monitor
 
     async def _until_connected(self, monitor: Monitor) -> None:
+        refusals = monitor.refusals
+        before = refusals.failures
         while not monitor.peers.up:
             await monitor.arrival()
             self._check_open()
-            if not monitor.peers.up and (refusal := monitor.refusals.handshakes.refusal()):
-                raise refusal
+            failure = refusals.handshakes.refusal()
+            # One from before this call is no news: much may have changed since.
+            if failure and refusals.failures > before and not monitor.peers.up:
+                raise failure
 
     def _no_peer(self, timeout: float) -> ConnectTimeout:
         return ConnectTimeout(timeout, self._attach().peers.failure)

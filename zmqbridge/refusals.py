@@ -21,6 +21,9 @@ class Refusals:
         wary: it shows credentials.
         refused: told when no server is left; true if it has told somebody.
         report: told what nobody else was, once for each cause.
+
+    Attributes:
+        failures: how many handshakes have failed so far.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Refusals:
         refused: Callable[[HandshakeFailed], bool],
         report: Callable[[Exception], None],
     ) -> None:
+        self.failures = 0
         self.handshakes = Handshakes(wary)
         self._socket = socket
         self._refused = refused
@@ -41,6 +45,7 @@ class Refusals:
         error, news = self.handshakes.saw(event, monitor._now())
         if error is None:
             return
+        self.failures += 1
         self._arm(monitor)
         told = bool(monitor._waiters)
         if self.handshakes.refusal() and not monitor.peers.up:
