@@ -87,3 +87,12 @@ def bench(session: nox.Session) -> None:
     """The benchmarks, beside all peers: ``nox -s bench -- receive --rounds 3``, or all of them."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """What takes minutes: kills under load, a fuzz of every class, thousands of open sockets."""
+    install(session, "test")
+    session.run("python", "tests/soak/chaos.py", *session.posargs)
+    session.run("python", "tests/soak/fuzz.py")
+    session.run("python", "tests/soak/cycles.py")

@@ -1,0 +1,222 @@
+"""One process of the soak: a client, server, pusher or puller on some loop, with its ledger.
+
+A ledger is a file of lines that are written at once, so that they survive a SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+from zmqbridge import PeerUnreachable, RequestTimeout
+
+TIMEOUT = 0.5  # seconds of a request
+ASKERS = 20  # requests that a client has open
+THINKING = 0.005  # seconds between a reply and the next request
+SIZE = 1000  # bytes of a pushed message
+LIMITS = {"SNDHWM": 100, "RCVHWM": 100}
+
+
+class Ledger:
+    """Where an actor notes what happens, and finds whether it shall end."""
+
+    def __init__(self, folder, role, name):
+        self.file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.stop_file = f"{folder}/stop-{role}"
+        self.name = name
+
+    def note(self, *words):
+        os.write(self.file, (" ".join(words) + "\n").encode())
+
+    def note_statistics(self, socket):
+        statistics = socket.statistics()
+        counts = {**statistics._asdict(), "accepted": statistics.accepted}
+        self.note("statistics", json.dumps(counts, separators=(",", ":")))
+
+    def ended(self):
+        return os.path.exists(self.stop_file)
+
+
+def options():
+    import zmq
+
+    return {getattr(zmq, name): value for name, value in LIMITS.items()}
+
+
+# The roles, which are the same words on asyncio and on Twisted.
+
+
+async def client(loop, ledger, *addresses):
+    numbers = itertools.count()
+
+    async def ask():
+        while not ledger.ended():
+            body = f"{ledger.name}-{next(numbers)}"
+            ledger.note("begin", body)
+            try:
+                reply = await requester.request(body.encode())
+            except RequestTimeout as error:
+                end = error.stage
+            else:
+                end = "replied" if reply == [b"re", body.encode()] else "crossed"
+            ledger.note("end", body, end)
+            await loop.sleep(THINKING)
+
+    async with loop.backend.Requester(connect=addresses, timeout=TIMEOUT) as requester:
+        await loop.gather(*(ask() for _ in range(ASKERS)))
+        ledger.note_statistics(requester)
+
+
+async def server(loop, ledger, address):
+    async def handler(request):
+        ledger.note("seen", request.parts[0].decode())
+        try:
+            await request.reply(b"re", *request.parts)
+        except PeerUnreachable:
+            pass  # the client was killed
+
+    async with loop.backend.Replier(bind=address) as replier:
+        serving = loop.spawn(replier.serve(handler))
+        while not ledger.ended():
+            await loop.sleep(0.02)
+        ledger.note_statistics(replier)
+        replier.close()
+        await serving
+
+
+async def pusher(loop, ledger, address):
+    async with loop.backend.Pusher(bind=address, options=options()) as socket:
+        number = 0
+        while not ledger.ended():
+            await socket.push(b"%d" % number, bytes(SIZE))
+            number += 1
+            if number % 20 == 0:
+                await loop.sleep(0.005)
+        left = await socket.drain(10)
+        ledger.note("pushed", str(number), str(left))
+        ledger.note_statistics(socket)
+        while not os.path.exists(f"{ledger.stop_file}-for-good"):
+            await loop.sleep(0.02)
+
+
+async def puller(loop, ledger, address):
+    async with loop.backend.Puller(connect=address, options=options()) as socket:
+
+        async def take():
+            async for number, rest in socket:
+                ledger.note("got", number.decode(), str(len(rest)))
+
+        taking = loop.spawn(take())
+        quiet = 0
+        while quiet < 25:
+            before = socket.statistics().received
+            await loop.sleep(0.02)
+            quiet = quiet + 1 if ledger.ended() and before == socket.statistics().received else 0
+        ledger.note_statistics(socket)
+        socket.close()
+        await taking
+
+
+# The loops.
+
+
+def run_asyncio(role, *arguments):
+    from zmqbridge import asyncio_backend
+
+    loop = SimpleNamespace(
+        backend=asyncio_backend,
+        sleep=asyncio.sleep,
+        spawn=asyncio.ensure_future,
+        gather=asyncio.gather,
+    )
+    asyncio.run(role(loop, *arguments))
+
+
+def run_uvloop(role, *arguments):
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        from zmqbridge import asyncio_backend
+
+        loop = SimpleNamespace(
+            backend=asyncio_backend,
+            sleep=asyncio.sleep,
+            spawn=asyncio.ensure_future,
+            gather=asyncio.gather,
+        )
+        runner.run(role(loop, *arguments))
+
+
+def run_twisted(role, *arguments):
+    from twisted.internet import task
+    from twisted.internet.defer import Deferred, gatherResults
+
+    from zmqbridge import twisted_backend
+
+    def main(reactor):
+        loop = SimpleNamespace(
+            backend=twisted_backend,
+            sleep=lambda seconds: task.deferLater(reactor, seconds),
+            spawn=lambda work: work if isinstance(work, Deferred) else Deferred.fromCoroutine(work),
+            gather=lambda *works: gatherResults(map(Deferred.fromCoroutine, works)),
+        )
+        return Deferred.fromCoroutine(role(loop, *arguments))
+
+    task.react(main)
+
+
+def run_facade(role, *arguments):
+    from twisted.internet import task
+    from twisted.internet.defer import Deferred, gatherResults
+
+    from zmqbridge import txzmq
+
+    async def facade_client(ledger, *addresses):
+        numbers = itertools.count()
+        requester = txzmq.ZmqREQConnection(factory)
+        requester.addEndpoints(txzmq.ZmqEndpoint("connect", address) for address in addresses)
+
+        async def ask():
+            while not ledger.ended():
+                body = f"{ledger.name}-{next(numbers)}"
+                ledger.note("begin", body)
+                try:
+                    reply = await requester.sendMsg(body.encode(), timeout=TIMEOUT)
+                except txzmq.ZmqRequestTimeoutError as error:
+                    end = error.stage
+                else:
+                    end = "replied" if reply == [b"re", body.encode()] else "crossed"
+                ledger.note("end", body, end)
+                await task.deferLater(factory.reactor, THINKING)
+
+        await gatherResults([Deferred.fromCoroutine(ask()) for _ in range(ASKERS)])
+        ledger.note_statistics(requester)
+
+    async def facade_server(ledger, address):
+        class Server(txzmq.ZmqREPConnection):
+            def gotMessage(self, request, *parts):
+                ledger.note("seen", parts[0].decode())
+                self.reply(request, b"re", *parts)
+
+        replier = Server(factory, txzmq.ZmqEndpoint("bind", address))
+        while not ledger.ended():
+            await task.deferLater(factory.reactor, 0.02)
+        ledger.note_statistics(replier)
+
+    factory = txzmq.ZmqFactory()
+
+    def main(reactor):
+        factory.registerForShutdown()
+        facade_role = {client: facade_client, server: facade_server}[role]
+        return Deferred.fromCoroutine(facade_role(*arguments))
+
+    task.react(main)
+
+
+if __name__ == "__main__":
+    folder, loop, role, name, *addresses = sys.argv[1:]
+    globals()[f"run_{loop}"](globals()[role], Ledger(folder, role, name), *addresses)
