@@ -213,3 +213,42 @@ def test_each_thread_has_its_loop_and_they_talk():
     ]
     asyncio.run(server())
     assert outcomes == [True] * count
+
+
+def test_what_is_sent_and_closed_while_the_process_ends_still_goes_out():
+    # Python 3.12 starts no thread any more by then, in which a context could end.
+    assert (
+        run("""
+        import atexit, threading, zmq
+        from twisted.internet.selectreactor import SelectReactor
+        from zmqbridge.twisted_backend import Pusher
+        from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPushConnection
+
+        def end():
+            pusher.push_nowait(b"last words")
+            pusher.close()
+            connection.push(b"and the facade's")
+            factory.shutdown()
+
+        def hear():
+            print(sorted(puller.recv() for _ in range(2)))
+            puller.close()
+            plain.term()
+
+        plain = zmq.Context()
+        atexit.register(hear)
+        puller = plain.socket(zmq.PULL)
+        puller.rcvtimeo = 10_000
+        port = puller.bind_to_random_port("tcp://127.0.0.1")
+
+        factory = ZmqFactory()
+        factory.reactor = reactor = SelectReactor()
+        address = f"tcp://127.0.0.1:{port}"
+        connection = ZmqPushConnection(factory, ZmqEndpoint("connect", address))
+        pusher = Pusher(connect=address, reactor=reactor, options={zmq.LINGER: 5000})
+        for socket in (pusher.socket, connection.socket):
+            assert socket.poll(10_000, zmq.POLLOUT)
+        atexit.register(end)
+    """)
+        == """[b"and the facade's", b'last words']\n"""
+    )

@@ -18,6 +18,15 @@ GRACE = 0.1  # seconds
 EXIT_PATIENCE = 5.0  # seconds
 
 
+def started(thread: threading.Thread) -> bool:
+    """Start a thread, unless the process is ending and its Python (3.12) starts none any more."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
+
+
 class SharedContext:
     """Hands out one context per process and ends it, off every loop's thread, when it is unused.
 
@@ -51,10 +60,11 @@ class SharedContext:
                 return
             self._users -= 1
             if self._users == 0 and self._reaper is None:
-                self._reaper = threading.Thread(
+                reaper = threading.Thread(
                     target=self._end_when_unused, name="zmqbridge-context", daemon=True
                 )
-                self._reaper.start()
+                if started(reaper):  # else it is time for `_at_exit`
+                    self._reaper = reaper
 
     def _end_when_unused(self) -> None:
         time.sleep(GRACE)
@@ -72,8 +82,10 @@ class SharedContext:
             context, self._context = self._context, None
         if context is not None:
             ending = threading.Thread(target=context.destroy, daemon=True)
-            ending.start()
-            ending.join(EXIT_PATIENCE)
+            if started(ending):
+                ending.join(EXIT_PATIENCE)
+            else:
+                context.destroy()
 
 
 shared = SharedContext()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zmq import Context
 
+from zmqbridge.context import started
 from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.twisted_backend.reader import global_reactor
 
@@ -97,8 +98,10 @@ class ZmqFactory:
         context, self.__context = self.__context, None
         if context is not None:
             ending = threading.Thread(target=context.term, name="zmqbridge-txzmq-context")
-            ending.start()
-            ending.join(PATIENCE)
+            if started(ending):
+                ending.join(PATIENCE)
+            else:
+                context.term()
         trigger, self.trigger = self.trigger, None
         if trigger:
             try:
