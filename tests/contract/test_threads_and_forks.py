@@ -210,7 +210,14 @@ def test_when_its_loop_has_ended_any_thread_may_close_a_socket():
 def run(program, *options, timeout=BOUND):
     """Run a program in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-Wdefault", *options, "-c", textwrap.dedent(program)],
+        [
+            sys.executable,
+            "-Wdefault",
+            "-Wignore:This process:DeprecationWarning",
+            *options,
+            "-c",
+            textwrap.dedent(program),
+        ],
         capture_output=True,
         text=True,
         timeout=timeout,
