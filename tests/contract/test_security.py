@@ -217,11 +217,14 @@ async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(w, check, er
 
 
 async def test_closing_does_not_wait_for_callbacks(w):
-    asking = []
+    asking, ended = [], []
 
     async def check(peer):
         asking.append(peer)
-        await w.sleep(100)
+        try:
+            await w.sleep(100)
+        finally:
+            ended.append(peer)
 
     async with w.Authenticator({"*": Policy(check=check)}) as authenticator:
         async with w.Replier(bind=TCP, security=CURVE) as replier:
@@ -229,6 +232,7 @@ async def test_closing_does_not_wait_for_callbacks(w):
                 request = w.spawn(requester.request(b"hello", timeout=1))
                 await w.until(lambda: asking)
                 authenticator.close()
+                await w.until(lambda: ended)
                 with pytest.raises(RequestTimeout):
                     await request
     assert w.reports == []
@@ -366,6 +370,21 @@ async def test_what_waits_for_a_server_that_refuses_is_kept(w):
     assert [type(report) for report in w.reports] == [HandshakeFailed]  # once, though often tried
 
 
+async def test_a_refusal_that_nobody_waits_for_is_reported_once(w):
+    async with w.Authenticator({"*": Policy()}):
+        async with w.Puller(bind=TCP, security=CURVE, monitor=True) as puller:
+            wrong = client(ALICE, MALLORY[0])
+            async with w.Pusher(connect=puller.addresses, security=wrong) as pusher:
+                refusals = 0
+                async for event in puller.events():
+                    refusals += event.kind == EventKind.HANDSHAKE_FAILED_PROTOCOL
+                    if refusals == 4:
+                        break
+                await w.until(lambda: w.reports)
+                assert not pusher.closed
+    assert [type(report) for report in w.reports] == [HandshakeFailed]
+
+
 async def test_with_two_servers_one_that_refuses_is_only_reported(w):
     async with w.Authenticator({"*": Policy(keys=[ALICE[0]]), "roof": Policy()}):
         async with w.Replier(bind=TCP, security=CurveServer(SERVER[1], "roof")) as no:
@@ -452,6 +471,7 @@ async def test_wrong_policies_leave_the_context_without_authenticator(w, policie
         async with served(w, CURVE) as address:
             with pytest.raises(error):
                 authenticator.reload(policies)
+            authenticator.reload()
             assert await asked(w, address, client(ALICE))
 
 
