@@ -13,6 +13,7 @@ import zmq
 
 from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
 from zmqbridge import pump as module
+from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.pump import BURST, BridgedSocket, Pump
 
 DONTWAIT = zmq.DONTWAIT
@@ -26,19 +27,18 @@ class Driver:
         self.socket = socket
         self.received, self.bursts, self.woken = [], [], []
         self.reports, self.losses = [], []
+        self._wake, self._report, self._end = (
+            self.woken.extend,
+            self.reports.append,
+            self.losses.append,
+        )
+        self._deliver, self._call_soon = self.deliver, self.call_soon
+        self._room = lambda: BURST
         self.asked = self.turns = 0
         self.owed = False
-        self.pump = Pump(
-            socket,
-            **{
-                "deliver": self.deliver,
-                "call_soon": self.call_soon,
-                "resume": self.woken.extend,
-                "report": self.reports.append,
-                "lost": self.losses.append,
-                **options,
-            },
-        )
+        high = options.pop("high", HIGH)
+        vars(self).update({f"_{name}": option for name, option in options.items()})
+        self.pump = Pump(socket, self, high)
         socket.touched = self.pump.schedule
         self.fd = select.poll()
         self.fd.register(zmq.Socket.get(socket, zmq.FD), select.POLLIN)
@@ -811,7 +811,7 @@ def test_a_closed_pump_does_nothing(driven, plain):
     assert puller.asked == asked
 
 
-@pytest.mark.parametrize("callback", ["deliver", "resume", "report"])
+@pytest.mark.parametrize("callback", ["deliver", "wake", "report"])
 def test_an_owner_may_close_in_any_callback(router, member, callback):
     leaving, slow = member(b"leaving"), member(b"slow")
     for message in to(b"leaving", 0, 5) + to(b"slow", 0, 5):
@@ -823,7 +823,7 @@ def test_an_owner_may_close_in_any_callback(router, member, callback):
         router.pump.close()
         router.socket.close()
 
-    setattr(router.pump, f"_{callback}", close)
+    setattr(router, f"_{callback}", close)
     leaving.close(0)
     drained(slow)
     slow.send(b"x", DONTWAIT)

@@ -105,16 +105,7 @@ class Endpoint(ABC):
         except zmq.ZMQError:
             self._release_context()
             raise
-        self._pump = Pump(
-            self._socket,
-            deliver=self._deliver,
-            call_soon=self._call_soon,
-            resume=self._wake,
-            report=self._report,
-            lost=self._end,
-            room=self._room,
-            high=self.high,
-        )
+        self._pump = Pump(self._socket, self, self.high)
         self._closed = False
         living.add(self)
         try:

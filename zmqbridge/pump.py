@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from errno import EHOSTUNREACH
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
@@ -83,6 +83,28 @@ for _name in TOUCHING.split():
         setattr(BridgedSocket, _name, _touching(_name))
 
 
+class Driver(Protocol):
+    """Whoever drives a pump, and what that asks of him."""
+
+    def _call_soon(self) -> None:
+        """Call ``turn`` once, soon."""
+
+    def _deliver(self, burst: list[Message], /) -> object:
+        """Take a burst of received messages."""
+
+    def _room(self) -> float:
+        """How many messages `_deliver` would take now; 0 pauses reading."""
+
+    def _wake(self, waiters: list[Any], /) -> object:
+        """Tell senders that wait that they may go on."""
+
+    def _report(self, error: Exception, /) -> object:
+        """Show an error that belongs to no call: a queued message whose peer has left."""
+
+    def _end(self, error: ZmqBridgeError, /) -> object:
+        """The socket is of no use any more, and this is why."""
+
+
 class Pump:
     """Moves whole messages between one libzmq socket and its owner, never blocking.
 
@@ -93,16 +115,11 @@ class Pump:
       and the turn that it asks for are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
-    of `call_soon`, which is made at most once between two turns.
+    of his `_call_soon`, which is made at most once between two turns.
 
     Args:
         socket: the libzmq socket; the pump uses it until `close`.
-        deliver: takes each burst of received messages.
-        call_soon: asks for one `turn` soon.
-        resume: told which waiting senders may go on.
-        report: told of an error that belongs to no call (a queued message whose peer left).
-        lost: told why the socket is of no use any more.
-        room: how many messages `deliver` would take now; 0 pauses reading.
+        driver: who is called about all that happens.
         high: the high water mark of the send queue (of each peer's queue, for a ROUTER).
 
     Attributes:
@@ -110,33 +127,16 @@ class Pump:
     """
 
     __slots__ = (
-        "_burst", "_by_peer", "_call_soon", "_deliver", "_get", "_high", "_lost", "_more", "_rang",
-        "_read_at", "_recv", "_report", "_resume", "_room", "_send", "_sending_hides", "bursts",
-        "closed", "dropped", "due", "queues", "received", "sent", "stalled", "unreachable",
-        "withdrawn",
+        "_burst", "_by_peer", "_driver", "_get", "_high", "_more", "_rang", "_read_at", "_recv",
+        "_send", "_sending_hides", "bursts", "closed", "dropped", "due", "queues", "received",
+        "sent", "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        socket: zmq.Socket[bytes],
-        *,
-        deliver: Callable[[list[Message]], None],
-        call_soon: Callable[[], None],
-        resume: Callable[[list[Any]], None],
-        report: Callable[[Exception], None],
-        lost: Callable[[ZmqBridgeError], None],
-        room: Callable[[], float] = lambda: BURST,
-        high: float = HIGH,
-    ) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
         self._send = CompiledSocket.send.__get__(socket)
         self._recv = CompiledSocket.recv.__get__(socket)
         self._get = CompiledSocket.get.__get__(socket)
-        self._deliver = deliver
-        self._call_soon = call_soon
-        self._resume = resume
-        self._report = report
-        self._lost = lost
-        self._room = room
+        self._driver = driver
         self._high = high
         kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that one that is stuck holds up no other.
@@ -256,7 +256,7 @@ class Pump:
             if queue.discard(key):
                 self.withdrawn += 1
                 if waiters := queue.resume():
-                    self._resume(waiters)
+                    self._driver._wake(waiters)
                 return True
         return False
 
@@ -264,7 +264,7 @@ class Pump:
         """Have one turn run soon, because something may have silenced the FD."""
         if not self.due and not self.closed:
             self.due = True
-            self._call_soon()
+            self._driver._call_soon()
 
     def ring(self) -> None:
         """The FD rang: hand over the message that made it ring, and ask for a turn.
@@ -273,7 +273,7 @@ class Pump:
         are asked comes when it has been handled: one turn does for it and for what was sent in
         answer, and the answer leaves 5 µs earlier.
         """
-        if self.queues or self.closed or self._room() < 1:
+        if self.queues or self.closed or self._driver._room() < 1:
             self.turn()
             return
         try:
@@ -287,7 +287,7 @@ class Pump:
         self.bursts += 1
         self._rang = True
         try:
-            self._deliver([message])
+            self._driver._deliver([message])
         finally:
             self.schedule()
 
@@ -319,13 +319,13 @@ class Pump:
         try:
             if burst and not self.closed:
                 self.received += len(burst)
-                self._deliver(burst)
+                self._driver._deliver(burst)
         finally:
             # After them who were told of messages, so that one turn serves what they send, too.
             if again:
                 self.schedule()
             if broken and not self.closed:
-                self._lost(broken)
+                self._driver._end(broken)
 
     def _flush(self) -> bool:
         # True when it sent something and more is left. Which peer of a ROUTER has room, nothing
@@ -344,7 +344,7 @@ class Pump:
                     gone = len(queue.clear())
                     self.dropped += gone
                     self.unreachable += gone
-                    self._report(error)
+                    self._driver._report(error)
                 if not queue:
                     self.queues.pop(lane, None)  # `report` may have closed us
                 waiters += queue.resume()
@@ -352,7 +352,7 @@ class Pump:
                     break
         finally:
             if waiters:
-                self._resume(waiters)
+                self._driver._wake(waiters)
         return self.sent > before and bool(self.queues)
 
     def _take(self) -> Message:
@@ -374,7 +374,7 @@ class Pump:
                 self._burst = max(SHORTEST, self._burst // 2)
             elif taken < SLICE:
                 self._burst = min(BURST, self._burst * 2)
-        room = int(min(self._room(), self._burst))
+        room = int(min(self._driver._room(), self._burst))
         self._more = room == self._burst
         if room < 1:
             return False  # the owner schedules a turn when there is room again

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from itertools import islice
 from typing import Generic, NoReturn, TypeVar
 
 Item = TypeVar("Item")
@@ -37,15 +38,15 @@ class Inbox(Generic[Item, Waiter]):
             the deque itself, so that a message costs no Python call here.
     """
 
-    __slots__ = ("_high", "_low", "_told", "_waiters", "messages", "paused", "pop", "promised")
+    __slots__ = ("_high", "_low", "_waiters", "messages", "paused", "pop", "promised")
 
     def __init__(self, high: float = HIGH, low: float = -1) -> None:
         self.messages: deque[Item] = deque()
         self.promised = 0
         self.paused = False
         self.pop: Callable[[], Item] = self.messages.popleft
-        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
-        self._told: dict[Waiter, None] = {}  # an empty set takes 150 bytes more
+        # Whether they were told; those who were are the first, as many as are promised.
+        self._waiters: dict[Waiter, bool] = {}
         self._high = high
         self._low = high // 4 if low < 0 else low
 
@@ -85,36 +86,30 @@ class Inbox(Generic[Item, Waiter]):
 
     def wait(self, waiter: Waiter) -> None:
         """Leave a waiter, to be handed out when there is a message for it."""
-        self._waiters[waiter] = None
+        self._waiters[waiter] = False
 
     def notify(self) -> list[Waiter]:
         """Hand out the waiters, oldest first, for whom there is a message; it is promised now."""
-        told = []
-        while self._waiters and len(self.messages) > self.promised:
-            waiter = self._waiters.popitem(last=False)[0]
-            self.promised += 1
+        told = list(islice(self._waiters, self.promised, len(self.messages)))
+        for waiter in told:
+            self._waiters[waiter] = True
             self.pop = _ask
-            self._told[waiter] = None
-            told.append(waiter)
+        self.promised += len(told)
         return told
 
     def forget(self, waiter: Waiter) -> None:
         """A waiter is done with, whether it was told already or not."""
-        if waiter in self._told:
-            del self._told[waiter]
+        if self._waiters.pop(waiter, False):
             self.promised -= 1
             self._free()
-        else:
-            self._waiters.pop(waiter, None)
 
     def clear(self) -> list[Waiter]:
         """Drop all messages and hand out all waiters, because the socket is closing."""
-        waiters = [*self._told, *self._waiters]
+        waiters = list(self._waiters)
         self.messages.clear()
+        self._waiters.clear()
         self.promised = 0
         self.paused = False
-        self._told.clear()
-        self._waiters.clear()
         self._free()
         return waiters
 

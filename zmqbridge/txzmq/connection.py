@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import inf
 from threading import get_ident
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
@@ -143,16 +144,16 @@ class ZmqConnection(ReactorReader):
         most = 1 if self.socketType in (constants.REQ, constants.REP) else BURST
         unhandled: deque[Message] = deque()
         self.__unhandled = unhandled
-        self._pump = Pump(
-            self.socket,
-            deliver=unhandled.extend,
-            call_soon=self._call_soon,
-            resume=lambda waiters: None,
-            report=self.__report,
-            lost=self.__lost,
-            room=lambda: most - len(unhandled),
-            high=self.highWaterMark or inf,
+        # Not self, because the subclasses of users have private names of their own.
+        driver: Any = SimpleNamespace(
+            _deliver=unhandled.extend,
+            _call_soon=self._call_soon,
+            _wake=lambda waiters: None,
+            _report=self.__report,
+            _end=self.__lost,
+            _room=lambda: most - len(unhandled),
         )
+        self._pump = Pump(self.socket, driver, self.highWaterMark or inf)
         try:
             self.fd = self.socket.fileno()
             self._setOptions()
@@ -339,7 +340,7 @@ class ZmqConnection(ReactorReader):
                 raise ValueError("a message has at least one part; an empty part is b''")
         else:
             parts = (as_bytes(message, "a message"),)
-        if self.factory is None:
+        if self.factory is None or get_ident() != self._home_thread:
             self._checkOpen()
         pump = self._pump
         try:
