@@ -14,6 +14,11 @@ Result = TypeVar("Result")
 
 log = logging.getLogger("zmqbridge")
 
+# On asyncio, anyio waits for an FD in a thread, which may take the news of one that was just closed
+# for news of the next with the same number, and never tell of that again: one socket in a thousand
+# when they come and go. So its news are looked for now and then without being called.
+LOOK = 0.5  # seconds
+
 
 def native_loop() -> Any:
     """The object that stands for the running loop if it is not asyncio's; None if none runs."""
@@ -181,7 +186,8 @@ class AnyioLoop:
         with anyio.CancelScope(shield=True):
             while self._watching:
                 try:
-                    await anyio.wait_readable(fd)
+                    with anyio.move_on_after(LOOK):
+                        await anyio.wait_readable(fd)
                 except anyio.ClosedResourceError:
                     break
                 if self._watching:
