@@ -86,7 +86,9 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
         AuthenticationMissing: clients would come in that nobody has decided about.
     """
     get: Any = CompiledSocket.get
-    serves = any(_ask(socket, option) for option in (zmq.CURVE_SERVER, zmq.PLAIN_SERVER))
+    serves = get(socket, zmq.MECHANISM) != zmq.SecurityMechanism.NULL and any(
+        _ask(socket, option) for option in (zmq.CURVE_SERVER, zmq.PLAIN_SERVER)
+    )
     domain = get(socket, zmq.ZAP_DOMAIN).rstrip(b"\0")
     if any_key or not (serves or domain):
         return
