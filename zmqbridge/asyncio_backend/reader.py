@@ -205,6 +205,7 @@ class LoopSocket(Monitored):
 
         Raises:
             ConnectTimeout: nobody came in time; its `failure` is the last that tried in vain.
+            HandshakeFailed: every server that it connects to has refused it.
             StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
             SocketClosed: the socket is closed, or was while this waited.
             LoopError: there is no running loop, or it is not this socket's.
