@@ -2,7 +2,8 @@
 
 Constructor arguments, the same for all: ``bind`` and ``connect`` take one address or several,
 ``context`` another libzmq context than the one the library owns, ``options`` a mapping of
-``zmq`` option to value, set before any address. See `Endpoint` for what all of them can do.
+``zmq`` option to value, set before any address, ``security`` one of `zmqbridge.security`. See
+`Endpoint` for what all of them can do.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
 loop or it is not the socket's own.
@@ -104,6 +105,7 @@ class Requester(Requesting, LoopSocket):
 
         Raises:
             RequestTimeout: no reply in time; its `stage` tells how far the request got.
+            HandshakeFailed: it was not sent, because every server has refused this socket.
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
