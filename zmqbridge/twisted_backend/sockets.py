@@ -2,8 +2,9 @@
 
 Constructor arguments, the same for all: ``bind`` and ``connect`` take one address or several,
 ``context`` another libzmq context than the one the library owns, ``options`` a mapping of
-``zmq`` option to value, set before any address, ``reactor`` another than the global one; those
-that receive also a ``handler``. See `Endpoint` for what all of them can do.
+``zmq`` option to value, set before any address, ``security`` one of `zmqbridge.security`,
+``reactor`` another than the global one; those that receive also a ``handler``. See `Endpoint` for
+what all of them can do.
 
 Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
 what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
@@ -104,6 +105,7 @@ class Requester(Requesting, ReactorSocket):
 
         Raises:
             RequestTimeout: no reply in time; its `stage` tells how far the request got.
+            HandshakeFailed: it was not sent, because every server has refused this socket.
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
