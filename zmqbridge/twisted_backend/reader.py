@@ -373,6 +373,7 @@ class ReactorSocket(ReactorReader, Monitored):
 
         Raises:
             ConnectTimeout: nobody came in time; its `failure` is the last that tried in vain.
+            HandshakeFailed: every server that it connects to has refused it.
             StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
