@@ -216,6 +216,18 @@ async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(w, check, er
     assert [type(report) for report in w.reports] == [error]
 
 
+async def test_a_callback_that_takes_too_long_lets_nobody_in(w, monkeypatch):
+    monkeypatch.setattr(f"{w.backend.__name__}.authenticator.PATIENCE", 0.05)
+
+    async def check(peer):
+        await w.sleep(100)
+
+    async with served(w, CURVE, Policy(check=check)) as address:
+        assert not await asked(w, address, client(ALICE))
+        await w.until(lambda: w.reports)
+    assert "Timeout" in type(w.reports[0]).__name__
+
+
 async def test_closing_does_not_wait_for_callbacks(w):
     asking, ended = [], []
 
