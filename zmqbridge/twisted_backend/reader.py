@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
+from zmqbridge.core.framing import Message
 from zmqbridge.core.monitor import MonitorEvent
 from zmqbridge.endpoint import Addresses, Endpoint, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
@@ -132,7 +133,6 @@ class ReactorReader:
     way_in = "reactor.callFromThread"
 
     read_scheduled: IDelayedCall | None = None
-    _ringing = False
     _home_thread = 0
     # Two underscores, because subclasses of the facade's classes have private names of their own.
     __timer: IDelayedCall | None = None
@@ -148,22 +148,15 @@ class ReactorReader:
             self._home_thread = get_ident()
         scheduled, self.read_scheduled = self.read_scheduled, None
         if scheduled is None:
-            # What came is handled here and now, and the turn for what that sent follows at once.
-            self._ringing = True
-            try:
-                self._pump.ring()
-                self._handle_received()
-            finally:
-                self._ringing = False
-            if not self._pump.due:
-                return
-        elif scheduled.active():
-            scheduled.cancel()
-        self._pump.turn()
+            self._pump.ring()
+        else:
+            if scheduled.active():
+                scheduled.cancel()
+            self._pump.turn()
         self._handle_received()
 
     def _handle_received(self) -> None:
-        """Hand over what was received; those who wait for it by Deferreds have it already."""
+        """Hand over what was received and is not handled yet, as there was no time for it."""
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor gave the FD up; stop reading it."""
@@ -174,7 +167,7 @@ class ReactorReader:
         return type(self).__name__
 
     def _call_soon(self) -> None:
-        if self.read_scheduled is None and not self._ringing:
+        if self.read_scheduled is None:
             self.read_scheduled = self._reactor.callLater(0, self.doRead)
 
     def _running(self) -> bool:
@@ -508,6 +501,10 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             return inbox.take()
 
         return waiter.addCallback(take)
+
+    def _deliver(self, burst: list[Message]) -> None:
+        super()._deliver(burst)
+        self._handle_received()
 
     def _handle_received(self) -> None:
         if self._handler is not None:

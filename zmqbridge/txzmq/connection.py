@@ -146,7 +146,7 @@ class ZmqConnection(ReactorReader):
         self.__unhandled = unhandled
         # Not self, because the subclasses of users have private names of their own.
         driver: Any = SimpleNamespace(
-            _deliver=unhandled.extend,
+            _deliver=self.__deliver,
             _call_soon=self._call_soon,
             _wake=lambda waiters: None,
             _report=self.__report,
@@ -297,6 +297,10 @@ class ZmqConnection(ReactorReader):
         rejected, self.__rejected = self.__rejected, None
         if rejected is not None:
             self.__report(rejected)
+
+    def __deliver(self, burst: list[Message]) -> None:
+        self.__unhandled.extend(burst)
+        self._handle_received()
 
     def _handle_received(self) -> None:
         dispatch(self.__unhandled, self, "messageReceived", self.__report)
