@@ -137,6 +137,26 @@ async def test_it_may_be_closed_from_within_what_it_calls(w):
     assert w.reports == []
 
 
+async def test_aclose_gives_what_is_queued_its_linger_time_and_no_more(w):
+    async with w.Pusher(bind="inproc://peaceful", options={zmq.LINGER: 5000}) as pusher:
+        for number in range(50):
+            pusher.push_nowait(b"%d" % number)
+        await w.sleep(0.01)
+        closing = w.spawn(pusher.aclose())
+        await w.sleep(0.01)
+        assert not w.done(closing)
+        async with w.Puller(connect="inproc://peaceful") as puller:
+            for number in range(50):
+                assert await puller.receive() == [b"%d" % number]
+            await closing
+        assert pusher.statistics().dropped == 0
+    async with w.Pusher(bind="inproc://peaceful", options={zmq.LINGER: 50}) as pusher:
+        pusher.push_nowait(b"nobody comes")
+        start = time.monotonic()
+    assert 0.03 < time.monotonic() - start < 5
+    assert pusher.statistics().dropped == 1
+
+
 async def test_drain_says_what_was_not_given_to_libzmq(w):
     async with w.Pusher(bind="inproc://drained", options={zmq.SNDHWM: 1}) as pusher:
         assert await pusher.drain() == 0
