@@ -255,6 +255,27 @@ def deaf_loop():
     return DeafLoop
 
 
+# These run no line of ours that another world does not: the same reader or stand-in under another
+# debug flag, selector or canceller. What every pattern promises, and all about cancelling, is
+# tested there too (the marker every_world); for all the rest they would only cost time.
+VARIANTS = {"debug", "anyio", "anyio-deaf", "poll", "asyncioreactor-uvloop"}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "every_world: run it in the variants of worlds, too")
+
+
+def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if has_its_own_worth(item)]
+
+
+def has_its_own_worth(item):
+    if not hasattr(item, "callspec") or item.callspec.params.get("w") not in VARIANTS:
+        return True
+    asked_for = any("w" in mark.args[0] for mark in item.iter_markers("parametrize"))
+    return asked_for or item.get_closest_marker("every_world") is not None
+
+
 @pytest.fixture(params=WORLDS)
 def w(request):
     world = WORLDS[request.param]()

@@ -14,6 +14,8 @@ from zmqbridge import (
     RequestTimeout,
 )
 
+pytestmark = pytest.mark.every_world
+
 
 async def test_addresses_are_resolved_and_errors_name_them(w):
     async with w.Puller() as puller:

@@ -14,6 +14,8 @@ import zmq
 
 from zmqbridge import RequestTimeout, twisted_backend
 
+pytestmark = pytest.mark.every_world
+
 MESSAGES = 200
 PACE = 0.0007  # seconds between messages and until a call is given up, more or less
 BOUND = 15

@@ -8,6 +8,8 @@ import pytest
 
 from zmqbridge import SocketClosed
 
+pytestmark = pytest.mark.every_world
+
 MESSAGES = 300
 
 

@@ -15,6 +15,8 @@ from zmqbridge import (
     SocketClosed,
 )
 
+pytestmark = pytest.mark.every_world
+
 
 async def test_pushed_messages_arrive_in_order(w):
     async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
