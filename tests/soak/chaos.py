@@ -36,11 +36,12 @@ class Actor:
         self.may_be_killed = may_be_killed
         self.name = f"{role}-{loop}{'' if may_be_killed else '-safe'}"
         self.lives = self.kills = self.stops = 0
-        self.wakes_at = 0.0
+        self.wakes_at = self.starts_at = 0.0
         self.start()
 
     def start(self):
         self.lives += 1
+        self.starts_at = 0
         name = f"{self.name}.{self.lives}"
         self.process = subprocess.Popen(
             [sys.executable, ACTORS, self.folder, self.loop, self.role, name, *self.addresses]
@@ -55,12 +56,22 @@ class Actor:
         self.process.send_signal(signal.SIGCONT)
         self.wakes_at = 0
 
-    def kill(self):
+    def kill(self, gone_for=0.0):
         self.process.kill()
         self.process.wait()
         self.kills += 1
         self.wakes_at = 0
-        self.start()
+        self.starts_at = time.monotonic() + gone_for
+
+    def look(self, now):
+        """Wake it or start it when that is due; nobody ends by itself."""
+        if self.starts_at:
+            if self.starts_at < now:
+                self.start()
+        elif self.process.poll() is not None:
+            raise SystemExit(f"{self.name} has ended by itself: {self.process.returncode}")
+        elif self.wakes_at and self.wakes_at < now:
+            self.wake()
 
     def lines(self):
         """What its ledgers say: for each life, a list of lines split in words."""
@@ -109,20 +120,24 @@ def torment(actors, seconds, chance):
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
         for actor in actors:
-            if actor.wakes_at and actor.wakes_at < now:
-                actor.wake()
-            if actor.process.poll() is not None:
-                raise SystemExit(f"{actor.name} has ended by itself: {actor.process.returncode}")
+            actor.look(now)
         actor = chance.choice(actors)
-        if actor.wakes_at:
+        if actor.wakes_at or actor.starts_at:
             pass
+        elif actor.role == "server" and chance.random() < 0.1:
+            for server in (actor for actor in actors if actor.role == "server"):
+                if not server.starts_at:
+                    server.kill(gone_for=1.5)
         elif actor.may_be_killed and actor.role != "pusher" and chance.random() < 0.4:
-            actor.kill()
+            actor.kill(gone_for=chance.choice([0.01, 0.5]))
         else:
             actor.stop_for(chance.choice([0.01, 0.1, 0.3, 1.5]))
         time.sleep(chance.uniform(0.05, 0.6))
     for actor in actors:
-        actor.wake()
+        if actor.starts_at:
+            actor.start()
+        else:
+            actor.wake()
 
 
 def finish(actors, folder):
