@@ -115,9 +115,17 @@ def wait_until_all_work(actors):
             time.sleep(0.05)
 
 
+def black_out(actors):
+    """For a while there is no server at all."""
+    for actor in actors:
+        if actor.role == "server" and not actor.starts_at:
+            actor.kill(gone_for=1.5)
+
+
 def torment(actors, seconds, chance):
     """Stop and kill at random for so long."""
     end = time.monotonic() + seconds
+    black_out(actors)
     while (now := time.monotonic()) < end:
         for actor in actors:
             actor.look(now)
@@ -125,9 +133,7 @@ def torment(actors, seconds, chance):
         if actor.wakes_at or actor.starts_at:
             pass
         elif actor.role == "server" and chance.random() < 0.1:
-            for server in (actor for actor in actors if actor.role == "server"):
-                if not server.starts_at:
-                    server.kill(gone_for=1.5)
+            black_out(actors)
         elif actor.may_be_killed and actor.role != "pusher" and chance.random() < 0.4:
             actor.kill(gone_for=chance.choice([0.01, 0.5]))
         else:
