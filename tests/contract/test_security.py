@@ -10,6 +10,7 @@ import pytest
 import zmq
 import zmq.auth
 from twisted.internet.defer import Deferred
+from zmq.auth.thread import ThreadAuthenticator
 
 from zmqbridge import (
     AddressError,
@@ -356,6 +357,21 @@ async def test_an_authenticator_is_of_one_context(w):
     async with served(w, CURVE, Policy(keys=[ALICE[0]]), context=context) as address:
         assert await asked(w, address, client(ALICE))
     context.term()
+
+
+async def test_pyzmqs_own_authenticator_serves_too(w, tmp_path):
+    public, secret = map(zmq.auth.load_certificate, zmq.auth.create_certificates(tmp_path, "a"))
+    context = zmq.Context()
+    authenticator = ThreadAuthenticator(context)
+    authenticator.start()
+    authenticator.configure_curve(domain="global", location=tmp_path)
+    try:
+        async with served(w, CURVE, context=context) as address:
+            assert await asked(w, address, client((public[0], secret[1])))
+            assert not await asked(w, address, client(MALLORY))
+    finally:
+        authenticator.stop()
+        context.term()
 
 
 @pytest.mark.parametrize(("one", "other"), PAIRS + [pair[::-1] for pair in PAIRS])
