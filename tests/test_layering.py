@@ -8,9 +8,18 @@ import sys
 import pytest
 
 LOOPS = ["twisted", "anyio", "asyncio"]
-CORE = """
-    framing deadlines requests routes sendqueue inbox statistics monitor zap handshakes
-""".split()
+CORE = [
+    "framing",
+    "deadlines",
+    "requests",
+    "routes",
+    "sendqueue",
+    "inbox",
+    "statistics",
+    "monitor",
+    "handshakes",
+    "zap",
+]
 BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
     "zmqbridge.errors": ["zmq", *LOOPS],
