@@ -29,6 +29,7 @@ from zmq.backend import Socket as CompiledSocket
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import ContextTerminated, PeerUnreachable, SocketClosed, ZmqBridgeError
+from zmqbridge.plain import COMPILED, plain_calls
 
 DONTWAIT = int(zmq.DONTWAIT)
 DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
@@ -142,6 +143,8 @@ class Pump:
         self._send = CompiledSocket.send.__get__(socket)
         self._recv = CompiledSocket.recv.__get__(socket)
         self._get = CompiledSocket.get.__get__(socket)
+        if not COMPILED:
+            self._send, self._recv = plain_calls(socket)
         self._driver = driver
         self._high = high
         kind = self._get(zmq.TYPE)

@@ -1,0 +1,38 @@
+"""What the pump calls on a libzmq socket where pyzmq is not compiled, as on PyPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from zmq.backend import Frame
+from zmq.backend import Socket as BackendSocket
+
+# The frames of pyzmq's CFFI backend never tell whether more of their message follows.
+COMPILED = getattr(Frame, "more", False) is not False
+
+RCVMORE = int(zmq.RCVMORE)
+
+
+class Part:
+    """One frame of a message, as far as the pump asks."""
+
+    __slots__ = ("bytes", "more")
+
+    def __init__(self, content: bytes, more: int) -> None:
+        self.bytes = content
+        self.more = more
+
+
+def plain_calls(socket: zmq.Socket[bytes]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`send` and `recv` that do what pyzmq's compiled ones do, by what every backend has."""
+    raw: Any = BackendSocket
+
+    def send(part: bytes, flags: int) -> None:
+        raw.send(socket, part, flags, True)  # a copy, or a large part would be shared
+
+    def recv(flags: int, _copy: bool) -> Part:
+        return Part(raw.recv(socket, flags), raw.get(socket, RCVMORE))
+
+    return send, recv
