@@ -147,7 +147,7 @@ async def test_a_push_given_up_in_the_wait_was_sent_whole_or_not_at_all(w, given
         pace = random.Random(3)
         while (message := socket.recv_multipart()) != [b"end"]:
             received.append(message)
-            time.sleep(pace.uniform(0, PACE))
+            time.sleep(pace.uniform(0, 4 * PACE))  # so slow that most have to wait
 
     chance = random.Random(4)
     sent, given = [], 0
@@ -165,7 +165,7 @@ async def test_a_push_given_up_in_the_wait_was_sent_whole_or_not_at_all(w, given
             assert statistics.sent == statistics.accepted == len(sent) + 1
             await w.until(lambda: len(received) == len(sent))
     assert received == sent
-    assert given > MESSAGES // 50
+    assert given > MESSAGES // 20
 
 
 @in_every_way
