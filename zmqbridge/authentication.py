@@ -118,11 +118,13 @@ class Authenticating(Endpoint):
 def _read(policies: Mapping[str, Policy]) -> dict[str, Policy]:
     """The policies with the keys of their folders."""
     if not isinstance(policies, Mapping):
-        raise TypeError(f"policies={policies!r}: give a Policy for each domain, {{domain: Policy}}")
+        kind = type(policies).__name__
+        raise TypeError(f"policies is given as {kind}: give a Policy for each domain, in a dict")
     read = {}
     for domain, policy in policies.items():
         if not isinstance(domain, str) or not isinstance(policy, Policy):
-            raise TypeError(f"policies: {domain!r} is given {policy!r}; give a str and a Policy")
+            kind = type(policy).__name__
+            raise TypeError(f"policies: {domain!r} has a {kind}; give each str a Policy")
         if policy.certificates is not None:
             policy = replace(policy, keys={*policy.keys, *load_certificates(policy.certificates)})
         read[domain] = policy

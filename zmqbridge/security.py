@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from zmqbridge.core.framing import as_name
-from zmqbridge.core.zap import Peer, Policy, curve_key
+from zmqbridge.core.zap import Peer, Policy, as_bool, as_secret, curve_key
 
 __all__ = ["CurveClient", "CurveServer", "Null", "Peer", "PlainClient", "PlainServer", "Policy"]
 
@@ -23,14 +22,14 @@ def _store(instance: object, **values: object) -> None:
 def _domain(domain: str) -> str:
     # libzmq asks nobody about clients of a domain without a name.
     if not isinstance(domain, str):
-        raise TypeError(f"domain={domain!r}: give a str, e.g. {DOMAIN!r}")
+        raise TypeError(f"domain is given as {type(domain).__name__}: give a str, e.g. {DOMAIN!r}")
     if not 0 < len(domain.encode()) < 256:
         raise ValueError(f"domain={domain!r:.60}: give a name of up to 255 bytes, e.g. {DOMAIN!r}")
     return domain
 
 
 def _credential(value: str | bytes, what: str) -> bytes:
-    text = as_name(value, what)
+    text = as_secret(value, what)
     if not 0 < len(text) < 256:
         raise ValueError(f"{what} is {len(text)} bytes long: PLAIN carries 1 to 255")
     return text
@@ -51,12 +50,14 @@ class CurveServer:
     """
 
     secret_key: str | bytes = field(repr=False)
-    domain: str = DOMAIN
-    any_key: bool = False
+    # By name only, or the secret key of a pair could be taken for a domain and shown.
+    domain: str = field(default=DOMAIN, kw_only=True)
+    any_key: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         key = curve_key(self.secret_key, "the server's secret key")
         _store(self, secret_key=key, domain=_domain(self.domain))
+        as_bool(self.any_key, "any_key")
 
 
 @dataclass(frozen=True, slots=True)

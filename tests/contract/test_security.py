@@ -133,6 +133,21 @@ async def test_without_credentials_the_address_decides(w, policy, comes_in):
                     await requester.request(b"hello", timeout=5)
 
 
+async def test_over_ipc_a_peer_is_of_this_host(w, tmp_path):
+    async with w.Authenticator(
+        {"here": Policy(allow="127.0.0.1"), "away": Policy(allow="10.1.1.1")}
+    ):
+        for domain, comes_in in ("here", True), ("away", False):
+            at = f"ipc://{tmp_path}/{domain}"
+            async with w.Puller(bind=at, security=Null(domain)):
+                async with w.Pusher(connect=at, monitor=True) as pusher:
+                    if comes_in:
+                        await pusher.connected(timeout=5)
+                    else:
+                        with pytest.raises(HandshakeFailed):
+                            await pusher.connected(timeout=5)
+
+
 async def test_a_denied_address_does_not_come_in_with_a_good_key(w):
     async with served(w, CURVE, Policy(keys=[ALICE[0]], deny=["127.0.0.1"])) as address:
         assert not await asked(w, address, client(ALICE))
@@ -145,7 +160,7 @@ async def test_each_domain_has_its_policy_and_an_unknown_one_none(w):
             ("guests", False, True),
             ("roof", False, False),
         ]:
-            async with served(w, CurveServer(SERVER[1], domain)) as address:
+            async with served(w, CurveServer(SERVER[1], domain=domain)) as address:
                 assert await asked(w, address, client(ALICE)) == alice
                 assert await asked(w, address, client(MALLORY)) == mallory
 
@@ -415,7 +430,7 @@ async def test_a_refusal_that_nobody_waits_for_is_reported_once(w):
 
 async def test_with_two_servers_one_that_refuses_is_only_reported(w):
     async with w.Authenticator({"*": Policy(keys=[ALICE[0]]), "roof": Policy()}):
-        async with w.Replier(bind=TCP, security=CurveServer(SERVER[1], "roof")) as no:
+        async with w.Replier(bind=TCP, security=CurveServer(SERVER[1], domain="roof")) as no:
             async with w.Requester(connect=no.addresses, security=client(ALICE)) as requester:
                 async with served(w, CURVE) as yes:
                     with pytest.raises(HandshakeFailed):
@@ -453,13 +468,17 @@ async def test_an_address_that_was_taken_back_is_not_tried_again(w):
     [
         (lambda: CurveServer("too short"), "secret key is 9 characters long"),
         (lambda: CurveServer(SERVER[1][:-1] + b"~"), "not Z85"),
-        (lambda: CurveServer(None), "secret key"),
-        (lambda: CurveServer(SERVER[1], ""), "a name of up to 255 bytes"),
-        (lambda: CurveServer(SERVER[1], b"x"), "give a str"),
+        (lambda: CurveServer(None), "secret key is given as NoneType"),
+        (lambda: CurveServer(SERVER), "secret key is given as tuple"),
+        (lambda: CurveServer(SERVER[1], any_key="no"), "give True or False"),
+        (lambda: CurveServer(SERVER[1], domain=""), "a name of up to 255 bytes"),
+        (lambda: CurveServer(SERVER[1], domain=SERVER[1]), "domain is given as bytes"),
+        (lambda: CurveServer(*SERVER), "positional arguments"),
         (lambda: CurveClient(SERVER[0], ALICE[0], "x"), "client's secret key is 1"),
         (lambda: CurveClient(b"", *ALICE), "server's public key is 0"),
         (lambda: PlainServer(""), "a name of up to 255 bytes"),
         (lambda: PlainClient("", SECRET), "user name is 0 bytes"),
+        (lambda: PlainClient("alice", [SECRET]), "password is given as list"),
         (lambda: PlainClient("alice", SECRET * 50), "password is 550 bytes"),
         (lambda: Null(""), "a name of up to 255 bytes"),
     ],
@@ -468,7 +487,8 @@ def test_what_is_wrong_is_said_and_shows_no_secret(make, words):
     with pytest.raises((ValueError, TypeError), match=words) as refusal:
         make()
     assert SECRET not in str(refusal.value)
-    assert SERVER[1][:-1].decode() not in str(refusal.value)
+    assert SERVER[1][:10].decode() not in str(refusal.value)
+    assert refusal.value.__context__ is None or refusal.value.__suppress_context__
 
 
 async def test_what_a_socket_does_not_take_is_said_and_shows_no_secret(w):
@@ -487,14 +507,16 @@ async def test_what_a_socket_does_not_take_is_said_and_shows_no_secret(w):
     ("policies", "error"),
     [
         (Policy(), TypeError),
-        ({"*": {"keys": []}}, TypeError),
+        ({"*": {"passwords": {"alice": SECRET}}}, TypeError),
+        ([("*", {"alice": SECRET})], TypeError),
         ({b"*": Policy()}, TypeError),
         ({"*": Policy(certificates="/nowhere/at/all")}, OSError),
     ],
 )
 async def test_wrong_policies_leave_the_context_without_authenticator(w, policies, error):
-    with pytest.raises(error):
+    with pytest.raises(error) as refusal:
         w.Authenticator(policies)
+    assert SECRET not in str(refusal.value)
     async with w.Authenticator({"*": Policy(keys=[ALICE[0]])}) as authenticator:
         async with served(w, CURVE) as address:
             with pytest.raises(error):

@@ -234,6 +234,7 @@ def test_what_is_no_key_is_refused_without_showing_it(key):
         ({"passwords": {"u": b"secret"}}, "passwords maps"),
         ({"passwords": {b"u": "secret"}}, "passwords maps"),
         ({"check": "yes"}, "cannot be called"),
+        ({"any_key": "no"}, "give True or False"),
         ({"any_key": True, "keys": [Z85]}, "any_key lets everybody in"),
         ({"any_key": True, "certificates": "."}, "any_key lets everybody in"),
         ({"any_key": True, "check": repr}, "any_key lets everybody in"),

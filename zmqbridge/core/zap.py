@@ -29,6 +29,30 @@ _TO_Z85 = bytes.maketrans(_B85, _Z85)
 _TO_B85 = bytes.maketrans(_Z85 + b";_`|~", _B85 + bytes(5))
 
 
+def as_secret(value: str | bytes, what: str) -> bytes:
+    """A str or bytes-like value as bytes; the error does not show what it was instead.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    try:
+        return as_name(value, what)
+    except TypeError:
+        text = f"{what} is given as {type(value).__name__}: give one str or bytes"
+        raise TypeError(text) from None
+
+
+def as_bool(value: bool, what: str) -> bool:
+    """A bool, and nothing that merely counts as true, e.g. the word ``"no"``.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{what}={value!r}: give True or False")
+    return value
+
+
 def curve_key(key: str | bytes, what: str) -> bytes:
     """A CURVE key as Z85, the form in which ``zmq.curve_keypair()`` makes them.
 
@@ -38,7 +62,7 @@ def curve_key(key: str | bytes, what: str) -> bytes:
         TypeError: it is neither str nor bytes-like.
         ValueError: it is no key.
     """
-    text = as_name(key, what)
+    text = as_secret(key, what)
     if len(text) == 32 and not isinstance(key, str):
         return base64.b85encode(text).translate(_TO_Z85)
     advice = "give the 40 characters of Z85, or the 32 bytes, that zmq.curve_keypair() made"
@@ -128,7 +152,8 @@ class Policy:
                 raise TypeError("passwords maps user names to passwords, each of them a str")
         if self.check is not None and not callable(self.check):
             raise TypeError(f"check={self.check!r} cannot be called")
-        if self.any_key and (self.keys or self.certificates is not None or self.check):
+        others = self.keys or self.certificates is not None or self.check
+        if as_bool(self.any_key, "any_key") and others:
             raise ValueError("any_key lets everybody in: leave out keys, certificates and check")
 
 
