@@ -47,7 +47,12 @@ class Frames:
 @pytest.fixture(autouse=True)
 def no_slices(monkeypatch):
     """On a slow machine bursts end early, for the sake of others; here that would be noise."""
-    for module in ("pump", "asyncio_backend.reader", "twisted_backend.reader"):
+    for module in (
+        "pump",
+        "asyncio_backend.loopsocket",
+        "twisted_backend.reactorsocket",
+        "twisted_backend.handlers",
+    ):
         monkeypatch.setattr(f"zmqbridge.{module}.monotonic", lambda: 0.0)
 
 

@@ -10,7 +10,7 @@ from typing import Any, final
 import anyio
 import zmq
 
-from zmqbridge.asyncio_backend.reader import CannotWatch, LoopSocket
+from zmqbridge.asyncio_backend.loopsocket import CannotWatch, LoopSocket
 from zmqbridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
 

@@ -18,7 +18,7 @@ from typing import Any, final
 import anyio
 import zmq
 
-from zmqbridge.asyncio_backend.reader import LoopReceiver, LoopSocket
+from zmqbridge.asyncio_backend.loopsocket import LoopReceiver, LoopSocket
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing

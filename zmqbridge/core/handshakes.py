@@ -72,12 +72,14 @@ class Handshakes:
     def saw(self, event: MonitorEvent, now: float) -> tuple[HandshakeFailed | None, bool]:
         """The failure if this event is one, and whether that is news of this address."""
         kind, address, _ = event
+        # Only who connects is told this, so it also tells what the raw socket was connected to.
+        if kind == EventKind.CONNECTED:
+            self._refused[address] = None
         if address not in self._refused:
             return None, False
-        if kind in (EventKind.CONNECTED, EventKind.HANDSHAKE_SUCCEEDED):
+        if kind == EventKind.HANDSHAKE_SUCCEEDED:
             self._refused[address] = None
-            if kind == EventKind.HANDSHAKE_SUCCEEDED:
-                self._last.pop(address, None)
+            self._last.pop(address, None)
         if kind in FINAL:
             self._again[address] = now + AGAIN
         elif not self._wary or kind != EventKind.HANDSHAKE_FAILED_NO_DETAIL:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from zmqbridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
-from zmqbridge.twisted_backend.reader import ReactorSocket
+from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 
 
 @final

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.pump import ignore
-from zmqbridge.twisted_backend.reader import ReactorSocket
+from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 
 
 class Paced(ReactorSocket):

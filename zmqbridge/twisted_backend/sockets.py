@@ -24,8 +24,9 @@ from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.errors import LoopError, ZmqBridgeError
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
+from zmqbridge.twisted_backend.handlers import follow
 from zmqbridge.twisted_backend.producers import Paced
-from zmqbridge.twisted_backend.reader import ReactorReceiver, ReactorSocket, follow
+from zmqbridge.twisted_backend.reactorsocket import ReactorReceiver, ReactorSocket
 
 
 @final

@@ -32,7 +32,9 @@ from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
 from zmqbridge.refusals import Refusals
 from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.twisted_backend.reader import ReactorMonitor, ReactorReader, dispatch, watching
+from zmqbridge.twisted_backend.handlers import dispatch
+from zmqbridge.twisted_backend.reactorsocket import ReactorMonitor
+from zmqbridge.twisted_backend.reader import ReactorReader, watching
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 

@@ -1,0 +1,385 @@
+"""ReactorSocket: an endpoint on a reactor, which is all waiting, scheduling and ending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from threading import get_ident
+from time import monotonic
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+import zmq
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.interfaces import (
+    IPushProducer,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
+from zope.interface import implementer
+
+from zmqbridge.core.framing import Message
+from zmqbridge.core.monitor import MonitorEvent
+from zmqbridge.endpoint import Addresses, Endpoint, Options
+from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.monitoring import Events, Monitor, Monitored
+from zmqbridge.patterns import Receiving, patience, seconds
+from zmqbridge.pump import SLICE
+from zmqbridge.security import Security
+from zmqbridge.twisted_backend.handlers import dispatch, follow
+from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
+
+Item = TypeVar("Item")
+
+# Sends between two looks at the clock, which decides whether the reactor has to have its turn.
+STRIDE = 64
+
+
+class Sent(Deferred[None]):
+    """A Deferred that has fired already: the message is sent.
+
+    ``succeed(None)`` is the same, but takes 0.6 µs when awaited where this takes 0.35, and a send
+    that is not held up consists of little else.
+    """
+
+    called = True
+    result: Any = None
+
+    def __await__(self) -> Any:
+        # Without callbacks there is nothing to wait for, and the result is still None.
+        if self.paused or "result" in self.__dict__:
+            return super().__await__()
+        return iter(())
+
+
+class ReactorSocket(ReactorReader, Monitored):
+    """An endpoint that starts working on its reactor when it is made."""
+
+    log = Logger()
+    _fd = -1
+    _yield_at = STRIDE
+    _slice_end = 0.0
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        reactor: Any = None,
+    ) -> None:
+        self._reactor = watching(global_reactor() if reactor is None else reactor)
+        self._yielding: list[Deferred[None]] = []
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+        )
+        self._fd = self._socket.fileno()
+        if self._running() and isInIOThread():
+            self._home_thread = get_ident()
+        self._reactor.addReader(self)
+        # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
+        # a constructor may belong to a subclass that is not done.
+        self._pump.schedule()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def fileno(self) -> int:
+        """The FD that libzmq rings."""
+        return self._fd
+
+    def doRead(self) -> None:
+        super().doRead()
+        if self._yielding:
+            self._slice_end = monotonic() + SLICE
+            yielding, self._yielding = self._yielding, []
+            self._wake(yielding)
+
+    def _wake(self, waiters: Sequence[Deferred[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
+
+    def _fail(self, waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.errback(error)
+
+    def _report(self, error: Exception) -> None:
+        self.log.failure("error in {socket!r}", Failure(error), socket=self)
+
+    def _disown(self) -> None:
+        ReactorReader._disown(self)
+        Endpoint._disown(self)
+
+    def _stop(self) -> None:
+        if self._fd >= 0:
+            self._stop_reading()
+
+    def _close_socket(self) -> list[Any]:
+        self._home_thread = -1  # the next call looks closer
+        return super()._close_socket() + self._yielding
+
+    def drain(self, timeout: float | None = None) -> Deferred[int]:
+        """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
+
+        What libzmq has taken may still be under way, or wait in its own queue for a peer.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+        """
+        timeout = patience(timeout)
+        try:
+            self._check_open()
+        except SocketClosed as error:
+            return fail(error)
+        return Deferred.fromCoroutine(self._drain(timeout))
+
+    async def _drain(self, timeout: float) -> int:
+        deadline = self._now() + timeout
+        while (queue := self._pump.backlog()) is not None and (left := deadline - self._now()) > 0:
+            room = self._room_in(queue)
+            if left < inf:
+                room.addTimeout(left, self._reactor)
+            try:
+                await room
+            except TimeoutError:
+                break
+        return self._pump.queued
+
+    def aclose(self) -> Deferred[None]:
+        """Close when what is queued has been sent, or after the linger time.
+
+        Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
+        """
+        if not self._closed:
+            self._check_open()
+        return Deferred.fromCoroutine(self._drain_and_close())
+
+    async def _drain_and_close(self) -> None:
+        try:
+            if not self._closed and self._pump.queues:
+                await self._drain(self._linger())
+        except (SocketClosed, ContextTerminated):
+            pass  # somebody was faster
+        finally:
+            self.close()
+
+    def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
+        """What happens to its connections from now on, by ``async for`` or a handler.
+
+        The first call also gets what has happened since the socket was made with
+        ``monitor=True``. It ends when the socket is closed, or by ``close()`` of what it returns.
+
+        Args:
+            handler: called with each event. It may return a Deferred or a coroutine; what goes
+                wrong in it is logged, and it is called with the next event.
+
+        Raises:
+            SocketClosed: the socket is closed.
+            TypeError: the handler cannot be called.
+        """
+        if handler is not None and not callable(handler):
+            raise TypeError(f"handler={handler!r} cannot be called")
+        self._check_open()
+        events = self._attach().listen()
+        if handler is not None:
+            Deferred.fromCoroutine(self._hand_over(events, handler))
+        return events
+
+    async def _hand_over(self, events: Events, handler: Callable[[MonitorEvent], object]) -> None:
+        try:
+            async for event in events:
+                try:
+                    follow(handler(event), self._report)
+                except Exception as error:
+                    self._report(error)
+        except ContextTerminated:
+            pass
+
+    def connected(self, timeout: float = inf) -> Deferred[None]:
+        """Fire when a peer is there: when its handshake has succeeded, or at once if it has.
+
+        Args:
+            timeout: seconds, ``math.inf`` for ever.
+
+        Raises:
+            ConnectTimeout: nobody came in time; its `failure` is the last that tried in vain.
+            HandshakeFailed: every server that it connects to has refused it.
+            StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
+            SocketClosed: the socket is closed, or was while this waited.
+            TypeError, ValueError: the timeout is no number, or not greater than zero.
+        """
+        seconds(timeout)
+        try:
+            self._check_open()
+            monitor = self._monitor_of_peers()
+        except LoopError:
+            raise
+        except ZmqBridgeError as error:
+            return fail(error)
+        waiting = Deferred.fromCoroutine(self._until_connected(monitor))
+
+        def too_late(_: object, timeout: float) -> NoReturn:
+            raise self._no_peer(timeout)
+
+        if timeout < inf:
+            waiting.addTimeout(timeout, self._reactor, too_late)
+        return waiting
+
+    def _make_monitor(self) -> ReactorMonitor:
+        return ReactorMonitor(context=self._context, reactor=self._reactor)
+
+    def _send(self, message: Sequence[bytes]) -> Deferred[None]:
+        pump = self._pump
+        try:
+            if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
+                turn = self._clear_to_send(message)
+                if turn is not None:
+                    return turn.addCallback(lambda _: self._send(message))
+            pump.send(message)
+        except LoopError:
+            raise
+        except ZmqBridgeError as error:
+            return fail(error)
+        return Sent()
+
+    def _clear_to_send(self, message: Sequence[bytes]) -> Deferred[None] | None:
+        """Wait while the peer pushes back, and let the reactor have its turn now and then."""
+        self._check_open()
+        pump = self._pump
+        if (queue := pump.queue_of(message)) and queue.paused:
+            return self._room_in(queue)
+        if pump.sent >= self._yield_at:
+            self._yield_at = pump.sent + STRIDE
+            if monotonic() > self._slice_end:
+                turn: Deferred[None] = Deferred(self._yielding.remove)
+                self._yielding.append(turn)
+                pump.schedule()
+                return turn
+        return None
+
+    def _room_in(self, queue: Any) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred(queue.forget)
+        queue.wait(waiter)
+        return waiter
+
+    def _send_nowait(self, message: Sequence[bytes]) -> None:
+        self._check_open()
+        self._pump.send(message)
+
+
+class ReactorMonitor(Monitor, ReactorSocket):
+    """A monitor on the reactor of the socket that it tells of."""
+
+
+@implementer(IPushProducer)
+class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
+    """A socket to receive from, by `receive`, ``async for``, or a handler given when it is made.
+
+    A handler is called with what `receive` would give. It may return a Deferred or a coroutine;
+    what goes wrong in it is logged, and the next message is handled.
+    """
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        reactor: Any = None,
+        handler: Callable[[Item], object] | None = None,
+    ) -> None:
+        if handler is not None and not callable(handler):
+            raise TypeError(f"handler={handler!r} cannot be called")
+        self._handler = handler
+        self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+            reactor=reactor,
+        )
+
+    def receive(self) -> Deferred[Item]:
+        """Fire with the next message.
+
+        Cancelling it is safe: a message leaves the inbox only when a Deferred fires with it. Any
+        number may wait; they are served in the order in which they asked.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+            ContextTerminated: somebody terminated the context meanwhile.
+        """
+        inbox = self._inbox
+        try:
+            return succeed(inbox.pop())
+        except IndexError:
+            paused = inbox.paused
+        if get_ident() != self._home_thread:
+            try:
+                self._check_open()
+            except SocketClosed as error:
+                return fail(error)
+        item = inbox.poll()
+        if paused and not inbox.paused:
+            self._pump.schedule()
+        if item is not None:
+            return succeed(item)
+        waiter: Deferred[None] = Deferred(inbox.forget)
+        inbox.wait(waiter)
+
+        def take(_: None) -> Item:
+            inbox.forget(waiter)
+            return inbox.take()
+
+        return waiter.addCallback(take)
+
+    def _deliver(self, burst: list[Message]) -> None:
+        super()._deliver(burst)
+        self._handle_received()
+
+    def _handle_received(self) -> None:
+        if self._handler is not None:
+            inbox = self._inbox
+            paused = inbox.paused
+            dispatch(inbox.messages, self, "_handler", self._report, self._halted)
+            if (paused and inbox.relax()) or (inbox.messages and not self._halted):
+                self._pump.schedule()
+
+    def pauseProducing(self) -> None:
+        """Call the handler no more until `resumeProducing`.
+
+        What comes meanwhile waits, first in the inbox, then with libzmq, then with the peer, whose
+        sends wait in the end. So it can be registered with any consumer, e.g. a TCP transport.
+        """
+        self._halted[:] = [True]
+
+    def resumeProducing(self) -> None:
+        """Call the handler again, first with what waits."""
+        self._halted.clear()
+        self._pump.schedule()
+
+    def stopProducing(self) -> None:
+        """Close, because the consumer has ended."""
+        self.close()
