@@ -428,6 +428,14 @@ async def test_a_refusal_that_nobody_waits_for_is_reported_once(w):
     assert [type(report) for report in w.reports] == [HandshakeFailed]
 
 
+async def test_what_the_raw_socket_is_connected_to_is_told_as_well(w):
+    async with served(w, CURVE, Policy()) as address:
+        async with w.Requester(security=client(ALICE)) as requester:
+            requester.socket.connect(address)
+            with pytest.raises(HandshakeFailed):
+                await requester.request(b"hello", timeout=5)
+
+
 async def test_with_two_servers_one_that_refuses_is_only_reported(w):
     async with w.Authenticator({"*": Policy(keys=[ALICE[0]]), "roof": Policy()}):
         async with w.Replier(bind=TCP, security=CurveServer(SERVER[1], domain="roof")) as no:

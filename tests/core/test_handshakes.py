@@ -43,16 +43,16 @@ class Servers(RuleBasedStateMachine):
     def saw(self, address, kind, value):
         event = MonitorEvent(kind, address, value)
         error, news = self.handshakes.saw(event, self.now)
+        if kind == EventKind.CONNECTED:
+            self.model.setdefault(address, {"cause": None, "again": inf})["error"] = None
         about = self.model.get(address)
         fails = kind in FINAL or (self.wary and kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL)
         if about is None or not fails:
             assert (error, news) == (None, False)
         if about is None:
             return
-        if kind in (EventKind.CONNECTED, EventKind.HANDSHAKE_SUCCEEDED):
-            about["error"] = None
         if kind == EventKind.HANDSHAKE_SUCCEEDED:
-            about["cause"] = None
+            about.update(error=None, cause=None)
         if fails:
             assert error.event == event
             assert address in str(error)
