@@ -210,6 +210,8 @@ def test_the_example_of_an_application_on_its_way_ends_in_peace():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Started in the background, the suite ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         said = [process.stdout.readline() for _ in range(3)]

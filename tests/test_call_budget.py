@@ -17,8 +17,9 @@ import zmqbridge
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
 COUNT = 2000
-# What comes once a burst or once a turn of the loop, of which some hundred messages share one.
-SHARED = 0.3
+# What comes once a burst or once a turn of the loop, of which some hundred messages share one. It
+# is more where the machine is busy, but less than a frame for each message.
+SHARED = 0.9
 
 
 class Frames:

@@ -52,6 +52,8 @@ class Terminal:
                 stdout=file,
                 stderr=subprocess.PIPE,
                 text=True,
+                # Started in the background, the suite ignores Ctrl-C, and so would what it starts.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def said(self, pattern):
