@@ -533,10 +533,22 @@ def test_taking_the_last_one_back_forgets_no_waiter(driven, plain):
     dealer.pump.send([b"0"], key=0)
     dealer.pump.queue_of([b"0"]).wait("waiter")
     dealer.pump.discard(0)
-    dealer.pump.send([b"1"])
-    plain(zmq.DEALER, "inproc://it")
-    until(lambda: dealer.woken, dealer)
-    assert dealer.woken == ["waiter"]
+    assert dealer.woken == ["waiter"]  # at once, for nothing else may ever come
+    assert dealer.pump.withdrawn == 1
+    assert dealer.pump.backlog() is None
+
+
+def test_whoever_wants_to_know_is_told_when_messages_begin_to_wait(driven, plain):
+    pusher = driven(zmq.PUSH, bind="inproc://it")
+    stalled = []
+    pusher.pump.stalled = stalled.append
+    for number in range(3):
+        pusher.pump.send([b"%d" % number])
+    assert stalled == [pusher.pump.backlog()]
+    plain(zmq.PULL, "inproc://it")
+    until(lambda: not pusher.pump.queues, pusher)
+    pusher.pump.send([b"3"])
+    assert len(stalled) == 1
 
 
 # A peer that leaves in mid-message.

@@ -12,6 +12,7 @@ from zmqbridge.core.framing import (
     as_parts,
     join_topic,
     pack_reply,
+    split_all,
     split_reply,
     split_request,
     split_topic,
@@ -90,3 +91,10 @@ def test_what_is_no_buffer_is_a_type_error_that_names_it(value):
 def test_names_may_be_str():
     assert as_name("ä", "a tag") == "ä".encode()
     assert as_name(memoryview(b"x"), "a tag") == b"x"
+
+
+def test_a_burst_is_split_past_what_is_malformed():
+    burst = [[b"a\0x"], [b"1", b"2", b"3"], [], [b"b", b"y"]]
+    items, malformed = split_all(split_topic, burst)
+    assert items == [(b"a", b"x"), (b"b", b"y")]
+    assert [error.message for error in malformed] == [burst[1], burst[2]]

@@ -94,3 +94,15 @@ class Receivers(RuleBasedStateMachine):
 
 
 TestReceivers = Receivers.TestCase
+
+
+def test_messages_that_left_past_it_end_a_pause_too():
+    inbox: Inbox[int, str] = Inbox(8)
+    inbox.put(range(8))
+    for number in range(6):
+        assert not inbox.relax()
+        assert inbox.room() == 0
+        assert inbox.messages.popleft() == number
+    assert inbox.relax()
+    assert inbox.room() == 6
+    assert inbox.pop() == 6
