@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 import zmqbridge
+from zmqbridge.plain import COMPILED
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
 COUNT = 2000
@@ -57,6 +58,7 @@ def no_slices(monkeypatch):
         monkeypatch.setattr(f"zmqbridge.{module}.monotonic", lambda: 0.0)
 
 
+pytestmark = pytest.mark.skipif(not COMPILED, reason="a plain call costs frames of its own")
 on_both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 unlimited = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
 

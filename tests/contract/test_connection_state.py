@@ -44,6 +44,7 @@ LEFT = EventKind.DISCONNECTED
 
 PULLER = """
 import sys, zmq
+from zmqbridge.plain import COMPILED
 socket = zmq.Context().socket(zmq.PULL)
 socket.bind(sys.argv[1])
 print(socket.LAST_ENDPOINT.decode(), flush=True)
@@ -365,6 +366,7 @@ async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w):
         await flat(w, functools.partial(in_use, w, puller.addresses[0]), 20)
 
 
+@pytest.mark.skipif(not COMPILED, reason="pyzmq's CFFI backend ignores what libzmq says of it")
 async def test_a_monitor_that_could_not_be_attached_is_closed(w):
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 2)  # libzmq's own end of a monitor is the third
