@@ -26,6 +26,7 @@ from zmqbridge import (
 )
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import EventKind
+from zmqbridge.plain import COMPILED
 
 TCP = "tcp://127.0.0.1:*"
 PEERS = {
@@ -44,7 +45,6 @@ LEFT = EventKind.DISCONNECTED
 
 PULLER = """
 import sys, zmq
-from zmqbridge.plain import COMPILED
 socket = zmq.Context().socket(zmq.PULL)
 socket.bind(sys.argv[1])
 print(socket.LAST_ENDPOINT.decode(), flush=True)
