@@ -53,7 +53,9 @@ class LoopSocket(Monitored):
     _waiter: Callable[[Any], Any] = Waiter  # what a task waits for here, made for our loop
     _monitor: LoopMonitor | None = None
     closed_error = Closed
-    way_in = "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
+    way_in = (
+        "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe, on trio by trio.from_thread"
+    )
     _timer: TimerHandle | None = None
     _fd = -1
     _yield_at = STRIDE
