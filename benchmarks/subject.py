@@ -28,7 +28,9 @@ def report(result: Result) -> None:
 def main(name: str, role: str, address: str, count: int, size: int) -> None:
     """Run it; the result goes to standard output."""
     module = importlib.import_module(f"benchmarks.subjects.{SUBJECTS[name].module}")
-    measure = getattr(module, role)
+    measure = getattr(module, role, None)
+    if measure is None:
+        sys.exit("it cannot do that")
     if role == "replier":
         measure(address)
     elif role in ("pull", "subscribe"):

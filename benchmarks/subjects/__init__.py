@@ -30,5 +30,6 @@ SUBJECTS = {
     "uvloop": Subject("ours_uvloop", ("zmqbridge", "uvloop", "pyzmq"), 1),
     "twisted": Subject("ours_twisted", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
+    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }

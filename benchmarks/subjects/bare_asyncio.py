@@ -1,0 +1,83 @@
+"""The floor of one request at a time: asyncio and pyzmq's calls, and nothing else around them.
+
+No queue, no deadline, no id that is checked, no error that is met: what is left is what any library
+on this loop and this binding must at least take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from benchmarks.subjects.common import Result, Stopwatch
+
+DONTWAIT = int(zmq.DONTWAIT)
+DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+
+
+def calls(socket: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Send a message; read all there are, which is also what the FD wants after a send."""
+    send_part = CompiledSocket.send.__get__(socket)
+    receive_part = CompiledSocket.recv.__get__(socket)
+
+    def send(message: list[bytes]) -> None:
+        for part in message[:-1]:
+            send_part(part, DONTWAIT_MORE)
+        send_part(message[-1], DONTWAIT)
+
+    def read(deliver: Callable[[list[bytes]], None]) -> None:
+        try:
+            while True:
+                frame = receive_part(DONTWAIT, False)
+                message = [frame.bytes]
+                while frame.more:
+                    frame = receive_part(DONTWAIT, False)
+                    message.append(frame.bytes)
+                deliver(message)
+        except zmq.Again:
+            pass
+
+    return send, read
+
+
+def replier(address: str) -> None:
+    async def main() -> None:
+        socket = zmq.Context().socket(zmq.ROUTER)
+        socket.bind(address)
+        send, read = calls(socket)
+        asyncio.get_running_loop().add_reader(socket.fileno(), read, send)
+        read(send)
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+def ask_one(address: str, count: int, body: bytes) -> Result:
+    async def main() -> Result:
+        loop = asyncio.get_running_loop()
+        socket = zmq.Context().socket(zmq.DEALER)
+        socket.connect(address)
+        send, read = calls(socket)
+        waiter = loop.create_future()
+
+        def got(message: list[bytes]) -> None:
+            waiter.set_result(message)
+
+        loop.add_reader(socket.fileno(), read, got)
+        latencies = []
+        watch = Stopwatch(count)
+        for _ in range(count):
+            start = perf_counter()
+            waiter = loop.create_future()
+            send([b"an id of 16 byte", b"", body])
+            loop.call_soon(read, got)
+            await waiter
+            latencies.append(perf_counter() - start)
+        return watch.typical(latencies)
+
+    return asyncio.run(main())
