@@ -287,3 +287,26 @@ def test_another_loop_is_told_apart(run):
 
     puller = None
     run(main)
+
+
+def test_an_interrupt_comes_neither_amid_a_turn_nor_amid_a_send(monkeypatch):
+    class Parts(tuple):
+        def __len__(self):
+            held.append(trio.lowlevel.currently_ki_protected())
+            return super().__len__()
+
+    def decode(self, burst):
+        held.append(trio.lowlevel.currently_ki_protected())
+        return burst
+
+    async def main():
+        async with Puller(bind="inproc://held") as puller:
+            async with Pusher(connect="inproc://held") as pusher:
+                pusher._pump.send(Parts([b"x"]))
+                await puller.receive()
+
+    held = []
+    monkeypatch.setattr(Puller, "_decode", decode)
+    trio.run(main)
+    assert len(held) >= 2
+    assert all(held)

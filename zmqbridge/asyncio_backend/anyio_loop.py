@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Generator
 from math import inf
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
+
+from zmqbridge.pump import Pump
 
 Result = TypeVar("Result")
 
@@ -38,6 +41,16 @@ def name_of(loop: object) -> str:
 def log_error(context: dict[str, Any]) -> None:
     """Show an error as asyncio's exception handler would, where there is none."""
     log.error(context["message"], exc_info=context["exception"])
+
+
+def hold_interrupts(*functions: Callable[..., object]) -> None:
+    """Have trio raise KeyboardInterrupt after these functions, and not in the midst of them.
+
+    There it would leave half a message in libzmq, or be lost in a destructor of pyzmq's.
+    """
+    if trio := sys.modules.get("trio"):
+        for function in functions:
+            trio.lowlevel.enable_ki_protection(function)
 
 
 class Nowhere:
@@ -126,6 +139,7 @@ class AnyioLoop:
     """
 
     def __init__(self, native: Any) -> None:
+        hold_interrupts(Pump.send, AnyioLoop._make)
         self._native = native
         self._group = anyio.create_task_group()
         self._changed = anyio.Event()
