@@ -15,34 +15,25 @@ some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
 )
 TICK = 0.005  # seconds
-FLOOD = 0.3  # seconds; so long a flood is, and so long the ticks are counted
+FLOOD = 0.3  # seconds for which ticks are counted
 WANTED = 0.8  # of the ticks
-ATTEMPTS = 4  # on a busy machine others take the time; the best attempt is the library's own
-
-
-async def ticks_of(w, seconds):
-    """Which share of its ticks a 5 ms ticker keeps for so long."""
-    start = time.monotonic()
-    kept, due = 0, start + TICK
-    while (now := time.monotonic()) < start + seconds:
-        await w.sleep(max(0, due - now))
-        kept += 1
-        due = max(due + TICK, time.monotonic())  # what was missed is missed
-    return kept / (seconds / TICK)
 
 
 async def enough_ticks(w):
-    """Whether the ticker keeps its share, compared with what an idle loop kept on this machine."""
-    shares = []
-    for _ in range(ATTEMPTS):
-        shares.append(await ticks_of(w, FLOOD))
-        if shares[-1] >= WANTED * w.idle_share:
-            return
-    raise AssertionError(shares)
+    """Check that a 5 ms ticker keeps most of its ticks.
 
-
-async def before_the_flood(w):
-    w.idle_share = min(1, await ticks_of(w, 0.1))
+    One is lost for each 5 ms that it comes late. What counts is the time that the loop's own thread
+    has used: on a busy machine other processes take time as well, which nobody here can help.
+    """
+    kept = lost = 0
+    end = time.monotonic() + FLOOD
+    while time.monotonic() < end:
+        used = time.thread_time()
+        await w.sleep(TICK)
+        kept += 1
+        lost += max(0, int((time.thread_time() - used) / TICK) - 1)
+    assert kept >= WANTED * (kept + lost), (kept, lost)
+    assert kept > 5
 
 
 FAR = """
@@ -74,7 +65,6 @@ def flood(tmp_path):
 
 @some_worlds
 async def test_timers_go_on_while_messages_are_taken_one_by_one(w, flood):
-    await before_the_flood(w)
     taken = 0
 
     async def take():
@@ -93,7 +83,6 @@ async def test_timers_go_on_while_messages_are_taken_one_by_one(w, flood):
 
 @pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
 async def test_timers_go_on_while_a_handler_is_called(w, flood):
-    await before_the_flood(w)
     handled = []
 
     def handler(message):
@@ -111,7 +100,6 @@ async def test_timers_go_on_while_a_handler_is_called(w, flood):
 
 @some_worlds
 async def test_timers_go_on_while_messages_are_sent_in_a_tight_loop(w):
-    await before_the_flood(w)
     ended = False
 
     async def send():
