@@ -258,7 +258,7 @@ def deaf_loop():
 # These run no line of ours that another world does not: the same reader or stand-in under another
 # debug flag, selector or canceller. What every pattern promises, and all about cancelling, is
 # tested there too (the marker every_world); for all the rest they would only cost time.
-VARIANTS = {"debug", "anyio", "anyio-deaf", "poll", "asyncioreactor-uvloop"}
+VARIANTS = {"debug", "deaf", "anyio", "anyio-deaf", "poll", "select", "asyncioreactor-uvloop"}
 
 
 def pytest_configure(config):
