@@ -295,7 +295,7 @@ def test_collecting_a_forgotten_socket_with_a_message_that_nobody_takes_takes_no
     longest = 0.0
     for _ in range(3):
         forgotten = backend.Pusher(
-            connect="tcp://127.0.0.1:9", context=context, options={zmq.LINGER: 1000}, **options
+            connect="tcp://127.0.0.1:9", context=context, options={zmq.LINGER: 300}, **options
         )
         forgotten.socket.send(b"x")
         start = time.monotonic()
