@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from zmqbridge import RequestTimeout, asyncio_backend, twisted_backend
 COUNT = 10_000
 WORKERS = 50
 BOUND = 50  # seconds
+# Asyncio's debug mode says so when a callback was slow, as all are on a busy machine.
+SLOW = re.compile(r"^Executing <.* took [0-9.]+ seconds\n", re.MULTILINE)
 EXAMPLE = Path(__file__).parents[1] / "examples" / "both_worlds.py"
 
 
@@ -220,4 +223,4 @@ def test_the_example_of_an_application_on_its_way_ends_in_peace():
     finally:
         process.kill()
     assert said == ["there are 12 apples\n", "there are 3 pears\n", "there are 0 plums\n"]
-    assert (complaints, process.returncode) == ("", 0)
+    assert (SLOW.sub("", complaints), process.returncode) == ("", 0)

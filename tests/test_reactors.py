@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -31,6 +32,8 @@ from zmqbridge.txzmq import (
     ZmqRequestTimeoutError,
 )
 
+# Asyncio's debug mode says so when a callback was slow, as all are on a busy machine.
+SLOW = re.compile(r"^Executing <.* took [0-9.]+ seconds\n", re.MULTILINE)
 INSTALL = {
     "select": "from twisted.internet import selectreactor as r; r.install()",
     "poll": "from twisted.internet import pollreactor as r; r.install()",
@@ -158,7 +161,7 @@ def test_every_reactor_with_fds_runs_every_pattern_of_both_apis(name):
         timeout=50,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert SLOW.sub("", done.stderr) == ""
     first, second = done.stdout.splitlines()
     assert first == "timed out"
     assert second.endswith("Reactor done")
