@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("what", nargs="*", help=f"growth, {', '.join(WORKLOADS)}")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
     parser.add_argument("--subjects", default=",".join(SUBJECTS), help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results here")
     parser.add_argument(

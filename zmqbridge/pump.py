@@ -86,8 +86,7 @@ TOUCHING = """
     send recv recv_into get getsockopt set setsockopt bind connect unbind disconnect poll
 """
 for _name in TOUCHING.split():
-    if hasattr(zmq.Socket, _name):  # recv_into is younger than the oldest pyzmq that will do
-        setattr(BridgedSocket, _name, _touching(_name))
+    setattr(BridgedSocket, _name, _touching(_name))
 
 
 class Driver(Protocol):
