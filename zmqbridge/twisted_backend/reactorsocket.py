@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from threading import get_ident
 from time import monotonic
-from typing import Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 import zmq
 from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
@@ -35,19 +35,37 @@ Item = TypeVar("Item")
 STRIDE = 64
 
 
+class _WhenAsked:
+    """An attribute that is a new list, made when somebody asks for it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> list[Any]:
+        made: list[Any] = []
+        vars(instance)[self._name] = made
+        return made
+
+
 class Sent(Deferred[None]):
     """A Deferred that has fired already: the message is sent.
 
-    ``succeed(None)`` is the same, but takes 0.6 µs when awaited where this takes 0.35, and a send
+    ``succeed(None)`` is the same, but takes 0.6 µs when awaited where this takes 0.25, and a send
     that is not held up consists of little else.
     """
 
     called = True
     result: Any = None
+    _canceller = None
+    # Mostly nobody adds a callback. Twisted 25.5 has renamed their list.
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
+    _callbacks: Any = _WhenAsked()
+    callbacks: Any = _WhenAsked()
 
     def __await__(self) -> Any:
-        # Without callbacks there is nothing to wait for, and the result is still None.
-        if self.paused or "result" in self.__dict__:
+        # There is nothing to wait for, and what a callback may have made of it is not None.
+        if self.paused or self.result is not None:
             return super().__await__()
         return iter(())
 

@@ -26,7 +26,7 @@ from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
 from zmqbridge.twisted_backend.handlers import follow
 from zmqbridge.twisted_backend.producers import Paced
-from zmqbridge.twisted_backend.reactorsocket import ReactorReceiver, ReactorSocket
+from zmqbridge.twisted_backend.reactorsocket import ReactorReceiver, ReactorSocket, Sent
 
 
 @final
@@ -66,7 +66,14 @@ class Pusher(Paced):
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        return self._send(parts)
+        pump = self._pump
+        if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
+            return self._send(parts)
+        try:
+            pump.send(parts)
+        except ZmqBridgeError as error:
+            return fail(error)
+        return Sent()
 
     def push_nowait(self, *parts: bytes) -> None:
         """Send a message, or queue it while the peers push back.
@@ -222,7 +229,14 @@ class Dealer(ReactorReceiver[Message], Paced):
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        return self._send(parts)
+        pump = self._pump
+        if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
+            return self._send(parts)
+        try:
+            pump.send(parts)
+        except ZmqBridgeError as error:
+            return fail(error)
+        return Sent()
 
     def send_nowait(self, *parts: bytes) -> None:
         """Send a message, or queue it while the peers push back.
