@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,14 @@ def start(module: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
+def said_something(process: subprocess.Popen[str], while_runs: subprocess.Popen[str]) -> bool:
+    """Wait until a process says something; False when the other one ends before that."""
+    while while_runs.poll() is None:
+        if select.select([process.stdout], [], [], 0.05)[0]:
+            return True
+    return False
+
+
 def measure(workload_name: str, name: str) -> Result:
     """The result of one run.
 
@@ -49,8 +58,7 @@ def measure(workload_name: str, name: str) -> Result:
         else:
             far = start("benchmarks.far", workload.far, address, count, workload.size)
         try:
-            if workload.far == "subscribe":
-                far.stdout.readline()
+            if workload.far == "subscribe" and said_something(far, while_runs=near):
                 near.stdin.write("go\n")
                 near.stdin.flush()
             output, errors = near.communicate(timeout=PATIENCE)

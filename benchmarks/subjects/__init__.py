@@ -13,23 +13,25 @@ class Subject(NamedTuple):
         packages: the distributions whose versions belong to a result.
         speed: how its rate compares with blocking pyzmq's, roughly, so that a run of a slow one
             takes as long as that of a fast one.
+        only: the workload it is for, if that is one.
     """
 
     module: str
     packages: tuple[str, ...]
     speed: float
+    only: str = ""
 
 
 SUBJECTS = {
     "pyzmq": Subject("blocking", ("pyzmq",), 1),
-    "zmq.asyncio": Subject("zmq_asyncio", ("pyzmq",), 0.15),
-    "aiozmq": Subject("aiozmq_streams", ("aiozmq", "pyzmq"), 0.15),
-    "zmq-anyio": Subject("zmq_anyio_sockets", ("zmq-anyio", "anyio", "pyzmq"), 0.05),
+    "zmq.asyncio": Subject("zmq_asyncio", ("pyzmq",), 0.1),
+    "aiozmq": Subject("aiozmq_streams", ("aiozmq", "pyzmq"), 0.1),
+    "zmq-anyio": Subject("zmq_anyio_sockets", ("zmq-anyio", "anyio", "pyzmq"), 0.025),
     "txZMQ": Subject("txzmq_original", ("txZMQ", "Twisted", "pyzmq"), 0.3),
     "asyncio": Subject("ours_asyncio", ("zmqbridge", "pyzmq"), 1),
     "uvloop": Subject("ours_uvloop", ("zmqbridge", "uvloop", "pyzmq"), 1),
     "twisted": Subject("ours_twisted", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
-    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1),
+    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, only="request-one"),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }
