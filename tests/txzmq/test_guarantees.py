@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from zmqbridge import WrongThread
+from zmqbridge import SocketClosed, WrongThread
 from zmqbridge.txzmq import (
     ZmqDealerConnection,
     ZmqEndpoint,
@@ -150,3 +150,26 @@ async def test_every_request_is_in_one_count(w, make, tmp_path):
     statistics = requester.statistics()
     assert statistics.accepted == 8
     assert statistics.sent + statistics.withdrawn + statistics.dropped == 8
+
+
+async def test_drain_says_how_many_requests_were_not_sent(w, make, tmp_path):
+    address = f"ipc://{tmp_path}/drain"
+    requester = make(ZmqREQConnection, f"connect {address}")
+    asking = [requester.sendMsg(b"%d" % number) for number in range(5)]
+    assert await requester.drain(0.01) == 5
+    asked = []
+    make(ZmqREPConnection, f"bind {address}", gotMessage=lambda *parts: asked.append(parts))
+    assert await requester.drain(10) == 0
+    await w.until(lambda: len(asked) == 5)
+    stuck = make(ZmqREQConnection, f"connect ipc://{tmp_path}/nobody")
+    asking.append(stuck.sendMsg(b"x"))
+    draining = stuck.drain()
+    stuck.shutdown()
+    with pytest.raises(SocketClosed):
+        await draining
+    with pytest.raises(SocketClosed):
+        stuck.drain()
+    requester.shutdown()
+    for each in asking:
+        with pytest.raises(SocketClosed):
+            await each

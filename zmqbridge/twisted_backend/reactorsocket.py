@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 import zmq
-from twisted.internet.defer import Deferred, TimeoutError, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IPushProducer,
 )
@@ -124,11 +124,6 @@ class ReactorSocket(ReactorReader, Monitored):
             yielding, self._yielding = self._yielding, []
             self._wake(yielding)
 
-    def _wake(self, waiters: Sequence[Deferred[None]]) -> None:
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.callback(None)
-
     def _fail(self, waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
         for waiter in waiters:
             if not waiter.called:
@@ -166,18 +161,6 @@ class ReactorSocket(ReactorReader, Monitored):
         except SocketClosed as error:
             return fail(error)
         return Deferred.fromCoroutine(self._drain(timeout))
-
-    async def _drain(self, timeout: float) -> int:
-        deadline = self._now() + timeout
-        while (queue := self._pump.backlog()) is not None and (left := deadline - self._now()) > 0:
-            room = self._room_in(queue)
-            if left < inf:
-                room.addTimeout(left, self._reactor)
-            try:
-                await room
-            except TimeoutError:
-                break
-        return self._pump.queued
 
     def aclose(self) -> Deferred[None]:
         """Close when what is queued has been sent, or after the linger time.
@@ -290,11 +273,6 @@ class ReactorSocket(ReactorReader, Monitored):
                 pump.schedule()
                 return turn
         return None
-
-    def _room_in(self, queue: Any) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred(queue.forget)
-        queue.wait(waiter)
-        return waiter
 
     def _send_nowait(self, message: Sequence[bytes]) -> None:
         self._check_open()

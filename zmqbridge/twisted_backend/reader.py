@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
 from threading import get_ident
 from typing import Any
 
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -96,6 +99,28 @@ class ReactorReader:
 
     def _alarm(self) -> None:
         raise NotImplementedError(self)
+
+    def _wake(self, waiters: Sequence[Deferred[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.called:
+                waiter.callback(None)
+
+    def _room_in(self, queue: Any) -> Deferred[None]:
+        waiter: Deferred[None] = Deferred(queue.forget)
+        queue.wait(waiter)
+        return waiter
+
+    async def _drain(self, timeout: float) -> int:
+        deadline = self._now() + timeout
+        while (queue := self._pump.backlog()) is not None and (left := deadline - self._now()) > 0:
+            room = self._room_in(queue)
+            if left < inf:
+                room.addTimeout(left, self._reactor)
+            try:
+                await room
+            except TimeoutError:
+                break
+        return self._pump.queued
 
     def _stop_reading(self) -> None:
         self._reactor.removeReader(self)

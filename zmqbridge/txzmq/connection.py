@@ -9,6 +9,7 @@ from threading import get_ident
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
 from twisted.python import log
 from twisted.python.failure import Failure
@@ -28,6 +29,7 @@ from zmqbridge.errors import (
 )
 from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
+from zmqbridge.patterns import patience
 from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
 from zmqbridge.refusals import Refusals
@@ -150,7 +152,7 @@ class ZmqConnection(ReactorReader):
         driver: Any = SimpleNamespace(
             _deliver=self.__deliver,
             _call_soon=self._call_soon,
-            _wake=lambda waiters: None,
+            _wake=self._wake,
             _report=self.__report,
             _end=self.__lost,
             _room=lambda: most - len(unhandled),
@@ -258,7 +260,8 @@ class ZmqConnection(ReactorReader):
     def __close(self) -> None:
         if self.__monitor is not None:
             self.__monitor.close()
-        self._pump.close()
+        for waiter in self._pump.close():
+            waiter.errback(SocketClosed(f"{self!r} was shut down while this waited"))
         self.__unclaimed = len(self.__unhandled)
         self.__unhandled.clear()
         self.socket.touched = lambda: None
@@ -271,6 +274,20 @@ class ZmqConnection(ReactorReader):
         self.__unhandled.clear()
         leave_to_parent(self.socket, None)
         self.factory = self.socket = None
+
+    def drain(self, timeout: float | None = None) -> Deferred[int]:
+        """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
+
+        Only requests are queued here; all else is sent at once or refused.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            SocketClosed: the connection was shut down, or was while this waited.
+        """
+        self._checkOpen()
+        return Deferred.fromCoroutine(self._drain(patience(timeout)))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
