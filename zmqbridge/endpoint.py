@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from threading import get_ident
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
@@ -29,7 +29,9 @@ from zmqbridge.errors import (
 from zmqbridge.guards import calling_place, leave_to_parent, living
 from zmqbridge.mechanisms import SECRET, refuse_open_server, secure
 from zmqbridge.pump import BURST, BridgedSocket, Pump
-from zmqbridge.security import CurveClient, CurveServer, PlainClient, Security
+
+if TYPE_CHECKING:
+    from zmqbridge.security import Security
 
 Address = str | bytes
 Addresses = Address | Iterable[Address]
@@ -109,7 +111,7 @@ class Endpoint(ABC):
         self._closed = False
         living.add(self)
         try:
-            self._wary = isinstance(security, CurveClient | PlainClient)
+            self._wary = getattr(security, "wary", False)
             defaults = {zmq.LINGER: LINGER, **self.defaults}
             if self._wary:
                 # Else libzmq drops what it has taken for a peer that refuses us.
@@ -117,8 +119,7 @@ class Endpoint(ABC):
             for option, value in {**defaults, **(options or {})}.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
-            if isinstance(security, CurveServer):
-                self._any_key = security.any_key
+            self._any_key = getattr(security, "any_key", False)
             if monitor or self._wary:
                 self._attach()
             for address in several(bind):

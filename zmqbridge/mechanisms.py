@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.errors import AuthenticationMissing, OptionError
-from zmqbridge.security import CurveClient, CurveServer, Null, PlainClient, PlainServer, Security
+
+if TYPE_CHECKING:
+    from zmqbridge.security import CurveClient, CurveServer, Security
 
 ZAP = "inproc://zeromq.zap.01"  # where RFC 27 has the authenticator of a context
 
@@ -41,18 +43,6 @@ def _curve_client(client: CurveClient) -> dict[int, Any]:
     }
 
 
-_OPTIONS: dict[type, Callable[[Any], dict[int, Any]]] = {
-    CurveServer: _curve_server,
-    CurveClient: _curve_client,
-    PlainServer: lambda server: {zmq.PLAIN_SERVER: 1, **_asked(server.domain)},
-    PlainClient: lambda client: {
-        zmq.PLAIN_USERNAME: client.username,
-        zmq.PLAIN_PASSWORD: client.password,
-    },
-    Null: lambda null: _asked(null.domain),
-}
-
-
 def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
     """Set what a socket's ``security=`` means; it must not be bound or connected yet.
 
@@ -63,9 +53,22 @@ def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
     """
     if security is None:
         return
-    options = _OPTIONS.get(type(security))
+    # Imported by then; for those who want none it would be a quarter of what importing us takes.
+    from zmqbridge import security as kinds
+
+    meanings: dict[type, Callable[[Any], dict[int, Any]]] = {
+        kinds.CurveServer: _curve_server,
+        kinds.CurveClient: _curve_client,
+        kinds.PlainServer: lambda server: {zmq.PLAIN_SERVER: 1, **_asked(server.domain)},
+        kinds.PlainClient: lambda client: {
+            zmq.PLAIN_USERNAME: client.username,
+            zmq.PLAIN_PASSWORD: client.password,
+        },
+        kinds.Null: lambda null: _asked(null.domain),
+    }
+    options = meanings.get(type(security))
     if options is None:
-        names = ", ".join(kind.__name__ for kind in _OPTIONS)
+        names = ", ".join(kind.__name__ for kind in meanings)
         # Its type, not its value: it may well be a key.
         raise TypeError(f"security={type(security).__name__}: give one of {names}")
     try:

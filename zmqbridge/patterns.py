@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from math import inf
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import zmq
 
@@ -30,7 +30,9 @@ from zmqbridge.errors import (
     RequestTimeout,
     SocketClosed,
 )
-from zmqbridge.security import Security
+
+if TYPE_CHECKING:
+    from zmqbridge.security import Security
 
 Item = TypeVar("Item")
 

@@ -6,6 +6,7 @@ Nothing here belongs to a loop, and none of it shows a secret: not its repr, not
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from zmqbridge.core.zap import Peer, Policy, as_bool, as_secret, curve_key
 
@@ -70,6 +71,8 @@ class CurveClient:
         secret_key: its own secret key, likewise.
     """
 
+    wary: ClassVar[bool] = True  # it shows credentials, which the server may refuse
+
     server_key: str | bytes
     public_key: str | bytes
     secret_key: str | bytes = field(repr=False)
@@ -105,6 +108,8 @@ class PlainClient:
         username: 1 to 255 bytes.
         password: 1 to 255 bytes.
     """
+
+    wary: ClassVar[bool] = True
 
     username: str | bytes
     password: str | bytes = field(repr=False)

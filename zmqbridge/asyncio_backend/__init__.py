@@ -1,6 +1,7 @@
 """ØMQ patterns for asyncio: eight sockets whose calls are awaited."""
 
-from zmqbridge.asyncio_backend.authenticator import Authenticator
+from typing import TYPE_CHECKING, Any
+
 from zmqbridge.asyncio_backend.sockets import (
     Dealer,
     Publisher,
@@ -12,6 +13,9 @@ from zmqbridge.asyncio_backend.sockets import (
     Router,
     Subscriber,
 )
+
+if TYPE_CHECKING:
+    from zmqbridge.asyncio_backend.authenticator import Authenticator
 
 __all__ = [
     "Authenticator",
@@ -25,3 +29,12 @@ __all__ = [
     "Router",
     "Subscriber",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it takes a tenth of what importing us takes.
+    if name == "Authenticator":
+        from zmqbridge.asyncio_backend.authenticator import Authenticator
+
+        return Authenticator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

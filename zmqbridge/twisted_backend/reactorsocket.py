@@ -25,9 +25,11 @@ from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBrid
 from zmqbridge.monitoring import Events, Monitor, Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE
-from zmqbridge.security import Security
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
+
+if TYPE_CHECKING:
+    from zmqbridge.security import Security
 
 Item = TypeVar("Item")
 
