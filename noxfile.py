@@ -68,6 +68,13 @@ def pythons(session: nox.Session) -> None:
 
 
 @nox.session
+def loops(session: nox.Session) -> None:
+    """The whole contract suite on all twelve loops, where the ordinary one takes five for most."""
+    install(session, "test")
+    session.run("pytest", "tests/contract", *session.posargs, env={"EVERY_WORLD": "1"})
+
+
+@nox.session
 def lowest(session: nox.Session) -> None:
     """All tests, with the lowest versions of the dependencies that pyproject.toml allows."""
     pins = [re.sub(">=", "==", wanted) for wanted in PROJECT["project"]["dependencies"]]

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import os
 import time
 
 import anyio
@@ -257,7 +258,8 @@ def deaf_loop():
 
 # These run no line of ours that another world does not: the same reader or stand-in under another
 # debug flag, selector or canceller. What every pattern promises, and all about cancelling, is
-# tested there too (the marker every_world); for all the rest they would only cost time.
+# tested there too (the marker every_world); for all the rest they would only cost time, which
+# `nox -s loops` takes.
 VARIANTS = {"debug", "deaf", "anyio", "anyio-deaf", "poll", "select", "asyncioreactor-uvloop"}
 
 
@@ -270,7 +272,9 @@ def pytest_collection_modifyitems(items):
 
 
 def has_its_own_worth(item):
-    if not hasattr(item, "callspec") or item.callspec.params.get("w") not in VARIANTS:
+    if "EVERY_WORLD" in os.environ or not hasattr(item, "callspec"):
+        return True
+    if item.callspec.params.get("w") not in VARIANTS:
         return True
     asked_for = any("w" in mark.args[0] for mark in item.iter_markers("parametrize"))
     return asked_for or item.get_closest_marker("every_world") is not None
