@@ -312,7 +312,6 @@ class Endpoint(ABC):
         """Close what is libzmq's and return all waiters, who must be told."""
         self._closed = True
         waiters = self._pump.close()
-        self._socket.watch(_ignore)
         for name in self._addresses:
             # libzmq closes in another thread; this way the name is free when we return.
             if name.startswith("inproc:"):
@@ -371,10 +370,6 @@ class Endpoint(ABC):
             if self._reported != self._pump.bursts:
                 self._reported = self._pump.bursts
                 self._report(malformed[-1])
-
-
-def _ignore() -> None:
-    pass
 
 
 def several(addresses: Addresses) -> list[Address]:

@@ -48,6 +48,8 @@ SHORTEST = 16
 # Messages until the first look at the clock. Each stretch is as long as all before it, so the
 # slice is overrun twofold at the most, and small messages cost few looks.
 STRETCH = 8
+# Sends between two looks at the clock, which decides whether the loop has to have its turn.
+STRIDE = 64
 
 
 class BridgedSocket(zmq.Socket[bytes]):
@@ -112,13 +114,13 @@ class Driver(Protocol):
 
 
 class Pump:
-    """Moves whole messages between one libzmq socket and its owner, never blocking.
+    """Moves whole messages between one libzmq socket and its driver, never blocking.
 
     - commands: `send`, `try_send`, `discard`, `schedule`, `close`
     - inputs: `ring`, `turn`
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `dropped` (of which
       `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring
-      and the turn that it asks for are one)
+      and the turn that it ends with are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
     of his `_call_soon`, which is made at most once between two turns.
@@ -386,7 +388,7 @@ class Pump:
         room = int(min(self._driver._room(), self._burst))
         self._more = room == self._burst
         if room < 1:
-            return False  # the owner schedules a turn when there is room again
+            return False  # the driver schedules a turn when there is room again
         recv, append = self._recv, burst.append
         stretch = STRETCH
         end = now + SLICE

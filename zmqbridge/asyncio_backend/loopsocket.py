@@ -23,12 +23,9 @@ from zmqbridge.asyncio_backend.waiter import Waiter
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitoring import Events, Monitor, Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
-from zmqbridge.pump import SLICE
+from zmqbridge.pump import SLICE, STRIDE
 
 Item = TypeVar("Item")
-
-# Sends between two looks at the clock, which decides whether the loop has to have its turn.
-STRIDE = 64
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):

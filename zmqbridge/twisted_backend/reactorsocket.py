@@ -24,7 +24,7 @@ from zmqbridge.endpoint import Addresses, Endpoint, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitoring import Events, Monitor, Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
-from zmqbridge.pump import SLICE
+from zmqbridge.pump import SLICE, STRIDE
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
 
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from zmqbridge.security import Security
 
 Item = TypeVar("Item")
-
-# Sends between two looks at the clock, which decides whether the reactor has to have its turn.
-STRIDE = 64
 
 
 class _WhenAsked:

@@ -169,7 +169,7 @@ class ZmqConnection(ReactorReader):
         except Exception:
             self.__close()
             raise
-        self.socket.touched = self._pump.schedule
+        self.socket.watch(self._pump.schedule)
         living.add(self)
         factory.connections.add(self)  # type: ignore[union-attr]
         self._reactor.addReader(self)
@@ -264,7 +264,6 @@ class ZmqConnection(ReactorReader):
             waiter.errback(SocketClosed(f"{self!r} was shut down while this waited"))
         self.__unclaimed = len(self.__unhandled)
         self.__unhandled.clear()
-        self.socket.touched = lambda: None
         self.socket.close()
         self.socket = None
 
@@ -364,7 +363,7 @@ class ZmqConnection(ReactorReader):
         else:
             parts = (as_bytes(message, "a message"),)
         if self.factory is None or get_ident() != self._home_thread:
-            self._checkOpen()
+            self.__refuse()
         pump = self._pump
         try:
             if pump.queues or not pump.try_send(parts):
