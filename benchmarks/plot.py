@@ -19,7 +19,7 @@ OURS, THEIRS, YARDSTICK = "#1b6ca8", "#b8b8b8", "#555555"
 
 def color(subject: str) -> str:
     """Ours, a peer, or what all are measured by."""
-    if SUBJECTS[subject].module.startswith("ours"):
+    if SUBJECTS[subject].module.startswith("ours_"):
         return OURS
     return YARDSTICK if subject == "pyzmq" else THEIRS
 

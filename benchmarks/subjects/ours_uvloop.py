@@ -2,7 +2,6 @@
 
 import uvloop
 
-from benchmarks.subjects import ours_asyncio
-from benchmarks.subjects.ours_asyncio import *  # noqa: F403
+from benchmarks.subjects.ours_asyncio import on
 
-ours_asyncio.loop_factory = uvloop.new_event_loop
+globals().update(on(uvloop.new_event_loop))
