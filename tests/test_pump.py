@@ -219,14 +219,18 @@ def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):
     assert max(puller.bursts) < 50
 
 
-def test_messages_of_real_size_end_a_burst_by_the_clock(driven, plain):
+@pytest.mark.parametrize("size, burst", [(1_048_576, 1), (65_536, 4), (2000, 100)])
+def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     for _ in range(100):
-        pusher.send(bytes(2_000_000), DONTWAIT)
+        pusher.send_multipart([b"header", bytes(size)], DONTWAIT)
+    puller.turn()
+    assert len(puller.received) == burst
     puller.settle()
     assert len(puller.received) == 100
-    assert len(puller.bursts) > 1
+    assert set(puller.bursts) == {burst}
 
 
 def test_a_paused_turn_silences_the_fd_and_reads_nothing(driven, plain):
