@@ -219,7 +219,7 @@ def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):
     assert max(puller.bursts) < 50
 
 
-@pytest.mark.parametrize("size, burst", [(1_048_576, 1), (65_536, 4), (2000, 100)])
+@pytest.mark.parametrize(("size", "burst"), [(1_048_576, 1), (65_536, 4), (2000, 100)])
 def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
     monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
     puller = driven(zmq.PULL, bind="inproc://it")

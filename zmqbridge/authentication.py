@@ -91,7 +91,8 @@ class Authenticating(Endpoint):
                 self._ask(answer)
             else:
                 self._reply(answer)
-        self._reject(malformed)
+        if malformed:
+            self._reject(malformed)
 
     async def _see(self, question: Question) -> None:
         """Ask the callback, and pass its verdict on."""

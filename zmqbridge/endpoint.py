@@ -79,6 +79,9 @@ class Endpoint(ABC):
     way_in: ClassVar[str]
     """How another thread hands a call to this loop."""
 
+    _now: Callable[[], float]
+    """The loop's own clock, in seconds."""
+
     # The loop's, from when it runs; whoever finds another thread here asks `_check_open`.
     _home_thread = 0
     _forked = False
@@ -136,10 +139,6 @@ class Endpoint(ABC):
     @abstractmethod
     def _call_soon(self) -> None:
         """Have the loop call ``self._pump.turn()`` once, soon."""
-
-    @abstractmethod
-    def _now(self) -> float:
-        """The loop's own clock, in seconds."""
 
     @abstractmethod
     def _call_at(self, deadline: float) -> None:
@@ -365,11 +364,10 @@ class Endpoint(ABC):
 
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
         """Count the malformed messages of a burst, and report them once."""
-        if malformed:
-            self._malformed += len(malformed)
-            if self._reported != self._pump.bursts:
-                self._reported = self._pump.bursts
-                self._report(malformed[-1])
+        self._malformed += len(malformed)
+        if self._reported != self._pump.bursts:
+            self._reported = self._pump.bursts
+            self._report(malformed[-1])
 
 
 def several(addresses: Addresses) -> list[Address]:

@@ -132,7 +132,8 @@ class Monitor(Endpoint):
 
     def _deliver(self, burst: list[Message]) -> None:
         events, malformed = split_all(parse_event, burst)
-        self._reject(malformed)
+        if malformed:
+            self._reject(malformed)
         for event in events:
             self.peers.saw(event)
             self.refusals.saw(event, self)

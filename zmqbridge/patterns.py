@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zmqbridge.security import Security
 
 Item = TypeVar("Item")
+Split = TypeVar("Split")
 
 
 def some(parts: Sequence[Any]) -> None:
@@ -104,10 +105,11 @@ class Receiving(Endpoint, Generic[Item]):
         return burst  # type: ignore[return-value]
 
     def _decode_each(
-        self, burst: list[Message], decode: Callable[[Message], Item]
-    ) -> Iterable[Item]:
+        self, burst: list[Message], decode: Callable[[Message], Split]
+    ) -> Iterable[Split]:
         items, malformed = split_all(decode, burst)
-        self._reject(malformed)
+        if malformed:
+            self._reject(malformed)
         return items
 
     def _arrived(self) -> None:
@@ -257,7 +259,8 @@ class Requesting(Endpoint):
             waiter = match(request_id)
             if waiter is not None:
                 answers.append((waiter, parts))
-        self._reject(malformed)
+        if malformed:
+            self._reject(malformed)
         self._answer(answers)
 
     def _alarm(self) -> None:
@@ -306,7 +309,8 @@ class Request:
 
     def _answer(self, parts: tuple[bytes, ...]) -> Message:
         """The message that answers this request; it can be had once."""
-        some(parts)
+        if not parts:
+            some(parts)
         message = pack_reply(self._route, as_parts(parts))
         if self._answered:
             raise AlreadyReplied(f"{self!r} was answered already")

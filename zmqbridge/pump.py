@@ -197,19 +197,15 @@ class Pump:
             PeerUnreachable: a ROUTER has no such peer.
             SocketClosed, ContextTerminated: the socket is of no use any more.
         """
-        if len(message) != 1 or self.queues:
-            self._send_any(message, key)
-            return
-        try:
-            self._send(message[0], DONTWAIT)
-        except Exception:
-            self._send_any(message, key)  # it meets the same again, and knows what to do
-            return
-        self.sent += 1
-        if self._sending_hides and not self.due:
-            self.schedule()
-
-    def _send_any(self, message: Sequence[bytes], key: Hashable) -> None:
+        if len(message) == 1 and not self.queues:
+            try:
+                self._send(message[0], DONTWAIT)
+                self.sent += 1
+                if self._sending_hides and not self.due:
+                    self.schedule()
+                return
+            except Exception:
+                pass  # below it meets the same again, and there it is known what to do
         for part in message:
             if type(part) is not bytes:
                 message = as_parts(message)

@@ -100,6 +100,7 @@ class LoopSocket(Monitored):
                 "use `async with`, in which that task can live"
             ) from None
         self._loop, self._home, self._fd = loop, here, fd
+        self._now = loop.time
         if stand_in:
             self._waiter = AnyioWaiter
         self._home_thread = get_ident()
@@ -119,9 +120,6 @@ class LoopSocket(Monitored):
     def _disown(self) -> None:
         super()._disown()
         self._loop = NOWHERE
-
-    def _now(self) -> float:
-        return self._loop.time()
 
     def _call_at(self, deadline: float) -> None:
         if self._timer is not None:

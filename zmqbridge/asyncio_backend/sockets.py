@@ -194,10 +194,8 @@ class Replier(Routing, LoopReceiver[Request]):
             start()
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
-        return self._decode_each(burst, self._request)
-
-    def _request(self, message: Message) -> Request:
-        return Request(self, *split_request(message))
+        requests = self._decode_each(burst, split_request)
+        return [Request(self, route, parts) for route, parts in requests]
 
 
 @final

@@ -20,12 +20,17 @@ class Waiter:
 
     - commands: `set_result`, `set_exception`
     - getters: `done`
-    - for the task: ``await``, `get_loop`, `add_done_callback`, `cancel`, `result`
+    - for the task: ``await``, `add_done_callback`, `cancel`, `result`
     """
 
     __slots__ = (
         "_asyncio_future_blocking", "_context", "_done", "_error", "_go_on", "_loop", "_result",
     )  # fmt: skip
+
+    # A task asks for it in order to be thrown the error, which ``await`` raises as well. So this
+    # only has to be something that can be called, and what is compiled costs no frame. Likewise,
+    # without `get_loop` a task looks at `_loop`.
+    result = bool
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
@@ -63,10 +68,6 @@ class Waiter:
             raise self._error
         return self._result
 
-    def get_loop(self) -> AbstractEventLoop:
-        """The loop whose tasks may await this."""
-        return self._loop
-
     def add_done_callback(self, go_on: Callable[[Waiter], object], *, context: Context) -> None:
         """The task waits now; this is how it goes on."""
         self._go_on = go_on
@@ -78,8 +79,3 @@ class Waiter:
             return False
         self.set_exception(CancelledError() if msg is None else CancelledError(msg))
         return True
-
-    def result(self) -> None:
-        """Raise the error, if there is one; a task asks this in order to go on with that."""
-        if self._error is not None:
-            raise self._error
