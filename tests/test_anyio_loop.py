@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
 
 import anyio
@@ -310,3 +311,46 @@ def test_an_interrupt_comes_neither_amid_a_turn_nor_amid_a_send(monkeypatch):
     trio.run(main)
     assert len(held) >= 2
     assert all(held)
+
+
+async def asks_and_is_answered():
+    async with (
+        Replier(bind="inproc://thread") as replier,
+        Requester(timeout=5, connect="inproc://thread") as requester,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(replier.serve, lambda request: request.reply(*request.parts))
+        for number in range(3):
+            assert await requester.request(b"%d" % number) == [b"%d" % number]
+        replier.close()
+
+
+def test_news_that_anyio_loses_are_found(deaf_loop, monkeypatch):
+    wait, calls = anyio.wait_readable, itertools.count()
+
+    async def loses_some(fd):
+        if next(calls) % 3 == 2:
+            await anyio.sleep_forever()
+        await wait(fd)
+
+    monkeypatch.setattr(anyio, "wait_readable", loses_some)
+    anyio.run(asks_and_is_answered, backend_options={"loop_factory": deaf_loop})
+    assert next(calls) > 3
+
+
+@pytest.mark.parametrize("error", [FileExistsError("epoll"), KeyError("selectors")])
+def test_meeting_the_thread_of_anyio_does_no_harm(deaf_loop, monkeypatch, error):
+    wait, calls = anyio.wait_readable, itertools.count()
+
+    async def meets_it(fd):
+        if next(calls) % 2:
+            raise error
+        await wait(fd)
+
+    def meets_it_in_the_end(fd):
+        raise KeyError("selectors")
+
+    monkeypatch.setattr(anyio, "wait_readable", meets_it)
+    monkeypatch.setattr(anyio, "notify_closing", meets_it_in_the_end)
+    anyio.run(asks_and_is_answered, backend_options={"loop_factory": deaf_loop})
+    assert next(calls) > 3

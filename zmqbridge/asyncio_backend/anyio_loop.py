@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from math import inf
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
@@ -17,10 +20,12 @@ Result = TypeVar("Result")
 
 log = logging.getLogger("zmqbridge")
 
-# On asyncio, anyio waits for an FD in a thread, which may take the news of one that was just closed
-# for news of the next with the same number, and never tell of that again: one socket in a thousand
-# when they come and go. So its news are looked for now and then without being called.
-LOOK = 0.5  # seconds
+# On asyncio, anyio waits for FDs in a thread, without a lock. It may take the news of one that was
+# just closed for news of the next with the same number, and never tell of that again: one socket in
+# a thousand when they come and go. So now and then we look whether there are news untold.
+LOOK = 0.25  # seconds
+# For the same reason a call of anyio's may meet that thread in the middle of the same thing.
+MET_THE_THREAD = (OSError, KeyError)
 
 
 def native_loop() -> Any:
@@ -36,6 +41,13 @@ def name_of(loop: object) -> str:
     """What to call a loop in an error."""
     kind = type(loop)
     return f"{kind.__module__.partition('.')[0]}'s {kind.__qualname__}"
+
+
+def is_readable(fd: int) -> bool:
+    """Whether there are news of an FD."""
+    with DefaultSelector() as selector:
+        selector.register(fd, EVENT_READ)
+        return bool(selector.select(0))
 
 
 def log_error(context: dict[str, Any]) -> None:
@@ -146,6 +158,8 @@ class AnyioLoop:
         self._calls: list[Call] = []
         self.told_last: AnyioWaiter[Any] | None = None
         self._watching = False
+        self._waiting = anyio.CancelScope()  # for the FD to ring
+        self._rang = False  # since the last look
         self._fd = -1
         self._native_is_closed: Callable[[], bool] = getattr(native, "is_closed", bool)
         handler = getattr(native, "call_exception_handler", log_error)
@@ -170,6 +184,8 @@ class AnyioLoop:
         self._fd = fd
         self._group.start_soon(self._watch, fd, ring)
         self._group.start_soon(self._call_what_is_due)
+        if isinstance(self._native, AbstractEventLoop):
+            self.call_at(self.time() + LOOK, self._look)
 
     def remove_reader(self, fd: int) -> None:
         self._watching = False
@@ -200,12 +216,21 @@ class AnyioLoop:
         with anyio.CancelScope(shield=True):
             while self._watching:
                 try:
-                    with anyio.move_on_after(LOOK):
+                    with anyio.CancelScope() as self._waiting:
                         await anyio.wait_readable(fd)
                 except anyio.ClosedResourceError:
                     break
+                except MET_THE_THREAD:
+                    await anyio.sleep(0.001)  # to let it finish
+                self._rang = True
                 if self._watching:
                     self._make(ring)
+
+    def _look(self) -> None:
+        if not self._rang and is_readable(self._fd):
+            self._waiting.cancel()
+        self._rang = False
+        self.call_at(self.time() + LOOK, self._look)
 
     async def _call_what_is_due(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -221,7 +246,9 @@ class AnyioLoop:
         # Once only: when it is closed, the number of the FD may belong to somebody else.
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            anyio.notify_closing(fd)
+            with suppress(KeyError):  # of MET_THE_THREAD
+                anyio.notify_closing(fd)
+            self._waiting.cancel()  # if it has forgotten who waits, too
 
     def _make_what_is_due(self) -> None:
         now = self.time()
