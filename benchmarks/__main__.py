@@ -32,7 +32,7 @@ def run(workloads: list[str], subjects: list[str], rounds: int) -> report.Result
     for workload in workloads:
         for number in range(1, rounds + 1):
             for subject in subjects:
-                out = SUBJECTS[subject].only not in ("", workload)
+                out = workload not in (SUBJECTS[subject].only or (workload,))
                 if out or (workload, subject) in failures:
                     continue
                 progress(f"{workload}: round {number} of {rounds}, {subject}")

@@ -13,14 +13,16 @@ class Subject(NamedTuple):
         packages: the distributions whose versions belong to a result.
         speed: how its rate compares with blocking pyzmq's, roughly, so that a run of a slow one
             takes as long as that of a fast one.
-        only: the workload it is for, if that is one.
+        only: the workloads that it is for; empty for all.
     """
 
     module: str
     packages: tuple[str, ...]
     speed: float
-    only: str = ""
+    only: tuple[str, ...] = ()
 
+
+REQUESTS = ("requests-1000", "request-one")
 
 SUBJECTS = {
     "pyzmq": Subject("blocking", ("pyzmq",), 1),
@@ -32,6 +34,8 @@ SUBJECTS = {
     "uvloop": Subject("ours_uvloop", ("zmqbridge", "uvloop", "pyzmq"), 1),
     "twisted": Subject("ours_twisted", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
-    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, only="request-one"),
+    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, REQUESTS),
+    "asyncio batch": Subject("ours_asyncio_batch", ("zmqbridge", "pyzmq"), 1, REQUESTS),
+    "twisted batch": Subject("ours_twisted_batch", ("zmqbridge", "pyzmq"), 1, REQUESTS),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }

@@ -1,4 +1,4 @@
-"""The floor of one request at a time: asyncio and pyzmq's calls, and nothing else around them.
+"""The floor of requests: asyncio and pyzmq's calls, and nothing else around them.
 
 No queue, no deadline, no id that is checked, no error that is met: what is left is what any library
 on this loop and this binding must at least take.
@@ -14,10 +14,11 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from benchmarks.subjects.common import Result, Stopwatch
+from benchmarks.subjects.common import OUTSTANDING, Result, Stopwatch
 
 DONTWAIT = int(zmq.DONTWAIT)
 DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+ID = b"an id of 16 byte"
 
 
 def calls(socket: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -74,10 +75,40 @@ def ask_one(address: str, count: int, body: bytes) -> Result:
         for _ in range(count):
             start = perf_counter()
             waiter = loop.create_future()
-            send([b"an id of 16 byte", b"", body])
+            send([ID, b"", body])
             loop.call_soon(read, got)
             await waiter
             latencies.append(perf_counter() - start)
         return watch.typical(latencies)
+
+    return asyncio.run(main())
+
+
+def ask_many(address: str, count: int, body: bytes) -> Result:
+    async def main() -> Result:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        socket = zmq.Context().socket(zmq.DEALER)
+        socket.set(zmq.SNDHWM, 2 * OUTSTANDING)
+        socket.connect(address)
+        send, read = calls(socket)
+        missing, unasked = count, count - OUTSTANDING
+
+        def got(message: list[bytes]) -> None:
+            nonlocal missing, unasked
+            missing -= 1
+            if unasked:
+                unasked -= 1
+                send([ID, b"", body])
+            elif not missing:
+                done.set_result(None)
+
+        loop.add_reader(socket.fileno(), read, got)
+        watch = Stopwatch(count)
+        for _ in range(OUTSTANDING):
+            send([ID, b"", body])
+        loop.call_soon(read, got)
+        await done
+        return watch.rate()
 
     return asyncio.run(main())

@@ -10,7 +10,9 @@ from benchmarks.subjects.ours import Main, roles
 from zmqbridge import asyncio_backend
 
 
-def on(loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> dict[str, Any]:
+def on(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None, backend: Any = asyncio_backend
+) -> dict[str, Any]:
     """All roles on the loops that this makes; None is asyncio's own."""
 
     def run(main: Main) -> Any:
@@ -20,7 +22,7 @@ def on(loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> dict[str
     async def at_once(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
         await asyncio.gather(*coroutines)
 
-    return roles(asyncio_backend, run, asyncio.sleep, at_once)
+    return roles(backend, run, asyncio.sleep, at_once)
 
 
 globals().update(on(None))
