@@ -67,7 +67,7 @@ def under_way(folder):
 
 def children_of(parent):
     listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     )
     processes = (line.split(None, 2) for line in listed.stdout.splitlines())
     return {
