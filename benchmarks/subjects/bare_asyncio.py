@@ -49,6 +49,7 @@ def calls(socket: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
 def replier(address: str) -> None:
     async def main() -> None:
         socket = zmq.Context().socket(zmq.ROUTER)
+        socket.set(zmq.SNDHWM, 0)  # at its mark a ROUTER drops
         socket.bind(address)
         send, read = calls(socket)
         asyncio.get_running_loop().add_reader(socket.fileno(), read, send)
@@ -89,7 +90,7 @@ def ask_many(address: str, count: int, body: bytes) -> Result:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
         socket = zmq.Context().socket(zmq.DEALER)
-        socket.set(zmq.SNDHWM, 2 * OUTSTANDING)
+        socket.set(zmq.SNDHWM, 0)
         socket.connect(address)
         send, read = calls(socket)
         missing, unasked = count, count - OUTSTANDING
