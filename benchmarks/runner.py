@@ -40,6 +40,14 @@ def said_something(process: subprocess.Popen[str], while_runs: subprocess.Popen[
     return False
 
 
+def last_words(process: subprocess.Popen[str]) -> str:
+    """What a process that gives no result does, or how it ended; it is killed for that."""
+    status = process.poll()
+    process.kill()
+    lines = process.stderr.read().strip().splitlines()
+    return " and ".join(["runs" if status is None else f"ended with {status}", *lines[-1:]])
+
+
 def measure(workload_name: str, name: str) -> Result:
     """The result of one run.
 
@@ -58,15 +66,17 @@ def measure(workload_name: str, name: str) -> Result:
             far = start("benchmarks.subject", name, "replier", address, 0, 0)
         else:
             far = start("benchmarks.far", workload.far, address, count, workload.size)
+        ends = {"it": near, "the far side": far}
         try:
             if workload.far == "subscribe" and said_something(far, while_runs=near):
                 near.stdin.write("go\n")
                 near.stdin.flush()
             output, errors = near.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            raise Failed(f"no result in {PATIENCE:g} s") from None
+            said = "; ".join(f"{end} {last_words(process)}" for end, process in ends.items())
+            raise Failed(f"no result in {PATIENCE:g} s: {said}") from None
         finally:
-            for process in (near, far):
+            for process in ends.values():
                 process.kill()
                 process.wait()
                 for pipe in (process.stdin, process.stdout, process.stderr):
