@@ -325,6 +325,20 @@ async def asks_and_is_answered():
         replier.close()
 
 
+def test_nothing_is_looked_for_on_a_socket_that_was_closed_just_before(deaf_loop):
+    async def main():
+        errors = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with Puller() as puller:
+            puller._loop.call_soon(puller.close)
+            puller._loop.call_soon(puller._loop._look)
+            with pytest.raises(SocketClosed):
+                await puller.receive()
+        assert not errors
+
+    anyio.run(main, backend_options={"loop_factory": deaf_loop})
+
+
 def test_news_that_anyio_loses_are_found(deaf_loop, monkeypatch):
     wait, calls = anyio.wait_readable, itertools.count()
 

@@ -219,6 +219,22 @@ def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):
     assert max(puller.bursts) < 50
 
 
+def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven, plain):
+    def refuse():
+        raise RuntimeError("it is closed")
+
+    dealer = driven(zmq.DEALER, bind="inproc://it")
+    peer = plain(zmq.DEALER, "inproc://it")
+    dealer.settle()
+    dealer._call_soon = refuse
+    with pytest.raises(RuntimeError):
+        dealer.pump.send([b"once"])
+    assert dealer.pump.sent == 1
+    assert peer.recv(DONTWAIT) == b"once"
+    with pytest.raises(zmq.Again):
+        peer.recv(DONTWAIT)
+
+
 @pytest.mark.parametrize(("size", "burst"), [(1_048_576, 1), (65_536, 4), (2000, 100)])
 def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
     monkeypatch.setattr(module, "monotonic", lambda: 1000.0)

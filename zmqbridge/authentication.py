@@ -91,8 +91,7 @@ class Authenticating(Endpoint):
                 self._ask(answer)
             else:
                 self._reply(answer)
-        if malformed:
-            self._reject(malformed)
+        self._reject(malformed)
 
     async def _see(self, question: Question) -> None:
         """Ask the callback, and pass its verdict on."""

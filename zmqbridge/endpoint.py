@@ -364,10 +364,11 @@ class Endpoint(ABC):
 
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
         """Count the malformed messages of a burst, and report them once."""
-        self._malformed += len(malformed)
-        if self._reported != self._pump.bursts:
-            self._reported = self._pump.bursts
-            self._report(malformed[-1])
+        if malformed:
+            self._malformed += len(malformed)
+            if self._reported != self._pump.bursts:
+                self._reported = self._pump.bursts
+                self._report(malformed[-1])
 
 
 def several(addresses: Addresses) -> list[Address]:

@@ -132,8 +132,7 @@ class Monitor(Endpoint):
 
     def _deliver(self, burst: list[Message]) -> None:
         events, malformed = split_all(parse_event, burst)
-        if malformed:
-            self._reject(malformed)
+        self._reject(malformed)
         for event in events:
             self.peers.saw(event)
             self.refusals.saw(event, self)

@@ -108,8 +108,7 @@ class Receiving(Endpoint, Generic[Item]):
         self, burst: list[Message], decode: Callable[[Message], Split]
     ) -> Iterable[Split]:
         items, malformed = split_all(decode, burst)
-        if malformed:
-            self._reject(malformed)
+        self._reject(malformed)
         return items
 
     def _arrived(self) -> None:
@@ -259,8 +258,7 @@ class Requesting(Endpoint):
             waiter = match(request_id)
             if waiter is not None:
                 answers.append((waiter, parts))
-        if malformed:
-            self._reject(malformed)
+        self._reject(malformed)
         self._answer(answers)
 
     def _alarm(self) -> None:

@@ -200,12 +200,13 @@ class Pump:
         if len(message) == 1 and not self.queues:
             try:
                 self._send(message[0], DONTWAIT)
+            except Exception:
+                pass  # below it meets the same again, and there it is known what to do
+            else:
                 self.sent += 1
                 if self._sending_hides and not self.due:
                     self.schedule()
                 return
-            except Exception:
-                pass  # below it meets the same again, and there it is known what to do
         for part in message:
             if type(part) is not bytes:
                 message = as_parts(message)

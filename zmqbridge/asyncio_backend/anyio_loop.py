@@ -223,8 +223,7 @@ class AnyioLoop:
                 except MET_THE_THREAD:
                     await anyio.sleep(0.001)  # to let it finish
                 self._rang = True
-                if self._watching:
-                    self._make(ring)
+                self._make(ring)
 
     def _look(self) -> None:
         if not self._rang and is_readable(self._fd):
@@ -260,6 +259,8 @@ class AnyioLoop:
                 self._calls.append(call)
 
     def _make(self, callback: Callable[[], object]) -> None:
+        if not self._watching:  # any more: the call before this one may have closed the socket
+            return
         try:
             callback()
         except Exception as error:  # as asyncio does it: reported, and the loop goes on
