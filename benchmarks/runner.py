@@ -7,11 +7,13 @@ import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.subjects import SUBJECTS
 from benchmarks.subjects.common import Result
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, Workload
 
 PATIENCE = 60.0  # seconds for one run; a subject that takes longer has failed
 ROOT = Path(__file__).parent.parent
@@ -44,8 +46,31 @@ def last_words(process: subprocess.Popen[str]) -> str:
     """What a process that gives no result does, or how it ended; it is killed for that."""
     status = process.poll()
     process.kill()
-    lines = process.stderr.read().strip().splitlines()
-    return " and ".join(["runs" if status is None else f"ended with {status}", *lines[-1:]])
+    _, errors = process.communicate()
+    said = errors.strip().splitlines()[-1:]
+    return " and ".join(["runs" if status is None else f"ended with {status}", *said])
+
+
+@contextmanager
+def both_ends(
+    workload: Workload, name: str, count: int
+) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
+    """The processes of one run: the one that is measured and its far side; none is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"ipc://{folder}/socket"
+        near = start("benchmarks.subject", name, workload.role, address, count, workload.size)
+        if workload.far == "replier":
+            far = start("benchmarks.subject", name, "replier", address, 0, 0)
+        else:
+            far = start("benchmarks.far", workload.far, address, count, workload.size)
+        try:
+            yield near, far
+        finally:
+            for process in (near, far):
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    pipe.close()
 
 
 def measure(workload_name: str, name: str) -> Result:
@@ -59,28 +84,15 @@ def measure(workload_name: str, name: str) -> Result:
     # Large ones take all subjects alike; and in fewer, what buffers take at once would count more.
     if workload.size < 10_000 and workload.unit != "µs":
         count = max(1000, round(count * SUBJECTS[name].speed / 1000) * 1000)
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"ipc://{folder}/socket"
-        near = start("benchmarks.subject", name, workload.role, address, count, workload.size)
-        if workload.far == "replier":
-            far = start("benchmarks.subject", name, "replier", address, 0, 0)
-        else:
-            far = start("benchmarks.far", workload.far, address, count, workload.size)
-        ends = {"it": near, "the far side": far}
+    with both_ends(workload, name, count) as (near, far):
         try:
             if workload.far == "subscribe" and said_something(far, while_runs=near):
                 near.stdin.write("go\n")
                 near.stdin.flush()
             output, errors = near.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            said = "; ".join(f"{end} {last_words(process)}" for end, process in ends.items())
+            said = f"it {last_words(near)}; the far side {last_words(far)}"
             raise Failed(f"no result in {PATIENCE:g} s: {said}") from None
-        finally:
-            for process in ends.values():
-                process.kill()
-                process.wait()
-                for pipe in (process.stdin, process.stdout, process.stderr):
-                    pipe.close()
     if near.returncode:
         raise Failed((errors.strip().splitlines() or ["it ended without a result"])[-1])
     return Result(*json.loads(output))

@@ -1,6 +1,6 @@
 """Where the CPU of a request goes, thread by thread, with 1,000 of them outstanding (Linux).
 
-python -m benchmarks.threads             asyncio, twisted, facade, and the bare floor
+python -m benchmarks.threads             ours, and the bare floor
 python -m benchmarks.threads asyncio     these subjects
 """
 
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.runner import start
+from benchmarks.runner import PATIENCE, both_ends
+from benchmarks.workloads import WORKLOADS
 
-COUNT = 200_000
+COUNT = 200_000  # enough to last until the second look
 WARM_UP = 1.2  # seconds until all is imported, connected and in full swing
 WHILE = 1.0  # seconds that are looked at
-SUBJECTS = ("asyncio", "twisted", "facade", "bare asyncio", "asyncio batch", "twisted batch")
+USUAL = ("asyncio", "twisted", "facade", "bare asyncio", "asyncio batch", "twisted batch")
 
 
 class Used(NamedTuple):
-    """What a thread has used so far, or in a second of the run.
+    """What a thread has used so far.
 
     Attributes:
         cpu: µs of processor time.
@@ -51,21 +51,13 @@ def threads(pid: int) -> dict[str, Used]:
 
 def measure(subject: str) -> str:
     """One subject's lines of the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"ipc://{folder}/socket"
-        client = start("benchmarks.subject", subject, "ask_many", address, COUNT, 64)
-        replier = start("benchmarks.subject", subject, "replier", address, 0, 0)
+    with both_ends(WORKLOADS["requests-1000"], subject, COUNT) as (client, replier):
         ends = {"client": client, "replier": replier}
-        try:
-            time.sleep(WARM_UP)
-            before = {end: threads(process.pid) for end, process in ends.items()}
-            time.sleep(WHILE)
-            after = {end: threads(process.pid) for end, process in ends.items()}
-            rate, _ = json.loads(client.communicate(timeout=60)[0])
-        finally:
-            for process in ends.values():
-                process.kill()
-                process.wait()
+        time.sleep(WARM_UP)
+        before = {end: threads(process.pid) for end, process in ends.items()}
+        time.sleep(WHILE)
+        after = {end: threads(process.pid) for end, process in ends.items()}
+        rate, _ = json.loads(client.communicate(timeout=PATIENCE)[0])
     lines = [f"{subject}, {rate:,.0f} requests a second"]
     for end in ends:
         for name in sorted(before[end], reverse=True):
@@ -77,5 +69,5 @@ def measure(subject: str) -> str:
 
 if __name__ == "__main__":
     print(f"{'':16}CPU a request   slept  interrupted")
-    for subject in sys.argv[1:] or SUBJECTS:
+    for subject in sys.argv[1:] or USUAL:
         print(measure(subject), flush=True)

@@ -36,6 +36,6 @@ SUBJECTS = {
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, REQUESTS),
     "asyncio batch": Subject("ours_asyncio_batch", ("zmqbridge", "pyzmq"), 1, REQUESTS),
-    "twisted batch": Subject("ours_twisted_batch", ("zmqbridge", "pyzmq"), 1, REQUESTS),
+    "twisted batch": Subject("ours_twisted_batch", ("zmqbridge", "Twisted", "pyzmq"), 1, REQUESTS),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }

@@ -1,12 +1,13 @@
-"""What all subjects share: the stopwatch, the end of a warm-up."""
+"""What subjects share: the stopwatch, the end of a warm-up, how requests are measured."""
 
 from __future__ import annotations
 
 import select
 import sys
+from collections.abc import Awaitable, Callable, Coroutine
 from statistics import median
 from time import perf_counter, process_time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 OUTSTANDING = 1000
 TIMEOUT = 30.0  # seconds that every request may take; none comes near it
@@ -46,3 +47,35 @@ class Stopwatch:
     def typical(self, latencies: list[float]) -> Result:
         """The median of the seconds that each took, in µs."""
         return Result(median(latencies) * 1e6, self.rate().cpu)
+
+
+Request = Callable[[bytes], Awaitable[Any]]
+
+
+async def requests_at_once(
+    request: Request,
+    count: int,
+    body: bytes,
+    at_once: Callable[[list[Coroutine[Any, Any, Any]]], Awaitable[Any]],
+) -> Result:
+    """So many requests, of which OUTSTANDING are always under way."""
+    await request(body)
+
+    async def worker() -> None:
+        for _ in range(count // OUTSTANDING):
+            await request(body)
+
+    watch = Stopwatch(count // OUTSTANDING * OUTSTANDING)
+    await at_once([worker() for _ in range(OUTSTANDING)])
+    return watch.rate()
+
+
+async def requests_in_turn(request: Request, count: int, body: bytes) -> Result:
+    """So many requests, each when the one before is answered."""
+    latencies = []
+    watch = Stopwatch(count)
+    for _ in range(count):
+        start = perf_counter()
+        await request(body)
+        latencies.append(perf_counter() - start)
+    return watch.typical(latencies)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count as counting
-from time import perf_counter
 from typing import Any
 
-from benchmarks.subjects.common import OUTSTANDING, TIMEOUT, Result, Stopwatch
+from benchmarks.subjects.common import TIMEOUT, Result, requests_at_once, requests_in_turn
 
 
 class Client:
@@ -38,28 +37,19 @@ class Client:
             return await waiter
 
 
+async def at_once(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
+    await asyncio.gather(*coroutines)
+
+
 async def ask_many(client: Client, count: int, body: bytes) -> Result:
     reader = asyncio.ensure_future(client.read())
-    await client.request(body)
-
-    async def worker() -> None:
-        for _ in range(count // OUTSTANDING):
-            await client.request(body)
-
-    watch = Stopwatch(count // OUTSTANDING * OUTSTANDING)
-    await asyncio.gather(*(worker() for _ in range(OUTSTANDING)))
-    result = watch.rate()
+    result = await requests_at_once(client.request, count, body, at_once)
     reader.cancel()
     return result
 
 
 async def ask_one(client: Client, count: int, body: bytes) -> Result:
     reader = asyncio.ensure_future(client.read())
-    latencies = []
-    watch = Stopwatch(count)
-    for _ in range(count):
-        start = perf_counter()
-        await client.request(body)
-        latencies.append(perf_counter() - start)
+    result = await requests_in_turn(client.request, count, body)
     reader.cancel()
-    return watch.typical(latencies)
+    return result

@@ -8,13 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
 import zmq
 
-from benchmarks.subjects.common import OUTSTANDING, TIMEOUT, Result, Stopwatch, told_to_go
+from benchmarks.subjects.common import (
+    TIMEOUT,
+    Result,
+    Stopwatch,
+    requests_at_once,
+    requests_in_turn,
+    told_to_go,
+)
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -87,28 +93,14 @@ def roles(
     def ask_many(address: str, count: int, body: bytes) -> Result:
         async def main() -> Result:
             async with backend.Requester(TIMEOUT, connect=address) as requester:
-                await requester.request(body)
-
-                async def worker() -> None:
-                    for _ in range(count // OUTSTANDING):
-                        await requester.request(body)
-
-                watch = Stopwatch(count // OUTSTANDING * OUTSTANDING)
-                await at_once([worker() for _ in range(OUTSTANDING)])
-                return watch.rate()
+                return await requests_at_once(requester.request, count, body, at_once)
 
         return run(main)
 
     def ask_one(address: str, count: int, body: bytes) -> Result:
         async def main() -> Result:
             async with backend.Requester(TIMEOUT, connect=address) as requester:
-                latencies = []
-                watch = Stopwatch(count)
-                for _ in range(count):
-                    start = perf_counter()
-                    await requester.request(body)
-                    latencies.append(perf_counter() - start)
-                return watch.typical(latencies)
+                return await requests_in_turn(requester.request, count, body)
 
         return run(main)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
+from benchmarks.subjects.correlating import at_once
 from benchmarks.subjects.ours import Main, roles
 from zmqbridge import asyncio_backend
 
@@ -18,9 +19,6 @@ def on(
     def run(main: Main) -> Any:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(main())
-
-    async def at_once(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
-        await asyncio.gather(*coroutines)
 
     return roles(backend, run, asyncio.sleep, at_once)
 
