@@ -15,10 +15,10 @@ from typing import NamedTuple
 from benchmarks.runner import PATIENCE, both_ends
 from benchmarks.workloads import WORKLOADS
 
-COUNT = 200_000  # enough to last until the second look
+COUNT = 500_000  # enough to last until the second look, 2.2 s after the first request
 WARM_UP = 1.2  # seconds until all is imported, connected and in full swing
 WHILE = 1.0  # seconds that are looked at
-USUAL = ("asyncio", "twisted", "facade", "bare asyncio", "asyncio batch", "twisted batch")
+USUAL = ("asyncio", "twisted", "facade", "bare asyncio", "asyncio unheld")
 
 
 class Used(NamedTuple):

@@ -14,7 +14,8 @@ import zmq
 from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
 from zmqbridge import pump as module
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.pump import BURST, BridgedSocket, Pump
+from zmqbridge.iothreads import OwnContext
+from zmqbridge.pump import BURST, CROWD, BridgedSocket, Pump
 
 DONTWAIT = zmq.DONTWAIT
 BOUND = 3  # seconds that anything may take; all of it takes milliseconds
@@ -862,3 +863,68 @@ def test_an_owner_may_close_in_any_callback(router, member, callback):
     slow.send(b"x", DONTWAIT)
     until(lambda: router.pump.closed, router)
     assert router.losses == []
+
+
+# Crowds.
+
+
+class Recording(OwnContext):
+    """A context of the library's own that tells whether it is held."""
+
+    held = False
+
+    def hold(self):
+        self.held = True
+
+    def let_go(self):
+        self.held = False
+
+
+class TestCrowds:
+    @pytest.fixture
+    def context(self):
+        with Recording() as context:
+            yield context
+
+    @pytest.mark.parametrize(("messages", "held"), [(CROWD, False), (CROWD + 1, True)])
+    def test_the_io_thread_is_held_from_a_crowd_to_the_next_turn(
+        self, driven, plain, context, messages, held
+    ):
+        # The message that made the FD ring is handed over alone.
+        puller = driven(zmq.PULL, bind="inproc://a")
+        puller.settle()
+        seen = []
+        puller._deliver = lambda burst: seen.append((len(burst), context.held))
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, messages))
+        until(lambda: len(seen) == 2, puller)
+        assert seen == [(1, False), (messages - 1, held)]
+        assert (context.held, puller.owed) == (held, held)
+        puller.settle()
+        assert not context.held
+
+    def test_a_handler_that_raises_leaves_nothing_held(self, driven, plain, context):
+        def deliver(burst):
+            raise ZeroDivisionError
+
+        puller = driven(zmq.PULL, bind="inproc://a", deliver=deliver)
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+        with pytest.raises(ZeroDivisionError):
+            puller.turn()
+        assert context.held
+        puller.settle()
+        assert not context.held
+
+    def test_closing_lets_go(self, driven, plain, context):
+        puller = driven(zmq.PULL, bind="inproc://a")
+        puller._deliver = lambda burst: puller.pump.close()
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+        puller.turn()
+        assert puller.pump.received == CROWD
+        assert (context.held, puller.owed) == (False, False)
+
+
+def test_a_context_of_the_users_is_not_touched(driven, plain, context):
+    puller = driven(zmq.PULL, bind="inproc://a")
+    send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+    puller.turn()
+    assert (puller.bursts, puller.owed) == ([CROWD], False)

@@ -10,6 +10,8 @@ from typing import Any
 
 import zmq
 
+from zmqbridge.iothreads import OwnContext
+
 # How long a context without sockets is kept for the next one: programs that open one socket after
 # another would otherwise start and stop libzmq's I/O thread each time.
 GRACE = 0.1  # seconds
@@ -49,7 +51,7 @@ class SharedContext:
         """The context, for one more socket; pair it with `release`."""
         with self._lock:
             if self._context is None:
-                self._context = zmq.Context()
+                self._context = OwnContext()
             self._users += 1
             return self._context
 

@@ -35,7 +35,6 @@ SUBJECTS = {
     "twisted": Subject("ours_twisted", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, REQUESTS),
-    "asyncio batch": Subject("ours_asyncio_batch", ("zmqbridge", "pyzmq"), 1, REQUESTS),
-    "twisted batch": Subject("ours_twisted_batch", ("zmqbridge", "Twisted", "pyzmq"), 1, REQUESTS),
+    "asyncio unheld": Subject("ours_asyncio_unheld", ("zmqbridge", "pyzmq"), 1, REQUESTS),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }

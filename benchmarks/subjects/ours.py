@@ -5,10 +5,7 @@ What differs is how a program is run, how it sleeps and how it does many things 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import zmq
@@ -23,14 +20,6 @@ from benchmarks.subjects.common import (
 )
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
-
-
-def with_batch_io(backend: Any) -> Any:
-    """The same with an I/O thread that does not interrupt the thread that works: SCHED_BATCH."""
-    context = zmq.Context()
-    context.set(zmq.THREAD_SCHED_POLICY, os.SCHED_BATCH)
-    classes = {name: getattr(backend, name) for name in ("Requester", "Replier")}
-    return SimpleNamespace(**{name: partial(classes[name], context=context) for name in classes})
 
 
 def roles(

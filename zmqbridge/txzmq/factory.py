@@ -9,6 +9,7 @@ from zmq import Context
 
 from zmqbridge.context import started
 from zmqbridge.guards import leave_to_parent, living
+from zmqbridge.iothreads import OwnContext
 from zmqbridge.twisted_backend.reader import global_reactor
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class ZmqFactory:
     def context(self) -> Context[Any] | None:
         """The libzmq context, made when it is first asked for; None after `shutdown`."""
         if self.__context is None and self.connections is not None:
-            self.context = Context(self.ioThreads)
+            self.context = OwnContext(self.ioThreads)
         return self.__context
 
     @context.setter
