@@ -86,7 +86,7 @@ def test_a_cancelled_task_is_not_told_and_one_that_was_told_is_not_cancelled(run
     async def main():
         waiter, log, task = await parked()
         task.cancel()
-        assert waiter.done()
+        assert waiter.done
         await task
         assert log == [asyncio.CancelledError, "the task"]
         waiter, log, task = await parked()

@@ -213,8 +213,8 @@ class Requesting(Endpoint):
         self._table: RequestTable[Any] = RequestTable()
 
     @abstractmethod
-    def _answer(self, answers: list[tuple[Any, Message]]) -> None:
-        """Give waiters their replies."""
+    def _answer(self, waiters: Sequence[Any], replies: Sequence[Message]) -> None:
+        """Give waiters their replies, each the one at its place."""
 
     def _open(self, waiter: Any, parts: Sequence[bytes], timeout: float | None) -> bytes:
         """Send a request for a waiter, and return the id by which it may be given up."""
@@ -247,7 +247,8 @@ class Requesting(Endpoint):
         return bool(refused)
 
     def _deliver(self, burst: list[Message]) -> None:
-        answers, malformed = [], []
+        # Two lists, for a list of pairs would be as many more objects to collect.
+        waiters, replies, malformed = [], [], []
         match = self._table.match
         for message in burst:
             try:
@@ -257,9 +258,10 @@ class Requesting(Endpoint):
                 continue
             waiter = match(request_id)
             if waiter is not None:
-                answers.append((waiter, parts))
+                waiters.append(waiter)
+                replies.append(parts)
         self._reject(malformed)
-        self._answer(answers)
+        self._answer(waiters, replies)
 
     def _alarm(self) -> None:
         for request_id, waiter in self._table.expire(self._now()):

@@ -32,7 +32,8 @@ def plain_calls(socket: zmq.Socket[bytes]) -> tuple[Callable[..., Any], Callable
     def send(part: bytes, flags: int) -> None:
         raw.send(socket, part, flags, True)  # a copy, or a large part would be shared
 
-    def recv(flags: int, _copy: bool) -> Part:
-        return Part(raw.recv(socket, flags), raw.get(socket, RCVMORE))
+    def recv(flags: int, copy: bool = True) -> bytes | Part:
+        content = raw.recv(socket, flags)
+        return content if copy else Part(content, raw.get(socket, RCVMORE))
 
     return send, recv

@@ -242,14 +242,17 @@ class Pump:
             ValueError: there are no parts.
             PeerUnreachable, SocketClosed, ContextTerminated: as `send`.
         """
-        rest = len(message)
+        send, after = self._send, len(message) - 1
         try:
             for part in message:
-                rest -= 1
-                self._send(part, DONTWAIT_MORE if rest else DONTWAIT)
+                if after:
+                    send(part, DONTWAIT_MORE)
+                    after -= 1
+                else:
+                    send(part, DONTWAIT)
         except zmq.Again:
-            if rest < len(message) - 1:
-                self._finish(message[len(message) - rest :])
+            if after < len(message) - 1:
+                self._finish(message[len(message) - after :])
             return False
         except zmq.ZMQError as error:
             self.schedule()  # this has silenced the FD; or that turn finds and tells the same
@@ -386,8 +389,9 @@ class Pump:
 
     def _take(self) -> Message:
         # One message; Again when there is none.
+        message = [self._recv(DONTWAIT)] if self._by_peer else []
         frame = self._recv(DONTWAIT, False)
-        message = [frame.bytes]
+        message.append(frame.bytes)
         while frame.more:
             frame = self._recv(DONTWAIT, False)
             message.append(frame.bytes)
@@ -407,7 +411,7 @@ class Pump:
         self._more = room == self._burst
         if room < 1:
             return False  # the driver schedules a turn when there is room again
-        recv, append = self._recv, burst.append
+        recv, append, by_peer = self._recv, burst.append, self._by_peer
         # Messages until the next look at the clock: each stretch is as long as all before it, so a
         # burst is overrun twofold at the most, and small messages cost few looks.
         stretch = 1
@@ -415,8 +419,13 @@ class Pump:
         try:
             while room > 0:
                 for _ in range(min(stretch, room)):
-                    frame = recv(DONTWAIT, False)
-                    message = [frame.bytes]
+                    if by_peer:
+                        message = [recv(DONTWAIT)]
+                        frame = recv(DONTWAIT, False)
+                        message.append(frame.bytes)
+                    else:
+                        frame = recv(DONTWAIT, False)
+                        message = [frame.bytes]
                     while frame.more:
                         frame = recv(DONTWAIT, False)
                         message.append(frame.bytes)

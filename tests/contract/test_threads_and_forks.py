@@ -17,7 +17,7 @@ import zmq
 from twisted.internet import defer, selectreactor, task
 from twisted.internet.threads import blockingCallFromThread
 
-from zmqbridge import WrongThread, asyncio_backend, twisted_backend
+from zmqbridge import LoopError, WrongThread, asyncio_backend, twisted_backend
 
 RUNNING = ["asyncio", "uvloop", "trio", "epoll", "select", "asyncioreactor"]
 some_worlds = pytest.mark.parametrize("w", RUNNING, indirect=True)
@@ -33,6 +33,10 @@ def begin(call):
             result.send(None)
         finally:
             result.close()
+
+
+def uvloop_or_skip():
+    return pytest.importorskip("uvloop").new_event_loop()
 
 
 async def in_a_thread(w, work):
@@ -205,6 +209,41 @@ def test_when_its_loop_has_ended_any_thread_may_close_a_socket():
         socket.close()
         assert socket.closed
     assert len(sockets) == 2
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop_or_skip])
+def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(new_loop):
+    loop, other = new_loop(), new_loop()
+
+    async def opened():
+        pusher = asyncio_backend.Pusher(bind="inproc://moved")
+        await pusher.push(b"here")
+        return pusher, asyncio_backend.Puller(connect="inproc://moved")
+
+    async def used(number):
+        await pusher.push(b"%d" % number)
+        return await puller.receive()
+
+    async def closed():
+        await pusher.aclose()
+        await puller.aclose()
+
+    pusher, puller = loop.run_until_complete(opened())
+    assert loop.run_until_complete(used(1)) == [b"here"]
+    received = []
+    thread = threading.Thread(target=lambda: received.append(loop.run_until_complete(used(2))))
+    thread.start()
+    thread.join(BOUND)
+    assert received == [[b"1"]]
+    with pytest.raises(LoopError, match="belongs to another loop"):
+        other.run_until_complete(used(3))
+    with pytest.raises(LoopError, match="needs a running event loop"):
+        pusher.push_nowait(b"3")
+    assert loop.run_until_complete(used(3)) == [b"2"]
+    assert pusher.statistics().sent == 4
+    loop.run_until_complete(closed())
+    for each in (loop, other):
+        each.close()
 
 
 def run(program, *options, timeout=BOUND):

@@ -80,32 +80,34 @@ class AnyioWaiter(Generic[Result]):
 
     Those who are told to go on, by the result None, do so in the order in which they were told.
     Trio runs the tasks that it has woken in random order.
+
+    Attributes:
+        done: it was set.
     """
 
-    __slots__ = ("_before", "_error", "_gone", "_loop", "_result", "_told")
+    __slots__ = ("_before", "_error", "_gone", "_loop", "_result", "_told", "done")
 
     def __init__(self, loop: AnyioLoop) -> None:
         self._loop = loop
+        self.done = False
         self._told = anyio.Event()
         self._gone = anyio.Event()
         self._before: AnyioWaiter[Any] | None = None
         self._error: BaseException | None = None
         self._result: Any = None
 
-    def done(self) -> bool:
-        """Whether it was set."""
-        return self._told.is_set()
-
     def set_result(self, result: Result) -> None:
         """Give whoever waits a result."""
         if result is None:
             self._before, self._loop.told_last = self._loop.told_last, self
         self._result = result
+        self.done = True
         self._told.set()
 
     def set_exception(self, error: BaseException) -> None:
         """Give whoever waits an error."""
         self._error = error
+        self.done = True
         self._told.set()
 
     def __await__(self) -> Generator[Any, None, Result]:

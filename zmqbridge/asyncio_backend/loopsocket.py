@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Future, TimerHandle, _get_running_loop
+from asyncio import AbstractEventLoop, TimerHandle, _get_running_loop
 from collections.abc import Callable, Sequence
 from math import inf
 from threading import get_ident
@@ -19,6 +19,7 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     name_of,
     native_loop,
 )
+from zmqbridge.asyncio_backend.running import NOWHERE, here, place
 from zmqbridge.asyncio_backend.waiter import Waiter
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitoring import Events, Monitor, Monitored
@@ -26,6 +27,7 @@ from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, STRIDE
 
 Item = TypeVar("Item")
+AnyWaiter = Waiter | AnyioWaiter[Any]
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
@@ -36,7 +38,7 @@ class CannotWatch(LoopError):
     """This loop has no ``add_reader``, and the socket no task of its own in which to wait."""
 
 
-NOWHERE: Any = Nowhere()
+NO_LOOP: Any = Nowhere()
 
 
 class LoopSocket(Monitored):
@@ -44,10 +46,11 @@ class LoopSocket(Monitored):
 
     # What calls us while we are open and in use: asyncio's loop, or the AnyioLoop that stands in
     # for a loop that cannot watch an FD.
-    _loop: AbstractEventLoop = NOWHERE
+    _loop: AbstractEventLoop = NO_LOOP
+    _place: Any = NOWHERE  # where it runs
     _home: Any = None  # the loop that we belong to, for good
     _stand_in: AnyioLoop | None = None
-    _waiter: Callable[[Any], Any] = Waiter  # what a task waits for here, made for our loop
+    _waiter: Callable[[Any], AnyWaiter] = Waiter  # what a task waits for here, made for our loop
     _monitor: LoopMonitor | None = None
     closed_error = Closed
     way_in = (
@@ -78,31 +81,35 @@ class LoopSocket(Monitored):
     def _enter(self, stand_in: AnyioLoop | None = None) -> None:
         """Take the running loop for our own, or say why that cannot be.
 
-        Every call compares the running loop with `_loop` and comes here when they differ: the
-        first time, on another loop or none, when the socket is closed; and always where another
-        stands in for the loop.
+        Every call looks whether `_loop` runs here and comes here when it does not: the first time,
+        on another loop or none, when the socket is closed; and always where another stands in for
+        the loop.
         """
+        running = _get_running_loop() or native_loop()
+        if running is not None and running is self._home:
+            self._home_thread = get_ident()  # it may run in another one than before
         self._check_open()
-        here = _get_running_loop() or native_loop()
-        if here is None:
+        if running is None:
             raise LoopError(f"{self!r} needs a running event loop: call it from a coroutine")
-        if here is self._home:
+        if running is self._home:
             return
         if self._home is not None:
             raise LoopError(f"{self!r} belongs to another loop; make one for each")
-        loop: Any = stand_in or here
+        loop: Any = stand_in or running
         fd = self._socket.fileno()
         try:
             loop.add_reader(fd, self._pump.ring)
         except (AttributeError, NotImplementedError):
             raise CannotWatch(
-                f"{name_of(here)} has no add_reader, so {self!r} must wait in a task of its own: "
-                "use `async with`, in which that task can live"
+                f"{name_of(running)} has no add_reader, so {self!r} must wait in a task of its "
+                "own: use `async with`, in which that task can live"
             ) from None
-        self._loop, self._home, self._fd = loop, here, fd
+        self._loop, self._home, self._fd = loop, running, fd
         self._now = loop.time
         if stand_in:
             self._waiter = AnyioWaiter
+        else:
+            self._place = place(loop)
         self._home_thread = get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
@@ -119,21 +126,21 @@ class LoopSocket(Monitored):
 
     def _disown(self) -> None:
         super()._disown()
-        self._loop = NOWHERE
+        self._loop, self._place = NO_LOOP, NOWHERE
 
     def _call_at(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._alarm)
 
-    def _wake(self, waiters: Sequence[Future[None]]) -> None:
+    def _wake(self, waiters: Sequence[AnyWaiter]) -> None:
         for waiter in waiters:
-            if not waiter.done():
+            if not waiter.done:
                 waiter.set_result(None)
 
-    def _fail(self, waiters: Sequence[Future[Any]], error: ZmqBridgeError) -> None:
+    def _fail(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
         for waiter in waiters:
-            if not waiter.done():
+            if not waiter.done:
                 waiter.set_exception(error)
 
     def _report(self, error: Exception) -> None:
@@ -142,7 +149,7 @@ class LoopSocket(Monitored):
         )
 
     def _stop(self) -> None:
-        loop, self._loop = self._loop, NOWHERE
+        loop, self._loop, self._place = self._loop, NO_LOOP, NOWHERE
         if not loop.is_closed():
             loop.remove_reader(self._fd)
             if self._timer is not None:
@@ -160,8 +167,7 @@ class LoopSocket(Monitored):
             SocketClosed: the socket is closed, or was while this waited.
         """
         timeout = patience(timeout)
-        if _get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         with anyio.move_on_after(timeout):
             while (queue := self._pump.backlog()) is not None:
                 await self._room_in(queue)
@@ -190,8 +196,7 @@ class LoopSocket(Monitored):
             SocketClosed: the socket is closed.
             LoopError: there is no running loop, or it is not this socket's.
         """
-        if _get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         return self._attach().listen()
 
     async def connected(self, timeout: float = inf) -> None:
@@ -209,8 +214,7 @@ class LoopSocket(Monitored):
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
         seconds(timeout)
-        if _get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         monitor = self._monitor_of_peers()
         try:
             with anyio.fail_after(timeout):
@@ -226,19 +230,18 @@ class LoopSocket(Monitored):
 
     async def _send(self, message: Sequence[bytes]) -> None:
         pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or _get_running_loop() is not self._loop:
+        if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
             await self._clear_to_send(message)
         pump.send(message)
 
     def _send_nowait(self, message: Sequence[bytes]) -> None:
-        if _get_running_loop() is not self._loop:
+        if here() != self._place._thread_id:
             self._enter()
         self._pump.send(message)
 
     async def _clear_to_send(self, message: Sequence[bytes]) -> None:
         """Wait while the peer pushes back, and let the loop have its turn now and then."""
-        if _get_running_loop() is not self._loop:
-            self._enter()
+        self._enter()
         pump = self._pump
         while (queue := pump.queue_of(message)) and queue.paused:
             await self._room_in(queue)
@@ -282,7 +285,7 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
             return inbox.pop()
         except IndexError:
             paused = inbox.paused
-        if _get_running_loop() is not self._loop:
+        if here() != self._place._thread_id:
             self._enter()
         item = inbox.poll()
         if item is None:

@@ -11,14 +11,14 @@ loop or it is not the socket's own.
 
 from __future__ import annotations
 
-from asyncio import Future, _get_running_loop
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, final
 
 import anyio
 import zmq
 
-from zmqbridge.asyncio_backend.loopsocket import LoopReceiver, LoopSocket
+from zmqbridge.asyncio_backend.loopsocket import AnyWaiter, LoopReceiver, LoopSocket
+from zmqbridge.asyncio_backend.running import here
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
@@ -37,7 +37,7 @@ class Publisher(LoopSocket):
             TypeError: the body is not bytes-like, e.g. a str.
             ValueError: the tag holds a NUL byte.
         """
-        if _get_running_loop() is not self._loop:
+        if here() != self._place._thread_id:
             self._enter()
         if type(tag) is not bytes:
             tag = as_name(tag, "a tag")
@@ -63,7 +63,7 @@ class Pusher(LoopSocket):
             ValueError: there are no parts.
         """
         pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or _get_running_loop() is not self._loop:
+        if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
             await self._clear_to_send(parts)
         pump.send(parts)
 
@@ -109,7 +109,7 @@ class Requester(Requesting, LoopSocket):
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
-        if _get_running_loop() is not self._loop:
+        if here() != self._place._thread_id:
             self._enter()
         waiter: Awaitable[Message] = self._waiter(self._loop)
         request_id = self._open(waiter, parts, timeout)
@@ -119,9 +119,9 @@ class Requester(Requesting, LoopSocket):
             self._give_up(request_id)
             raise
 
-    def _answer(self, answers: list[tuple[Future[Message], Message]]) -> None:
-        for waiter, parts in answers:
-            if not waiter.done():
+    def _answer(self, waiters: Sequence[AnyWaiter], replies: Sequence[Message]) -> None:
+        for waiter, parts in zip(waiters, replies, strict=True):
+            if not waiter.done:
                 waiter.set_result(parts)
             else:  # cancelled in this very turn
                 self._table.late += 1
@@ -212,7 +212,7 @@ class Dealer(LoopReceiver[Message]):
             ValueError: there are no parts.
         """
         pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or _get_running_loop() is not self._loop:
+        if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
             await self._clear_to_send(parts)
         pump.send(parts)
 

@@ -16,15 +16,17 @@ class Waiter:
     it, so the task can as well be stepped right there: 14 % less CPU for one request at a time,
     and it stays what it was for the task, since only the loop's own order of things is shorter.
 
-    The names are those of a Future.
+    The names are those of a Future, except that `done` is an attribute.
 
     - commands: `set_result`, `set_exception`
-    - getters: `done`
     - for the task: ``await``, `add_done_callback`, `cancel`, `result`
+
+    Attributes:
+        done: the task may go on.
     """
 
     __slots__ = (
-        "_asyncio_future_blocking", "_context", "_done", "_error", "_go_on", "_loop", "_result",
+        "_asyncio_future_blocking", "_context", "_error", "_go_on", "_loop", "_result", "done",
     )  # fmt: skip
 
     # A task asks for it in order to be thrown the error, which ``await`` raises as well. So this
@@ -34,18 +36,14 @@ class Waiter:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        self._done = False
+        self.done = False
         self._result: Any = None
         self._error: BaseException | None = None
         self._go_on: Callable[[Waiter], object] | None = None
 
-    def done(self) -> bool:
-        """Whether the task may go on."""
-        return self._done
-
     def set_result(self, result: Any) -> None:
         """Let the task go on with this, before the call returns unless another task runs now."""
-        self._done = True
+        self.done = True
         self._result = result
         if self._go_on is not None:
             try:
@@ -55,13 +53,13 @@ class Waiter:
 
     def set_exception(self, error: BaseException) -> None:
         """Let the task go on with this error, soon."""
-        self._done = True
+        self.done = True
         self._error = error
         if self._go_on is not None:
             self._loop.call_soon(self._go_on, self, context=self._context)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if not self._done:
+        if not self.done:
             self._asyncio_future_blocking = True  # so a task knows that it may wait for this
             yield self
         if self._error is not None:
@@ -75,7 +73,7 @@ class Waiter:
 
     def cancel(self, msg: Any = None) -> bool:
         """The task is cancelled while it waits; False when it goes on already."""
-        if self._done:
+        if self.done:
             return False
         self.set_exception(CancelledError() if msg is None else CancelledError(msg))
         return True

@@ -13,9 +13,9 @@ Deferred. Cancelling a Deferred is always safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident
-from typing import final
+from typing import Any, final
 
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -92,6 +92,15 @@ class Puller(ReactorReceiver[Message]):
     kind = zmq.PULL
 
 
+class Reply(Deferred[Message]):
+    """Fires with the reply to a request, of which it knows the id.
+
+    A canceller for each request, which would know it as well, takes four objects more.
+    """
+
+    request_id = b""
+
+
 @final
 class Requester(Requesting, ReactorSocket):
     """Requests over DEALER: any number at once, each gets its own reply or a `RequestTimeout`.
@@ -117,23 +126,22 @@ class Requester(Requesting, ReactorSocket):
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
-
-        def cancel(_: object) -> None:
-            self._give_up(request_id)
-
-        waiter: Deferred[Message] = Deferred(cancel)
+        waiter = Reply(self._cancelled)
         try:
             if get_ident() != self._home_thread:
                 self._check_open()
-            request_id = self._open(waiter, parts, timeout)
+            waiter.request_id = self._open(waiter, parts, timeout)
         except LoopError:
             raise
         except ZmqBridgeError as error:
             return fail(error)
         return waiter
 
-    def _answer(self, answers: list[tuple[Deferred[Message], Message]]) -> None:
-        for waiter, parts in answers:
+    def _cancelled(self, waiter: Any) -> None:
+        self._give_up(waiter.request_id)
+
+    def _answer(self, waiters: Sequence[Deferred[Message]], replies: Sequence[Message]) -> None:
+        for waiter, parts in zip(waiters, replies, strict=True):
             if not waiter.called:
                 waiter.callback(parts)
 
