@@ -242,14 +242,19 @@ class Pump:
             ValueError: there are no parts.
             PeerUnreachable, SocketClosed, ContextTerminated: as `send`.
         """
+        if not message:
+            raise ValueError("a message has at least one part; an empty part is b''")
         send, after = self._send, len(message) - 1
         try:
-            for part in message:
-                if after:
-                    send(part, DONTWAIT_MORE)
-                    after -= 1
-                else:
-                    send(part, DONTWAIT)
+            if not after:
+                send(message[0], DONTWAIT)
+            else:
+                for part in message:
+                    if after:
+                        send(part, DONTWAIT_MORE)
+                        after -= 1
+                    else:
+                        send(part, DONTWAIT)
         except zmq.Again:
             if after < len(message) - 1:
                 self._finish(message[len(message) - after :])
@@ -259,8 +264,6 @@ class Pump:
             if error.errno == EHOSTUNREACH:
                 raise PeerUnreachable(message[0]) from None
             raise self._broken(error) from error
-        if not message:
-            raise ValueError("a message has at least one part; an empty part is b''")
         self.sent += 1
         return True
 

@@ -88,6 +88,8 @@ class LoopSocket(Monitored):
         running = _get_running_loop() or native_loop()
         if running is not None and running is self._home:
             self._home_thread = get_ident()  # it may run in another one than before
+            if self._place is not NOWHERE:
+                self._place = place(running)
         self._check_open()
         if running is None:
             raise LoopError(f"{self!r} needs a running event loop: call it from a coroutine")

@@ -24,18 +24,19 @@ class Place:
 
 
 class Asking:
-    """The place of a loop that does not tell its thread, such as uvloop's."""
+    """The place of a loop that does not tell its thread, such as uvloop's, and runs in this one."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
+        self._thread = get_ident()
 
     @property
     def _thread_id(self) -> int | None:
-        return get_ident() if _get_running_loop() is self._loop else None
+        return self._thread if self._loop.is_running() else None
 
 
 def place(loop: AbstractEventLoop) -> Any:
-    """What has ``here()`` for its ``_thread_id`` as often as this loop runs here."""
+    """What has ``here()`` for its ``_thread_id`` when this loop runs here, as it does now."""
     if ASK_ASYNCIO:
         return Place(loop)
     return loop if isinstance(loop, BaseEventLoop) else Asking(loop)

@@ -22,7 +22,11 @@ class ZmqPubConnection(ZmqConnection):
         Raises:
             TypeError: one of them is neither ``str`` nor bytes-like.
         """
-        self.send(as_name(tag, "a tag") + self.topicSep + as_name(message, "a message"))
+        if type(tag) is not bytes:
+            tag = as_name(tag, "a tag")
+        if type(message) is not bytes:
+            message = as_name(message, "a message")
+        self.send(tag + self.topicSep + message)
 
 
 class ZmqSubConnection(ZmqConnection):
