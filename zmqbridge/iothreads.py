@@ -16,12 +16,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 
 import zmq
 
 HOLDABLE = hasattr(os, "SCHED_BATCH") and hasattr(os, "sched_setscheduler")
-TASKS = Path("/proc/self/task")
+TASKS = "/proc/self/task"
 
 _numbers = count(1)
 
@@ -70,10 +69,13 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
     def _find(self) -> tuple[int, ...]:
         # They start with the first socket and then name themselves, so it may be too early.
         found = []
-        for task in TASKS.iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-                if (task / "comm").read_text().startswith(self._name):
-                    found.append(int(task.name))
+        for task in os.listdir(TASKS):
+            try:
+                with open(f"{TASKS}/{task}/comm") as name:
+                    if name.read().startswith(self._name):
+                        found.append(int(task))
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # a thread that has just ended
         if len(found) == self.get(zmq.IO_THREADS):
             self._threads = tuple(found)
             self._holdable = all(

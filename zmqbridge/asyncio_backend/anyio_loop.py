@@ -12,7 +12,6 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
-from anyio.lowlevel import current_token
 
 from zmqbridge.pump import Pump
 
@@ -30,6 +29,8 @@ MET_THE_THREAD = (OSError, KeyError)
 
 def native_loop() -> Any:
     """The object that stands for the running loop if it is not asyncio's; None if none runs."""
+    from anyio.lowlevel import current_token  # 2 ms, which importing us on asyncio need not take
+
     try:
         token: Any = current_token()
     except RuntimeError:
