@@ -51,6 +51,7 @@ def roles(
         async def main() -> Result:
             async with backend.Pusher(bind=address) as pusher:
                 await pusher.push(b"first")
+                await pusher.drain()  # the first that has to wait does so in the queue
                 watch = Stopwatch(count)
                 for _ in range(count):
                     await pusher.push(body)
