@@ -118,7 +118,7 @@ def test_the_default_takes_less_than_15_seconds(folder):
 
 def test_on_a_terminal_a_line_is_rewritten_in_place(folder):
     ours, theirs = pty.openpty()
-    with start(folder, "demo", "--count", 2000, stdout=theirs) as demo:
+    with start(folder, "demo", stdout=theirs) as demo:
         os.close(theirs)
         written = b""
         with contextlib.suppress(OSError):  # EIO: the other side has closed
@@ -127,8 +127,9 @@ def test_on_a_terminal_a_line_is_rewritten_in_place(folder):
         os.close(ours)
         assert demo.wait(10) == 0
     shown = written.decode()
-    assert re.search(r"\r\x1b\[Krequest +Twisted ⇄ asyncio +[█░]{40} +\d+%\r\x1b\[K", shown)
-    check_table(shown, 2000)
+    # Which flows take long enough to be seen is up to the machine.
+    assert re.search(r"\r\x1b\[K\w+ +\w+ [→⇄] \w+ +[█░]{40} +\d+%\r\x1b\[K", shown)
+    check_table(shown, 10_000)
 
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the parent", "as a terminal does"])
