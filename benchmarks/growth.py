@@ -38,7 +38,7 @@ async def asked(outstanding: int, count: int = 20_000, batch: int = 500) -> floa
         held = [asyncio.create_task(requester.request(HELD)) for _ in range(outstanding)]
         while replier.statistics().received < outstanding:
             await asyncio.sleep(0.01)
-        gc.collect()  # which so many new tasks call for; it is not of the requests that follow
+        gc.collect()  # so that what is due for making so many tasks is not due in the time measured
         start = process_time()
         for _ in range(count // batch):
             await asyncio.gather(*(requester.request(b"x") for _ in range(batch)))

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import ctypes
 import errno
 import os
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import zmq
 
 from zmqbridge import iothreads, txzmq
-from zmqbridge.iothreads import OwnContext
+from zmqbridge.iothreads import OwnContext, threads_named
 from zmqbridge.pump import CROWD
 
+
+def may_hold():
+    """Whether this process may hold anything at all."""
+    if not iothreads.HOLDABLE or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except OSError:
+        return False
+    return True
+
+
 pytestmark = pytest.mark.skipif(
-    not iothreads.HOLDABLE, reason="this system has no policy under which threads interrupt nobody"
+    not may_hold(), reason="there is no policy here under which threads interrupt nobody"
 )
 
 
 def policies(context):
     """Those of a context's I/O threads, as the system sees them."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):  # another thread that has just ended
-            if (task / "comm").read_text().startswith(context._name):
-                found.append(os.sched_getscheduler(int(task.name)))
-    return found
+    return [os.sched_getscheduler(thread) for thread in threads_named(context._name)]
 
 
 def named(context):
@@ -58,10 +66,12 @@ def test_no_other_thread_is_held(own):
     with zmq.Context() as foreign, foreign.socket(zmq.PULL), OwnContext() as other:
         with other.socket(zmq.PULL):
             named(other)
-            tasks = {int(task) for task in os.listdir("/proc/self/task")}
-            own.hold()
-            held = [task for task in tasks if os.sched_getscheduler(task) == os.SCHED_BATCH]
-            assert len(held) == 2
+            assert own.hold()
+            held = []
+            for task in os.listdir("/proc/self/task"):
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    held.append(os.sched_getscheduler(int(task)) == os.SCHED_BATCH)
+            assert sum(held) == 2
             assert policies(other) == [os.SCHED_OTHER]
 
 
@@ -90,10 +100,10 @@ def test_where_it_is_forbidden_it_is_tried_once(own, monkeypatch):
         raise PermissionError(errno.EPERM, "not here")
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
-    own.hold()
+    assert not own.hold()
     own.let_go()
-    own.hold()
-    assert len(tried) == 1
+    assert not own.hold()
+    assert [policy for _, policy, _ in tried] == [os.SCHED_BATCH, os.SCHED_OTHER]
 
 
 def test_where_the_system_has_no_such_policy_nothing_is_done(monkeypatch):
@@ -104,27 +114,78 @@ def test_where_the_system_has_no_such_policy_nothing_is_done(monkeypatch):
         context.let_go()
 
 
-def test_threads_that_have_not_named_themselves_yet_are_found_later(own, monkeypatch, tmp_path):
-    for tasks, policy in ((tmp_path, os.SCHED_OTHER), (iothreads.TASKS, os.SCHED_BATCH)):
-        monkeypatch.setattr(iothreads, "TASKS", tasks)
-        own.hold()
-        assert policies(own) == [policy] * 2
+def test_threads_that_have_not_named_themselves_yet_are_found_later(own, monkeypatch):
+    with monkeypatch.context() as early:
+        early.setattr(iothreads, "threads_named", lambda start: threads_named(start)[:1])
+        assert not own.hold()
+    assert policies(own) == [os.SCHED_OTHER] * 2
+    assert own.hold()
+    assert policies(own) == [os.SCHED_BATCH] * 2
 
 
 def test_where_threads_cannot_be_seen_nothing_is_done(own, monkeypatch, tmp_path):
-    monkeypatch.setattr(iothreads, "TASKS", tmp_path / "not mounted")
-    own.hold()
+    with monkeypatch.context() as hidden:
+        hidden.setattr(iothreads, "TASKS", tmp_path / "not mounted")
+        assert not own.hold()
     own.let_go()
     assert policies(own) == [os.SCHED_OTHER] * 2
 
 
-def test_a_context_that_has_ended_holds_nothing():
+@pytest.mark.parametrize("before", [True, False])
+def test_a_context_that_has_ended_holds_nothing(before):
     with OwnContext() as context, context.socket(zmq.PULL):
         named(context)
-        context.hold()
-        context.let_go()
-    context.hold()
+        if before:
+            assert context.hold()
+    assert not context.hold()
     context.let_go()
+
+
+def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(monkeypatch):
+    with OwnContext(0) as context, context.socket(zmq.PULL):
+        assert not context.hold()
+        monkeypatch.delattr(iothreads, "threads_named")
+        assert not context.hold()
+
+
+@pytest.mark.parametrize("name", [b"\xc3", b"a" * 14 + "ä".encode()])
+def test_other_threads_may_have_names_that_are_no_text(own, name):
+    ended = threading.Event()
+    named_so = threading.Event()
+
+    def work():
+        ctypes.CDLL(None).prctl(15, name, 0, 0, 0)  # PR_SET_NAME, which cuts it to 15 bytes
+        named_so.set()
+        ended.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    named_so.wait(10)
+    assert own.hold()
+    own.let_go()
+    ended.set()
+    thread.join()
+
+
+def test_when_two_loops_look_for_the_threads_at_once_nothing_stays_held(own, monkeypatch):
+    def slowly(start):
+        found = look(start)
+        other.hold()  # as another loop's thread would, which was faster
+        return found
+
+    look, other = iothreads.threads_named, own
+    calls = iter([slowly, look])
+    monkeypatch.setattr(iothreads, "threads_named", lambda start: next(calls)(start))
+    assert own.hold()
+    own.let_go()
+    assert policies(own) == [os.SCHED_OTHER] * 2
+    assert own.hold()
+
+
+def test_another_face_of_a_context_leaves_its_threads_alone(own):
+    for face in (copy.copy(own), OwnContext.shadow(own.underlying), OwnContext(own)):
+        assert not face.hold()
+    assert own.hold()
 
 
 @pytest.mark.parametrize(

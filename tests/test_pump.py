@@ -875,6 +875,7 @@ class Recording(OwnContext):
 
     def hold(self):
         self.held = True
+        return True
 
     def let_go(self):
         self.held = False

@@ -16,6 +16,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from itertools import count
+from threading import RLock
+from typing import Any
 
 import zmq
 
@@ -33,52 +35,85 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
 
     Args:
         io_threads: how many of them libzmq uses.
+        shadow: the address of a context of which this is another face; its threads are not held.
     """
 
     # Class attributes, because pyzmq takes other names for options of the context.
-    _name = ""
+    _name = b""
     _threads: tuple[int, ...] = ()
     _holdable = False
+    # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
+    _looking: Any = None
 
-    def __init__(self, io_threads: int = 1) -> None:
-        super().__init__(io_threads)
-        if HOLDABLE:
+    def __init__(self, io_threads: int = 1, shadow: Any = 0) -> None:
+        super().__init__(io_threads, shadow)  # type: ignore[call-overload]
+        if HOLDABLE and not self._shadow:
             number = next(_numbers)
             with suppress(zmq.ZMQError):  # a libzmq before 4.2.3 does not name its threads
                 self.set(zmq.THREAD_NAME_PREFIX, number)
-                self._name = f"{number}/ZMQbg/IO"
+                self._name = b"%d/ZMQbg/IO" % number
+                self._looking = RLock()
                 self._holdable = True
 
-    def hold(self) -> None:
-        """Have the I/O threads interrupt nobody, until `let_go`; holding twice is fine."""
-        if self._holdable:
-            self._schedule(os.SCHED_BATCH)
+    def hold(self) -> bool:
+        """Have the I/O threads interrupt nobody, until `let_go`; False where that cannot be.
+
+        Holding twice is fine.
+        """
+        return (
+            self._holdable and (bool(self._threads) or self._find()) and self._set(os.SCHED_BATCH)
+        )
 
     def let_go(self) -> None:
         """Have the I/O threads run as soon as there is something to do, as they usually do."""
-        if self._holdable:
-            self._schedule(os.SCHED_OTHER)
+        if self._threads:
+            self._set(os.SCHED_OTHER)
 
-    def _schedule(self, policy: int) -> None:
+    def _set(self, policy: int) -> bool:
         try:
-            for thread in self._threads or self._find():
+            for thread in self._threads:
                 os.sched_setscheduler(thread, policy, os.sched_param(0))
         except OSError:  # forbidden, as containers may; or the context was terminated
             self._holdable = False
+        return self._holdable
 
-    def _find(self) -> tuple[int, ...]:
+    def _find(self) -> bool:
         # They start with the first socket and then name themselves, so it may be too early.
-        found = []
-        for task in os.listdir(TASKS):
+        with self._looking:
             try:
-                with open(f"{TASKS}/{task}/comm") as name:
-                    if name.read().startswith(self._name):
-                        found.append(int(task))
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # a thread that has just ended
-        if len(found) == self.get(zmq.IO_THREADS):
-            self._threads = tuple(found)
-            self._holdable = all(
-                os.sched_getscheduler(thread) == os.SCHED_OTHER for thread in found
-            )
-        return self._threads if self._holdable else ()
+                found = threads_named(self._name)
+                wanted = self.get(zmq.IO_THREADS)
+                usual = all(os.sched_getscheduler(thread) == os.SCHED_OTHER for thread in found)
+            except (
+                OSError,
+                RuntimeError,
+                zmq.ZMQError,
+            ):  # not to be seen; or the context has ended
+                wanted, usual = 0, False
+            if self._threads:  # another loop was faster, and may hold them already
+                return True
+            if not wanted or not usual:
+                self._holdable = False
+            elif len(found) == wanted:
+                self._threads = tuple(found)
+            return bool(self._threads)
+
+
+def threads_named(start: bytes) -> list[int]:
+    """The threads of this process whose names start like this.
+
+    In bytes, for others may have names that are no UTF-8, or were cut amid a character.
+
+    Raises:
+        OSError: the system does not show them.
+    """
+    found = []
+    for task in os.listdir(TASKS):
+        # A thread may have ended meanwhile.
+        with (
+            suppress(FileNotFoundError, ProcessLookupError),
+            open(f"{TASKS}/{task}/comm", "rb") as it,
+        ):
+            if it.read().startswith(start):
+                found.append(int(task))
+    return found

@@ -225,23 +225,43 @@ def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(new_loop
         return await puller.receive()
 
     async def closed():
+        pusher.bind("inproc://moved too")
         await pusher.aclose()
         await puller.aclose()
 
+    def elsewhere(work):
+        done = []
+        thread = threading.Thread(target=lambda: done.append(loop.run_until_complete(work)))
+        thread.start()
+        thread.join(BOUND)
+        return done[0]
+
+    async def called_from_the_thread_that_it_has_left(thread_may_call, called):
+        thread_may_call.set()
+        while not called.is_set():
+            await asyncio.sleep(0.001)
+
     pusher, puller = loop.run_until_complete(opened())
     assert loop.run_until_complete(used(1)) == [b"here"]
-    received = []
-    thread = threading.Thread(target=lambda: received.append(loop.run_until_complete(used(2))))
-    thread.start()
-    thread.join(BOUND)
-    assert received == [[b"1"]]
-    with pytest.raises(LoopError, match="belongs to another loop"):
-        other.run_until_complete(used(3))
-    with pytest.raises(LoopError, match="needs a running event loop"):
-        pusher.push_nowait(b"3")
+    assert elsewhere(used(2)) == [b"1"]
+    now, done = threading.Event(), threading.Event()
     assert loop.run_until_complete(used(3)) == [b"2"]
-    assert pusher.statistics().sent == 4
-    loop.run_until_complete(closed())
+    moving = threading.Thread(
+        target=elsewhere, args=[called_from_the_thread_that_it_has_left(now, done)]
+    )
+    moving.start()
+    now.wait(BOUND)
+    with pytest.raises(LoopError):
+        pusher.push_nowait(b"from here")
+    done.set()
+    moving.join(BOUND)
+    with pytest.raises(LoopError, match="belongs to another loop"):
+        other.run_until_complete(used(4))
+    with pytest.raises(LoopError, match="needs a running event loop"):
+        pusher.push_nowait(b"4")
+    assert loop.run_until_complete(used(4)) == [b"3"]
+    assert pusher.statistics().sent == 5
+    elsewhere(closed())
     for each in (loop, other):
         each.close()
 
@@ -339,6 +359,15 @@ with asyncio.Runner(loop_factory={factory}) as runner:
         return sockets
 
     async def after():
+        child = os.fork()  # now within a coroutine, where the loop goes on to say that it runs
+        if not child:
+            status = 1
+            try:
+                in_child(*sockets)
+                status = 0
+            finally:
+                os._exit(status)
+        ends(child)
         await sockets[0].push(b"third")
         assert await sockets[1].receive() == [b"second"]
         assert await sockets[1].receive() == [b"third"]

@@ -88,12 +88,8 @@ class LoopSocket(Monitored):
         on another loop or none, when the socket is closed; and always where another stands in for
         the loop.
         """
-        running = _get_running_loop() or native_loop()
-        if running is not None and running is self._home:
-            self._home_thread = get_ident()  # it may run in another one than before
-            if self._place is not NOWHERE:
-                self._place = place(running)
         self._check_open()
+        running = _get_running_loop() or native_loop()
         if running is None:
             raise LoopError(f"{self!r} needs a running event loop: call it from a coroutine")
         if running is self._home:
@@ -125,6 +121,11 @@ class LoopSocket(Monitored):
         # Before `_enter` there is no need: it begins with a turn.
         if not self._loop.is_closed():
             self._loop.call_soon(self._pump.turn)
+
+    def _refuse(self) -> None:
+        if self._home is not None and self._home is (_get_running_loop() or native_loop()):
+            self._home_thread = get_ident()  # it may run in another thread than before
+        super()._refuse()
 
     def _running(self) -> bool:
         return self._home is not None and bool(getattr(self._home, "is_running", lambda: True)())
