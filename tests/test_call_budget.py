@@ -152,7 +152,7 @@ async def test_publishing(w, budget):
         frames.check(budget)
 
 
-@pytest.mark.parametrize(("w", "budget"), [("asyncio", 24), ("epoll", 20)], indirect=["w"])
+@pytest.mark.parametrize(("w", "budget"), [("asyncio", 24), ("epoll", 19)], indirect=["w"])
 async def test_requests_and_replies(w, budget):
     async with (
         w.Replier(bind="inproc://budget") as replier,

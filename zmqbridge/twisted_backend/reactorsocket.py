@@ -89,6 +89,7 @@ class ReactorSocket(ReactorReader, Monitored):
         reactor: Any = None,
     ) -> None:
         self._reactor = watching(global_reactor() if reactor is None else reactor)
+        self._now = self._reactor.seconds
         self._yielding: list[Deferred[None]] = []
         super().__init__(
             bind=bind,

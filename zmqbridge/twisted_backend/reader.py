@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from threading import get_ident
 from typing import Any
@@ -42,7 +42,8 @@ def watching(reactor: Any) -> Any:
 class ReactorReader:
     """What a reactor calls to have a libzmq socket read, and one timer beside it.
 
-    Whoever is one supplies `_reactor`, `_pump`, `fileno` and, if it uses the timer, `_alarm`.
+    Whoever is one supplies `_reactor` and its clock as `_now`, `_pump`, `fileno` and, if it uses
+    the timer, `_alarm`.
     """
 
     way_in = "reactor.callFromThread"
@@ -53,6 +54,7 @@ class ReactorReader:
     __timer: IDelayedCall | None = None
     _pump: Pump
     _reactor: Any
+    _now: Callable[[], float]
 
     def fileno(self) -> int:
         raise NotImplementedError(self)
@@ -87,10 +89,6 @@ class ReactorReader:
 
     def _running(self) -> bool:
         return bool(getattr(self._reactor, "running", False))  # a task.Clock does not say
-
-    def _now(self) -> float:
-        now: float = self._reactor.seconds()
-        return now
 
     def _call_at(self, deadline: float) -> None:
         if self.__timer is not None and self.__timer.active():

@@ -137,6 +137,7 @@ class ZmqConnection(ReactorReader):
         if factory.context is None:
             raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
         self._reactor = watching(factory.reactor)
+        self._now = self._reactor.seconds
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
