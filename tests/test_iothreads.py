@@ -13,7 +13,7 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import iothreads, txzmq
+from zmqbridge import iothreads, pump, txzmq
 from zmqbridge.iothreads import OwnContext, threads_named
 from zmqbridge.pump import CROWD
 
@@ -194,7 +194,8 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own):
 @pytest.mark.parametrize(
     ("messages", "policy"), [(CROWD - 2, os.SCHED_OTHER), (10 * CROWD, os.SCHED_BATCH)]
 )
-async def test_while_a_crowd_of_requests_is_answered(w, messages, policy):
+async def test_while_a_crowd_of_requests_is_answered(w, messages, policy, monkeypatch):
+    monkeypatch.setattr(pump, "STREAK", 0)
     seen = set()
     async with w.Replier(bind="inproc://crowd") as replier:
         context = replier.socket.context
@@ -214,7 +215,8 @@ async def test_while_a_crowd_of_requests_is_answered(w, messages, policy):
 
 
 @pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
-async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w):
+async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w, monkeypatch):
+    monkeypatch.setattr(pump, "STREAK", 0)
     async with w.Puller(bind="inproc://amid") as puller, w.Puller() as keeper:
         context = keeper.socket.context
         named(context)

@@ -887,6 +887,29 @@ class TestCrowds:
         with Recording() as context:
             yield context
 
+    @pytest.fixture(autouse=True)
+    def first(self, monkeypatch):
+        """The first crowd will do."""
+        monkeypatch.setattr(module, "STREAK", 0)
+
+    @pytest.mark.parametrize(
+        ("late", "held"),
+        [(math.inf, [False, False, True, True]), (-math.inf, [False, False, False, False])],
+    )
+    def test_it_takes_some_crowds_one_close_upon_the_other(
+        self, driven, plain, context, monkeypatch, late, held
+    ):
+        monkeypatch.setattr(module, "STREAK", 2)
+        monkeypatch.setattr(module, "LATE", late)
+        puller = driven(zmq.PULL, bind="inproc://a")
+        peer = plain(zmq.PUSH, "inproc://a")
+        seen = []
+        puller._deliver = lambda burst: seen.append(context.held)
+        for _ in held:
+            send_all(peer, numbered(0, CROWD))
+            puller.turn()
+        assert seen == held
+
     @pytest.mark.parametrize(("messages", "held"), [(CROWD, False), (CROWD + 1, True)])
     def test_the_io_thread_is_held_from_a_crowd_to_the_next_turn(
         self, driven, plain, context, messages, held

@@ -8,7 +8,8 @@ as many requests again (``python -m benchmarks.threads``).
 
 What holds it is the policy SCHED_BATCH, whose threads interrupt nobody when they wake (sched(7)).
 Held for good, a lone message would wait for a core as well, for 8 ms where other programs keep them
-all busy. So it is the pump that holds, for as long as it has a crowd of messages on its hands.
+all busy. So it is the pump that holds, for as long as it has a crowd of messages on its hands, and
+only while crowds come one upon the other.
 """
 
 from __future__ import annotations

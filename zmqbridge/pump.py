@@ -13,8 +13,9 @@ Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11
   what a ROUTER puts in front of each message, the peer: it is always followed by a part.
 - An Again in the middle of a message: libzmq would swallow the next message unless it gets the
   remaining parts of this one first. They are given to it, then the whole message waits again.
-- A crowd of messages has the I/O thread of our own context wait while they are handled, and what is
-  sent in answer leaves together, at the next turn: see `zmqbridge.iothreads`.
+- When crowds of messages come one upon the other, the I/O thread of our own context waits while
+  they are handled, and what is sent in answer leaves together, at the next turn: see
+  `zmqbridge.iothreads`.
 - A paused turn reads EVENTS, which silences the FD, and no message: what is unread fills RCVHWM
   and pushes back on the peer.
 """
@@ -57,6 +58,11 @@ LARGE = 262_144  # bytes
 # From so many messages a burst is a crowd. Holding the I/O thread and letting it go costs 1.2 µs,
 # and the answers to fewer messages would gain little by leaving together.
 CROWD = 16
+# It is held when so many crowds have come one close upon the other. Where other programs keep all
+# cores busy, a thread that woke while it was held may wait for the end of their time slice, 4 ms,
+# also when it was let go: there the next crowd comes late, and most crowds are not held.
+STREAK = 4
+LATE = 0.003  # seconds
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
 STRIDE = 64
 
@@ -144,9 +150,10 @@ class Pump:
     """
 
     __slots__ = (
-        "_burst", "_by_peer", "_context", "_crowd", "_driver", "_get", "_held", "_high", "_more",
-        "_rang", "_read_at", "_recv", "_send", "_sending_hides", "bursts", "closed", "dropped",
-        "due", "queues", "received", "sent", "stalled", "unreachable", "withdrawn",
+        "_burst", "_by_peer", "_context", "_crowd", "_crowds", "_driver", "_get", "_handled_at",
+        "_held", "_high", "_more", "_rang", "_read_at", "_recv", "_send", "_sending_hides",
+        "bursts", "closed", "dropped", "due", "queues", "received", "sent", "stalled",
+        "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -159,6 +166,9 @@ class Pump:
         # Users tune their own contexts as they like.
         self._context: Any = socket.context
         self._crowd = CROWD if isinstance(socket.context, OwnContext) else inf
+        # How many so far, one close upon the other, and when the last had been handled.
+        self._crowds = 0
+        self._handled_at = 0.0
         self._held = False
         self._high = high
         kind = self._get(zmq.TYPE)
@@ -348,10 +358,14 @@ class Pump:
         try:
             if burst and not self.closed:
                 self.received += len(burst)
-                if len(burst) >= self._crowd:
+                crowd = len(burst) >= self._crowd
+                if crowd and self._crowds >= STREAK:
                     self._held = self._context.hold()
                     again = again or self._held
                 self._driver._deliver(burst)
+                if crowd:
+                    self._crowds += 1
+                    self._handled_at = monotonic()
         finally:
             # After them who were told of messages, so that one turn serves what they send, too.
             if again:
@@ -405,6 +419,8 @@ class Pump:
         # True when the burst ended before the messages did. The loop of `_take` again, without
         # a call, because here it is what a message costs.
         now = monotonic()
+        if now - self._handled_at > LATE:
+            self._crowds = 0
         if self._more:
             taken = now - self._read_at
             if taken > 2 * SLICE:
