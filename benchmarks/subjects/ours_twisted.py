@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 from twisted.internet import defer, reactor, task
 
+from benchmarks.subjects.deferreds import at_once
 from benchmarks.subjects.ours import Main, roles
 from zmqbridge import twisted_backend
 
@@ -26,10 +26,6 @@ def run(main: Main) -> Any:
 
 def sleep(seconds: float) -> defer.Deferred[None]:
     return task.deferLater(reactor, seconds)
-
-
-def at_once(coroutines: list[Coroutine[Any, Any, Any]]) -> defer.Deferred[Any]:
-    return defer.gatherResults([defer.Deferred.fromCoroutine(each) for each in coroutines])
 
 
 globals().update(roles(twisted_backend, run, sleep, at_once))

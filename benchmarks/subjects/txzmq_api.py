@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Coroutine
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import zmq
+from twisted.internet.defer import Deferred
 
-from benchmarks.subjects.common import OUTSTANDING, TIMEOUT, Result, Stopwatch, told_to_go
+from benchmarks.subjects.common import (
+    TIMEOUT,
+    Request,
+    Result,
+    Stopwatch,
+    requests_at_once,
+    requests_in_turn,
+    told_to_go,
+)
+from benchmarks.subjects.deferreds import at_once
 
 BATCH = 1000  # sends between two turns of the reactor; the original never waits
 
@@ -112,56 +122,19 @@ def roles(txzmq: ModuleType) -> dict[str, Callable[..., Any]]:
 
         run(start)
 
-    def ask_many(address: str, count: int, body: bytes) -> Result:
+    def asking(address: str, ask: Callable[[Request], Coroutine[Any, Any, Result]]) -> Result:
         def start(done: Callable[[Any], None]) -> None:
             requester = connection("ZmqREQConnection", "connect", address)
-            watch = Stopwatch(count)
-            sent = answered = 0
-
-            def ask(_: Any = None) -> None:
-                nonlocal sent
-                sent += 1
-                requester.sendMsg(body, timeout=TIMEOUT).addCallback(got)
-
-            def got(_: Any) -> None:
-                nonlocal answered
-                answered += 1
-                if sent < count:
-                    ask()
-                elif answered == count:
-                    done(watch.rate())
-
-            def begin(_: Any) -> None:
-                nonlocal watch
-                watch = Stopwatch(count)
-                for _ in range(min(count, OUTSTANDING)):
-                    ask()
-
-            requester.sendMsg(body).addCallback(begin)
+            asked = ask(partial(requester.sendMsg, timeout=TIMEOUT))
+            Deferred.fromCoroutine(asked).addCallback(done)
 
         return run(start)
+
+    def ask_many(address: str, count: int, body: bytes) -> Result:
+        return asking(address, lambda request: requests_at_once(request, count, body, at_once))
 
     def ask_one(address: str, count: int, body: bytes) -> Result:
-        def start(done: Callable[[Any], None]) -> None:
-            requester = connection("ZmqREQConnection", "connect", address)
-            latencies: list[float] = []
-            watch = Stopwatch(count)
-
-            def ask() -> None:
-                begun = perf_counter()
-
-                def got(_: Any) -> None:
-                    latencies.append(perf_counter() - begun)
-                    if len(latencies) < count:
-                        ask()
-                    else:
-                        done(watch.typical(latencies))
-
-                requester.sendMsg(body, timeout=TIMEOUT).addCallback(got)
-
-            ask()
-
-        return run(start)
+        return asking(address, lambda request: requests_in_turn(request, count, body))
 
     return {
         role.__name__: role for role in (pull, subscribe, push, publish, replier, ask_many, ask_one)
