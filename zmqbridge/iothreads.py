@@ -3,8 +3,8 @@
 A send wakes the I/O thread, and where no core is idle the kernel soon lets it run in place of the
 thread that sends. It finds one message or a few, makes a system call or two for them, and sleeps
 until the next send: 0.15 times a request, measured with 1,000 outstanding on two cores. While it is
-held it waits until a core is free, and then takes all there is at once: 0.02 times a request, half
-as many requests again (``python -m benchmarks.threads``).
+held it waits until a core is free, and then takes all there is at once: 0.03 times a request, and a
+third more requests a second (``python -m benchmarks.threads``).
 
 What holds it is the policy SCHED_BATCH, whose threads interrupt nobody when they wake (sched(7)).
 Held for good, a lone message would wait for a core as well, for 8 ms where other programs keep them
