@@ -74,7 +74,7 @@ def roles(txzmq: ModuleType) -> dict[str, Callable[..., Any]]:
 
         def batch() -> None:
             nonlocal left
-            for _ in range(BATCH):
+            for _ in range(min(BATCH, left)):
                 send()
             left -= BATCH
             if left > 0:
