@@ -250,10 +250,12 @@ def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(new_loop
         target=elsewhere, args=[called_from_the_thread_that_it_has_left(now, done)]
     )
     moving.start()
-    now.wait(BOUND)
-    with pytest.raises(LoopError):
-        pusher.push_nowait(b"from here")
-    done.set()
+    assert now.wait(BOUND)
+    try:
+        with pytest.raises(LoopError):
+            pusher.push_nowait(b"from here")
+    finally:
+        done.set()
     moving.join(BOUND)
     with pytest.raises(LoopError, match="belongs to another loop"):
         other.run_until_complete(used(4))
