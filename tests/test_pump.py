@@ -7,6 +7,7 @@ import math
 import select
 import threading
 import time
+import tracemalloc
 
 import pytest
 import zmq
@@ -248,6 +249,30 @@ def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
     puller.settle()
     assert len(puller.received) == 100
     assert set(puller.bursts) == {burst}
+
+
+def test_what_nobody_keeps_is_gone_before_the_next_message_is_read(driven, plain):
+    size = 1_048_576
+    body = bytes(size)
+    left = 10
+
+    def handle(burst):
+        nonlocal left
+        left -= 1
+        if left:
+            pusher.send(body, DONTWAIT)  # it is there when the pump reads on
+
+    puller = driven(zmq.PULL, bind="inproc://it", deliver=handle)
+    pusher = plain(zmq.PUSH, "inproc://it")
+    puller.settle()
+    tracemalloc.start()
+    try:
+        pusher.send(body, DONTWAIT)
+        until(lambda: not left, puller)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < peak < 2 * size
 
 
 def test_a_paused_turn_silences_the_fd_and_reads_nothing(driven, plain):
