@@ -174,7 +174,7 @@ class ZmqConnection(ReactorReader):
         living.add(self)
         factory.connections.add(self)  # type: ignore[union-attr]
         self._reactor.addReader(self)
-        self.doRead()
+        log.callWithContext({"system": self.logPrefix()}, self.doRead)
 
     def _setOptions(self) -> None:
         options = {
@@ -309,12 +309,15 @@ class ZmqConnection(ReactorReader):
         """Read what is there, for a bounded time, and schedule another read for the rest."""
         if self.factory is None:
             return
-        log.callWithContext({"system": self.logPrefix()}, self._readSome)
+        if self.read_scheduled is None:
+            self._readSome()  # the reactor calls us by our name already
+        else:
+            log.callWithContext({"system": self.logPrefix()}, self._readSome)
 
     def _readSome(self) -> None:
         super().doRead()
-        rejected, self.__rejected = self.__rejected, None
-        if rejected is not None:
+        if self.__rejected is not None:
+            rejected, self.__rejected = self.__rejected, None
             self.__report(rejected)
 
     def __deliver(self, burst: list[Message]) -> None:
@@ -322,7 +325,8 @@ class ZmqConnection(ReactorReader):
         self._handle_received()
 
     def _handle_received(self) -> None:
-        dispatch(self.__unhandled, self, "messageReceived", self.__report)
+        if self.__unhandled:
+            dispatch(self.__unhandled, self, "messageReceived", self.__report)
         if self.__unhandled:
             self._pump.schedule()
 
