@@ -79,17 +79,21 @@ class Receiving(Endpoint, Generic[Item]):
     def receive(self) -> Awaitable[Item]:
         """Wait for the next message."""
 
+    @abstractmethod
+    def _next(self) -> Awaitable[Item]:
+        """The same, once it is known that `Inbox.pop` gives none."""
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
-        # What most calls come to is done here; `receive` does it all.
+        # What most calls come to is done here.
         try:
             return self._inbox.pop()
         except IndexError:
             pass
         try:
-            return await self.receive()
+            return await self._next()
         except SocketClosed:
             raise StopAsyncIteration from None
 

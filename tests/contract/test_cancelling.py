@@ -103,3 +103,43 @@ async def test_a_cancelled_receiver_passes_its_message_on(w):
                     second.cancel()
                     with pytest.raises(w.Cancelled):
                         await second
+
+
+async def test_one_receiver_cancels_the_next_when_both_were_told(w):
+    async with w.Puller(bind="ipc://*") as puller:
+        async with w.Pusher(connect=puller.addresses) as pusher:
+            pusher.push_nowait(b"connected")
+            await puller.receive()
+
+            waiting = []
+
+            async def receive(others=()):
+                waiting.append(puller)
+                message = await puller.receive()
+                for each in others:
+                    each.cancel()
+                return message
+
+            async def receiver(others=()):
+                before = len(waiting)
+                task = w.spawn(receive(others))
+                await w.until(lambda: len(waiting) > before)
+                return task
+
+            others = []
+            lone = await receiver()  # the message that rings comes by itself
+            first = await receiver(others)
+            second = await receiver()
+            third = await receiver()
+            others.append(second)
+            for body in (b"lone", b"first", b"next"):
+                pusher.push_nowait(body)
+            assert [await lone, await first] == [[b"lone"], [b"first"]]
+            try:
+                assert await second == [b"next"]  # on trio it had gone on by then
+            except w.Cancelled:
+                assert await third == [b"next"]
+            else:
+                third.cancel()
+                with pytest.raises(w.Cancelled):
+                    await third

@@ -286,31 +286,31 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
             LoopError: there is no running loop, it is not this socket's, or it is one on which a
                 socket works in its ``async with`` only.
         """
-        inbox = self._inbox
         try:
-            return inbox.pop()
+            return self._inbox.pop()
         except IndexError:
-            paused = inbox.paused
+            pass
+        return await self._next()
+
+    async def _next(self) -> Item:
+        inbox = self._inbox
+        paused = inbox.paused
         if here() != self._place._thread_id:
             self._enter()
         item = inbox.poll()
         if item is None:
-            await self._message()
+            waiter = self._waiter(self._loop)
+            inbox.wait(waiter)
+            try:
+                await waiter
+            except BaseException:
+                inbox.forget(waiter)
+                self._arrived()  # if it was told already, the message is another's
+                raise
+            inbox.forget(waiter)
+            if self._closed:  # since it was told
+                self._check_open()
             item = inbox.take()
         if paused and not inbox.paused:
             self._pump.schedule()
         return item
-
-    async def _message(self) -> None:
-        """Wait until the oldest message of the inbox is ours."""
-        inbox = self._inbox
-        waiter = self._waiter(self._loop)
-        inbox.wait(waiter)
-        try:
-            await waiter
-        except BaseException:
-            inbox.forget(waiter)
-            self._arrived()  # if it was told already, the message is another's
-            raise
-        inbox.forget(waiter)
-        self._check_open()

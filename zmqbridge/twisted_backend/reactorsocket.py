@@ -327,11 +327,15 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             SocketClosed: the socket is closed, or was while this waited.
             ContextTerminated: somebody terminated the context meanwhile.
         """
-        inbox = self._inbox
         try:
-            return succeed(inbox.pop())
+            return succeed(self._inbox.pop())
         except IndexError:
-            paused = inbox.paused
+            pass
+        return self._next()
+
+    def _next(self) -> Deferred[Item]:
+        inbox = self._inbox
+        paused = inbox.paused
         if get_ident() != self._home_thread:
             try:
                 self._check_open()
@@ -342,18 +346,24 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             self._pump.schedule()
         if item is not None:
             return succeed(item)
-        waiter: Deferred[None] = Deferred(inbox.forget)
+        waiter: Deferred[Item] = Deferred(inbox.forget)
         inbox.wait(waiter)
-
-        def take(_: None) -> Item:
-            inbox.forget(waiter)
-            return inbox.take()
-
-        return waiter.addCallback(take)
+        return waiter
 
     def _deliver(self, burst: list[Message]) -> None:
         super()._deliver(burst)
-        self._handle_received()
+        if self._handler is not None:
+            self._handle_received()
+
+    def _arrived(self) -> None:
+        inbox = self._inbox
+        # Whoever is told takes his message in the same call; and when his callback cancels another
+        # who was told, that one's message is for the next who waits.
+        while told := inbox.notify():
+            for waiter in told:
+                if not waiter.called:
+                    inbox.forget(waiter)
+                    waiter.callback(inbox.take())
 
     def _handle_received(self) -> None:
         if self._handler is not None:
