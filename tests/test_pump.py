@@ -179,6 +179,34 @@ def test_a_turn_reads_events_once_whatever_it_receives(driven, plain):
     assert puller.pump.received == 100
 
 
+@pytest.mark.parametrize(
+    ("kind", "peer", "apart", "later"),
+    [
+        (zmq.PULL, zmq.PUSH, 50e-6, True),
+        (zmq.PULL, zmq.PUSH, 70e-6, False),
+        (zmq.DEALER, zmq.DEALER, 50e-6, False),
+    ],
+)
+def test_amid_a_stream_the_fd_stays_silent_for_a_round_of_the_loop(
+    driven, plain, monkeypatch, kind, peer, apart, later
+):
+    receiver = driven(kind, bind="inproc://it")
+    sender = plain(peer, "inproc://it")
+    receiver.settle()
+    now = 1000.0
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    for number in range(4):
+        sender.send(b"it rings", DONTWAIT)
+        receiver.pump.ring()
+        assert len(receiver.received) == 2 * number + 1
+        assert receiver.owed == (later and number > 0)
+        sender.send(b"meanwhile", DONTWAIT)
+        assert receiver.rings() != receiver.owed
+        receiver.settle()
+        assert len(receiver.received) == 2 * number + 2
+        now += apart
+
+
 def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monkeypatch):
     monkeypatch.setattr(module, "monotonic", lambda: 1000.0)  # handling them takes no time
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
