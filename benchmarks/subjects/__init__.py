@@ -23,6 +23,7 @@ class Subject(NamedTuple):
 
 
 REQUESTS = ("requests-1000", "request-one")
+FLOOR = (*REQUESTS, "receive-64k", "receive-1m")
 
 SUBJECTS = {
     "pyzmq": Subject("blocking", ("pyzmq",), 1),
@@ -34,7 +35,7 @@ SUBJECTS = {
     "uvloop": Subject("ours_uvloop", ("zmqbridge", "uvloop", "pyzmq"), 1),
     "twisted": Subject("ours_twisted", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
-    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, REQUESTS),
+    "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, FLOOR),
     "asyncio unheld": Subject("ours_asyncio_unheld", ("zmqbridge", "pyzmq"), 1, REQUESTS),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }

@@ -1,4 +1,4 @@
-"""The floor of requests: asyncio and pyzmq's calls, and nothing else around them.
+"""The floor of requests and of large messages: asyncio and pyzmq's calls, and nothing around them.
 
 No queue, no deadline, no id that is checked, no error that is met: what is left is what any library
 on this loop and this binding must at least take.
@@ -40,10 +40,34 @@ def calls(socket: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
                     frame = receive_part(DONTWAIT, False)
                     message.append(frame.bytes)
                 deliver(message)
+                del frame, message  # else malloc gives the memory of large ones back each time
         except zmq.Again:
             pass
 
     return send, read
+
+
+def pull(address: str, count: int) -> Result:
+    async def main() -> Result:
+        done = asyncio.get_running_loop().create_future()
+        socket = zmq.Context().socket(zmq.PULL)
+        socket.bind(address)
+        _, read = calls(socket)
+        left, watch = count + 1, Stopwatch(count)
+
+        def got(message: list[bytes]) -> None:
+            nonlocal left, watch
+            left -= 1
+            if left == count:
+                watch = Stopwatch(count)
+            elif not left:
+                done.set_result(watch.rate())
+
+        asyncio.get_running_loop().add_reader(socket.fileno(), read, got)
+        read(got)
+        return await done
+
+    return asyncio.run(main())
 
 
 def replier(address: str) -> None:
