@@ -30,6 +30,11 @@ class World:
             assert time.monotonic() < end, f"still not: {inspect.getsource(condition)}"
             await self.sleep(0.002)
 
+    async def settled(self):
+        """Let everybody who was spawned come to where he waits."""
+        for _ in range(10):
+            await self.sleep(0)
+
     async def connected(self, publisher, subscriber, tag=b""):
         """Wait until publications get through; what was published for that is taken again."""
         receiving = self.spawn(subscriber.receive())

@@ -173,7 +173,7 @@ async def test_a_terminated_context_fails_whoever_waits(w):
     context = zmq.Context()
     async with w.Puller(bind="inproc://gone", context=context) as puller:
         receiving = w.spawn(puller.receive())
-        await w.sleep(0.01)
+        await w.settled()
         ending = threading.Thread(target=context.term)
         ending.start()
         with pytest.raises(ContextTerminated):

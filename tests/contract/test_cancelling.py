@@ -88,9 +88,9 @@ async def test_a_cancelled_receiver_passes_its_message_on(w):
         async with w.Pusher(connect="inproc://passed") as pusher:
             for number in range(1, 51):
                 first = w.spawn(puller.receive())
-                await w.sleep(0.0005)
+                await w.settled()
                 second = w.spawn(puller.receive())
-                await w.sleep(0.0005)
+                await w.settled()
                 pusher.push_nowait(b"x")
                 while puller.statistics().received < number:
                     await w.sleep(0)
@@ -111,27 +111,17 @@ async def test_one_receiver_cancels_the_next_when_both_were_told(w):
             pusher.push_nowait(b"connected")
             await puller.receive()
 
-            waiting = []
-
-            async def receive(others=()):
-                waiting.append(puller)
+            async def receive_and_cancel():
                 message = await puller.receive()
-                for each in others:
-                    each.cancel()
+                waiting[2].cancel()
                 return message
 
-            async def receiver(others=()):
-                before = len(waiting)
-                task = w.spawn(receive(others))
-                await w.until(lambda: len(waiting) > before)
-                return task
-
-            others = []
-            lone = await receiver()  # the message that rings comes by itself
-            first = await receiver(others)
-            second = await receiver()
-            third = await receiver()
-            others.append(second)
+            waiting = []
+            # The first, because the message that rings comes by itself.
+            for receive in (puller.receive, receive_and_cancel, puller.receive, puller.receive):
+                waiting.append(w.spawn(receive()))
+                await w.settled()
+            lone, first, second, third = waiting
             for body in (b"lone", b"first", b"next"):
                 pusher.push_nowait(body)
             assert [await lone, await first] == [[b"lone"], [b"first"]]

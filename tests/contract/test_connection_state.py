@@ -253,7 +253,7 @@ async def test_a_context_that_is_terminated_reaches_who_waits_for_a_peer(w):
     context = zmq.Context()
     async with w.Puller(bind=TCP, monitor=True, context=context) as puller:
         waiting, listening = w.spawn(puller.connected()), w.spawn(collect(puller.events(), []))
-        await w.sleep(0.01)
+        await w.settled()
         ending = threading.Thread(target=context.term)
         ending.start()
         for each in (waiting, listening):

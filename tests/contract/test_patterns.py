@@ -182,7 +182,7 @@ async def test_several_receivers_are_served_in_the_order_of_asking(w):
             receivers = []
             for _ in range(5):
                 receivers.append(w.spawn(puller.receive()))
-                await w.sleep(0.001)  # trio starts tasks in random order
+                await w.settled()  # trio starts tasks in random order
             receivers[1].cancel()
             with pytest.raises(w.Cancelled):
                 await receivers.pop(1)
@@ -199,7 +199,7 @@ async def test_the_queue_is_bounded_and_hands_messages_back(w):
         assert full.value.message == [b"1000"]
         assert pusher.statistics().queued == 1000
         waiting = w.spawn(pusher.push(b"patient"))
-        await w.sleep(0.01)
+        await w.settled()
         assert not w.done(waiting)
         async with w.Puller(connect="inproc://nobody") as puller:
             received = [(await puller.receive())[0] for _ in range(1001)]
@@ -211,7 +211,7 @@ async def test_a_cancelled_push_is_not_sent(w):
     async with w.Pusher(bind="inproc://cancelled") as pusher:
         pusher.push_nowait(b"queued")
         waiting = w.spawn(pusher.push(b"cancelled"))
-        await w.sleep(0.01)
+        await w.settled()
         waiting.cancel()
         with pytest.raises(w.Cancelled):
             await waiting
@@ -263,7 +263,7 @@ async def test_closing_tells_whoever_waits_and_ends_iteration(w):
             w.spawn(pusher.push(b"x")),
         ]
         iterating = w.spawn(iterate())
-        await w.sleep(0.01)
+        await w.settled()
         for socket in (puller, requester, pusher):
             socket.close()
             socket.close()

@@ -98,7 +98,7 @@ async def all_waiters_are_told(w, puller, pusher, requester, router, replier):
 
     waiting = [w.spawn(wait(call)) for call in waits]
     serving = w.spawn(replier.serve(lambda request: None))
-    await w.sleep(0.01)
+    await w.settled()
     for socket in (puller, pusher, requester, router, replier):
         socket.close()
         await socket.aclose()
@@ -141,9 +141,9 @@ async def test_aclose_gives_what_is_queued_its_linger_time_and_no_more(w):
     async with w.Pusher(bind="inproc://peaceful", options={zmq.LINGER: 5000}) as pusher:
         for number in range(50):
             pusher.push_nowait(b"%d" % number)
-        await w.sleep(0.01)
+        await w.settled()
         closing = w.spawn(pusher.aclose())
-        await w.sleep(0.01)
+        await w.settled()
         assert not w.done(closing)
         async with w.Puller(connect="inproc://peaceful") as puller:
             for number in range(50):
@@ -207,7 +207,7 @@ async def test_drain_goes_on_when_one_of_a_routers_peers_leaves(w):
                 router.send_nowait(b"leaver", b"x")
                 accepted += 1
         draining = w.spawn(router.drain())
-        await w.sleep(0.01)
+        await w.settled()
         leaver.close(0)
         router.socket.get(zmq.EVENTS)  # so that libzmq notices, and a turn comes
         assert await draining == 0
