@@ -207,6 +207,36 @@ def test_amid_a_stream_the_fd_stays_silent_for_a_round_of_the_loop(
         now += apart
 
 
+def test_a_stream_goes_on_after_a_burst_that_took_all_there_was(driven, plain, monkeypatch):
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    now = 1000.0
+    puller = driven(zmq.PULL, bind="inproc://it")
+    pusher = plain(zmq.PUSH, "inproc://it")
+    pusher.send(bytes(300_000), DONTWAIT)
+    puller.turn()
+    puller.settle()
+    for _ in range(6):
+        now += 20e-6
+        pusher.send(b"it rings", DONTWAIT)
+        puller.pump.ring()
+        assert puller.owed
+        puller.settle()
+
+
+def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, plain, monkeypatch):
+    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    puller = driven(zmq.PULL, bind="inproc://it")
+    pusher = plain(zmq.PUSH, "inproc://it")
+    pusher.send(b"first", DONTWAIT)
+    puller.settle()
+    puller._deliver = lambda burst: puller.owed and puller.turn()  # as a nested loop would
+    pusher.send(b"it rings", DONTWAIT)
+    puller.pump.schedule()
+    puller.pump.ring()
+    puller.pump.schedule()
+    assert puller.owed
+
+
 def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monkeypatch):
     monkeypatch.setattr(module, "monotonic", lambda: 1000.0)  # handling them takes no time
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)

@@ -338,10 +338,12 @@ class Pump:
             # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
             del burst
         finally:
-            if streams:
-                self.due = comes
+            if comes:
+                pass  # that one does
+            elif streams:
+                self.due = False
                 self.schedule()
-            elif not comes:
+            else:
                 self.turn()
 
     def turn(self) -> None:
@@ -367,6 +369,8 @@ class Pump:
                     again = self._flush()
             if events & POLLIN:
                 again = self._read(burst) or again
+            else:
+                self._more = False
         except zmq.ZMQError as error:
             broken = self._broken(error)
         except ZmqBridgeError as error:

@@ -96,6 +96,22 @@ async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w):
                 await router.send(b"nobody", b"x")
 
 
+@some_worlds
+async def test_a_pause_that_begins_and_ends_while_many_wait_leaves_nobody_deaf(w):
+    many = 1000  # as many messages as pause reading
+    async with w.Puller(bind="inproc://pause", options={zmq.RCVHWM: 0}) as puller:
+        with zmq.Socket(puller.socket.context, zmq.PUSH) as peer:
+            peer.set(zmq.SNDHWM, 0)
+            peer.connect("inproc://pause")
+            receiving = [w.spawn(puller.receive()) for _ in range(many)]
+            await w.settled()
+            for number in range(3 * many):
+                peer.send(b"%d" % number)
+            received = [await each for each in receiving]
+            received += [await puller.receive() for _ in range(2 * many)]
+    assert sorted(int(body) for [body] in received) == list(range(3 * many))
+
+
 class Ledger:
     """What the calls of a test said, to be compared with what the socket says of itself."""
 

@@ -114,6 +114,7 @@ async def test_one_receiver_cancels_the_next_when_both_were_told(w):
             async def receive_and_cancel():
                 message = await puller.receive()
                 waiting[2].cancel()
+                waiting.append(w.spawn(puller.receive()))
                 return message
 
             waiting = []
@@ -122,14 +123,16 @@ async def test_one_receiver_cancels_the_next_when_both_were_told(w):
                 waiting.append(w.spawn(receive()))
                 await w.settled()
             lone, first, second, third = waiting
-            for body in (b"lone", b"first", b"next"):
+            for body in (b"lone", b"first", b"next", b"last"):
                 pusher.push_nowait(body)
             assert [await lone, await first] == [[b"lone"], [b"first"]]
+            fourth = waiting[4]
             try:
                 assert await second == [b"next"]  # on trio it had gone on by then
             except w.Cancelled:
-                assert await third == [b"next"]
+                assert [await third, await fourth] == [[b"next"], [b"last"]]
             else:
-                third.cancel()
+                assert await third == [b"last"]
+                fourth.cancel()
                 with pytest.raises(w.Cancelled):
-                    await third
+                    await fourth

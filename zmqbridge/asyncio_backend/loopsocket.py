@@ -310,6 +310,7 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
             inbox.forget(waiter)
             if self._closed:  # since it was told
                 self._check_open()
+            paused = inbox.paused  # which may have come meanwhile
             item = inbox.take()
         if paused and not inbox.paused:
             self._pump.schedule()

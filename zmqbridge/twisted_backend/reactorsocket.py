@@ -317,6 +317,8 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             reactor=reactor,
         )
 
+    _told: Sequence[Deferred[Any]] = ()  # by `_arrived`, which has not come to all of them yet
+
     def receive(self) -> Deferred[Item]:
         """Fire with the next message.
 
@@ -346,7 +348,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             self._pump.schedule()
         if item is not None:
             return succeed(item)
-        waiter: Deferred[Item] = Deferred(inbox.forget)
+        waiter: Deferred[Item] = Deferred(self._withdraw)
         inbox.wait(waiter)
         return waiter
 
@@ -357,13 +359,19 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
 
     def _arrived(self) -> None:
         inbox = self._inbox
-        # Whoever is told takes his message in the same call; and when his callback cancels another
-        # who was told, that one's message is for the next who waits.
+        # Whoever is told takes his message in the same call. When his callback cancels another who
+        # was told, that one's message is for the next who waits, and nobody gets it before.
         while told := inbox.notify():
+            self._told = told
             for waiter in told:
-                if not waiter.called:
-                    inbox.forget(waiter)
+                inbox.forget(waiter)
+                if not (waiter.called or self._forked):
                     waiter.callback(inbox.take())
+        self._told = ()
+
+    def _withdraw(self, waiter: Deferred[Any]) -> None:
+        if waiter not in self._told:
+            self._inbox.forget(waiter)
 
     def _handle_received(self) -> None:
         if self._handler is not None:
