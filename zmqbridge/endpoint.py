@@ -206,7 +206,7 @@ class Endpoint(ABC):
         """
         self._check_open()
         refuse_open_server(self._socket, any_key=self._any_key)
-        self._at("bind to", self._socket.bind, address)
+        self._at("bind to", CompiledSocket.bind, address)
         last: Any = CompiledSocket.get(self._socket, zmq.LAST_ENDPOINT)
         resolved: str = last.rstrip(b"\0").decode()
         self._addresses.append(resolved)
@@ -223,7 +223,7 @@ class Endpoint(ABC):
         """
         self._check_open()
         refuse_open_server(self._socket, any_key=self._any_key)
-        self._addresses.append(self._at("connect to", self._socket.connect, address))
+        self._addresses.append(self._at("connect to", CompiledSocket.connect, address))
 
     def unbind(self, address: Address) -> None:
         """Stop listening at an address, as `bind` returned it.
@@ -233,7 +233,7 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
-        self._forget(self._at("unbind", self._socket.unbind, address))
+        self._forget(self._at("unbind", CompiledSocket.unbind, address))
 
     def disconnect(self, address: Address) -> None:
         """Disconnect from an address, as it was given to `connect`.
@@ -243,7 +243,7 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
-        self._forget(self._at("disconnect from", self._socket.disconnect, address))
+        self._forget(self._at("disconnect from", CompiledSocket.disconnect, address))
 
     def statistics(self) -> Statistics:
         """What it has done so far and holds now; also after it was closed."""
@@ -348,14 +348,17 @@ class Endpoint(ABC):
         self._forked = self._closed = self._pump.closed = True
         leave_to_parent(self._socket, self._context)
 
-    def _at(self, action: str, call: Callable[[str], Any], address: Address) -> str:
+    def _at(self, action: str, call: Callable[[Any, str], object], address: Address) -> str:
         name = as_name(address, "an address").decode()
         try:
-            call(name)
+            # pyzmq's own `bind` goes on to ask where that was, for use in ``with``: 2 µs.
+            call(self._socket, name)
         except zmq.ZMQError as error:
             hint = HINTS.get(error.errno or 0, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
             text = f"cannot {action} {name!r}: {zmq.strerror(error.errno or 0)}; {hint}"
             raise AddressError(text, address, error.errno or 0) from None
+        finally:
+            self._socket.touched()
         return name
 
     def _forget(self, name: str) -> None:

@@ -11,20 +11,19 @@ Facts of libzmq 4.3.5 behind this (zmq_socket_monitor(3) tells none of them; mea
 from __future__ import annotations
 
 import itertools
-from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Self
 from weakref import WeakSet
 
 import zmq
 
-from zmqbridge.core.framing import Message, as_name, split_all
+from zmqbridge.core.framing import Message, split_all
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
-from zmqbridge.endpoint import Address, Endpoint
-from zmqbridge.errors import ConnectTimeout, HandshakeFailed, SocketClosed, StateUnknown
+from zmqbridge.endpoint import Endpoint
+from zmqbridge.errors import HandshakeFailed, SocketClosed
 from zmqbridge.refusals import Refusals
 
 _numbers = itertools.count(1)
@@ -87,9 +86,20 @@ class Monitor(Endpoint):
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
 
-    def attach(self, monitored: zmq.Socket[bytes], refusals: Refusals, *, complete: bool) -> None:
-        """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell."""
-        self.refusals = refusals
+    def attach(
+        self,
+        monitored: zmq.Socket[bytes],
+        *,
+        complete: bool,
+        wary: bool,
+        refused: Callable[[HandshakeFailed], bool],
+        report: Callable[[Exception], None],
+    ) -> None:
+        """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell.
+
+        The others are for its `Refusals`.
+        """
+        self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
         self.complete = complete
         name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
         monitored.monitor(name, zmq.EVENT_ALL)
@@ -154,89 +164,3 @@ class Monitor(Endpoint):
         for listener in self._listeners:
             listener._events.clear()
         return waiters
-
-
-class Monitored(Endpoint):
-    """An endpoint that tells of its connections, to those who ask."""
-
-    _monitor: Monitor | None = None
-
-    @abstractmethod
-    def _make_monitor(self) -> Monitor:
-        """A monitor on the same loop and in the same context, reading."""
-
-    def _attach(self) -> Monitor:
-        """The monitor of this socket, attached now at the latest."""
-        if self._monitor is None:
-            monitor = self._make_monitor()
-            refusals = Refusals(
-                self._socket, wary=self._wary, refused=self._refused, report=self._report
-            )
-            try:
-                monitor.attach(self._socket, refusals, complete=not self._addresses)
-            except BaseException:
-                monitor.close()
-                raise
-            self._monitor = monitor
-        return self._monitor
-
-    def _monitor_of_peers(self) -> Monitor:
-        """The monitor, if it can tell whether a peer is there.
-
-        Raises:
-            StateUnknown: it cannot.
-        """
-        # Whoever asks too late is told so each time, not only when he has missed a handshake.
-        if not (self._monitor.complete if self._monitor else not self._addresses):
-            raise StateUnknown(
-                f"{self!r} had addresses before it was monitored, so a peer may be there of which "
-                "nothing was told: make it with monitor=True"
-            )
-        monitor = self._attach()
-        monitor.catch_up()
-        if not monitor.peers.up and self._addresses and all(map(_is_inproc, self._addresses)):
-            raise StateUnknown(f"{self!r}: libzmq does not tell of peers at inproc addresses")
-        return monitor
-
-    async def _until_connected(self, monitor: Monitor) -> None:
-        refusals = monitor.refusals
-        before = refusals.failures
-        while not monitor.peers.up:
-            await monitor.arrival()
-            self._check_open()
-            failure = refusals.handshakes.refusal()
-            # One from before this call is no news: much may have changed since.
-            if failure and refusals.failures > before and not monitor.peers.up:
-                raise failure
-
-    def _no_peer(self, timeout: float) -> ConnectTimeout:
-        return ConnectTimeout(timeout, self._attach().peers.failure)
-
-    def connect(self, address: Address) -> None:
-        super().connect(address)
-        if self._monitor is not None:
-            self._monitor.peers.expect(self._addresses[-1])
-            self._monitor.refusals.handshakes.expect(self._addresses[-1])
-
-    def disconnect(self, address: Address) -> None:
-        super().disconnect(address)
-        if self._monitor is not None:
-            self._monitor.catch_up()
-            name = as_name(address, "an address").decode()
-            self._monitor.peers.forget(name)
-            self._monitor.refusals.handshakes.forget(name)
-
-    def _refused(self, error: HandshakeFailed) -> bool:
-        """Tell those who wait for a peer to take their message; True if there are any."""
-        return False
-
-    def _close_socket(self) -> list[Any]:
-        waiters: Iterable[Any] = ()
-        if (monitor := self._monitor) is not None and not monitor.closed:
-            monitor._stop()
-            waiters = monitor._close_socket()
-        return [*waiters, *super()._close_socket()]
-
-
-def _is_inproc(address: str) -> bool:
-    return address.startswith("inproc:")

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from threading import get_ident
 from time import monotonic
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
@@ -23,9 +23,13 @@ from zmqbridge.asyncio_backend.anyio_loop import (
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
 from zmqbridge.asyncio_backend.waiter import Waiter
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
-from zmqbridge.monitoring import Events, Monitor, Monitored
+from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, STRIDE
+
+if TYPE_CHECKING:
+    from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
+    from zmqbridge.monitoring import Events
 
 Item = TypeVar("Item")
 AnyWaiter = Waiter | AnyioWaiter[Any]
@@ -229,6 +233,8 @@ class LoopSocket(Monitored):
             raise self._no_peer(timeout) from None
 
     def _make_monitor(self) -> LoopMonitor:
+        from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
+
         monitor = LoopMonitor(context=self._context)
         if not self._loop.is_closed():
             monitor._enter(self._stand_in and self._stand_in.beside())
@@ -265,10 +271,6 @@ class LoopSocket(Monitored):
             await waiter
         finally:
             queue.forget(waiter)
-
-
-class LoopMonitor(Monitor, LoopSocket):
-    """A monitor on the loop of the socket that it tells of."""
 
 
 class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[Item]):

@@ -19,17 +19,19 @@ from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from zmqbridge.core.framing import Message
-from zmqbridge.core.monitor import MonitorEvent
 from zmqbridge.endpoint import Addresses, Endpoint, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
-from zmqbridge.monitoring import Events, Monitor, Monitored
+from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, STRIDE
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
 
 if TYPE_CHECKING:
+    from zmqbridge.core.monitor import MonitorEvent
+    from zmqbridge.monitoring import Events
     from zmqbridge.security import Security
+    from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
 
 Item = TypeVar("Item")
 
@@ -243,6 +245,8 @@ class ReactorSocket(ReactorReader, Monitored):
         return waiting
 
     def _make_monitor(self) -> ReactorMonitor:
+        from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
+
         return ReactorMonitor(context=self._context, reactor=self._reactor)
 
     def _send(self, message: Sequence[bytes]) -> Deferred[None]:
@@ -277,10 +281,6 @@ class ReactorSocket(ReactorReader, Monitored):
     def _send_nowait(self, message: Sequence[bytes]) -> None:
         self._check_open()
         self._pump.send(message)
-
-
-class ReactorMonitor(Monitor, ReactorSocket):
-    """A monitor on the reactor of the socket that it tells of."""
 
 
 @implementer(IPushProducer)

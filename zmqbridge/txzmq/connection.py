@@ -32,10 +32,9 @@ from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.patterns import patience
 from zmqbridge.pump import BURST, Pump
 from zmqbridge.pump import BridgedSocket as Socket
-from zmqbridge.refusals import Refusals
 from zmqbridge.security import CurveClient, PlainClient, Security
 from zmqbridge.twisted_backend.handlers import dispatch
-from zmqbridge.twisted_backend.reactorsocket import ReactorMonitor
+from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
 from zmqbridge.twisted_backend.reader import ReactorReader, watching
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
@@ -201,9 +200,10 @@ class ZmqConnection(ReactorReader):
         def report(problem: Exception) -> None:
             log.callWithContext({"system": self.logPrefix()}, self.__report, problem)
 
-        refusals = Refusals(self.socket, wary=True, refused=self._serverRefused, report=report)
         self.__monitor = ReactorMonitor(context=self.factory.context, reactor=self._reactor)
-        self.__monitor.attach(self.socket, refusals, complete=True)
+        self.__monitor.attach(
+            self.socket, complete=True, wary=True, refused=self._serverRefused, report=report
+        )
 
     def _serverRefused(self, failure: HandshakeFailed) -> bool:
         return False  # nobody waits here, so it is logged
