@@ -66,8 +66,7 @@ class Receivers(RuleBasedStateMachine):
     @rule()
     def a_told_receiver_runs(self):
         if self.told:
-            self.inbox.forget(self.told.pop(0))
-            self.taken(self.inbox.take())
+            self.taken(self.inbox.take(self.told.pop(0)))
 
     @rule(data=st.data())
     def a_receiver_is_cancelled(self, data):

@@ -309,11 +309,10 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
                 inbox.forget(waiter)
                 self._arrived()  # if it was told already, the message is another's
                 raise
-            inbox.forget(waiter)
             if self._closed:  # since it was told
                 self._check_open()
             paused = inbox.paused  # which may have come meanwhile
-            item = inbox.take()
+            item = inbox.take(waiter)
         if paused and not inbox.paused:
             self._pump.schedule()
         return item

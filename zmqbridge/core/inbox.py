@@ -25,9 +25,8 @@ class Inbox(Generic[Item, Waiter]):
     - getters: `room`, `paused`, ``len()``
 
     What the driver owes: after `put`, wake what `notify()` hands out. A receiver that was woken
-    calls `forget()` and then `take()` with no await between; one that was cancelled instead calls
-    `forget()` and wakes what `notify()` hands out then. After a `poll` or `take` that ended a pause
-    (`paused` went down), schedule a turn.
+    calls `take()`; one that was cancelled instead calls `forget()` and wakes what `notify()` hands
+    out then. After a `poll` or `take` that ended a pause (`paused` went down), schedule a turn.
 
     Attributes:
         messages: what is here, oldest first.
@@ -68,13 +67,20 @@ class Inbox(Generic[Item, Waiter]):
         """Take the oldest message that nobody waits for; None when there is none."""
         if len(self.messages) <= self.promised:
             return None
-        return self.take()
-
-    def take(self) -> Item:
-        """Take the oldest message, which was promised to the caller."""
         item = self.messages.popleft()
         if self.paused:
             self.relax()
+        return item
+
+    def take(self, waiter: Waiter) -> Item:
+        """Take the oldest message for a waiter that was told of one, and is done with now."""
+        del self._waiters[waiter]
+        self.promised -= 1
+        item = self.messages.popleft()
+        if self.paused:
+            self.relax()
+        elif not self.promised:
+            self.pop = self.messages.popleft
         return item
 
     def relax(self) -> bool:
@@ -98,7 +104,7 @@ class Inbox(Generic[Item, Waiter]):
         return told
 
     def forget(self, waiter: Waiter) -> None:
-        """A waiter is done with, whether it was told already or not."""
+        """A waiter is done with and takes nothing, whether it was told already or not."""
         if self._waiters.pop(waiter, False):
             self.promised -= 1
             self._free()

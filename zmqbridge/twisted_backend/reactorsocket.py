@@ -364,9 +364,10 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         while told := inbox.notify():
             self._told = told
             for waiter in told:
-                inbox.forget(waiter)
-                if not (waiter.called or self._forked):
-                    waiter.callback(inbox.take())
+                if waiter.called or self._forked:
+                    inbox.forget(waiter)
+                else:
+                    waiter.callback(inbox.take(waiter))
         self._told = ()
 
     def _withdraw(self, waiter: Deferred[Any]) -> None:
