@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from zmqbridge.core.inbox import Inbox
 
@@ -44,16 +45,17 @@ class Receivers(RuleBasedStateMachine):
         self.paused = self.paused or len(self.messages) >= self.high
         self.tell()
 
-    @rule()
-    def ask(self):
-        message = self.inbox.poll()
-        if len(self.messages) > len(self.told):
-            self.taken(message)
-        else:
-            assert message is None
-            self.asked += 1
-            self.inbox.wait(f"waiter {self.asked}")
-            self.waiting.append(f"waiter {self.asked}")
+    @rule(receivers=st.integers(1, 3))
+    def ask(self, receivers):
+        for _ in range(receivers):
+            message = self.inbox.poll()
+            if len(self.messages) > len(self.told):
+                self.taken(message)
+            else:
+                assert message is None
+                self.asked += 1
+                self.inbox.wait(f"waiter {self.asked}")
+                self.waiting.append(f"waiter {self.asked}")
 
     @rule()
     def pop(self):
@@ -63,20 +65,22 @@ class Receivers(RuleBasedStateMachine):
             with pytest.raises(IndexError):
                 self.inbox.pop()
 
-    @rule()
-    def a_told_receiver_runs(self):
-        if self.told:
-            self.taken(self.inbox.take(self.told.pop(0)))
+    @precondition(lambda self: self.told)
+    @rule(receivers=st.integers(1, 4))
+    def told_receivers_run(self, receivers):
+        for waiter in self.told[:receivers]:
+            self.told.remove(waiter)
+            self.taken(self.inbox.take(waiter))
 
+    @precondition(lambda self: self.told or self.waiting)
     @rule(data=st.data())
     def a_receiver_is_cancelled(self, data):
-        everybody = self.told + self.waiting
-        if everybody:
-            waiter = data.draw(st.sampled_from(everybody))
-            (self.told if waiter in self.told else self.waiting).remove(waiter)
-            self.inbox.forget(waiter)
-            self.tell()
+        waiter = data.draw(st.sampled_from(self.told + self.waiting))
+        (self.told if waiter in self.told else self.waiting).remove(waiter)
+        self.inbox.forget(waiter)
+        self.tell()
 
+    @precondition(lambda self: self.asked > 3)  # not so often that nobody gets far
     @rule()
     def close(self):
         assert sorted(self.inbox.clear()) == sorted(self.told + self.waiting)
@@ -93,6 +97,8 @@ class Receivers(RuleBasedStateMachine):
 
 
 TestReceivers = Receivers.TestCase
+# Much must come together: several wait, a burst comes for them, they run, amid a pause at that.
+TestReceivers.settings = settings(max_examples=500)
 
 
 def test_messages_that_left_past_it_end_a_pause_too():
