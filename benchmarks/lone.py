@@ -26,7 +26,6 @@ ADDRESS = "inproc://lone"
 LARGE = bytes(1 << 20)
 DONTWAIT = int(zmq.DONTWAIT)
 EVENTS = int(zmq.EVENTS)
-POLLIN = int(zmq.POLLIN)
 
 
 class Cycle:
@@ -61,6 +60,17 @@ def pair() -> Iterator[tuple[Any, Callable[[], object]]]:
     context.destroy(0)
 
 
+def calls(pull: Any) -> tuple[Callable[[], None], Callable[[], object]]:
+    """Take a message as the pump does; have the FD ring for the next."""
+    receive, get = CompiledSocket.recv.__get__(pull), CompiledSocket.get.__get__(pull)
+
+    def take() -> None:
+        frame = receive(DONTWAIT, False)
+        _ = [frame.bytes], frame.more
+
+    return take, lambda: get(EVENTS)
+
+
 def nothing() -> float:
     cycle = Cycle()
     while cycle.left:
@@ -71,25 +81,24 @@ def nothing() -> float:
 def received() -> float:
     with pair() as (pull, send):
         cycle = Cycle(send)
-        receive, get = CompiledSocket.recv.__get__(pull), CompiledSocket.get.__get__(pull)
+        take, silence = calls(pull)
         while cycle.left:
             cycle.next()
-            receive(DONTWAIT)
-            get(EVENTS)
+            take()
+            silence()
         return cycle.seconds
 
 
 def polled() -> float:
     with pair() as (pull, send), select.epoll() as epoll:
         cycle = Cycle(send)
-        receive, get = CompiledSocket.recv.__get__(pull), CompiledSocket.get.__get__(pull)
+        take, silence = calls(pull)
         epoll.register(pull.fileno(), select.EPOLLIN)
         while cycle.left:
             cycle.next()
             epoll.poll()
-            frame = receive(DONTWAIT, False)
-            _ = [frame.bytes], frame.more
-            get(EVENTS)
+            take()
+            silence()
         return cycle.seconds
 
 
@@ -148,14 +157,12 @@ def rounds() -> float:
 
 def watched() -> float:
     def attach(puller: Puller, got: Callable[[], None]) -> None:
-        receive = CompiledSocket.recv.__get__(puller.socket)
-        get = CompiledSocket.get.__get__(puller.socket)
+        take, silence = calls(puller.socket)
 
         def ring() -> None:
-            frame = receive(DONTWAIT, False)
-            _ = [frame.bytes], frame.more
+            take()
             got()
-            get(EVENTS)
+            silence()
 
         asyncio.get_running_loop().add_reader(puller.socket.fileno(), ring)
 
