@@ -111,6 +111,7 @@ class Endpoint(ABC):
             self._release_context()
             raise
         self._pump = Pump(self._socket, self, self.high)
+        self._pump.stalled = self._stalled
         self._closed = False
         living.add(self)
         try:
@@ -169,7 +170,7 @@ class Endpoint(ABC):
         """Give waiters an error."""
 
     @abstractmethod
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         """Show an error that belongs to no call, the way this loop's programs expect it."""
 
     # What every pattern offers.
@@ -259,6 +260,7 @@ class Endpoint(ABC):
             late_replies=0,
             withdrawn=pump.withdrawn,
             unreachable=pump.unreachable,
+            refused=pump.refused,
         )
 
     def close(self) -> None:
@@ -291,6 +293,9 @@ class Endpoint(ABC):
 
     def _deliver(self, burst: list[Message]) -> None:
         """Take what was received; those who only send get nothing."""
+
+    def _stalled(self, queue: Any) -> None:
+        """A message has to wait in this queue, as the first one."""
 
     def _alarm(self) -> None:
         """The timer went off; those who set none get nothing."""

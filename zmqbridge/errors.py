@@ -157,9 +157,10 @@ class QueueFull(ZmqBridgeError):
 
 
 class PeerUnreachable(ZmqBridgeError):
-    """A ROUTER knows no connected peer of that name, so the message was not sent.
+    """A ROUTER cannot reach this peer, so the message was not sent: no such peer is connected.
 
-    Not backpressure: a peer that is merely slow makes ``send`` wait.
+    Not backpressure: a peer that is merely slow makes ``send`` wait. One that is connected and
+    reads nothing is a `PeerStalled`.
 
     Attributes:
         peer: the routing id that nobody answers to.
@@ -168,6 +169,25 @@ class PeerUnreachable(ZmqBridgeError):
     def __init__(self, peer: bytes) -> None:
         super().__init__(f"no peer {peer!r} is connected; it has left, or never was here")
         self.peer = peer
+
+
+class PeerStalled(PeerUnreachable, QueueFull):
+    """A ROUTER's peer is connected and does not read: the queue for it is at its high water mark.
+
+    Raised by what does not wait: ``reply`` and ``send_nowait``. Not a loss: the refused message
+    is handed back, nothing of it was sent. Not a matter of other peers: each has its own queue.
+
+    Attributes:
+        peer: the routing id of the peer.
+        message: the parts that were refused, the peer's routing id first.
+    """
+
+    def __init__(self, message: Sequence[bytes], high: float) -> None:
+        QueueFull.__init__(self, message, high)
+        self.peer = message[0]
+        self.args = (
+            f"the peer {self.peer!r} does not read: {high:g} messages wait for it already",
+        )
 
 
 class MalformedMessage(ZmqBridgeError):

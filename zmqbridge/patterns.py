@@ -27,12 +27,15 @@ from zmqbridge.errors import (
     AlreadyReplied,
     HandshakeFailed,
     MalformedMessage,
+    PeerUnreachable,
     RequestTimeout,
     SocketClosed,
 )
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
+
+BLAMED = 1000  # peers whose refusals are reported once, before it begins anew
 
 Item = TypeVar("Item")
 Split = TypeVar("Split")
@@ -330,6 +333,37 @@ class Routing(Endpoint):
 
     kind = zmq.ROUTER
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
+    _patrol_at = inf
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._blamed: set[bytes] = set()
+
+    def _stalled(self, queue: Any) -> None:
+        self._set_patrol(self._pump.pause_of_patrols())
+
+    def _alarm(self) -> None:
+        self._patrol_at = inf
+        self._set_patrol(self._pump.patrol())
+
+    def _set_patrol(self, pause: float) -> None:
+        due = self._now() + pause
+        if due < self._patrol_at and not self._closed:
+            self._patrol_at = due
+            self._call_at(due)
+
+    def _blame(self, error: BaseException) -> None:
+        """Report what a handler let out; that its peer does not take the reply, once for each."""
+        if self._closed:
+            return  # so we know why it could not reply
+        if isinstance(error, PeerUnreachable):
+            if error.peer in self._blamed:
+                return
+            if len(self._blamed) >= BLAMED:
+                self._blamed.clear()
+            self._blamed.add(error.peer)
+        self._report(error)
 
     @staticmethod
     def _addressed(peer: bytes, parts: tuple[bytes, ...]) -> Message:

@@ -18,10 +18,13 @@ Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11
   `zmqbridge.iothreads`.
 - A paused turn reads EVENTS, which silences the FD, and no message: what is unread fills RCVHWM
   and pushes back on the peer.
+- The loop may be run again from within a delivery (nest_asyncio and the like). For that time a
+  turn stands by in the loop's own queue, as the FD may be silent and no turn asked for.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from errno import EHOSTUNREACH
 from math import inf
@@ -31,9 +34,17 @@ from typing import Any, Protocol
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge.connections import Connections
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.sendqueue import HIGH, SendQueue
-from zmqbridge.errors import ContextTerminated, PeerUnreachable, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import (
+    ContextTerminated,
+    PeerStalled,
+    PeerUnreachable,
+    QueueFull,
+    SocketClosed,
+    ZmqBridgeError,
+)
 from zmqbridge.iothreads import OwnContext
 from zmqbridge.plain import COMPILED, plain_calls
 
@@ -67,6 +78,12 @@ LATE = 0.003  # seconds
 # Until they are, the I/O thread need not wake us for the next message, which may be there by then:
 # messages of 64 KiB come 7 to 8 % faster. Not where we may send, for there the answer counts.
 STREAM = 60e-6  # seconds
+# Which of a ROUTER's stuck peers has room again, nothing tells: all are tried. Trying one takes
+# 2.5 µs, so more than a few are tried by the clock, in 5 % of the time, instead of in every turn.
+FEW = 16
+APART = 50e-6  # seconds, for each
+# A peer that has died is noticed so soon; see `Connections`.
+PATROL = 0.5  # seconds
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
 STRIDE = 64
 
@@ -135,14 +152,15 @@ class Driver(Protocol):
 class Pump:
     """Moves whole messages between one libzmq socket and its driver, never blocking.
 
-    - commands: `send`, `try_send`, `discard`, `schedule`, `close`
-    - inputs: `ring`, `turn`
-    - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `dropped` (of which
+    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `close`
+    - inputs: `ring`, `turn`, `patrol` (time passed)
+    - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `refused`, `dropped` (of which
       `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring
       and the turn that it ends with are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
-    of his `_call_soon`, which is made at most once between two turns.
+    of his `_call_soon`, which is made at most once between two turns. For a ROUTER, once a message
+    was `stalled`, call `patrol` every so often as it says.
 
     Args:
         socket: the libzmq socket; the pump uses it until `close`.
@@ -154,10 +172,11 @@ class Pump:
     """
 
     __slots__ = (
-        "_burst", "_by_peer", "_context", "_crowd", "_crowds", "_driver", "_get", "_handled_at",
-        "_held", "_high", "_more", "_rang", "_read_at", "_recv", "_send", "_sending_hides",
-        "_stream", "bursts", "closed", "dropped", "due", "queues", "received", "sent", "stalled",
-        "unreachable", "withdrawn",
+        "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver", "_get",
+        "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more",
+        "_patrolled", "_rang", "_read_at", "_recv", "_send", "_sending_hides", "_standby",
+        "_stream", "_untried", "bursts", "closed", "dropped", "due", "queues", "received",
+        "refused", "sent", "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -178,6 +197,11 @@ class Pump:
         kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that one that is stuck holds up no other.
         self._by_peer = kind == zmq.ROUTER
+        self._connections = Connections()
+        self._known = self._connections.known
+        self._lost = self._connections.lost
+        self._untried: list[bytes] = []  # the queues that have yet to be tried in this round
+        self._patrolled = 0  # of the queues, how many since all were
         # Who cannot receive has no edge to lose by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
         self._stream = STREAM if kind in (zmq.PULL, zmq.SUB) else 0.0
@@ -189,9 +213,13 @@ class Pump:
         self._burst = BURST // 4
         self.bursts = 0
         self.queues: dict[bytes, SendQueue[Any]] = {}
+        # Where a turn stands by for a loop that is run again; nowhere, if that cannot be.
+        self._loop_queue: deque[Any] | None = None
+        self._standby: Any = None
         self.closed = False
         self.sent = 0
         self.received = 0
+        self.refused = 0
         self.dropped = 0
         self.unreachable = 0
         self.withdrawn = 0
@@ -220,7 +248,8 @@ class Pump:
         Raises:
             TypeError: a part is not bytes-like; nothing was sent.
             ValueError: there are no parts.
-            QueueFull: the queue is at its high water mark; the error carries the message.
+            QueueFull: the queue is at its high water mark; the error carries the message. For a
+                ROUTER's peer it is a `PeerStalled`.
             PeerUnreachable: a ROUTER has no such peer.
             SocketClosed, ContextTerminated: the socket is of no use any more.
         """
@@ -239,13 +268,23 @@ class Pump:
                 message = as_parts(message)
                 break
         if self.queues and (queue := self.queue_of(message)):
-            queue.put(message, key)
+            try:
+                queue.put(message, key)
+            except QueueFull:
+                self.refused += 1
+                if self._by_peer:
+                    raise PeerStalled(message, self._high) from None
+                raise
         elif self.try_send(message):
             if self._sending_hides and not self.due:
                 self.schedule()
+            if self._lost:
+                self._lost.pop(message[0], None)
         else:
             # One that `discard` has emptied stays, with those who wait for it.
             lane = message[0] if self._by_peer else b""
+            if self._by_peer and self._connections.has_gone(lane):
+                raise PeerUnreachable(lane)
             queue = self.queues.setdefault(lane, SendQueue[Any](self._high))
             queue.put(message, key)
             self.schedule()
@@ -278,6 +317,7 @@ class Pump:
         except zmq.ZMQError as error:
             self.schedule()  # this has silenced the FD; or that turn finds and tells the same
             if error.errno == EHOSTUNREACH:
+                self._lost.pop(message[0], None)
                 raise PeerUnreachable(message[0]) from None
             raise self._broken(error) from error
         self.sent += 1
@@ -332,12 +372,17 @@ class Pump:
         self.bursts += 1
         self._rang = True
         comes, self.due = self.due, True  # what is sent in answer asks for no turn of its own
+        standby, queue = self._standby, self._loop_queue
+        if queue is not None and not comes:
+            queue.appendleft(standby)
         try:
             self._driver._deliver(burst)
             # Two messages of 1 MiB at once, and malloc gives their memory back to the system when
             # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
             del burst
         finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
             if comes:
                 pass  # that one does
             elif streams:
@@ -345,6 +390,18 @@ class Pump:
                 self.schedule()
             else:
                 self.turn()
+
+    def stand_by(self, queue: deque[Any], turn: Any) -> None:
+        """Have a turn wait in the loop's own queue, at its head, while messages are delivered.
+
+        A loop that is run again from within a delivery then begins with it: until the delivery is
+        over, nothing else may wake it, as the FD is silent and the next turn not yet asked for.
+
+        Args:
+            queue: what the loop will do next.
+            turn: what the loop finds there, and has `turn` called by.
+        """
+        self._loop_queue, self._standby = queue, turn
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
@@ -357,15 +414,18 @@ class Pump:
         self._rang = False
         burst: list[Message] = []
         again = False
+        queue: deque[Any] | None = None
+        standby = None
         broken: ZmqBridgeError | None = None
         try:
             events = self._get(EVENTS)
             # A ROUTER's POLLOUT does not tell of peers that left.
-            if self.queues and (self._by_peer or events & POLLOUT):
+            few = len(self.queues) <= FEW
+            if self.queues and (few or self._untried if self._by_peer else events & POLLOUT):
                 again = self._flush()
                 events = self._get(EVENTS)  # sending has silenced the FD
                 # And this, the news of room that has come since.
-                if not again and (self._by_peer or events & POLLOUT):
+                if few and not again and (self._by_peer or events & POLLOUT):
                     again = self._flush()
             if events & POLLIN:
                 again = self._read(burst) or again
@@ -382,13 +442,18 @@ class Pump:
                 if crowd and self._crowds >= STREAK:
                     self._held = self._context.hold()
                     again = again or self._held
+                if again and self._loop_queue is not None:
+                    queue, standby = self._loop_queue, self._standby
+                    queue.appendleft(standby)
                 self._driver._deliver(burst)
                 if crowd:
                     self._crowds += 1
                     self._handled_at = monotonic()
         finally:
-            # After them who were told of messages, so that one turn serves what they send, too.
             if again:
+                if queue and queue[0] is standby:
+                    queue.popleft()
+                # After them who were told, so that one turn serves what they send, too.
                 self.schedule()
             if broken and not self.closed:
                 self._driver._end(broken)
@@ -398,38 +463,80 @@ class Pump:
         self._context.let_go()
 
     def _flush(self) -> bool:
-        # True when it sent something and more is left. Which peer of a ROUTER has room, nothing
-        # tells, so each one's queue is tried.
+        # True when there is more to try at once. Which peer of a ROUTER has room, nothing tells,
+        # so each one's queue is tried, as many as there is time for.
         end = monotonic() + SLICE
         before = self.sent
+        lanes, self._untried = self._untried or list(self.queues), []
         waiters = []
         try:
-            for lane, queue in list(self.queues.items()):
+            for tried, lane in enumerate(lanes, 1):
+                queue = self.queues.get(lane)
+                if queue is None:
+                    continue
                 try:
                     while queue and self.try_send(queue.head()):
                         queue.advance()
                         if monotonic() > end:
+                            self._untried = [lane]
                             break
                 except PeerUnreachable as error:
-                    gone = len(queue.clear())
-                    self.dropped += gone
-                    self.unreachable += gone
-                    self._driver._report(error)
+                    self._give_up(queue, error)
                 if not queue:
                     self.queues.pop(lane, None)  # `report` may have closed us
                 waiters += queue.resume()
-                if self.sent > before and monotonic() > end:
+                if monotonic() > end:
+                    self._untried = lanes[tried:] + self._untried
                     break
         finally:
             if waiters:
                 self._driver._wake(waiters)
+        if len(self.queues) > FEW:
+            return bool(self._untried)
         return self.sent > before and bool(self.queues)
+
+    def _give_up(self, queue: SendQueue[Any], error: PeerUnreachable) -> None:
+        gone = len(queue.clear())
+        self.dropped += gone
+        self.unreachable += gone
+        self._driver._report(error)
+
+    def patrol(self) -> float:
+        """Look after the peers of a ROUTER for whom messages wait.
+
+        Each one's queue is tried in a turn now, and that of a peer whose connection has gone is
+        given up. Returns the seconds until this is due again, ``inf`` when nothing waits.
+        """
+        lanes = list(self.queues)
+        # To ask how a connection is takes 8 µs, so of many peers each time some are asked for.
+        begin = self._patrolled if self._patrolled < len(lanes) else 0
+        self._patrolled = begin + 1 + int(len(lanes) * self.pause_of_patrols() / PATROL)
+        waiters = []
+        for peer in lanes[begin : self._patrolled]:
+            if self._connections.has_gone(peer):
+                queue = self.queues.pop(peer)
+                self._give_up(queue, PeerUnreachable(peer))
+                waiters += queue.resume()
+        if waiters:
+            self._driver._wake(waiters)
+        if not self.queues:  # `wake` may have closed us
+            return inf
+        self._untried = list(self.queues)
+        self.turn()
+        return self.pause_of_patrols()
+
+    def pause_of_patrols(self) -> float:
+        """The seconds between two of them while as many peers are stuck as now."""
+        stuck = len(self.queues)
+        return min(PATROL, stuck * APART) if stuck > FEW else PATROL if stuck else inf
 
     def _take(self) -> Message:
         # One message; Again when there is none.
         message = [self._recv(DONTWAIT)] if self._by_peer else []
         frame = self._recv(DONTWAIT, False)
         message.append(frame.bytes)
+        if self._by_peer and message[0] not in self._known:
+            self._connections.learn(message[0], frame)
         while frame.more:
             frame = self._recv(DONTWAIT, False)
             message.append(frame.bytes)
@@ -451,7 +558,7 @@ class Pump:
         self._more = room == self._burst
         if room < 1:
             return False  # the driver schedules a turn when there is room again
-        recv, append, by_peer = self._recv, burst.append, self._by_peer
+        recv, append, by_peer, known = self._recv, burst.append, self._by_peer, self._known
         # Messages until the next look at the clock: each stretch is as long as all before it, so a
         # burst is overrun twofold at the most, and small messages cost few looks.
         stretch = 1
@@ -463,6 +570,8 @@ class Pump:
                         message = [recv(DONTWAIT)]
                         frame = recv(DONTWAIT, False)
                         message.append(frame.bytes)
+                        if message[0] not in known:
+                            self._connections.learn(message[0], frame)
                     else:
                         frame = recv(DONTWAIT, False)
                         message = [frame.bytes]

@@ -48,11 +48,21 @@ def test_a_body_may_be_any_buffer_but_no_str():
         join_topic(b"t", "text")
 
 
-@given(st.lists(st.binary(min_size=1, max_size=4), min_size=1), parts, parts)
+routes = st.lists(st.binary(min_size=1, max_size=4), min_size=1)
+
+
+@given(routes, parts.filter(len), parts)
 def test_a_request_and_its_reply_find_their_way(route, question, answer):
     assert split_request([*route, b"", *question]) == (route, question)
-    assert split_request(pack_reply(route, answer)) == (route, answer)
+    assert split_request(pack_reply(route, answer), 0) == (route, answer)
     assert split_reply(pack_reply(route[-1:], answer)) == (route[-1], answer)
+
+
+@given(routes)
+def test_a_request_of_no_part_is_malformed_unless_it_is_asked_for(route):
+    with pytest.raises(MalformedMessage, match="no part"):
+        split_request([*route, b""])
+    assert split_request([*route, b""], 0) == (route, [])
 
 
 @pytest.mark.parametrize("split", [split_topic, split_reply, split_request])

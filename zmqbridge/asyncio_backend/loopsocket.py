@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop, TimerHandle, _get_running_loop
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from threading import get_ident
@@ -21,7 +22,7 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     native_loop,
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
-from zmqbridge.asyncio_backend.waiter import Waiter
+from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter, names_callbacks
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
@@ -115,11 +116,28 @@ class LoopSocket(Monitored):
             self._waiter, self._sleep = AnyioWaiter, anyio.sleep
         else:
             self._place = place(loop)
+            if names_callbacks(loop):
+                self._waiter = LoopWaiter
+            self._stand_by()
         self._home_thread = get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
         if self._monitor is not None:
             self._monitor._enter(stand_in and stand_in.beside())
+
+    def _stand_by(self) -> None:
+        # uvloop does not show what it will do next; it cannot be run again, either.
+        ready = getattr(self._loop, "_ready", None)
+        if isinstance(ready, deque):
+            self._pump.stand_by(ready, asyncio.Handle(self._go_on_nested, (), self._loop))
+
+    def _go_on_nested(self) -> None:
+        # The loop is run again from within a callback of ours, whose context cannot be entered
+        # twice. So it gets new ones, for now and for a run within this one.
+        self._loop.remove_reader(self._fd)
+        self._loop.add_reader(self._fd, self._pump.ring)
+        self._stand_by()
+        self._pump.turn()
 
     def _call_soon(self) -> None:
         # Before `_enter` there is no need: it begins with a turn.
@@ -153,7 +171,7 @@ class LoopSocket(Monitored):
             if not waiter.done:
                 waiter.set_exception(error)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         self._loop.call_exception_handler(
             {"message": f"{type(error).__name__} in {self!r}", "exception": error}
         )
@@ -251,12 +269,24 @@ class LoopSocket(Monitored):
             self._enter()
         self._pump.send(message)
 
+    async def _send_or_refuse(self, message: Sequence[bytes]) -> None:
+        # As `_send`, but it waits for no peer: what has no room any more is refused.
+        pump = self._pump
+        if pump.sent >= self._yield_at or here() != self._place._thread_id:
+            self._enter()
+            await self._let_others_go_on()
+        pump.send(message)
+
     async def _clear_to_send(self, message: Sequence[bytes]) -> None:
         """Wait while the peer pushes back, and let the loop have its turn now and then."""
         self._enter()
         pump = self._pump
         while (queue := pump.queue_of(message)) and queue.paused:
             await self._room_in(queue)
+        await self._let_others_go_on()
+
+    async def _let_others_go_on(self) -> None:
+        pump = self._pump
         if pump.sent >= self._yield_at:
             self._yield_at = pump.sent + STRIDE
             if monotonic() > self._slice_end:

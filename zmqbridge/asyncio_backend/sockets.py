@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, final
 
-import anyio
 import zmq
 
 from zmqbridge.asyncio_backend.loopsocket import AnyWaiter, LoopReceiver, LoopSocket
 from zmqbridge.asyncio_backend.running import here
+from zmqbridge.asyncio_backend.serving import serve
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing, Subscribing
@@ -134,15 +134,19 @@ class Request(AnyRequest):
     __slots__ = ()
 
     def reply(self, *parts: bytes) -> Coroutine[Any, Any, None]:
-        """Answer it, waiting while its peer pushes back; await what this returns.
+        """Answer it; await what this returns. It waits for no peer.
+
+        A peer that does not read its replies must not hold up those for others. So they wait in
+        the peer's own queue, and are refused when that is full.
 
         Raises:
             AlreadyReplied: it was answered before.
             PeerUnreachable: whoever asked has left.
+            PeerStalled: whoever asked is connected and does not read.
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        sent: Coroutine[Any, Any, None] = self._socket._send(self._answer(parts))
+        sent: Coroutine[Any, Any, None] = self._socket._send_or_refuse(self._answer(parts))
         return sent
 
 
@@ -155,8 +159,10 @@ class Replier(Routing, LoopReceiver[Request]):
     ) -> None:
         """Call ``await handler(request)`` for each request, until the socket is closed.
 
-        A handler that raises is reported through the loop's exception handler, and its request
-        stays unanswered. Cancelling `serve` cancels the handlers under way.
+        Each call is made in a copy of the context in which `serve` was called. What a handler
+        raises is reported through the loop's exception handler, a cancellation too that nobody
+        aimed at `serve`, and its request stays unanswered. That a peer does not take its replies
+        is reported once for each peer. Cancelling `serve` cancels the handlers under way.
 
         Args:
             handler: answers by ``await request.reply(...)``.
@@ -167,31 +173,7 @@ class Replier(Routing, LoopReceiver[Request]):
         """
         if limit < 1:
             raise ValueError(f"limit={limit!r}: at least one handler must be able to run")
-        # Workers take turns at the inbox, so no task is made for a request. One more is started
-        # whenever none is left that waits, so a handler that waits holds up no other request.
-        workers = idle = 0
-
-        async def work() -> None:
-            nonlocal idle
-            async for request in self:
-                idle -= 1
-                if not idle and workers < limit:
-                    start()
-                try:
-                    await handler(request)
-                except Exception as error:
-                    if not self.closed:  # else we know why it could not reply
-                        self._report(error)
-                idle += 1
-
-        def start() -> None:
-            nonlocal workers, idle
-            workers += 1
-            idle += 1
-            group.start_soon(work)
-
-        async with anyio.create_task_group() as group:
-            start()
+        await serve(self, handler, limit, self._blame)
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests = self._decode_each(burst, split_request)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError
+from asyncio import AbstractEventLoop, CancelledError, Handle
 from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
+
+
+def names_callbacks(loop: AbstractEventLoop) -> bool:
+    """Whether somebody measures how long each callback of this loop takes, and names it.
+
+    That is asyncio's debug mode, or whoever has replaced what runs a callback. A task is then to be
+    a callback of its own, or what takes long would be named after the socket that told it.
+    """
+    return loop.get_debug() or getattr(Handle._run, "__module__", None) != Handle.__module__
 
 
 class Waiter:
@@ -77,3 +86,16 @@ class Waiter:
             return False
         self.set_exception(CancelledError() if msg is None else CancelledError(msg))
         return True
+
+
+class LoopWaiter(Waiter):
+    """A waiter whose task the loop steps, as a Future's: under the task's own name."""
+
+    __slots__ = ()
+
+    def set_result(self, result: Any) -> None:
+        """Let the task go on with this, soon."""
+        self.done = True
+        self._result = result
+        if self._go_on is not None:
+            self._loop.call_soon(self._go_on, self, context=self._context)

@@ -100,14 +100,19 @@ def split_reply(message: Message) -> tuple[bytes, Message]:
     return message[0], message[2:]
 
 
-def split_request(message: Message) -> tuple[Message, Message]:
+def split_request(message: Message, least: int = 1) -> tuple[Message, Message]:
     """The (route, parts) of what came to a ROUTER.
 
     The route is everything before the first empty part: the peer, the proxies on the way, and
     the request's id, which a plain REQ peer does not send.
 
+    Args:
+        message: the parts that came.
+        least: how many parts there must be behind the route. A REP discards what has none, such
+            as the empty message of a peer with ZMQ_PROBE_ROUTER (zmq_setsockopt(3)).
+
     Raises:
-        MalformedMessage: there is no empty part, or nothing in front of it.
+        MalformedMessage: there is no empty part, nothing in front of it, or too little behind it.
     """
     try:
         end = message.index(b"")
@@ -115,6 +120,8 @@ def split_request(message: Message) -> tuple[Message, Message]:
         end = 0
     if not end:
         raise MalformedMessage("a request has an empty part after its route", message)
+    if len(message) <= end + least:
+        raise MalformedMessage("a request with no part behind its route", message)
     return message[:end], message[end + 1 :]
 
 

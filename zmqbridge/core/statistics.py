@@ -35,6 +35,8 @@ class Statistics(NamedTuple):
     """Those of `dropped` whose peer had left; the others were queued when the socket was closed."""
     unclaimed: int = 0
     """Messages that nobody had taken when the socket was closed."""
+    refused: int = 0
+    """Messages that were not accepted, as a queue was at its mark (`QueueFull`, `PeerStalled`)."""
 
     @property
     def accepted(self) -> int:

@@ -46,7 +46,7 @@ def dispatch(
             break
 
 
-def follow(result: object, report: Callable[[Exception], None]) -> Deferred[Any] | None:
+def follow(result: object, report: Callable[[Any], None]) -> Deferred[Any] | None:
     """See a handler through that returned a coroutine or a Deferred; None if it is done."""
     if iscoroutine(result):
         result = Deferred.fromCoroutine(result)
@@ -55,7 +55,7 @@ def follow(result: object, report: Callable[[Exception], None]) -> Deferred[Any]
 
     def failed(failure: Failure) -> None:
         if not failure.check(CancelledError):
-            report(failure.value)  # type: ignore[arg-type]
+            report(failure.value)
 
     result.addErrback(failed)
     return None if result.called and not result.paused else result

@@ -131,7 +131,7 @@ class ReactorSocket(ReactorReader, Monitored):
             if not waiter.called:
                 waiter.errback(error)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         self.log.failure("error in {socket!r}", Failure(error), socket=self)
 
     def _disown(self) -> None:
@@ -263,12 +263,32 @@ class ReactorSocket(ReactorReader, Monitored):
             return fail(error)
         return Sent()
 
+    def _send_or_refuse(self, message: Sequence[bytes]) -> Deferred[None]:
+        # As `_send`, but it waits for no peer: what has no room any more is refused.
+        pump = self._pump
+        try:
+            if pump.sent >= self._yield_at or get_ident() != self._home_thread:
+                self._check_open()
+                turn = self._let_others_go_on()
+                if turn is not None:
+                    return turn.addCallback(lambda _: self._send_or_refuse(message))
+            pump.send(message)
+        except LoopError:
+            raise
+        except ZmqBridgeError as error:
+            return fail(error)
+        return Sent()
+
     def _clear_to_send(self, message: Sequence[bytes]) -> Deferred[None] | None:
         """Wait while the peer pushes back, and let the reactor have its turn now and then."""
         self._check_open()
         pump = self._pump
         if (queue := pump.queue_of(message)) and queue.paused:
             return self._room_in(queue)
+        return self._let_others_go_on()
+
+    def _let_others_go_on(self) -> Deferred[None] | None:
+        pump = self._pump
         if pump.sent >= self._yield_at:
             self._yield_at = pump.sent + STRIDE
             if monotonic() > self._slice_end:

@@ -14,6 +14,7 @@ Deferred. Cancelling a Deferred is always safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from threading import get_ident
 from typing import Any, final
 
@@ -153,15 +154,19 @@ class Request(AnyRequest):
     __slots__ = ()
 
     def reply(self, *parts: bytes) -> Deferred[None]:
-        """Answer it, waiting while its peer pushes back.
+        """Answer it. It waits for no peer.
+
+        A peer that does not read its replies must not hold up those for others. So they wait in
+        the peer's own queue, and are refused when that is full.
 
         Raises:
             AlreadyReplied: it was answered before.
             PeerUnreachable: whoever asked has left.
+            PeerStalled: whoever asked is connected and does not read.
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        sent: Deferred[None] = self._socket._send(self._answer(parts))
+        sent: Deferred[None] = self._socket._send_or_refuse(self._answer(parts))
         return sent
 
 
@@ -172,8 +177,11 @@ class Replier(Routing, ReactorReceiver[Request]):
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
         """Call ``handler(request)`` for each request; fires when the socket is closed.
 
-        The handler may return a Deferred or a coroutine. When it raises or fails, that is logged,
-        and its request stays unanswered. Cancelling `serve` cancels the handlers under way.
+        The handler may return a Deferred or a coroutine. Each call is made in a copy of the
+        context in which `serve` was called. What a handler raises or fails with is logged, a
+        cancellation too that nobody aimed at `serve`, and its request stays unanswered. That a
+        peer does not take its replies is logged once for each peer. Cancelling `serve` cancels
+        the handlers under way.
 
         Args:
             handler: answers by ``request.reply(...)``.
@@ -189,10 +197,15 @@ class Replier(Routing, ReactorReceiver[Request]):
     async def _serve(self, handler: Callable[[Request], object], limit: int) -> None:
         running: set[Deferred[object]] = set()
         room: Deferred[None] = Deferred()
+        clean = copy_context()
+        cancelled = False
 
-        def report(error: Exception) -> None:
-            if not self.closed:  # else we know why it could not reply
-                self._report(error)
+        def report(error: BaseException) -> None:
+            if not cancelled:
+                self._blame(error)
+
+        def call(request: Request) -> Deferred[object] | None:
+            return follow(handler(request), report)
 
         def ended(result: object, handling: Deferred[object]) -> None:
             running.discard(handling)
@@ -202,8 +215,10 @@ class Replier(Routing, ReactorReceiver[Request]):
         try:
             async for request in self:
                 try:
-                    handling = follow(handler(request), report)
-                except Exception as error:
+                    handling = clean.copy().run(call, request)
+                except (KeyboardInterrupt, GeneratorExit):
+                    raise
+                except BaseException as error:
                     report(error)
                     continue
                 if handling is not None:
@@ -213,6 +228,7 @@ class Replier(Routing, ReactorReceiver[Request]):
                     room = Deferred()
                     await room
         except CancelledError:
+            cancelled = True
             for handling in list(running):
                 handling.cancel()
             raise

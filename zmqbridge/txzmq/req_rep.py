@@ -230,7 +230,7 @@ class ZmqREPConnection(ZmqConnection):
         A message that is no request is counted in `statistics` and logged.
         """
         try:
-            route, parts = split_request(message)
+            route, parts = split_request(message, 0)
         except MalformedMessage as malformed:
             self._reject(malformed)
         else:

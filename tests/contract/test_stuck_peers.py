@@ -1,0 +1,217 @@
+"""A peer that does not read, or has died: the others are served, and who waits for it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+import zmq
+
+from zmqbridge import PeerStalled, PeerUnreachable, QueueFull
+
+some_worlds = pytest.mark.parametrize(
+    "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
+)
+REPLY = bytes(4096)
+ASKED = 3000  # far more than fits between a server and a client that does not read
+MARK = 50
+# So that little fits in between, and what happens then happens soon.
+SMALL = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
+
+
+@pytest.fixture
+def mark(w, monkeypatch):
+    """Let few messages wait for a peer."""
+    for name in ("Replier", "Router"):
+        monkeypatch.setattr(getattr(w.backend, name), "high", MARK)
+
+
+@pytest.fixture
+def address(request, tmp_path):
+    return "tcp://127.0.0.1:*" if request.param == "tcp" else f"ipc://{tmp_path}/server"
+
+
+both_transports = pytest.mark.parametrize("address", ["tcp", "ipc"], indirect=True)
+
+
+class Client(zmq.Socket):
+    def kill(self):
+        self.context.destroy(0)
+
+
+@contextlib.contextmanager
+def stuck_client(address, asked=ASKED):
+    """A plain client of this process that asks and asks and reads nothing; `kill` ends it."""
+    context = zmq.Context()
+    client = context.socket(zmq.DEALER, Client)
+    for option, value in {zmq.SNDHWM: 0, zmq.RCVHWM: 1, zmq.RCVBUF: 8192, zmq.LINGER: 0}.items():
+        client.set(option, value)
+    client.connect(address)
+    for number in range(asked):
+        client.send_multipart([b"%d" % number, b"", b"?"])
+    try:
+        yield client
+    finally:
+        client.kill()
+
+
+KILLED = """
+import sys, time, zmq
+client = zmq.Context().socket(zmq.DEALER)
+client.sndhwm, client.rcvhwm = 0, 1
+client.connect(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    client.send_multipart([b"%d" % number, b"", b"?"])
+print("asked", flush=True)
+time.sleep(100)
+"""
+
+
+@contextlib.contextmanager
+def process(address, asked=ASKED):
+    """The same in a process of its own, which can be killed."""
+    client = subprocess.Popen(
+        [sys.executable, "-c", KILLED, address, str(asked)], stdout=subprocess.PIPE
+    )
+    try:
+        client.stdout.readline()
+        yield client
+    finally:
+        client.kill()
+        client.wait()
+        client.stdout.close()
+
+
+@some_worlds
+@both_transports
+async def test_serve_answers_the_others_all_the_while(w, address, mark):
+    async with w.Replier(bind=address, options=SMALL) as replier:
+        serving = w.spawn(replier.serve(lambda request: request.reply(REPLY)))
+        where = replier.addresses[0]
+        async with w.Requester(connect=where, timeout=10) as requester:
+            with stuck_client(where):
+                await w.until(lambda: replier.statistics().refused)
+                for _ in range(20):
+                    assert await requester.request(b"?") == [REPLY]
+                await w.until(lambda: replier.statistics().received == ASKED + 20)
+                statistics = replier.statistics()
+                # What waits for it is bounded, and every reply is in one count.
+                assert 0 < statistics.queued <= MARK
+                assert statistics.unread == 0
+                assert statistics.refused == ASKED + 20 - statistics.accepted
+            # It is told once that it does not read, and once that it has left.
+            await w.until(lambda: 0 < replier.statistics().unreachable <= MARK)
+            assert replier.statistics().queued == 0
+            assert await requester.request(b"?") == [REPLY]
+        stalled, gone = w.reports
+        assert type(stalled) is PeerStalled
+        assert type(gone) is PeerUnreachable
+        assert stalled.peer == gone.peer == stalled.message[0]
+        replier.close()
+        await serving
+
+
+@some_worlds
+async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w, mark):
+    async with w.Replier(bind="tcp://127.0.0.1:*", options=SMALL) as replier:
+        with stuck_client(replier.addresses[0]):
+            with pytest.raises(PeerStalled) as stalled:
+                async for request in replier:
+                    await request.reply(REPLY)
+            assert isinstance(stalled.value, QueueFull)
+            assert stalled.value.message[-1] == REPLY
+            assert stalled.value.peer == request.peer
+            assert "does not read" in str(stalled.value)
+            assert replier.statistics().refused == 1
+
+
+@some_worlds
+@both_transports
+@pytest.mark.parametrize("client", [stuck_client, process])
+async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(w, address, client):
+    # The loop that would take the requests waits itself, so nothing more is read.
+    async def answer():
+        async for peer, parts in router:
+            try:
+                await router.send(peer, *parts, REPLY)
+            except PeerUnreachable as error:
+                gone.append(error.peer)
+
+    gone = []
+    async with w.Router(bind=address, options=SMALL) as router:
+        answering = w.spawn(answer())
+        where = router.addresses[0]
+        with client(where) as stuck:
+            await w.until(lambda: router.statistics().queued)
+            async with w.Dealer(connect=where) as dealer:
+                await dealer.send(b"another")
+                stuck.kill()
+                assert (await dealer.receive())[0] == b"another"
+                # The rest of what the dead one had asked is met with the same error, at once.
+                await w.until(lambda: router.statistics().unread == 0, bound=3)
+        assert len(set(gone)) == 1
+        assert router.statistics().queued == 0
+        router.close()
+        await answering
+
+
+@some_worlds
+async def test_a_peer_that_is_merely_slow_is_waited_for(w):
+    async def answer():
+        async for peer, parts in router:
+            await router.send(peer, *parts, REPLY)
+
+    async with w.Router(bind="tcp://127.0.0.1:*", options=SMALL) as router:
+        answering = w.spawn(answer())
+        with stuck_client(router.addresses[0], 100) as slow:
+            await w.until(lambda: router.statistics().queued)
+            await w.sleep(0.6)  # longer than the pause between two looks for who has died
+            for number in range(100):
+                await w.until(lambda: slow.poll(0))
+                assert slow.recv_multipart()[0] == b"%d" % number
+        router.close()
+        await answering
+
+
+@some_worlds
+async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w):
+    # They are more than are tried in each turn.
+    async with w.Router(bind="tcp://127.0.0.1:*", options=SMALL) as router:
+        with contextlib.ExitStack() as stack:
+            peers = [stack.enter_context(stuck_client(router.addresses[0], 1)) for _ in range(40)]
+            for _ in peers:
+                peer, _ = await router.receive()
+                for _ in range(40):
+                    router.send_nowait(peer, REPLY)
+            await w.until(lambda: router.statistics().queued > 400)
+            left = {peer: 40 for peer in peers}
+            while left:
+                for peer in list(left):
+                    while peer.poll(0):
+                        peer.recv_multipart()
+                        left[peer] -= 1
+                    if not left[peer]:
+                        del left[peer]
+                await w.sleep(0.001)
+            assert router.statistics().queued == 0
+
+
+@some_worlds
+@pytest.mark.parametrize("message", [[b"id", b""], [b""], [b"route", b"id", b""]])
+async def test_a_request_with_no_part_is_malformed(w, message):
+    async def echo(request):
+        await request.reply(*request.parts)
+
+    async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
+        serving = w.spawn(replier.serve(echo))
+        with stuck_client(replier.addresses[0], 0) as plain:
+            plain.send_multipart(message)
+            plain.send_multipart([b"id", b"", b"?"])
+            await w.until(lambda: plain.poll(0))
+            assert plain.recv_multipart() == [b"id", b"", b"?"]
+        assert replier.statistics().malformed == 1
+        assert len(w.reports) == 1
+        replier.close()
+        await serving

@@ -1,0 +1,97 @@
+"""Whether a peer's connection is still there, on real descriptors."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import zmq
+
+from zmqbridge import connections as module
+from zmqbridge.connections import Connections
+
+pytestmark = pytest.mark.skipif(not module.TELLS, reason="the system does not tell")
+
+
+class Frame:
+    """A part of a message that came by some descriptor, or by none."""
+
+    def __init__(self, fd=None):
+        self.fd = fd
+
+    def get(self, option):
+        assert option == zmq.SRCFD
+        if self.fd is None:
+            raise zmq.ZMQError(zmq.EINVAL)
+        return self.fd
+
+
+@pytest.fixture
+def known():
+    return Connections()
+
+
+@pytest.fixture
+def pair():
+    ours, far = socket.socketpair()
+    with ours, far:
+        yield ours, far
+
+
+def test_a_connection_is_there_until_its_far_end_hangs_up(known, pair):
+    ours, far = pair
+    known.learn(b"it", Frame(ours.fileno()))
+    assert not known.has_gone(b"it")
+    far.send(b"unread")
+    assert not known.has_gone(b"it")
+    far.close()
+    assert known.has_gone(b"it")
+    assert known.has_gone(b"it")
+
+
+def test_a_connection_has_gone_when_its_number_is_closed_or_another_ones(known, pair):
+    ours, far = pair
+    known.learn(b"it", Frame(ours.fileno()))
+    number = ours.fileno()
+    ours.close()
+    with socket.socket() as other:
+        assert other.fileno() == number
+        assert known.has_gone(b"it")
+        # What is left of what it had sent does not bring it back.
+        known.learn(b"it", Frame(number))
+        assert known.has_gone(b"it")
+    # Another connection does.
+    known.learn(b"it", Frame(far.fileno()))
+    assert b"it" not in known.lost
+
+
+@pytest.mark.parametrize("frame", [Frame(), object()])
+def test_of_what_came_by_no_connection_nothing_is_claimed(known, frame):
+    known.learn(b"it", frame)
+    assert b"it" in known.known
+    assert not known.has_gone(b"it")
+    assert not known.has_gone(b"a stranger")
+
+
+def test_what_came_by_a_connection_that_has_gone_is_asked_about_again(known, pair):
+    ours, far = pair
+    number = ours.fileno()
+    ours.close()
+    known.learn(b"it", Frame(number))
+    assert b"it" not in known.known
+
+
+def test_peers_that_have_left_are_forgotten(known, pair, monkeypatch):
+    monkeypatch.setattr(module, "MANY", 4)
+    known = Connections()
+    ours, far = pair
+    known.learn(b"stays", Frame(far.fileno()))
+    for number in range(20):
+        one, other = socket.socketpair()
+        known.learn(b"%d" % number, Frame(one.fileno()))
+        other.close()
+        assert not number % 2 or known.has_gone(b"%d" % number)
+        one.close()
+    assert len(known.known) <= 5
+    assert len(known.lost) <= 4
+    assert b"stays" in known.known

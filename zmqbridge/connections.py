@@ -1,0 +1,106 @@
+"""Connections: whether the peer of a ROUTER is still connected, by asking the system.
+
+libzmq ends the pipe of a peer that has died when all that the peer had sent was read, and says
+until then that the pipe is full. Where nobody reads on, because the program waits to send to that
+very peer, it never tells. But each message names the descriptor that it came by (ZMQ_SRCFD in
+zmq_msg_get(3)), and the system knows how that is. libzmq may keep it open though the peer has hung
+up, when it could not read at that moment.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import Any, NamedTuple
+
+import zmq
+
+SRCFD = int(zmq.SRCFD)
+# On Windows the number of a socket is no descriptor that fstat knows.
+TELLS = os.name == "posix" and hasattr(select, "poll")
+# A peer that sends no more has closed: in ZMTP nobody half-closes. On macOS POLLHUP says so.
+HUNG_UP = getattr(select, "POLLRDHUP", 0)
+# So many peers may be remembered before those that have left are looked for.
+MANY = 1024
+
+
+class Connection(NamedTuple):
+    """A descriptor and the inode behind it, which differs when the number is used again."""
+
+    fd: int
+    inode: int
+
+
+def is_up(came_by: Connection) -> bool:
+    """Whether a connection is still there, and its far end has not hung up."""
+    if connection(came_by.fd) != came_by:
+        return False
+    asking = select.poll()
+    asking.register(came_by.fd, HUNG_UP)
+    told = asking.poll(0)  # POLLERR and POLLHUP are always told
+    return not told or connection(came_by.fd) != came_by
+
+
+def connection(fd: int) -> Connection | None:
+    """The connection that has this descriptor now; None if it is closed."""
+    try:
+        return Connection(fd, os.fstat(fd).st_ino)
+    except OSError:
+        return None
+
+
+class Connections:
+    """By which connection each peer was heard of last.
+
+    Of a peer whose connection is not known (inproc, or it has sent nothing yet) nothing is claimed.
+
+    - inputs: `learn` (a message came from a peer that is not in `known`)
+    - getters: `known`, `has_gone`
+
+    Attributes:
+        known: the connection of each peer, None where there is nothing to know.
+        lost: those that have gone. Take a peer out that has taken a message, or of which libzmq
+            says itself that it is unreachable.
+    """
+
+    __slots__ = ("_sweep_at", "known", "lost")
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, Connection | None] = {}
+        self.lost: dict[bytes, Connection] = {}
+        self._sweep_at = MANY
+
+    def learn(self, peer: bytes, frame: Any) -> None:
+        """Remember by which connection a message has come; `frame` is any part but the first."""
+        came_by = None
+        if TELLS:
+            try:
+                fd: int = frame.get(SRCFD)
+            except (AttributeError, zmq.ZMQError):  # of no connection; or pyzmq is not compiled
+                pass
+            else:
+                came_by = connection(fd)
+                lost = self.lost.get(peer)
+                # What a connection brought that has gone; its number may be another's already.
+                if came_by is None or (lost is not None and lost.fd == fd):
+                    return
+        self.known[peer] = came_by
+        self.lost.pop(peer, None)
+        if len(self.known) > self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for peer, came_by in list(self.known.items()):
+            if came_by is None or not is_up(came_by):
+                del self.known[peer]
+        self._sweep_at = max(MANY, 2 * len(self.known))
+
+    def has_gone(self, peer: bytes) -> bool:
+        """Whether the connection of a peer that takes nothing is no more."""
+        came_by = self.known.get(peer)
+        if came_by is not None and not is_up(came_by):
+            del self.known[peer]
+            self.lost[peer] = came_by
+            if len(self.lost) > MANY:
+                del self.lost[next(iter(self.lost))]
+        return peer in self.lost
