@@ -74,7 +74,7 @@ def test_of_what_came_by_no_connection_nothing_is_claimed(known, frame):
 
 
 def test_what_came_by_a_connection_that_has_gone_is_asked_about_again(known, pair):
-    ours, far = pair
+    ours, _ = pair
     number = ours.fileno()
     ours.close()
     known.learn(b"it", Frame(number))
@@ -84,7 +84,7 @@ def test_what_came_by_a_connection_that_has_gone_is_asked_about_again(known, pai
 def test_peers_that_have_left_are_forgotten(known, pair, monkeypatch):
     monkeypatch.setattr(module, "MANY", 4)
     known = Connections()
-    ours, far = pair
+    far = pair[1]
     known.learn(b"stays", Frame(far.fileno()))
     for number in range(20):
         one, other = socket.socketpair()

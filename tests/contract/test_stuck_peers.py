@@ -186,7 +186,7 @@ async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w):
                 for _ in range(40):
                     router.send_nowait(peer, REPLY)
             await w.until(lambda: router.statistics().queued > 400)
-            left = {peer: 40 for peer in peers}
+            left = dict.fromkeys(peers, 40)
             while left:
                 for peer in list(left):
                     while peer.poll(0):

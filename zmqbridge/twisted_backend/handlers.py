@@ -46,7 +46,11 @@ def dispatch(
             break
 
 
-def follow(result: object, report: Callable[[Any], None]) -> Deferred[Any] | None:
+def follow(
+    result: object,
+    report: Callable[[Any], None],
+    unreported: Sequence[type[BaseException]] = (CancelledError,),
+) -> Deferred[Any] | None:
     """See a handler through that returned a coroutine or a Deferred; None if it is done."""
     if iscoroutine(result):
         result = Deferred.fromCoroutine(result)
@@ -54,7 +58,7 @@ def follow(result: object, report: Callable[[Any], None]) -> Deferred[Any] | Non
         return None
 
     def failed(failure: Failure) -> None:
-        if not failure.check(CancelledError):
+        if not failure.check(*unreported):
             report(failure.value)
 
     result.addErrback(failed)

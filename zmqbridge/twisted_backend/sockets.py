@@ -205,7 +205,7 @@ class Replier(Routing, ReactorReceiver[Request]):
                 self._blame(error)
 
         def call(request: Request) -> Deferred[object] | None:
-            return follow(handler(request), report)
+            return follow(handler(request), report, ())
 
         def ended(result: object, handling: Deferred[object]) -> None:
             running.discard(handling)
@@ -216,7 +216,7 @@ class Replier(Routing, ReactorReceiver[Request]):
             async for request in self:
                 try:
                     handling = clean.copy().run(call, request)
-                except (KeyboardInterrupt, GeneratorExit):
+                except KeyboardInterrupt:
                     raise
                 except BaseException as error:
                     report(error)

@@ -1,0 +1,166 @@
+"""What a handler of `serve` lets out or leaves behind does not concern the next request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+import pytest
+from twisted.internet import defer
+
+some_worlds = pytest.mark.parametrize(
+    "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
+)
+seen_by = contextvars.ContextVar("seen_by", default="nobody")
+ADDRESS = "inproc://serving"
+
+
+class Outcome(BaseException):
+    """As pytest's own, which is no Exception."""
+
+
+async def of_what_it_awaits(w):
+    work = defer.Deferred() if w.backend.__name__.endswith("twisted_backend") else asyncio.Future()
+    work.cancel()
+    await work
+
+
+async def of_itself(w):
+    asyncio.current_task().cancel()
+    await w.sleep(0)
+
+
+async def not_at_all(w):
+    raise Outcome("in a handler")
+
+
+def has_no_tasks(w, lets_out):
+    """Only asyncio has Futures and tasks that may be cancelled by whoever holds them."""
+    on_trio = getattr(w, "how", {}).get("backend") == "trio"
+    on_twisted = w.backend.__name__.endswith("twisted_backend")
+    if lets_out is of_itself:
+        return on_trio or on_twisted
+    return lets_out is of_what_it_awaits and on_trio
+
+
+@some_worlds
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("lets_out", [of_what_it_awaits, of_itself, not_at_all])
+async def test_what_nobody_aimed_at_serve_is_reported_and_the_next_is_served(w, lets_out, limit):
+    if has_no_tasks(w, lets_out):
+        pytest.skip("there is no task that could be cancelled")
+
+    async def handler(request):
+        if request.parts == [b"poison"]:
+            await lets_out(w)
+        await request.reply(b"well")
+
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler, limit))
+        for _ in range(5):
+            poisoned = w.spawn(requester.request(b"poison"))
+            expected = len(w.reports) + 1
+            await w.until(lambda expected=expected: len(w.reports) == expected)
+            poisoned.cancel()
+            with pytest.raises(w.Cancelled):
+                await poisoned
+            assert await requester.request(b"?", timeout=5) == [b"well"]
+        kinds = (
+            {Outcome} if lets_out is not_at_all else {asyncio.CancelledError, defer.CancelledError}
+        )
+        assert {type(report) for report in w.reports} <= kinds
+        assert not w.done(serving)
+        # While one aimed at serve ends it, with the handlers that are under way.
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+        assert len(w.reports) == 5
+
+
+@some_worlds
+async def test_each_handler_runs_in_a_copy_of_the_context_of_serve(w):
+    seen = []
+
+    async def handler(request):
+        seen.append(seen_by.get())
+        seen_by.set(request.parts[0])
+        await w.sleep(0)
+        seen.append(seen_by.get())
+        await request.reply(b"well")
+
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        seen_by.set("who serves")
+        serving = w.spawn(replier.serve(handler, 2))
+        seen_by.set("another")
+        for number in range(5):
+            await requester.request(b"%d" % number)
+        assert seen == [word for number in range(5) for word in ("who serves", b"%d" % number)]
+        # Several at once, too.
+        seen.clear()
+        await w.gather(*(requester.request(b"%d" % number) for number in range(10)))
+        assert seen.count("who serves") == 10
+        replier.close()
+        await serving
+    assert seen_by.get() == "another"
+
+
+@pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+async def test_so_does_a_handler_that_is_no_coroutine(w):
+    seen = []
+
+    def handler(request):
+        seen.append(seen_by.get())
+        seen_by.set("a handler")
+        return request.reply(b"well")
+
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = replier.serve(handler)
+        for _ in range(3):
+            await requester.request(b"?")
+        assert seen == ["nobody"] * 3
+        replier.close()
+        await serving
+
+
+@pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, GeneratorExit, Outcome])
+async def test_on_twisted_whatever_a_handler_raises_is_logged(w, error):
+    def handler(request):
+        if request.parts == [b"poison"]:
+            raise error("in a handler")
+        return request.reply(b"well")
+
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = replier.serve(handler, 1)
+        poisoned = requester.request(b"poison")
+        assert await requester.request(b"?", timeout=5) == [b"well"]
+        assert [type(report) for report in w.reports] == [error]
+        poisoned.addErrback(lambda _: None)
+        replier.close()
+        await serving
+
+
+@pytest.mark.parametrize("w", ["asyncio", "trio"], indirect=True)
+async def test_values_that_cannot_be_compared_are_no_obstacle(w):
+    class Odd:
+        def __eq__(self, other):
+            raise ValueError("as an array of numpy's")
+
+        __hash__ = object.__hash__
+
+    seen = []
+
+    async def handler(request):
+        seen.append(seen_by.get())
+        seen_by.set(Odd())
+        await request.reply(b"well")
+
+    odd = Odd()
+    seen_by.set(odd)
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler))
+        for _ in range(3):
+            await requester.request(b"?")
+        assert all(one is odd for one in seen)
+        replier.close()
+        await serving

@@ -1,0 +1,160 @@
+"""A loop that is run again from within a task, as nest_asyncio does, and one that is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+
+import pytest
+import zmq
+
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.pump import BURST
+
+
+class Done:
+    _cancelled = True
+
+
+class Ready(deque):
+    """What a loop will do next; a run within may have done what the outer one has counted."""
+
+    def popleft(self):
+        return super().popleft() if self else Done
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    loop._ready = Ready()
+    yield loop
+    loop.close()
+
+
+def run_again(loop, coroutine):
+    """Run a loop until this is done, from within one of its tasks; asyncio itself forbids it."""
+    task, thread = asyncio.current_task(), loop._thread_id
+    asyncio.tasks._leave_task(loop, task)
+    loop._thread_id = None
+    asyncio._set_running_loop(None)
+    try:
+        return loop.run_until_complete(asyncio.wait_for(coroutine, 10))
+    finally:
+        loop._thread_id = thread
+        asyncio._set_running_loop(loop)
+        asyncio.tasks._enter_task(loop, task)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("address", ["inproc://nested", "tcp://127.0.0.1:*"])
+def test_a_task_that_was_told_runs_the_loop_until_another_request_is_answered(loop, depth, address):
+    async def echo(request):
+        await request.reply(*request.parts)
+
+    async def ask_nested(depth):
+        (first,) = await requester.request(b"%d" % depth)
+        # The reply has just stepped this task: the delivery is not over.
+        return [first] + (run_again(loop, ask_nested(depth - 1)) if depth else [])
+
+    async def main():
+        nonlocal requester
+        async with Replier(bind=address) as replier:
+            async with Requester(connect=replier.addresses, timeout=5) as requester:
+                serving = asyncio.ensure_future(replier.serve(echo))
+                assert await ask_nested(depth) == [b"%d" % n for n in range(depth, -1, -1)]
+                # And all is well after that.
+                for number in range(3):
+                    assert await requester.request(b"%d" % number) == [b"%d" % number]
+                replier.close()
+                await serving
+
+    requester = None
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("count", [1, 3, 2 * BURST])
+def test_others_receive_while_one_runs_the_loop_again(loop, count):
+    # By the FD's ring alone: nobody sends or begins to wait in the run within.
+    async def take():
+        async for _ in puller:
+            got.append(True)
+            if len(got) == 2 * count + 1:
+                break
+
+    async def nest():
+        await puller.receive()
+
+        async def until_the_others_have_all():
+            push(count)
+            while len(got) < count:
+                await asyncio.sleep(0.001)
+            push(count + 1)
+            while len(got) < 2 * count + 1:
+                await asyncio.sleep(0.001)
+
+        run_again(loop, until_the_others_have_all())
+
+    def push(count):
+        for _ in range(count):
+            pushing.send(b"x")
+
+    async def main():
+        nonlocal puller, pushing
+        async with Puller(bind="tcp://127.0.0.1:*") as puller:
+            with zmq.Context() as context, context.socket(zmq.PUSH) as pushing:
+                pushing.connect(puller.addresses[0])
+                nesting = asyncio.ensure_future(nest())
+                await asyncio.sleep(0)
+                taking = asyncio.ensure_future(take())
+                push(1)
+                await nesting
+                await taking
+
+    got = []
+    puller = pushing = None
+    loop.run_until_complete(main())
+
+
+async def culprit(puller, started):
+    started.set()
+    await puller.receive()
+    time.sleep(0.03)  # it is what blocks the loop
+
+
+async def run_the_culprit():
+    async with Puller(bind="inproc://culprit") as puller:
+        async with Pusher(connect="inproc://culprit") as pusher:
+            started = asyncio.Event()
+            task = asyncio.create_task(culprit(puller, started))
+            await started.wait()
+            await pusher.push(b"go")
+            await task
+
+
+def test_asyncios_debug_mode_names_the_task_that_blocks_the_loop(caplog):
+    async def main():
+        asyncio.get_running_loop().slow_callback_duration = 0.02
+        await run_the_culprit()
+
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        asyncio.run(main(), debug=True)
+    slow = [line for line in caplog.messages if line.startswith("Executing <Task")]
+    assert any("culprit()" in line for line in slow), caplog.messages
+
+
+def test_so_does_what_measures_callbacks_by_itself(monkeypatch):
+    # Such tools replace what runs a callback, in programs that do not run in debug mode.
+    def measure(handle):
+        began = time.monotonic()
+        run(handle)
+        if time.monotonic() - began > 0.02:
+            slow.append(getattr(handle._callback, "__self__", handle))
+
+    run, slow = asyncio.Handle._run, []
+    monkeypatch.setattr(asyncio.Handle, "_run", measure)
+    asyncio.run(run_the_culprit())
+    assert [task.get_coro().__name__ for task in slow if isinstance(task, asyncio.Task)] == [
+        "culprit"
+    ]
