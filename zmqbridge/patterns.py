@@ -31,6 +31,7 @@ from zmqbridge.errors import (
     RequestTimeout,
     SocketClosed,
 )
+from zmqbridge.pump import SETTLES
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
@@ -271,7 +272,12 @@ class Requesting(Endpoint):
         self._answer(waiters, replies)
 
     def _alarm(self) -> None:
-        for request_id, waiter in self._table.expire(self._now()):
+        now = self._now()
+        # A reply that has come in time must not lose against a loop that was held up.
+        if not self._pump.caught_up(now - self._table.armed):
+            self._call_at(now + SETTLES)
+            return
+        for request_id, waiter in self._table.expire(now):
             stage = "queued" if self._pump.discard(request_id) else "sent"
             self._fail([waiter], RequestTimeout(stage))
         deadline = self._table.arm()

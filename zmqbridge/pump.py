@@ -84,6 +84,12 @@ FEW = 16
 APART = 50e-6  # seconds, for each
 # A peer that has died is noticed so soon; see `Connections`.
 PATROL = 0.5  # seconds
+# A timer that is so late tells that the loop was held up: what came meanwhile is to be read before
+# anything expires. That may take libzmq's I/O thread a while, as it refills what we empty: so until
+# nothing has come for a millisecond, but not for ever where messages never end.
+HELD_UP = 0.01  # seconds
+SETTLES = 0.001  # seconds
+ROUNDS = 100
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
 STRIDE = 64
 
@@ -152,7 +158,7 @@ class Driver(Protocol):
 class Pump:
     """Moves whole messages between one libzmq socket and its driver, never blocking.
 
-    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `close`
+    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `caught_up`, `close`
     - inputs: `ring`, `turn`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `refused`, `dropped` (of which
       `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring
@@ -173,10 +179,10 @@ class Pump:
 
     __slots__ = (
         "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver", "_get",
-        "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more",
-        "_patrolled", "_rang", "_read_at", "_recv", "_send", "_sending_hides", "_standby",
-        "_stream", "_untried", "bursts", "closed", "dropped", "due", "queues", "received",
-        "refused", "sent", "stalled", "unreachable", "withdrawn",
+        "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more", "_patrolled",
+        "_rang", "_read_at", "_recv", "_rounds", "_send", "_sending_hides", "_standby", "_stream",
+        "_untried", "bursts", "closed", "dropped", "due", "queues", "received", "refused", "sent",
+        "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -201,6 +207,7 @@ class Pump:
         self._known = self._connections.known
         self._lost = self._connections.lost
         self._untried: list[bytes] = []  # the queues that have yet to be tried in this round
+        self._rounds = 0  # of `caught_up`, one after the other
         self._patrolled = 0  # of the queues, how many since all were
         # Who cannot receive has no edge to lose by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
@@ -390,6 +397,20 @@ class Pump:
                 self.schedule()
             else:
                 self.turn()
+
+    def caught_up(self, late: float) -> bool:
+        """Read what has come, before something expires; False: ask again in a millisecond.
+
+        Args:
+            late: by how many seconds the timer is late which tells that something expires.
+        """
+        before = self.received
+        self.turn()
+        if late < HELD_UP or self.received == before or self._rounds == ROUNDS:
+            self._rounds = 0
+            return True
+        self._rounds += 1
+        return False
 
     def stand_by(self, queue: deque[Any], turn: Any) -> None:
         """Have a turn wait in the loop's own queue, at its head, while messages are delivered.

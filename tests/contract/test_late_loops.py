@@ -1,0 +1,88 @@
+"""A loop that was held up: what had come in time is not late."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+import pytest
+import zmq
+
+from zmqbridge import RequestTimeout
+
+some_worlds = pytest.mark.parametrize(
+    "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
+)
+TIMEOUT = {1: 0.5, 3000: 1.5}  # seconds, in which so many are sent on a busy machine
+QUIET = b"do not answer"
+
+
+@contextlib.contextmanager
+def server():
+    """An echo in a thread of its own, which goes on while a loop is held up."""
+
+    def echo():
+        while not stop.is_set():
+            while router.poll(10):
+                message = router.recv_multipart()
+                if message[-1] != QUIET:
+                    router.send_multipart(message)
+                    answered.append(message)
+
+    stop, answered = threading.Event(), []
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.set(zmq.LINGER, 0)
+        port = router.bind_to_random_port("tcp://127.0.0.1")
+        thread = threading.Thread(target=echo)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{port}", answered
+        finally:
+            stop.set()
+            thread.join()
+
+
+@some_worlds
+@pytest.mark.parametrize("count", [1, 3000])
+async def test_a_reply_that_came_in_time_does_not_lose_against_its_timeout(w, count):
+    with server() as (address, answered):
+        async with w.Requester(timeout=TIMEOUT[count], connect=address) as requester:
+            await requester.request(b"?", timeout=10)
+            quiet = w.spawn(requester.request(QUIET))
+            asking = [w.spawn(requester.request(b"%d" % number)) for number in range(count)]
+            await w.until(lambda: requester.statistics().sent == count + 2)
+            held_up_until = time.monotonic() + TIMEOUT[count] + 0.1
+            while len(answered) <= count or time.monotonic() < held_up_until:
+                time.sleep(0.001)
+            for number, reply in enumerate(asking):
+                assert await reply == [b"%d" % number]
+            with pytest.raises(RequestTimeout) as error:
+                await quiet
+            assert error.value.stage == "sent"
+
+
+@some_worlds
+async def test_replies_without_end_hold_up_no_timeout_for_long(w):
+    stop = threading.Event()
+
+    def flood(address):
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.set(zmq.LINGER, 0)
+            router.connect(address)
+            peer = router.recv_multipart()[0]
+            while not stop.is_set():
+                router.send_multipart([peer, b"nobody's", b"", b"x"])
+
+    async with w.Requester(timeout=0.2) as requester:
+        thread = threading.Thread(target=flood, args=[requester.bind("tcp://127.0.0.1:*")])
+        thread.start()
+        try:
+            asking = w.spawn(requester.request(b"?"))
+            await w.until(lambda: requester.statistics().late_replies > 100)
+            time.sleep(0.3)
+            with pytest.raises(RequestTimeout):
+                await asking
+        finally:
+            stop.set()
+            thread.join()
