@@ -261,6 +261,7 @@ class Endpoint(ABC):
             withdrawn=pump.withdrawn,
             unreachable=pump.unreachable,
             refused=pump.refused,
+            lost=pump.lost,
         )
 
     def close(self) -> None:

@@ -190,6 +190,14 @@ class PeerStalled(PeerUnreachable, QueueFull):
         )
 
 
+class OutOfMemory(ZmqBridgeError, MemoryError):
+    """There is no memory for a message: one that came is lost, one to be sent was not sent.
+
+    Not the end of the socket: the next message is received or sent. Of one that came no part is
+    delivered; it is counted in ``statistics().lost``.
+    """
+
+
 class MalformedMessage(ZmqBridgeError):
     """A peer's message does not have the shape of its pattern.
 

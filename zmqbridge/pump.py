@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from errno import EHOSTUNREACH
+from errno import EHOSTUNREACH, ENOMEM
 from math import inf
 from time import monotonic
 from typing import Any, Protocol
@@ -39,6 +39,7 @@ from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import (
     ContextTerminated,
+    OutOfMemory,
     PeerStalled,
     PeerUnreachable,
     QueueFull,
@@ -160,9 +161,9 @@ class Pump:
 
     - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `caught_up`, `close`
     - inputs: `ring`, `turn`, `patrol` (time passed)
-    - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `refused`, `dropped` (of which
-      `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a ring
-      and the turn that it ends with are one)
+    - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
+      which `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a
+      ring and the turn that it ends with are one)
 
     What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
     of his `_call_soon`, which is made at most once between two turns. For a ROUTER, once a message
@@ -181,8 +182,8 @@ class Pump:
         "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver", "_get",
         "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more", "_patrolled",
         "_rang", "_read_at", "_recv", "_rounds", "_send", "_sending_hides", "_standby", "_stream",
-        "_untried", "bursts", "closed", "dropped", "due", "queues", "received", "refused", "sent",
-        "stalled", "unreachable", "withdrawn",
+        "_untried", "bursts", "closed", "dropped", "due", "lost", "queues", "received", "refused",
+        "sent", "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -227,6 +228,7 @@ class Pump:
         self.sent = 0
         self.received = 0
         self.refused = 0
+        self.lost = 0
         self.dropped = 0
         self.unreachable = 0
         self.withdrawn = 0
@@ -258,6 +260,7 @@ class Pump:
             QueueFull: the queue is at its high water mark; the error carries the message. For a
                 ROUTER's peer it is a `PeerStalled`.
             PeerUnreachable: a ROUTER has no such peer.
+            OutOfMemory: there is no memory to send it.
             SocketClosed, ContextTerminated: the socket is of no use any more.
         """
         if len(message) == 1 and not self.queues:
@@ -302,7 +305,7 @@ class Pump:
 
         Raises:
             ValueError: there are no parts.
-            PeerUnreachable, SocketClosed, ContextTerminated: as `send`.
+            PeerUnreachable, OutOfMemory, SocketClosed, ContextTerminated: as `send`.
         """
         if not message:
             raise ValueError("a message has at least one part; an empty part is b''")
@@ -322,11 +325,28 @@ class Pump:
                 self._finish(message[len(message) - after :])
             return False
         except zmq.ZMQError as error:
+            if error.errno == ENOMEM:
+                return self._send_uncopied(message[len(message) - 1 - after :])
             self.schedule()  # this has silenced the FD; or that turn finds and tells the same
             if error.errno == EHOSTUNREACH:
                 self._lost.pop(message[0], None)
                 raise PeerUnreachable(message[0]) from None
             raise self._broken(error) from error
+        self.sent += 1
+        return True
+
+    def _send_uncopied(self, rest: Sequence[bytes]) -> bool:
+        # libzmq has no memory for a copy of the first of these, and may have those before it.
+        # What it can send from where it is needs none, and so it gets the whole message.
+        try:
+            for part in rest[:-1]:
+                self._send(part, DONTWAIT_MORE, False)
+            self._send(rest[-1], DONTWAIT, False)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            self.schedule()
+            raise OutOfMemory(f"no memory to send a part of {len(rest[0])} bytes") from error
         self.sent += 1
         return True
 
@@ -370,6 +390,9 @@ class Pump:
             return  # the attempt has silenced the FD, just as EVENTS would
         except zmq.ZMQError:
             self.turn()  # it meets the same, and tells the driver
+            return
+        if not burst[0]:
+            self.turn()
             return
         now = monotonic()
         streams = now - self._read_at < self._stream
@@ -552,16 +575,31 @@ class Pump:
         return min(PATROL, stuck * APART) if stuck > FEW else PATROL if stuck else inf
 
     def _take(self) -> Message:
-        # One message; Again when there is none.
+        # One message; Again when there is none; no parts when it was lost.
         message = [self._recv(DONTWAIT)] if self._by_peer else []
         frame = self._recv(DONTWAIT, False)
-        message.append(frame.bytes)
-        if self._by_peer and message[0] not in self._known:
-            self._connections.learn(message[0], frame)
+        try:
+            message.append(frame.bytes)
+            if self._by_peer and message[0] not in self._known:
+                self._connections.learn(message[0], frame)
+            while frame.more:
+                frame = self._recv(DONTWAIT, False)
+                message.append(frame.bytes)
+        except MemoryError:
+            self._lose(frame)
+            return []
+        return message
+
+    def _lose(self, frame: Any) -> None:
+        # There is no memory for a copy of this part. What follows is of the same message.
+        size = len(getattr(frame, "buffer", b""))
         while frame.more:
             frame = self._recv(DONTWAIT, False)
-            message.append(frame.bytes)
-        return message
+        self.received += 1
+        self.lost += 1
+        self._driver._report(
+            OutOfMemory(f"a message was lost: no memory for a part of {size} bytes")
+        )
 
     def _read(self, burst: list[Message]) -> bool:
         # True when the burst ended before the messages did. The loop of `_take` again, without
@@ -609,6 +647,8 @@ class Pump:
         except zmq.Again:
             self._more = False
             return bool(self.queues)  # this may have swallowed the news of room for them
+        except MemoryError:
+            self._lose(frame)
         return True
 
     def _broken(self, error: zmq.ZMQError) -> ZmqBridgeError:
