@@ -1,4 +1,5 @@
 """The pump without memory for a copy, and with more stuck peers than it can try each time."""
+# ruff: noqa: F811  (fixtures of the other file about the pump)
 
 from __future__ import annotations
 
@@ -90,7 +91,7 @@ def test_a_message_that_cannot_be_copied_is_lost_whole_and_alone(
 
 
 @pytest.mark.parametrize("message", [[LARGE], [b"head", LARGE, b"tail"], [LARGE, LARGE]])
-def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(driven, plain, message):  # noqa: F811
+def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(driven, plain, message):
     driver = driven(zmq.PUSH, bind="inproc://starved")
     peer = plain(zmq.PULL, "inproc://starved")
     driver.settle()
@@ -102,7 +103,7 @@ def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(driven, plain, message
     assert driver.pump.sent == 2
 
 
-def test_who_sends_is_told_that_there_is_no_memory(driven, plain):  # noqa: F811
+def test_who_sends_is_told_that_there_is_no_memory(driven, plain):
     def send(part, flags, copy=True):
         raise zmq.ZMQError(errno.ENOMEM)
 
@@ -119,7 +120,7 @@ def test_who_sends_is_told_that_there_is_no_memory(driven, plain):  # noqa: F811
 
 
 @pytest.fixture
-def crowded(driven, plain):  # noqa: F811
+def crowded(driven, plain):
     """A ROUTER with messages waiting for more stuck peers than are tried in each turn."""
     driver = driven(zmq.ROUTER, bind="inproc://many", hwm=1, socket_options={"ROUTER_MANDATORY": 1})
     peers = [
