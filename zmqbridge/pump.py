@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from errno import EHOSTUNREACH, ENOMEM
+from errno import ENOMEM
 from math import inf
 from time import monotonic
 from typing import Any, Protocol
@@ -51,6 +51,7 @@ from zmqbridge.plain import COMPILED, plain_calls
 
 DONTWAIT = int(zmq.DONTWAIT)
 DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+EHOSTUNREACH = int(zmq.EHOSTUNREACH)  # on Windows libzmq's numbers are not those of errno
 EVENTS = int(zmq.EVENTS)
 FD = int(zmq.FD)
 POLLIN = int(zmq.POLLIN)

@@ -74,7 +74,7 @@ GOOD = {
     "Subscriber": (zmq.PUB, [b"good", b"x"], lambda item: item == (b"good", b"x")),
 }
 MALFORMED = {
-    "Replier": lambda message: b"" not in message,
+    "Replier": lambda message: b"" not in message[:-1],
     "Subscriber": lambda message: len(message) > 2,
 }
 
