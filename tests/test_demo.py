@@ -11,10 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import zmqbridge
+from zmqbridge.cli.demo import IPC_PATH
 from zmqbridge.cli.demo_plan import Incoming, bodies
 
 MANY = 60_000  # messages that take some seconds, so that there is something to interrupt
@@ -255,3 +258,31 @@ def test_where_a_folder_is_too_long_for_ipc_tcp_is_taken(folder):
         assert "use --transport tcp" in err
     finally:
         long.rmdir()
+
+
+def test_it_runs_from_an_archive(folder, tmp_path):
+    package = Path(zmqbridge.__file__).parent
+    with zipfile.ZipFile(tmp_path / "demo.pyz", "w") as archive:
+        archive.writestr("__main__.py", "from zmqbridge.cli import main\nmain()\n")
+        for path in package.rglob("*.py"):
+            archive.write(path, path.relative_to(package.parent))
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    demo = subprocess.run(
+        [sys.executable, tmp_path / "demo.pyz", "demo", "--count", "50"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=tmp_path,
+    )
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert demo.stdout.count("request") > 1
+
+
+@pytest.mark.parametrize(("room", "returncode"), [(IPC_PATH, 0), (IPC_PATH + 1, 2)])
+def test_ipc_takes_as_long_a_temporary_folder_as_it_says(folder, room, returncode):
+    inner = folder / ("x" * (room - len(str(folder)) - 1))
+    inner.mkdir()
+    ended, _, err = run(inner, "demo", "--transport", "ipc", "--count", "50")
+    assert ended == returncode, err
+    inner.rmdir()

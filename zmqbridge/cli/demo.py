@@ -16,7 +16,8 @@ from zmqbridge.cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted
 from zmqbridge.cli.demo_troupe import Failed, Interrupted, Troupe
 
 REDRAW = 0.05  # seconds between two states of the live line
-IPC_PATH = 70  # characters of a temporary folder that leave room for ours in an ipc address
+# Characters of a temporary folder that leave room for ours in an ipc address, of 107 in all.
+IPC_PATH = 67
 
 COLUMNS = ("sent", "received", "filtered", "timed out")
 NOTES = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,9 +15,19 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any, Self
 
+import zmqbridge
+
 STALLED = 6.0  # seconds without any news, on a machine that is busy with other things
 FAREWELL = 5.0  # seconds a process has to end when all is done
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Windows has no SIGHUP, and keeps a console's Ctrl-C from a process by a flag of its own.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+if sys.platform == "win32":
+    APART: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    APART = {"process_group": 0}
+# Where this package lies: in a zipapp that is the archive, which a child does not find by itself.
+ROOT = str(Path(zmqbridge.__file__).parent.parent)
 
 
 class Failed(Exception):
@@ -52,13 +63,15 @@ class Troupe:
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Start a process. It does not get the terminal's Ctrl-C: to end it is our business."""
+        path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
         with self._log(name).open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                process_group=0,
+                env={**os.environ, "PYTHONPATH": path},
+                **APART,
             )
         self._children[name] = child
         threading.Thread(target=self._listen, args=(name, child.stdout), daemon=True).start()
