@@ -22,10 +22,9 @@ FAREWELL = 5.0  # seconds a process has to end when all is done
 # Windows has no SIGHUP, and keeps a console's Ctrl-C from a process by a flag of its own.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+FLAGS, GROUP = 0, 0
 if sys.platform == "win32":
-    APART: dict[str, Any] = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-else:
-    APART = {"process_group": 0}
+    FLAGS, GROUP = subprocess.CREATE_NEW_PROCESS_GROUP, None
 # Where this package lies: in a zipapp that is the archive, which a child does not find by itself.
 ROOT = str(Path(zmqbridge.__file__).parent.parent)
 
@@ -71,7 +70,8 @@ class Troupe:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": path},
-                **APART,
+                creationflags=FLAGS,
+                process_group=GROUP,
             )
         self._children[name] = child
         threading.Thread(target=self._listen, args=(name, child.stdout), daemon=True).start()
