@@ -86,6 +86,9 @@ FEW = 16
 APART = 50e-6  # seconds, for each
 # A peer that has died is noticed so soon; see `Connections`.
 PATROL = 0.5  # seconds
+# Where nothing tells whether it has (inproc), only libzmq can, when all that it had sent was read.
+# So reading goes on beyond what there is room for, but no further than this.
+BEYOND = 10_000  # messages
 # A timer that is so late tells that the loop was held up: what came meanwhile is to be read before
 # anything expires. That may take libzmq's I/O thread a while, as it refills what we empty: so until
 # nothing has come for a millisecond, but not for ever where messages never end.
@@ -180,11 +183,11 @@ class Pump:
     """
 
     __slots__ = (
-        "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver", "_get",
-        "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more", "_patrolled",
-        "_rang", "_read_at", "_recv", "_rounds", "_send", "_sending_hides", "_standby", "_stream",
-        "_untried", "bursts", "closed", "dropped", "due", "lost", "queues", "received", "refused",
-        "sent", "stalled", "unreachable", "withdrawn",
+        "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver",
+        "_get", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more",
+        "_patrolled", "_rang", "_read_at", "_reads_on", "_recv", "_rounds", "_send",
+        "_sending_hides", "_standby", "_stream", "_untried", "bursts", "closed", "dropped", "due",
+        "lost", "queues", "received", "refused", "sent", "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -210,6 +213,8 @@ class Pump:
         self._lost = self._connections.lost
         self._untried: list[bytes] = []  # the queues that have yet to be tried in this round
         self._rounds = 0  # of `caught_up`, one after the other
+        self._reads_on = False
+        self._beyond = 0
         self._patrolled = 0  # of the queues, how many since all were
         # Who cannot receive has no edge to lose by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
@@ -557,7 +562,9 @@ class Pump:
         begin = self._patrolled if self._patrolled < len(lanes) else 0
         self._patrolled = begin + 1 + int(len(lanes) * self.pause_of_patrols() / PATROL)
         waiters = []
+        self._beyond = self._beyond if lanes else 0
         for peer in lanes[begin : self._patrolled]:
+            self._reads_on |= self._known.get(peer) is None and self._beyond < BEYOND
             if self._connections.has_gone(peer):
                 queue = self.queues.pop(peer)
                 self._give_up(queue, PeerUnreachable(peer))
@@ -568,6 +575,7 @@ class Pump:
             return inf
         self._untried = list(self.queues)
         self.turn()
+        self._reads_on = False
         return self.pause_of_patrols()
 
     def pause_of_patrols(self) -> float:
@@ -615,6 +623,9 @@ class Pump:
             elif taken < SLICE:
                 self._burst = min(BURST, self._burst * 2)
         room = int(min(self._driver._room(), self._burst))
+        if room < 1 and self._reads_on:
+            room = BURST
+            self._beyond += room
         self._more = room == self._burst
         if room < 1:
             return False  # the driver schedules a turn when there is room again

@@ -158,6 +158,35 @@ async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(w, address, 
 
 
 @some_worlds
+async def test_who_waits_to_send_within_the_process_is_told_that_the_peer_has_closed(w):
+    # Of an inproc peer the system knows nothing, so it is found by reading on.
+    async def answer():
+        async for peer, parts in router:
+            try:
+                await router.send(peer, *parts, REPLY)
+            except PeerUnreachable as error:
+                gone.append(error.peer)
+
+    gone = []
+    async with w.Router(bind="inproc://stuck", options={zmq.SNDHWM: 5}) as router:
+        answering = w.spawn(answer())
+        with zmq.Socket(router.socket.context, zmq.DEALER) as stuck:
+            stuck.set(zmq.SNDHWM, 0)
+            stuck.set(zmq.RCVHWM, 5)
+            stuck.set(zmq.LINGER, 0)
+            stuck.connect("inproc://stuck")
+            for number in range(1500):
+                stuck.send(b"%d" % number)
+            await w.until(lambda: router.statistics().queued and router.statistics().unread)
+        async with w.Dealer(connect="inproc://stuck") as dealer:
+            await dealer.send(b"another")
+            assert (await dealer.receive())[0] == b"another"
+        assert gone
+        router.close()
+        await answering
+
+
+@some_worlds
 async def test_a_peer_that_is_merely_slow_is_waited_for(w):
     async def answer():
         async for peer, parts in router:
