@@ -299,6 +299,13 @@ class Endpoint(ABC):
         """How many messages `_deliver` would take now."""
         return BURST
 
+    def _catch_up(self) -> None:
+        """Take now what libzmq has received already."""
+        received = -1
+        while received < self._pump.received and not self._closed:
+            received = self._pump.received
+            self._pump.turn()
+
     def _end(self, error: ZmqBridgeError | None = None) -> None:
         # Without an error it was you who closed it.
         if not self._closed:

@@ -114,13 +114,6 @@ class Monitor(Endpoint):
             self._listeners.add(events)
         return events
 
-    def catch_up(self) -> None:
-        """Read now what libzmq has told already."""
-        received = -1
-        while received < self._pump.received and not self._closed:
-            received = self._pump.received
-            self._pump.turn()
-
     def arrival(self) -> Awaitable[None]:
         """Wait for the next events."""
         self._check_open()

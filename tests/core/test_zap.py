@@ -23,7 +23,12 @@ domains = ["a", "b", ""]
 addresses = ["127.0.0.1", "10.1.2.3", "::ffff:10.1.2.3", "localhost:0:0:7", "?", "fe80::1%eth0"]
 users = st.sampled_from(["u", "v"])
 passwords = st.sampled_from(["p", "", "ø"])
-networks = st.lists(st.sampled_from(["127.0.0.1", "10.0.0.0/8", "fe80::/10"]), max_size=2)
+networks = st.lists(
+    st.sampled_from(
+        ["127.0.0.1", "10.0.0.0/8", "fe80::/10", "::ffff:10.0.0.0/104", "::ffff:7f00:1", "::/1"]
+    ),
+    max_size=2,
+)
 
 
 @st.composite
@@ -64,7 +69,9 @@ def at_home(policy, address):
     plain = {"localhost:0:0:7": "127.0.0.1", "::ffff:10.1.2.3": "10.1.2.3"}.get(address, address)
     if plain == "?":
         return False
-    inside = [n for n in policy.allow + policy.deny if ipaddress.ip_address(plain) in n]
+    ip = ipaddress.ip_address(plain)
+    forms = [ip, ipaddress.ip_address(f"::ffff:{ip}")] if ip.version == 4 else [ip]
+    inside = [n for n in policy.allow + policy.deny if any(form in n for form in forms)]
     if any(network in policy.deny for network in inside):
         return False
     return not policy.allow or bool(inside)
@@ -151,6 +158,22 @@ class Handler(RuleBasedStateMachine):
         assert (request_id, code, user_id) == (b"%d" % number, status, user)
         assert text
 
+    @rule()
+    def answer_twice(self):
+        if self.open:
+            number, _, question = self.open.pop()
+            self.check(self.zap.verdict(question, False), number, b"400", b"")
+            assert self.zap.verdict(question, True) is None
+
+    @rule()
+    def close(self):
+        replies = self.zap.close()
+        assert len(replies) == len(self.open)
+        for reply, (number, _, _) in zip(replies, self.open, strict=True):
+            self.check(reply, number, b"500", b"")
+        self.open = []
+        self.policies = {}
+
     @invariant()
     def agrees(self):
         assert len(self.zap) == len(self.open)
@@ -172,6 +195,31 @@ def test_any_message_gets_a_reply_or_is_malformed(message):
     else:
         assert reply[:4] == [message[0], b"", b"1.0", message[3]]
         assert reply[4] in (b"200", b"400")
+
+
+@pytest.mark.parametrize(
+    ("rule", "address"),
+    [
+        ("10.1.2.3", "::ffff:10.1.2.3"),
+        ("::ffff:10.1.2.3", "::ffff:10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.0.0.0/104", "10.1.2.3"),
+        ("::ffff:0:0/96", "10.1.2.3"),
+        ("::/0", "10.1.2.3"),
+        ("0.0.0.0/0", "::ffff:10.1.2.3"),
+        ("::ffff:127.0.0.1", "localhost:0:0:1"),
+    ],
+)
+def test_an_address_of_ipv4_is_the_same_in_ipv6(rule, address):
+    for word, status in ("deny", b"400"), ("allow", b"200"):
+        zap = Zap({"*": Policy(**{word: rule})})
+        assert zap.request(request(1, "a", address, "NULL"))[4] == status
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::%2/64"])
+def test_a_rule_that_cannot_be_compared_is_refused(address):
+    with pytest.raises(ValueError, match="an interface is not looked at"):
+        Policy(allow=address)
 
 
 def test_a_truthy_answer_is_not_a_yes():
@@ -233,8 +281,9 @@ def test_what_is_no_key_is_refused_without_showing_it(key):
         ({"deny": "10.0.0.1/8"}, "host bits"),
         ({"passwords": {"u": b"secret"}}, "passwords maps"),
         ({"passwords": {b"u": "secret"}}, "passwords maps"),
-        ({"check": "yes"}, "cannot be called"),
-        ({"any_key": "no"}, "give True or False"),
+        ({"check": "secret"}, "check is given as str: it cannot be called"),
+        ({"any_key": "secret"}, "any_key is given as str: give True or False"),
+        ({"allow": [b"secret"]}, "a bytes is no address"),
         ({"any_key": True, "keys": [Z85]}, "any_key lets everybody in"),
         ({"any_key": True, "certificates": "."}, "any_key lets everybody in"),
         ({"any_key": True, "check": repr}, "any_key lets everybody in"),

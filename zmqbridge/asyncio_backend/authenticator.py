@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from asyncio import Task, _get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Task, _get_running_loop, current_task
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, final
 
 import anyio
@@ -34,12 +35,23 @@ class Authenticator(Authenticating, LoopSocket):
                 self._enter()
 
     def _ask(self, question: Question) -> None:
-        if self._stand_in is not None:
-            self._stand_in.start(self._see, question)
+        if not isinstance(self._home, AbstractEventLoop):
+            self._stand_in.start(self._see, question)  # type: ignore[union-attr]
             return
-        task = self._loop.create_task(self._see(question))
+        task = self._home.create_task(self._see(question))
         self._tasks.add(task)  # the loop itself would forget it
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._seen, question))
+
+    def _seen(self, question: Question, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        self._settle(question, None)  # if it was cancelled before it began
+
+    def _comes_from_outside(self, error: BaseException) -> bool:
+        if isinstance(error, CancelledError):
+            task = current_task()
+            return task is not None and task.cancelling() > 0
+        cancelled = anyio.get_cancelled_exc_class()
+        return isinstance(error, KeyboardInterrupt | SystemExit | cancelled)
 
     async def _in_time(self, answer: Awaitable[object]) -> object:
         with anyio.fail_after(PATIENCE) as scope:
