@@ -120,7 +120,11 @@ class AnyioWaiter(Generic[Result]):
             self._before = None
             self._gone.set()
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # as in Waiter
         result: Result = self._result
         return result
 
@@ -202,6 +206,15 @@ class AnyioLoop:
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run a coroutine function in a task of its own."""
         self._group.start_soon(function, *args)
+
+    def make_soon(self, callback: Callable[[], object]) -> None:
+        """Make a call in a task of its own, also when nothing is watched any more."""
+        self._group.start_soon(self._make_in_a_moment, callback)
+
+    async def _make_in_a_moment(self, callback: Callable[[], object]) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0)
+        callback()
 
     def time(self) -> float:
         return anyio.current_time()

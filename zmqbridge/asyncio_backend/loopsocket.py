@@ -26,6 +26,7 @@ from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBrid
 from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, STRIDE
+from zmqbridge.untold import another
 
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
@@ -148,10 +149,21 @@ class LoopSocket(Monitored):
             if not waiter.done:
                 waiter.set_result(None)
 
-    def _fail(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
+    def _tell(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
         for waiter in waiters:
             if not waiter.done:
-                waiter.set_exception(error)
+                waiter.set_exception(another(error))
+
+    def _soon(self, call: Callable[[], object]) -> bool:
+        if not self._running():
+            return False
+        if isinstance(self._home, AbstractEventLoop):
+            self._home.call_soon(call)
+            return True
+        if self._stand_in is None:
+            return False
+        self._stand_in.make_soon(call)
+        return True
 
     def _report(self, error: Exception) -> None:
         self._loop.call_exception_handler(
@@ -186,7 +198,8 @@ class LoopSocket(Monitored):
     async def aclose(self) -> None:
         """Close when what is queued has been sent, or after the linger time.
 
-        Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
+        Whoever waits gets `SocketClosed`, and was told when this returns. Cancelling it closes at
+        once; closing twice is fine.
         """
         try:
             if self._pump.queues and not self._loop.is_closed():
@@ -195,6 +208,8 @@ class LoopSocket(Monitored):
             pass  # somebody was faster
         finally:
             self.close()
+            while self._untold:
+                await self._sleep(0)
 
     def events(self) -> Events:
         """What happens to its connections from now on, by ``async for``.
