@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError, Task, _get_running_loop, current_task
+from asyncio import CancelledError, Task, _get_running_loop, current_task
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, final
 import anyio
 import zmq
 
+from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop
 from zmqbridge.asyncio_backend.loopsocket import CannotWatch, LoopSocket
 from zmqbridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
@@ -35,10 +36,10 @@ class Authenticator(Authenticating, LoopSocket):
                 self._enter()
 
     def _ask(self, question: Question) -> None:
-        if not isinstance(self._home, AbstractEventLoop):
-            self._stand_in.start(self._see, question)  # type: ignore[union-attr]
+        if isinstance(self._stand_in, AnyioLoop):
+            self._stand_in.start(self._see, question)
             return
-        task = self._home.create_task(self._see(question))
+        task = self._loop.create_task(self._see(question))
         self._tasks.add(task)  # the loop itself would forget it
         task.add_done_callback(partial(self._seen, question))
 
