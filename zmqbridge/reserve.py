@@ -34,12 +34,18 @@ class Reserve:
 
     def fill(self) -> bool:
         """Take as many as are missing; False if there are not so many."""
-        while len(self._held) < SIZE:
-            try:
-                self._held.append(os.open(os.devnull, os.O_RDONLY))
-            except OSError:
-                return False
-        return True
+        missing = SIZE - len(self._held)
+        if missing <= 0:
+            return True
+        try:
+            own = os.open(os.devnull, os.O_RDONLY)
+        except OSError:
+            return False
+        with suppress(OSError):
+            for _ in range(missing - 1):
+                self._held.append(os.dup(own))  # a third of the price
+        self._held.append(own)
+        return len(self._held) >= SIZE
 
     def empty(self) -> None:
         """Give all of them back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import functools
@@ -25,6 +26,7 @@ from zmqbridge import (
     SocketClosed,
     StateUnknown,
 )
+from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import ACCEPTS, EventKind
 from zmqbridge.plain import COMPILED
@@ -585,6 +587,23 @@ async def flat(w, cycle, cycles):
 
 def descriptors():
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_socket_may_be_disconnected_before_there_is_a_loop():
+    async def main():
+        async with pusher:
+            with pytest.raises(ConnectTimeout):
+                await pusher.connected(0.02)
+            pusher.connect(address)
+            await pusher.connected(10)
+
+    with zmq.Context() as context, context.socket(zmq.PULL) as peer:
+        peer.rcvtimeo = 10_000
+        address = f"tcp://127.0.0.1:{peer.bind_to_random_port('tcp://127.0.0.1')}"
+        pusher = Pusher(connect=address, monitor=True)
+        assert pusher._monitor.socket.poll(10_000)
+        pusher.disconnect(address)
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
