@@ -179,6 +179,12 @@ def test_news_that_come_while_it_is_closed_ring_nobody(run):
     run(main)
 
 
+def test_in_a_forked_child_nobody_holds_its_lock(run):
+    with selector_thread._lock:
+        selector_thread._in_child()
+        run(asks_and_is_answered)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_a_thread_of_its_own():
     program = """

@@ -228,6 +228,17 @@ def test_a_truthy_answer_is_not_a_yes():
     assert zap.verdict(question, "yes")[4] == b"400"
 
 
+def test_closing_answers_what_is_open_and_then_nobody_comes_in():
+    zap = Zap({"*": Policy(check=repr)})
+    questions = [zap.request(request(number, "a", "::1", "CURVE", RAW)) for number in range(3)]
+    assert zap.verdict(questions[1], True)[4] == b"200"
+    assert [(reply[3], reply[4]) for reply in zap.close()] == [(b"0", b"500"), (b"2", b"500")]
+    assert len(zap) == 0
+    assert [zap.verdict(question, True) for question in questions] == [None] * 3
+    assert zap.request(request(3, "a", "::1", "CURVE", RAW))[4] == b"400"
+    assert zap.close() == []
+
+
 def test_a_domain_is_not_mistaken_for_another():
     zap = Zap({"\ufffd": Policy(any_key=True)})
     assert zap.request(request(1, b"\xff", "127.0.0.1", "CURVE", RAW))[4] == b"400"
