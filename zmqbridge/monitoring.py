@@ -104,6 +104,7 @@ class Monitor(Endpoint):
         self.complete = False
         self._storm = Storm()
         self._aside: list[Message] | None = None  # what must not be told yet
+        self._lost = False  # libzmq tells of nothing
         self._monitored: zmq.Socket[bytes] | None = None
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
@@ -172,14 +173,22 @@ class Monitor(Endpoint):
                 self._catch_up()
             finally:
                 self._socket.connect(name)
-            return True
+            self._lost = False
         except zmq.ZMQError:  # no descriptor, or the context has ended
-            return False
+            self._lose()
         finally:
             aside, self._aside = self._aside, None
             self._miss(self._pump.received - before - len(aside))
             if not self._closed:
                 self._deliver([message for message in aside if message[0][:2] != STOPPED])
+        return not self._lost
+
+    def _lose(self) -> None:
+        self.complete = False
+        if not (self._lost or self._closed):
+            text = f"{self._monitored!r} has no descriptor left to tell of its connections"
+            self._report(StateUnknown(text))
+        self._lost = True
 
     def _miss(self, count: int) -> None:
         for listener in self._listeners:
@@ -187,10 +196,7 @@ class Monitor(Endpoint):
 
     def _turn_down(self) -> None:
         self._storm.wait(self._now())
-        if not self._ask_for(IN_A_STORM) and not self._closed:
-            self.complete = False
-            text = f"{self._monitored!r} has no descriptor left to tell of its connections"
-            self._report(StateUnknown(text))
+        self._ask_for(IN_A_STORM)
         if not self._closed:
             self.arm()
 

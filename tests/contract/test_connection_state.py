@@ -498,6 +498,26 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
     assert len(w.reports) == 1
 
 
+async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, monkeypatch):
+    def fails(*args):
+        object.__delattr__(puller.socket, "monitor")
+        zmq.Socket.monitor(puller.socket, None, 0)
+        raise zmq.ZMQError(errno.EMFILE)
+
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        monitor, events = puller._monitor, puller.events()
+        monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        object.__setattr__(puller.socket, "monitor", fails)
+        await w.until(lambda: w.reports)
+        with pytest.raises(StateUnknown):
+            await puller.connected(timeout=5)
+        await w.until(lambda: monitor._storm.next_deadline() == math.inf)
+        visit(puller, 1)
+        await until(events, LEFT)
+    assert [type(report) for report in w.reports] == [StateUnknown]
+
+
 async def test_the_reserve_is_held_while_there_is_a_monitor(w):
     assert len(reserve) == 0
     async with w.Puller(monitor=True), w.Puller(monitor=True) as other:
