@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import logging
 
 import anyio
@@ -142,7 +141,7 @@ def test_no_task_outlives_its_socket():
     trio.run(main)
 
 
-def test_the_loop_hears_of_the_end_of_an_fd_before_it_is_closed(run, monkeypatch):
+def test_the_loop_hears_of_the_end_of_an_fd_before_it_is_closed(monkeypatch):
     notify, heard = anyio.notify_closing, []
 
     def listen(fd):
@@ -159,7 +158,7 @@ def test_the_loop_hears_of_the_end_of_an_fd_before_it_is_closed(run, monkeypatch
 
     puller = None
     monkeypatch.setattr(anyio, "notify_closing", listen)
-    run(main)
+    trio.run(main)
     assert len(heard) == 1
 
 
@@ -311,60 +310,3 @@ def test_an_interrupt_comes_neither_amid_a_turn_nor_amid_a_send(monkeypatch):
     trio.run(main)
     assert len(held) >= 2
     assert all(held)
-
-
-async def asks_and_is_answered():
-    async with (
-        Replier(bind="inproc://thread") as replier,
-        Requester(timeout=5, connect="inproc://thread") as requester,
-        anyio.create_task_group() as group,
-    ):
-        group.start_soon(replier.serve, lambda request: request.reply(*request.parts))
-        for number in range(3):
-            assert await requester.request(b"%d" % number) == [b"%d" % number]
-        replier.close()
-
-
-def test_nothing_is_looked_for_on_a_socket_that_was_closed_just_before(deaf_loop):
-    async def main():
-        errors = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
-        async with Puller() as puller:
-            puller._loop.call_soon(puller.close)
-            puller._loop.call_soon(puller._loop._look)
-            with pytest.raises(SocketClosed):
-                await puller.receive()
-        assert not errors
-
-    anyio.run(main, backend_options={"loop_factory": deaf_loop})
-
-
-def test_news_that_anyio_loses_are_found(deaf_loop, monkeypatch):
-    wait, calls = anyio.wait_readable, itertools.count()
-
-    async def loses_some(fd):
-        if next(calls) % 3 == 2:
-            await anyio.sleep_forever()
-        await wait(fd)
-
-    monkeypatch.setattr(anyio, "wait_readable", loses_some)
-    anyio.run(asks_and_is_answered, backend_options={"loop_factory": deaf_loop})
-    assert next(calls) > 3
-
-
-@pytest.mark.parametrize("error", [FileExistsError("epoll"), KeyError("selectors")])
-def test_meeting_the_thread_of_anyio_does_no_harm(deaf_loop, monkeypatch, error):
-    wait, calls = anyio.wait_readable, itertools.count()
-
-    async def meets_it(fd):
-        if next(calls) % 2:
-            raise error
-        await wait(fd)
-
-    def meets_it_in_the_end(fd):
-        raise KeyError("selectors")
-
-    monkeypatch.setattr(anyio, "wait_readable", meets_it)
-    monkeypatch.setattr(anyio, "notify_closing", meets_it_in_the_end)
-    anyio.run(asks_and_is_answered, backend_options={"loop_factory": deaf_loop})
-    assert next(calls) > 3

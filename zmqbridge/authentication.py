@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from abc import abstractmethod
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
@@ -13,11 +12,11 @@ from typing import Any
 import zmq
 from zmq.auth import load_certificates
 
+from zmqbridge import mechanisms
 from zmqbridge.core.framing import Message
 from zmqbridge.core.zap import Policy, Question, Zap
 from zmqbridge.endpoint import Endpoint
-from zmqbridge.errors import AddressError, MalformedMessage, PeerUnreachable
-from zmqbridge.mechanisms import ZAP
+from zmqbridge.errors import AddressError, ContextTerminated, MalformedMessage, PeerUnreachable
 
 # How long a callback may take. After 30 seconds libzmq gives the handshake up itself.
 PATIENCE = 30.0  # seconds
@@ -27,7 +26,8 @@ class Authenticating(Endpoint):
     """Decides by policies who may come in to the sockets of its context.
 
     It must be there before a socket binds that wants its decisions, and answers as long as its
-    loop runs; after it was closed, nobody comes in any more. Who is in stays in.
+    loop runs; after it was closed, nobody comes in any more, and whoever waits for a decision is
+    refused at once. Who is in stays in.
 
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
@@ -52,12 +52,13 @@ class Authenticating(Endpoint):
         self._policies = policies
         self._zap = Zap(_read(policies))
         try:
-            super().__init__(bind=ZAP, context=context, **backend)
+            with mechanisms.door:
+                super().__init__(bind=mechanisms.ZAP, context=context, **backend)
         except AddressError as error:
-            if error.errno != errno.EADDRINUSE:
+            if error.errno != zmq.EADDRINUSE:
                 raise
             text = "this context has an authenticator already: give that one all the policies"
-            raise AddressError(text, ZAP, errno.EADDRINUSE) from None
+            raise AddressError(text, mechanisms.ZAP, error.errno) from None
 
     @abstractmethod
     def _ask(self, question: Question) -> None:
@@ -66,6 +67,10 @@ class Authenticating(Endpoint):
     @abstractmethod
     def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
         """The answer of a callback, or a TimeoutError when it takes longer than `PATIENCE`."""
+
+    @abstractmethod
+    def _comes_from_outside(self, error: BaseException) -> bool:
+        """Whether this ends more than the callback that it came out of, e.g. the whole loop."""
 
     def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
         """Decide by other policies from now on, or by the same with their folders read again.
@@ -82,6 +87,8 @@ class Authenticating(Endpoint):
     def _deliver(self, burst: list[Message]) -> None:
         malformed = []
         for message in burst:
+            if self._closed:  # by a callback
+                break
             try:
                 answer = self._zap.request(message)
             except MalformedMessage as error:
@@ -103,15 +110,35 @@ class Authenticating(Endpoint):
             if answer is not None and not isinstance(answer, bool):
                 raise TypeError(f"check returned a {type(answer).__name__}: True lets the peer in")
             verdict = bool(answer)
-        except Exception as error:
+        except GeneratorExit:  # nothing runs any more, and this may be any thread
+            raise
+        except BaseException as error:
+            if self._comes_from_outside(error):
+                self._settle(question, None)
+                raise
             if not self._closed:
                 self._report(error)
+        self._settle(question, verdict)
+
+    def _settle(self, question: Question, verdict: bool | None) -> None:
         reply = self._zap.verdict(question, verdict)
-        if not self._closed:
+        if reply is not None and not self._closed:
             self._reply(reply)
 
+    def close(self) -> None:
+        # libzmq would wait for what is not answered now until its time is up, 30 seconds.
+        if not self._closed:
+            self._check_open()
+            with suppress(zmq.ZMQError):  # the context has ended, or it was unbound by hand
+                self._socket.unbind(mechanisms.ZAP)  # so that nobody else asks
+            for reply in self._zap.close():
+                self._reply(reply)
+            self._catch_up()
+        super().close()
+
     def _reply(self, reply: Message) -> None:
-        with suppress(PeerUnreachable):  # its connection has ended in the meantime
+        # Its connection has ended in the meantime, or the context has.
+        with suppress(PeerUnreachable, ContextTerminated):
             self._pump.send(reply)
 
 

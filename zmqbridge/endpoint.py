@@ -29,6 +29,7 @@ from zmqbridge.errors import (
 from zmqbridge.guards import calling_place, leave_to_parent, living
 from zmqbridge.mechanisms import SECRET, refuse_open_server, secure
 from zmqbridge.pump import BURST, BridgedSocket, Pump
+from zmqbridge.untold import Untold
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
@@ -81,6 +82,9 @@ class Endpoint(ABC):
 
     _now: Callable[[], float]
     """The loop's own clock, in seconds."""
+
+    _untold: Untold | None = None
+    """Those of a crowd of waiters who get their error a little later."""
 
     # The loop's, from when it runs; whoever finds another thread here asks `_check_open`.
     _home_thread = 0
@@ -166,8 +170,12 @@ class Endpoint(ABC):
         """Tell waiters that what they wait for is there."""
 
     @abstractmethod
-    def _fail(self, waiters: Sequence[Any], error: ZmqBridgeError) -> None:
-        """Give waiters an error."""
+    def _tell(self, waiters: Sequence[Any], error: ZmqBridgeError) -> None:
+        """Give waiters an error, each one of its own."""
+
+    @abstractmethod
+    def _soon(self, call: Callable[[], object]) -> bool:
+        """Have the loop make a call soon, also when this is closed; False if it makes none."""
 
     @abstractmethod
     def _report(self, error: BaseException) -> None:
@@ -267,7 +275,8 @@ class Endpoint(ABC):
     def close(self) -> None:
         """Close now; whoever waits gets `SocketClosed`, and what is queued is dropped.
 
-        What libzmq has taken still has its linger time. Closing twice is fine.
+        What libzmq has taken still has its linger time. Closing twice is fine. When more than some
+        hundred wait, the first of them are told now and the others while the loop goes on.
 
         Raises:
             WrongThread: this is not the thread of its loop.
@@ -304,6 +313,19 @@ class Endpoint(ABC):
     def _room(self) -> float:
         """How many messages `_deliver` would take now."""
         return BURST
+
+    def _fail(self, waiters: Sequence[Any], error: ZmqBridgeError) -> None:
+        """Give waiters an error; a crowd gets it in slices, with the loop running in between."""
+        if self._untold is None:
+            self._untold = Untold(self._tell, self._soon)
+        self._untold.add(waiters, error)
+
+    def _catch_up(self) -> None:
+        """Take now what libzmq has received already."""
+        received = -1
+        while received < self._pump.received and not self._closed:
+            received = self._pump.received
+            self._pump.turn()
 
     def _end(self, error: ZmqBridgeError | None = None) -> None:
         # Without an error it was you who closed it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+import os
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -15,6 +17,19 @@ if TYPE_CHECKING:
     from zmqbridge.security import CurveClient, CurveServer, Security
 
 ZAP = "inproc://zeromq.zap.01"  # where RFC 27 has the authenticator of a context
+
+# Whoever binds that name, to look whether it is free or to keep it, is alone with it: else the look
+# of one thread is taken for an authenticator by another, and its server is opened to anybody.
+door = threading.Lock()
+
+
+def _new_door() -> None:
+    global door
+    door = threading.Lock()  # whoever held it is not in this process
+
+
+if hasattr(os, "register_at_fork"):  # as it is not on Windows
+    os.register_at_fork(after_in_child=_new_door)
 
 # Their values are shown in no error.
 SECRET = frozenset({zmq.CURVE_SECRETKEY, zmq.PLAIN_PASSWORD})
@@ -117,14 +132,17 @@ def _ask(socket: zmq.Socket[bytes], option: int) -> Any:
 
 def _handled(context: zmq.Context[Any]) -> bool:
     """Whether the context has a ZAP handler: it has bound a name which can be bound once."""
-    probe = zmq.Socket(context, zmq.REP)
-    try:
-        probe.bind(ZAP)
-        probe.unbind(ZAP)  # closing would free the name only later, in another thread
-    except zmq.ZMQError as error:
-        if error.errno == errno.EADDRINUSE:
-            return True
-        raise
-    finally:
-        probe.close()
+    with door:
+        probe = zmq.Socket(context, zmq.REP)
+        try:
+            probe.bind(ZAP)
+        except zmq.ZMQError as error:
+            # libzmq's own number, which on Windows is not Python's.
+            if error.errno == zmq.EADDRINUSE:
+                return True
+            raise
+        finally:
+            with suppress(zmq.ZMQError):  # it is another's
+                probe.unbind(ZAP)  # closing would free the name only later, in another thread
+            probe.close()
     return False

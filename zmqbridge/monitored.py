@@ -54,7 +54,7 @@ class Monitored(Endpoint):
                 "nothing was told: make it with monitor=True"
             )
         monitor = self._attach()
-        monitor.catch_up()
+        monitor._catch_up()
         if not monitor.peers.up and self._addresses and all(map(_is_inproc, self._addresses)):
             raise StateUnknown(f"{self!r}: libzmq does not tell of peers at inproc addresses")
         return monitor
@@ -82,7 +82,7 @@ class Monitored(Endpoint):
     def disconnect(self, address: Address) -> None:
         super().disconnect(address)
         if self._monitor is not None:
-            self._monitor.catch_up()
+            self._monitor._catch_up()
             name = as_name(address, "an address").decode()
             self._monitor.peers.forget(name)
             self._monitor.refusals.handshakes.forget(name)

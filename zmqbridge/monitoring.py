@@ -5,15 +5,21 @@ Facts of libzmq 4.3.5 behind this (zmq_socket_monitor(3) tells none of them; mea
 - When the monitor's end cannot take an event (its high water mark is reached, or it is closed), the
   I/O thread waits for it, and every socket of the context stands still. So its high water mark is
   none, it is read whether anybody listens or not, and the monitor is turned off before it closes.
+- Of each accept that fails it tells, and a process that is out of descriptors fails half a million
+  times a second. So in such a storm another monitor takes the place of this one, in one step of
+  libzmq's, and tells of all else. That needs a descriptor, for which there is a `Reserve`.
+- Nothing minds that the reading end is a PULL, which can read of one monitor after the other.
 - It tells nothing of ``inproc``, nothing of what was before, and nothing when we disconnect.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -21,12 +27,28 @@ import zmq
 
 from zmqbridge.core.framing import Message, split_all
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
+from zmqbridge.core.monitor import (
+    EventKind,
+    MonitorEvent,
+    Peers,
+    Storm,
+    parse_event,
+    without_failed_accepts,
+)
 from zmqbridge.endpoint import Endpoint
-from zmqbridge.errors import HandshakeFailed, SocketClosed
+from zmqbridge.errors import HandshakeFailed, SocketClosed, StateUnknown
 from zmqbridge.refusals import Refusals
+from zmqbridge.reserve import reserve
 
 _numbers = itertools.count(1)
+
+STOPPED = EventKind.MONITOR_STOPPED.to_bytes(2, sys.byteorder)
+IN_A_STORM = zmq.EVENT_ALL & ~zmq.EVENT_ACCEPT_FAILED
+
+
+def next_name() -> str:
+    """An address for a monitor that no other has."""
+    return f"inproc://zmqbridge.monitor.{next(_numbers)}"
 
 
 class Events:
@@ -36,7 +58,8 @@ class Events:
     when more than 1,000 wait: events must never hold up the connections of which they tell.
 
     Attributes:
-        missed: how many were dropped for that.
+        missed: how many were dropped for that; also the failed accepts of a storm that were read,
+            but for the first.
     """
 
     def __init__(self, monitor: Monitor) -> None:
@@ -73,12 +96,15 @@ class Events:
 class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
-    kind = zmq.PAIR
+    kind = zmq.PULL
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
         self.peers = Peers()
         self.complete = False
+        self._storm = Storm()
+        self._aside: list[Message] | None = None  # what must not be told yet
+        self._lost = False  # libzmq tells of nothing
         self._monitored: zmq.Socket[bytes] | None = None
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
@@ -101,10 +127,11 @@ class Monitor(Endpoint):
         """
         self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
         self.complete = complete
-        name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
+        name = next_name()
         monitored.monitor(name, zmq.EVENT_ALL)
         self._monitored = monitored
         self._socket.connect(name)
+        reserve.join(self)
 
     def listen(self) -> Events:
         """One more listener."""
@@ -113,13 +140,6 @@ class Monitor(Endpoint):
             events = Events(self)
             self._listeners.add(events)
         return events
-
-    def catch_up(self) -> None:
-        """Read now what libzmq has told already."""
-        received = -1
-        while received < self._pump.received and not self._closed:
-            received = self._pump.received
-            self._pump.turn()
 
     def arrival(self) -> Awaitable[None]:
         """Wait for the next events."""
@@ -140,7 +160,65 @@ class Monitor(Endpoint):
         self._waiters.clear()
         self._wake(waiters)
 
+    def _ask_for(self, kinds: int) -> bool:
+        """Have libzmq tell of these kinds from now on; False if it tells of nothing any more."""
+        # Until we read of the new one libzmq's I/O thread waits for us, and so would any call on
+        # the socket. So what the old one has told is set aside before somebody is told of it.
+        self._aside, before = [], self._pump.received
+        try:
+            name = next_name()
+            with reserve.released():
+                self._monitored.monitor(name, kinds)  # type: ignore[union-attr]
+            try:
+                self._catch_up()
+            finally:
+                self._socket.connect(name)
+            self._lost = False
+        except zmq.ZMQError:  # no descriptor, or the context has ended
+            self._lose()
+        finally:
+            aside, self._aside = self._aside, None
+            self._miss(self._pump.received - before - len(aside))
+            if not self._closed:
+                self._deliver([message for message in aside if message[0][:2] != STOPPED])
+        return not self._lost
+
+    def _lose(self) -> None:
+        self.complete = False
+        if not (self._lost or self._closed):
+            text = f"{self._monitored!r} has no descriptor left to tell of its connections"
+            self._report(StateUnknown(text))
+        self._lost = True
+
+    def _miss(self, count: int) -> None:
+        for listener in self._listeners:
+            listener.missed += count
+
+    def _turn_down(self) -> None:
+        self._storm.wait(self._now())
+        self._ask_for(IN_A_STORM)
+        if not self._closed:
+            self.arm()
+
+    def _turn_up(self) -> None:
+        if reserve.fill() and self._ask_for(zmq.EVENT_ALL):
+            self._storm.end()
+        elif not self._closed:
+            self._storm.wait(self._now())
+
+    def arm(self) -> None:
+        """Set the timer for what is next."""
+        deadline = min(self._storm.next_deadline(), self.refusals.handshakes.next_deadline())
+        if deadline < inf:
+            self._call_at(deadline)
+
     def _deliver(self, burst: list[Message]) -> None:
+        if self._aside is not None:
+            self._aside += without_failed_accepts(burst)
+            return
+        if self._storm.next_deadline() < inf:
+            received, burst = len(burst), without_failed_accepts(burst)
+            self._miss(received - len(burst))
         events, malformed = split_all(parse_event, burst)
         self._reject(malformed)
         for event in events:
@@ -151,11 +229,18 @@ class Monitor(Endpoint):
         for listener in list(self._listeners):
             listener._put(events)
         self.notify()
+        if not self._closed and self._storm.saw(events, self._now()):
+            self._turn_down()
 
     def _alarm(self) -> None:
         self.refusals.try_again(self)
+        if self._storm.next_deadline() <= self._now():
+            self._turn_up()
+        if not self._closed:
+            self.arm()
 
     def _close_socket(self) -> list[Any]:
+        reserve.leave(self)
         if self._monitored is not None:
             with suppress(zmq.ZMQError):  # that socket, or the context, has ended already
                 self._monitored.monitor(None, 0)

@@ -94,7 +94,7 @@ BEYOND = 10_000  # messages
 # nothing has come for a millisecond, but not for ever where messages never end.
 HELD_UP = 0.01  # seconds
 SETTLES = 0.001  # seconds
-ROUNDS = 100
+AT_LAST = 1.0  # seconds, or for as long as the loop was held up
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
 STRIDE = 64
 
@@ -184,10 +184,10 @@ class Pump:
 
     __slots__ = (
         "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver",
-        "_get", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost", "_more",
-        "_patrolled", "_rang", "_read_at", "_reads_on", "_recv", "_rounds", "_send",
-        "_sending_hides", "_standby", "_stream", "_untried", "bursts", "closed", "dropped", "due",
-        "lost", "queues", "received", "refused", "sent", "stalled", "unreachable", "withdrawn",
+        "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost",
+        "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv", "_send", "_sending_hides",
+        "_standby", "_stream", "_untried", "bursts", "closed", "dropped", "due", "lost", "queues",
+        "received", "refused", "sent", "stalled", "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -212,7 +212,7 @@ class Pump:
         self._known = self._connections.known
         self._lost = self._connections.lost
         self._untried: list[bytes] = []  # the queues that have yet to be tried in this round
-        self._rounds = 0  # of `caught_up`, one after the other
+        self._give_up_at = 0.0  # when `caught_up` has tried for long enough
         self._reads_on = False
         self._beyond = 0
         self._patrolled = 0  # of the queues, how many since all were
@@ -435,11 +435,13 @@ class Pump:
         """
         before = self.received
         self.turn()
-        if late < HELD_UP or self.received == before or self._rounds == ROUNDS:
-            self._rounds = 0
-            return True
-        self._rounds += 1
-        return False
+        now = monotonic()
+        if late > HELD_UP and self.received > before:
+            self._give_up_at = self._give_up_at or now + max(late, AT_LAST)
+            if now < self._give_up_at:
+                return False
+        self._give_up_at = 0.0
+        return True
 
     def stand_by(self, queue: deque[Any], turn: Any) -> None:
         """Have a turn wait in the loop's own queue, at its head, while messages are delivered.

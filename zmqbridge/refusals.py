@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import zmq
@@ -46,7 +45,7 @@ class Refusals:
         if error is None:
             return
         self.failures += 1
-        self._arm(monitor)
+        monitor.arm()
         told = bool(monitor._waiters)
         if self.handshakes.refusal() and not monitor.peers.up:
             told = self._refused(error) or told
@@ -61,9 +60,3 @@ class Refusals:
                 self._socket.connect(address)
             except zmq.ZMQError:  # somebody has taken it from the socket behind our back
                 self.handshakes.forget(address)
-        self._arm(monitor)
-
-    def _arm(self, monitor: Any) -> None:
-        deadline = self.handshakes.next_deadline()
-        if deadline < inf:
-            monitor._call_at(deadline)

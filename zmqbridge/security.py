@@ -25,7 +25,9 @@ def _domain(domain: str) -> str:
     if not isinstance(domain, str):
         raise TypeError(f"domain is given as {type(domain).__name__}: give a str, e.g. {DOMAIN!r}")
     if not 0 < len(domain.encode()) < 256:
-        raise ValueError(f"domain={domain!r:.60}: give a name of up to 255 bytes, e.g. {DOMAIN!r}")
+        size = len(domain.encode())
+        text = f"domain is {size} bytes long: give a name of up to 255 bytes, e.g. {DOMAIN!r}"
+        raise ValueError(text)
     return domain
 
 

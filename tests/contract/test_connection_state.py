@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import functools
 import gc
@@ -24,9 +26,11 @@ from zmqbridge import (
     SocketClosed,
     StateUnknown,
 )
+from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import EventKind
+from zmqbridge.core.monitor import ACCEPTS, EventKind
 from zmqbridge.plain import COMPILED
+from zmqbridge.reserve import SIZE, Reserve, reserve
 
 TCP = "tcp://127.0.0.1:*"
 PEERS = {
@@ -335,6 +339,203 @@ async def test_events_that_nobody_reads_hold_up_no_socket_of_the_context(w):
             assert await other.receive() == [b"not held up"]
 
 
+FLOOD = """
+import socket, sys
+held = []
+for _ in range(200):
+    held.append(socket.socket())
+    held[-1].setblocking(False)
+    held[-1].connect_ex(("127.0.0.1", int(sys.argv[1])))
+print("there they are", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def out_of_descriptors(bound):
+    """More connections than this process has descriptors for."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    port = bound.addresses[0].rpartition(":")[2]
+    flood = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.readline()" + FLOOD, port],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, hard))
+    used = []
+    try:
+        with pytest.raises(OSError, match="Too many"):
+            while True:
+                used.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(5):
+            os.close(used.pop())
+        flood.stdin.write("go\n")
+        flood.stdin.flush()
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in used:
+            os.close(descriptor)
+        kill(flood)
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio", "epoll", "select"], indirect=True)
+async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(w, monkeypatch):
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.1)
+    async with (
+        w.Replier(bind=TCP, monitor=True) as replier,
+        w.Requester(connect=replier.addresses) as requester,
+    ):
+        serving = w.spawn(replier.serve(lambda request: request.reply(*request.parts)))
+        events, monitor = replier.events(), replier._monitor
+        assert await requester.request(b"before", timeout=5) == [b"before"]
+        with out_of_descriptors(replier):
+            await w.until(lambda: monitor._storm.next_deadline() < math.inf)
+            told = -1
+            while told < (told := monitor.statistics().received):  # what was told before
+                await w.sleep(0.02)
+            for _ in range(60):
+                assert await requester.request(b"amid", timeout=5) == [b"amid"]
+                await w.sleep(0.005)
+            assert monitor.statistics().received - told < 100
+            if monitor.complete:  # else there was none at all, which is said
+                await replier.connected(timeout=5)
+        await w.until(lambda: monitor._storm.next_deadline() == math.inf)
+        kinds = [(await anext(events)).kind for _ in range(len(events._events))]
+        assert EventKind.ACCEPT_FAILED in kinds
+        assert (EventKind.MONITOR_STOPPED in kinds) == (not monitor.complete)
+        async with w.Requester(connect=replier.addresses) as late:
+            assert await late.request(b"after", timeout=5) == [b"after"]
+            assert EventKind.ACCEPTED in await until(events, EventKind.HANDSHAKE_SUCCEEDED)
+        replier.close()
+        await serving
+    assert [type(report) for report in w.reports] == [StateUnknown] * (not monitor.complete)
+
+
+def failed_accept():
+    return [struct.pack("=HI", EventKind.ACCEPT_FAILED, errno.EMFILE), b"here"]
+
+
+async def test_no_other_event_is_lost_or_told_twice_around_a_storm(w, monkeypatch):
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.05)
+    told = []
+    async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
+        monitor = puller._monitor
+        listening = w.spawn(collect(puller.events(), told))
+        await w.until(lambda: told)
+        slow = puller.events()
+        for storm in range(1, 4):
+            visit(puller, 20)  # of which nobody was told yet
+            monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+            visit(puller, 20)
+            await w.until(lambda storm=storm: told.count(LEFT) == 40 * storm)
+            await w.until(lambda: monitor._storm.next_deadline() == math.inf)
+        monitor._deliver([failed_accept()])
+        await w.until(lambda: told.count(EventKind.ACCEPT_FAILED) == 3 * (ACCEPTS + 1) + 1)
+    await listening
+    told = [kind for kind in told if kind != EventKind.ACCEPT_FAILED]
+    assert told.count(EventKind.LISTENING) == 1
+    assert told.count(EventKind.ACCEPTED) == told.count(LEFT) == 120
+    assert EventKind.MONITOR_STOPPED not in told
+    assert len(told) == 1 + 3 * 120
+    assert slow.missed == 3 * 120 + 3 * (ACCEPTS + 1) + 1 - HIGH
+
+
+async def test_the_failed_accepts_of_a_storm_are_counted(w):
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        monitor, events = puller._monitor, puller.events()
+        await until(events, EventKind.LISTENING)
+        tell = zmq.Socket.monitor
+
+        def rages_on(*args):
+            object.__delattr__(puller.socket, "monitor")
+            with puller.socket.context.socket(zmq.PUSH) as storm:
+                storm.bind("inproc://storm")
+                monitor.socket.connect("inproc://storm")
+                for _ in range(500):
+                    storm.send_multipart(failed_accept())
+            tell(puller.socket, *args)
+
+        object.__setattr__(puller.socket, "monitor", rages_on)
+        monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        assert events.missed == 500
+        assert len(events._events) == ACCEPTS + 1
+        visit(puller, 1)
+        assert LEFT in (await until(events, LEFT))
+
+
+async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(w, monkeypatch):
+    def fails(*args):
+        object.__delattr__(puller.socket, "monitor")
+        zmq.Socket.monitor(puller.socket, None, 0)  # so does libzmq, before it looks for one
+        raise zmq.ZMQError(errno.EMFILE)
+
+    def none_left(*args):
+        raise OSError(errno.EMFILE, "none left")
+
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
+    told = []
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        monitor = puller._monitor
+        listening = w.spawn(collect(puller.events(), told))
+        await w.until(lambda: told)
+        object.__setattr__(puller.socket, "monitor", fails)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", none_left)
+            monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+            assert [type(report) for report in w.reports] == [StateUnknown]
+            with pytest.raises(StateUnknown):
+                await puller.connected(timeout=5)
+            await w.sleep(0.1)
+            assert len(reserve) == 0
+        await w.until(lambda: monitor._storm.next_deadline() == math.inf)
+        visit(puller, 1)
+        await w.until(lambda: LEFT in told)
+    await listening
+    assert len(w.reports) == 1
+
+
+async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, monkeypatch):
+    def fails(*args):
+        object.__delattr__(puller.socket, "monitor")
+        zmq.Socket.monitor(puller.socket, None, 0)
+        raise zmq.ZMQError(errno.EMFILE)
+
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
+    async with w.Puller(bind=TCP, monitor=True) as puller:
+        monitor, events = puller._monitor, puller.events()
+        monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        object.__setattr__(puller.socket, "monitor", fails)
+        await w.until(lambda: w.reports)
+        with pytest.raises(StateUnknown):
+            await puller.connected(timeout=5)
+        await w.until(lambda: monitor._storm.next_deadline() == math.inf)
+        visit(puller, 1)
+        await until(events, LEFT)
+    assert [type(report) for report in w.reports] == [StateUnknown]
+
+
+async def test_the_reserve_is_held_while_there_is_a_monitor(w):
+    assert len(reserve) == 0
+    async with w.Puller(monitor=True), w.Puller(monitor=True) as other:
+        assert len(reserve) == SIZE
+        other.close()
+        assert len(reserve) == SIZE
+    assert len(reserve) == 0
+
+
+def test_a_forked_child_has_no_reserve():
+    kept = Reserve()
+    kept.join("somebody")
+    assert kept.fill()
+    kept.disown()
+    assert len(kept) == 0
+    kept.leave("somebody")
+
+
 async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
@@ -406,6 +607,23 @@ async def flat(w, cycle, cycles):
 
 def descriptors():
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_socket_may_be_disconnected_before_there_is_a_loop():
+    async def main():
+        async with pusher:
+            with pytest.raises(ConnectTimeout):
+                await pusher.connected(0.02)
+            pusher.connect(address)
+            await pusher.connected(10)
+
+    with zmq.Context() as context, context.socket(zmq.PULL) as peer:
+        peer.rcvtimeo = 10_000
+        address = f"tcp://127.0.0.1:{peer.bind_to_random_port('tcp://127.0.0.1')}"
+        pusher = Pusher(connect=address, monitor=True)
+        assert pusher._monitor.socket.poll(10_000)
+        pusher.disconnect(address)
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
+import threading
 import time
 
 import pytest
@@ -19,8 +21,10 @@ from zmqbridge import (
     HandshakeFailed,
     OptionError,
     RequestTimeout,
+    mechanisms,
     twisted_backend,
 )
+from zmqbridge.asyncio_backend import Authenticator, Puller
 from zmqbridge.core.monitor import EventKind
 from zmqbridge.security import (
     CurveClient,
@@ -120,6 +124,9 @@ async def test_a_password_comes_in_and_no_other(w):
         (Policy(deny="10.0.0.0/8"), True),
         (Policy(deny="127.0.0.1"), False),
         (Policy(allow="10.0.0.0/8"), False),
+        (Policy(deny="::ffff:127.0.0.1"), False),
+        (Policy(deny="::ffff:0:0/96"), False),
+        (Policy(allow="::ffff:127.0.0.0/104"), True),
         (Policy(), False),
     ],
 )
@@ -131,6 +138,22 @@ async def test_without_credentials_the_address_decides(w, policy, comes_in):
             else:
                 with pytest.raises(HandshakeFailed, match="does not let these credentials in"):
                     await requester.request(b"hello", timeout=5)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
+async def test_a_server_for_both_ips_denies_ipv4_by_either_name(w, address):
+    policies = {"deny": Policy(deny=address), "allow": Policy(allow=address)}
+    async with w.Authenticator(policies):
+        for domain, comes_in in ("deny", False), ("allow", True):
+            both = {zmq.IPV6: 1}
+            async with w.Puller(bind="tcp://[::]:*", options=both, security=Null(domain)) as puller:
+                port = puller.addresses[0].rpartition(":")[2]
+                async with w.Pusher(connect=f"tcp://127.0.0.1:{port}", monitor=True) as pusher:
+                    if comes_in:
+                        await pusher.connected(timeout=5)
+                    else:
+                        with pytest.raises(HandshakeFailed):
+                            await pusher.connected(timeout=5)
 
 
 async def test_over_ipc_a_peer_is_of_this_host(w, tmp_path):
@@ -244,6 +267,143 @@ async def test_a_callback_that_takes_too_long_lets_nobody_in(w, monkeypatch):
     assert "Timeout" in type(w.reports[0]).__name__
 
 
+class Stop(BaseException):
+    """Of no kind that anybody knows."""
+
+
+def cancels_itself(w):
+    """A callback that awaits what was cancelled, as a database's client may have done."""
+
+    async def of_asyncio(peer):
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    def of_twisted(peer):
+        answer = Deferred()
+        answer.cancel()
+        return answer
+
+    async def of_twisted_too(peer):
+        await of_twisted(peer)
+
+    if w.backend is twisted_backend:
+        return [of_twisted, of_twisted_too]
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # trio has no cancellation that is a callback's own
+        return []
+    return [of_asyncio]
+
+
+@pytest.mark.every_world
+async def test_a_callback_that_ends_by_a_cancellation_is_answered_and_reported(w):
+    async def stops(peer):
+        await w.sleep(0)
+        raise Stop
+
+    async def check(peer):
+        return peer.key == ALICE[0]
+
+    async with w.Authenticator({}) as authenticator:
+        async with served(w, CURVE) as address:
+            for number, callback in enumerate([*cancels_itself(w), stops], 1):
+                authenticator.reload({"*": Policy(check=callback)})
+                assert not await asked(w, address, client(MALLORY))
+                assert len(authenticator._zap) == 0
+                assert len(w.reports) == number
+            authenticator.reload({"*": Policy(check=check)})
+            assert await asked(w, address, client(ALICE))
+    assert isinstance(w.reports[-1], Stop)
+    assert all("Cancelled" in type(report).__name__ for report in w.reports[:-1])
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "deaf"], indirect=True)
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_callback_whose_task_is_cancelled_from_outside_is_answered(w, begun, monkeypatch):
+    asking = []
+
+    async def check(peer):
+        asking.append(peer)
+        await w.sleep(100)
+
+    def cancel_the_next():
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda *args, **kwargs: made(asyncio.Task(*args[1:], loop=loop)))
+
+    def made(task):
+        if "_see" in repr(task):
+            task.cancel()
+        return task
+
+    async with served(w, CURVE, Policy(check=check)) as address:
+        if not begun:
+            cancel_the_next()
+        asks = w.spawn(asked(w, address, client(ALICE)))
+        if begun:
+            await w.until(lambda: asking)
+            for task in asyncio.all_tasks():
+                if "_see" in repr(task):
+                    task.cancel()
+        assert not await asks
+    assert len(asking) == begun
+    assert w.reports == []
+
+
+async def test_who_is_being_asked_about_is_refused_when_the_authenticator_closes(w):
+    asking = []
+
+    async def check(peer):
+        asking.append(peer)
+        await w.sleep(100)
+
+    async with w.Authenticator({"*": Policy(check=check)}) as authenticator:
+        async with served(w, CURVE) as address:
+            waiting = [w.spawn(asked(w, address, client(ALICE))) for _ in range(3)]
+            async with w.Requester(connect=address, security=client(ALICE)) as stays:
+                staying = w.spawn(stays.connected(timeout=5))
+                await w.until(lambda: len(asking) == 4)
+                authenticator.close()
+                assert len(authenticator._zap) == 0
+                for each in waiting:
+                    assert not await each  # within a second, not after libzmq's thirty
+                with pytest.raises(HandshakeFailed, match="authenticator has failed"):
+                    await staying
+                async with w.Authenticator({"*": Policy(keys=[ALICE[0]])}):
+                    with contextlib.suppress(HandshakeFailed):  # one could be under way
+                        await stays.request(b"hello", timeout=5)
+                    assert await stays.request(b"hello", timeout=5) == [b"hello"]
+    assert w.reports == []
+
+
+async def test_who_was_not_even_read_is_refused_when_the_authenticator_closes(w):
+    async with w.Authenticator({"*": Policy(any_key=True)}) as authenticator:
+        async with w.Replier(bind=TCP, security=CURVE) as replier:
+            (address,) = replier.addresses
+            with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+                dealer.linger = 0
+                dealer.curve_serverkey = SERVER[0]
+                dealer.curve_publickey, dealer.curve_secretkey = ALICE
+                with dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH) as monitor:
+                    dealer.connect(address)
+                    # The loop has no turn until the question waits for it.
+                    assert authenticator.socket.poll(5000)
+                    authenticator.close()
+                    assert monitor.poll(5000)
+                    dealer.monitor(None, 0)
+
+
+async def test_a_callback_may_close_its_authenticator(w):
+    def check(peer):
+        authenticator.close()
+        return True
+
+    async with w.Authenticator({"*": Policy(check=check)}) as authenticator:
+        async with served(w, CURVE) as address:
+            assert not await asked(w, address, client(ALICE))
+    assert w.reports == []
+
+
 async def test_closing_does_not_wait_for_callbacks(w):
     asking, ended = [], []
 
@@ -261,7 +421,7 @@ async def test_closing_does_not_wait_for_callbacks(w):
                 await w.until(lambda: asking)
                 authenticator.close()
                 await w.until(lambda: ended)
-                with pytest.raises(RequestTimeout):
+                with pytest.raises(HandshakeFailed):
                     await request
     assert w.reports == []
 
@@ -362,6 +522,69 @@ async def test_a_second_authenticator_is_refused_and_the_first_goes_on(w):
         with pytest.raises(AddressError, match="has an authenticator already"):
             w.Authenticator({})
         assert await asked(w, address, client(ALICE))
+
+
+class Slow:
+    """A probe that takes its time while it has the name."""
+
+    def __init__(self, *args):
+        self.socket = zmq.Socket(*args)
+
+    def __getattr__(self, name):
+        return getattr(self.socket, name)
+
+    def unbind(self, address):
+        time.sleep(0.02)
+        self.socket.unbind(address)
+
+
+def test_the_look_of_one_thread_is_no_authenticator_to_another(monkeypatch):
+    def opens():
+        while not done:
+            try:
+                opened.append(Puller(bind=TCP, options=RAW))
+            except AuthenticationMissing:
+                refused.append(1)
+
+    opened, refused, done = [], [], []
+    slow = type("zmq", (), {**vars(zmq), "Socket": Slow})
+    threads = [threading.Thread(target=opens) for _ in range(4)]
+    with contextlib.closing(Puller(bind="inproc://keeps the context")):
+        monkeypatch.setattr(mechanisms, "zmq", slow)
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(5):  # and an authenticator is not refused for it
+                Authenticator({}).close()
+        finally:
+            done.append(1)
+            for thread in threads:
+                thread.join(10)
+            for puller in opened:
+                # These met an authenticator, which has gone; nobody else was taken for one.
+                puller.close()
+    assert len(opened) <= 5
+    assert len(refused) > 5
+
+
+def test_in_a_forked_child_nobody_stands_in_the_door():
+    with mechanisms.door:
+        held = mechanisms.door
+        mechanisms._new_door()  # what the child does
+    assert mechanisms.door is not held
+    with pytest.raises(AuthenticationMissing):
+        Puller(bind=TCP, security=CURVE)
+
+
+def test_libzmqs_own_number_tells_that_there_is_an_authenticator(monkeypatch):
+    # As on Windows, where Python's is another.
+    monkeypatch.setattr("errno.EADDRINUSE", 10048)
+    with contextlib.closing(Authenticator({})):
+        with contextlib.closing(Puller(bind=TCP, security=CURVE)) as puller:
+            assert puller.addresses
+        with pytest.raises(AddressError, match="has an authenticator already") as refused:
+            Authenticator({})
+        assert refused.value.errno == zmq.EADDRINUSE
 
 
 async def test_an_authenticator_is_of_one_context(w):
@@ -479,7 +702,9 @@ async def test_an_address_that_was_taken_back_is_not_tried_again(w):
         (lambda: CurveServer(None), "secret key is given as NoneType"),
         (lambda: CurveServer(SERVER), "secret key is given as tuple"),
         (lambda: CurveServer(SERVER[1], any_key="no"), "give True or False"),
+        (lambda: CurveServer(SERVER[1], any_key=SECRET), "any_key is given as str"),
         (lambda: CurveServer(SERVER[1], domain=""), "a name of up to 255 bytes"),
+        (lambda: CurveServer(SERVER[1], domain=SECRET * 50), "domain is 550 bytes"),
         (lambda: CurveServer(SERVER[1], domain=SERVER[1]), "domain is given as bytes"),
         (lambda: CurveServer(*SERVER), "positional arguments"),
         (lambda: CurveClient(SERVER[0], ALICE[0], "x"), "client's secret key is 1"),

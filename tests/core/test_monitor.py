@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from zmqbridge import MalformedMessage
-from zmqbridge.core.monitor import EventKind, MonitorEvent, Peers, parse_event
+from zmqbridge.core.monitor import (
+    ACCEPTS,
+    PAUSE,
+    EventKind,
+    MonitorEvent,
+    Peers,
+    Storm,
+    parse_event,
+    without_failed_accepts,
+)
 
 ADDRESSES = ["tcp://127.0.0.1:1", "ipc:///two"]
 addresses = st.sampled_from(ADDRESSES)
@@ -27,6 +37,37 @@ def test_every_event_is_passed_on_whether_its_number_is_known_or_not(number, val
     assert isinstance(event.kind, EventKind) == (number in list(EventKind))
     assert (event.kind.name if number in list(EventKind) else hex(number)) in str(event)
     Peers().saw(event)
+
+
+FAILED = MonitorEvent(EventKind.ACCEPT_FAILED, "", 24)
+OTHER = MonitorEvent(EventKind.ACCEPTED, "", 7)
+
+
+def test_many_failed_accepts_within_a_second_are_a_storm():
+    storm = Storm()
+    assert not storm.saw([FAILED] * ACCEPTS, 100.0)
+    assert not storm.saw([OTHER] * ACCEPTS, 100.5)
+    assert storm.saw([OTHER, FAILED], 100.9)
+    assert storm.next_deadline() == inf
+    storm.wait(100.9)
+    assert storm.next_deadline() == 100.9 + PAUSE
+    assert not storm.saw([OTHER], 101.0)  # others never are
+    storm.end()
+    assert storm.next_deadline() == inf
+    assert not storm.saw([FAILED] * ACCEPTS, 101.1)
+    assert storm.saw([FAILED], 101.2)
+
+
+def test_as_many_in_a_longer_time_are_none():
+    storm = Storm()
+    for second in range(10):
+        assert not storm.saw([FAILED] * ACCEPTS, second * (PAUSE + 0.01))
+
+
+def test_failed_accepts_are_told_apart_before_they_are_read():
+    burst = [[struct.pack("=HI", kind, 24), b"at"] for kind in EventKind] + [[b""], [b"\x40"]]
+    left = without_failed_accepts(burst)
+    assert left == [each for each in burst if each != [struct.pack("=HI", 0x40, 24), b"at"]]
 
 
 @given(st.lists(st.binary(max_size=8), max_size=4))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zmqbridge.core.requests import RequestTable, request_ids
+from zmqbridge.core.requests import AT_ONCE, RequestTable, request_ids
 
 
 class Requests(RuleBasedStateMachine):
@@ -114,6 +114,21 @@ def test_steady_timeouts_make_hardly_any_timer_calls():
             calls += table.arm() < inf
         assert table.match(request_id) == number
     assert calls < 10
+
+
+def test_a_crowd_expires_some_hundred_at_a_time():
+    table: RequestTable[int] = RequestTable()
+    for number in range(2 * AT_ONCE + 1):
+        table.open(number, 10.0)
+    expired, armed = [], []
+    while len(table):
+        armed.append(table.arm())
+        some = table.expire(10.0)
+        assert len(some) <= AT_ONCE
+        expired += [waiter for _, waiter in some]
+    assert sorted(expired) == list(range(2 * AT_ONCE + 1))
+    assert armed == [10.0] * 3
+    assert table.arm() == inf
 
 
 def test_an_early_timer_does_not_spin():

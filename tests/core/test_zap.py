@@ -23,7 +23,12 @@ domains = ["a", "b", ""]
 addresses = ["127.0.0.1", "10.1.2.3", "::ffff:10.1.2.3", "localhost:0:0:7", "?", "fe80::1%eth0"]
 users = st.sampled_from(["u", "v"])
 passwords = st.sampled_from(["p", "", "ø"])
-networks = st.lists(st.sampled_from(["127.0.0.1", "10.0.0.0/8", "fe80::/10"]), max_size=2)
+networks = st.lists(
+    st.sampled_from(
+        ["127.0.0.1", "10.0.0.0/8", "fe80::/10", "::ffff:10.0.0.0/104", "::ffff:7f00:1", "::/1"]
+    ),
+    max_size=2,
+)
 
 
 @st.composite
@@ -64,7 +69,9 @@ def at_home(policy, address):
     plain = {"localhost:0:0:7": "127.0.0.1", "::ffff:10.1.2.3": "10.1.2.3"}.get(address, address)
     if plain == "?":
         return False
-    inside = [n for n in policy.allow + policy.deny if ipaddress.ip_address(plain) in n]
+    ip = ipaddress.ip_address(plain)
+    forms = [ip, ipaddress.ip_address(f"::ffff:{ip}")] if ip.version == 4 else [ip]
+    inside = [n for n in policy.allow + policy.deny if any(form in n for form in forms)]
     if any(network in policy.deny for network in inside):
         return False
     return not policy.allow or bool(inside)
@@ -151,6 +158,22 @@ class Handler(RuleBasedStateMachine):
         assert (request_id, code, user_id) == (b"%d" % number, status, user)
         assert text
 
+    @rule()
+    def answer_twice(self):
+        if self.open:
+            number, _, question = self.open.pop()
+            self.check(self.zap.verdict(question, False), number, b"400", b"")
+            assert self.zap.verdict(question, True) is None
+
+    @rule()
+    def close(self):
+        replies = self.zap.close()
+        assert len(replies) == len(self.open)
+        for reply, (number, _, _) in zip(replies, self.open, strict=True):
+            self.check(reply, number, b"500", b"")
+        self.open = []
+        self.policies = {}
+
     @invariant()
     def agrees(self):
         assert len(self.zap) == len(self.open)
@@ -174,10 +197,46 @@ def test_any_message_gets_a_reply_or_is_malformed(message):
         assert reply[4] in (b"200", b"400")
 
 
+@pytest.mark.parametrize(
+    ("rule", "address"),
+    [
+        ("10.1.2.3", "::ffff:10.1.2.3"),
+        ("::ffff:10.1.2.3", "::ffff:10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.0.0.0/104", "10.1.2.3"),
+        ("::ffff:0:0/96", "10.1.2.3"),
+        ("::/0", "10.1.2.3"),
+        ("0.0.0.0/0", "::ffff:10.1.2.3"),
+        ("::ffff:127.0.0.1", "localhost:0:0:1"),
+    ],
+)
+def test_an_address_of_ipv4_is_the_same_in_ipv6(rule, address):
+    for word, status in ("deny", b"400"), ("allow", b"200"):
+        zap = Zap({"*": Policy(**{word: rule})})
+        assert zap.request(request(1, "a", address, "NULL"))[4] == status
+
+
+@pytest.mark.parametrize("address", ["fe80::1%eth0", "fe80::%2/64"])
+def test_a_rule_that_cannot_be_compared_is_refused(address):
+    with pytest.raises(ValueError, match="an interface is not looked at"):
+        Policy(allow=address)
+
+
 def test_a_truthy_answer_is_not_a_yes():
     zap = Zap({"a": Policy(check=repr)})
     question = zap.request(request(1, "a", "127.0.0.1", "NULL"))
     assert zap.verdict(question, "yes")[4] == b"400"
+
+
+def test_closing_answers_what_is_open_and_then_nobody_comes_in():
+    zap = Zap({"*": Policy(check=repr)})
+    questions = [zap.request(request(number, "a", "::1", "CURVE", RAW)) for number in range(3)]
+    assert zap.verdict(questions[1], True)[4] == b"200"
+    assert [(reply[3], reply[4]) for reply in zap.close()] == [(b"0", b"500"), (b"2", b"500")]
+    assert len(zap) == 0
+    assert [zap.verdict(question, True) for question in questions] == [None] * 3
+    assert zap.request(request(3, "a", "::1", "CURVE", RAW))[4] == b"400"
+    assert zap.close() == []
 
 
 def test_a_domain_is_not_mistaken_for_another():
@@ -233,8 +292,9 @@ def test_what_is_no_key_is_refused_without_showing_it(key):
         ({"deny": "10.0.0.1/8"}, "host bits"),
         ({"passwords": {"u": b"secret"}}, "passwords maps"),
         ({"passwords": {b"u": "secret"}}, "passwords maps"),
-        ({"check": "yes"}, "cannot be called"),
-        ({"any_key": "no"}, "give True or False"),
+        ({"check": "secret"}, "check is given as str: it cannot be called"),
+        ({"any_key": "secret"}, "any_key is given as str: give True or False"),
+        ({"allow": [b"secret"]}, "a bytes is no address"),
         ({"any_key": True, "keys": [Z85]}, "any_key lets everybody in"),
         ({"any_key": True, "certificates": "."}, "any_key lets everybody in"),
         ({"any_key": True, "check": repr}, "any_key lets everybody in"),

@@ -1,14 +1,11 @@
-"""AnyioLoop: what a socket asks of an asyncio loop, on any loop that anyio can wait on."""
+"""AnyioLoop: what a socket asks of an asyncio loop, on trio or another that anyio can wait on."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
 from math import inf
-from selectors import EVENT_READ, DefaultSelector
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
@@ -18,13 +15,6 @@ from zmqbridge.pump import Pump
 Result = TypeVar("Result")
 
 log = logging.getLogger("zmqbridge")
-
-# On asyncio, anyio waits for FDs in a thread, without a lock. It may take the news of one that was
-# just closed for news of the next with the same number, and never tell of that again: one socket in
-# a thousand when they come and go. So now and then we look whether there are news untold.
-LOOK = 0.25  # seconds
-# For the same reason a call of anyio's may meet that thread in the middle of the same thing.
-MET_THE_THREAD = (OSError, KeyError)
 
 
 def native_loop() -> Any:
@@ -42,13 +32,6 @@ def name_of(loop: object) -> str:
     """What to call a loop in an error."""
     kind = type(loop)
     return f"{kind.__module__.partition('.')[0]}'s {kind.__qualname__}"
-
-
-def is_readable(fd: int) -> bool:
-    """Whether there are news of an FD."""
-    with DefaultSelector() as selector:
-        selector.register(fd, EVENT_READ)
-        return bool(selector.select(0))
 
 
 def log_error(context: dict[str, Any]) -> None:
@@ -120,7 +103,11 @@ class AnyioWaiter(Generic[Result]):
             self._before = None
             self._gone.set()
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # as in Waiter
         result: Result = self._result
         return result
 
@@ -161,12 +148,13 @@ class AnyioLoop:
         self._calls: list[Call] = []
         self.told_last: AnyioWaiter[Any] | None = None
         self._watching = False
-        self._waiting = anyio.CancelScope()  # for the FD to ring
-        self._rang = False  # since the last look
         self._fd = -1
-        self._native_is_closed: Callable[[], bool] = getattr(native, "is_closed", bool)
-        handler = getattr(native, "call_exception_handler", log_error)
-        self.call_exception_handler: Callable[[dict[str, Any]], None] = handler
+        self.call_exception_handler: Callable[[dict[str, Any]], None] = log_error
+
+    @property
+    def loop(self) -> AnyioLoop:
+        """What calls the socket."""
+        return self
 
     def beside(self) -> AnyioLoop:
         """Another one, for another FD, whose tasks live in the same ``async with``."""
@@ -187,8 +175,6 @@ class AnyioLoop:
         self._fd = fd
         self._group.start_soon(self._watch, fd, ring)
         self._group.start_soon(self._call_what_is_due)
-        if isinstance(self._native, AbstractEventLoop):
-            self.call_at(self.time() + LOOK, self._look)
 
     def remove_reader(self, fd: int) -> None:
         self._watching = False
@@ -197,11 +183,20 @@ class AnyioLoop:
         self._changed.set()
 
     def is_closed(self) -> bool:
-        return not self._watching or self._native_is_closed()
+        return not self._watching
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run a coroutine function in a task of its own."""
         self._group.start_soon(function, *args)
+
+    def make_soon(self, callback: Callable[[], object]) -> None:
+        """Make a call in a task of its own, also when nothing is watched any more."""
+        self._group.start_soon(self._make_in_a_moment, callback)
+
+    async def _make_in_a_moment(self, callback: Callable[[], object]) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0)
+        callback()
 
     def time(self) -> float:
         return anyio.current_time()
@@ -219,20 +214,10 @@ class AnyioLoop:
         with anyio.CancelScope(shield=True):
             while self._watching:
                 try:
-                    with anyio.CancelScope() as self._waiting:
-                        await anyio.wait_readable(fd)
+                    await anyio.wait_readable(fd)
                 except anyio.ClosedResourceError:
                     break
-                except MET_THE_THREAD:
-                    await anyio.sleep(0.001)  # to let it finish
-                self._rang = True
                 self._make(ring)
-
-    def _look(self) -> None:
-        if not self._rang and is_readable(self._fd):
-            self._waiting.cancel()
-        self._rang = False
-        self.call_at(self.time() + LOOK, self._look)
 
     async def _call_what_is_due(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -248,9 +233,7 @@ class AnyioLoop:
         # Once only: when it is closed, the number of the FD may belong to somebody else.
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            with suppress(KeyError):  # of MET_THE_THREAD
-                anyio.notify_closing(fd)
-            self._waiting.cancel()  # if it has forgotten who waits, too
+            anyio.notify_closing(fd)
 
     def _make_what_is_due(self) -> None:
         now = self.time()

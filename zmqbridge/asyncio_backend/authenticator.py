@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from asyncio import Task, _get_running_loop
+from asyncio import CancelledError, Task, _get_running_loop, current_task
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, final
 
 import anyio
 import zmq
 
+from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop
 from zmqbridge.asyncio_backend.loopsocket import CannotWatch, LoopSocket
 from zmqbridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
@@ -34,12 +36,23 @@ class Authenticator(Authenticating, LoopSocket):
                 self._enter()
 
     def _ask(self, question: Question) -> None:
-        if self._stand_in is not None:
+        if isinstance(self._stand_in, AnyioLoop):
             self._stand_in.start(self._see, question)
             return
         task = self._loop.create_task(self._see(question))
         self._tasks.add(task)  # the loop itself would forget it
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._seen, question))
+
+    def _seen(self, question: Question, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        self._settle(question, None)  # if it was cancelled before it began
+
+    def _comes_from_outside(self, error: BaseException) -> bool:
+        if isinstance(error, CancelledError):
+            task = current_task()
+            return task is not None and task.cancelling() > 0
+        cancelled = anyio.get_cancelled_exc_class()
+        return isinstance(error, KeyboardInterrupt | SystemExit | cancelled)
 
     async def _in_time(self, answer: Awaitable[object]) -> object:
         with anyio.fail_after(PATIENCE) as scope:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from time import monotonic
+from typing import Any
+
 from zmqbridge.asyncio_backend.loopsocket import LoopSocket
 from zmqbridge.monitoring import Monitor
 
 
 class LoopMonitor(Monitor, LoopSocket):
     """A monitor on the loop of the socket that it tells of."""
+
+    _now = staticmethod(monotonic)  # until there is a loop
+
+    def _enter(self, stand_in: Any = None) -> None:
+        super()._enter(stand_in)
+        if self._monitored is not None:
+            self.arm()
+
+    def _call_at(self, deadline: float) -> None:
+        if self._home is not None:  # else it is armed when there is one
+            super()._call_at(deadline)

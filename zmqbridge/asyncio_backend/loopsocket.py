@@ -22,11 +22,13 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     native_loop,
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
+from zmqbridge.asyncio_backend.selector_thread import ThreadReader
 from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter, names_callbacks
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, STRIDE
+from zmqbridge.untold import another
 
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
@@ -47,15 +49,21 @@ class CannotWatch(LoopError):
 NO_LOOP: Any = Nowhere()
 
 
+def stand_in_for(asyncio_loop: AbstractEventLoop | None) -> AnyioLoop | ThreadReader:
+    """What does for the running loop what that cannot do; None is for one that is not asyncio's."""
+    return AnyioLoop(native_loop()) if asyncio_loop is None else ThreadReader(asyncio_loop)
+
+
 class LoopSocket(Monitored):
     """An endpoint that belongs to the loop on which it is first used."""
 
     # What calls us while we are open and in use: asyncio's loop, or the AnyioLoop that stands in
-    # for a loop that cannot watch an FD.
+    # for another.
     _loop: AbstractEventLoop = NO_LOOP
+    _reader: Any = NO_LOOP  # what watches our FD: that, or the thread that does for asyncio's loop
     _place: Any = NOWHERE  # where it runs
     _home: Any = None  # the loop that we belong to, for good
-    _stand_in: AnyioLoop | None = None
+    _stand_in: AnyioLoop | ThreadReader | None = None
     _waiter: Callable[[Any], AnyWaiter] = Waiter  # what a task waits for here, made for our loop
     # Not anyio's, whose first use loads what it has for this loop: 13 ms amid a stream of messages.
     _sleep: Callable[[float], Awaitable[None]] = staticmethod(asyncio.sleep)
@@ -73,7 +81,7 @@ class LoopSocket(Monitored):
         try:
             self._enter()
         except CannotWatch:
-            self._stand_in = AnyioLoop(_get_running_loop() or native_loop())
+            self._stand_in = stand_in_for(_get_running_loop())
             await self._stand_in.__aenter__()
             self._enter(self._stand_in)
         return self
@@ -86,7 +94,7 @@ class LoopSocket(Monitored):
             if stand_in is not None:
                 await stand_in.__aexit__()
 
-    def _enter(self, stand_in: AnyioLoop | None = None) -> None:
+    def _enter(self, stand_in: AnyioLoop | ThreadReader | None = None) -> None:
         """Take the running loop for our own, or say why that cannot be.
 
         Every call looks whether `_loop` runs here and comes here when it does not: the first time,
@@ -101,18 +109,19 @@ class LoopSocket(Monitored):
             return
         if self._home is not None:
             raise LoopError(f"{self!r} belongs to another loop; make one for each")
-        loop: Any = stand_in or running
+        reader: Any = stand_in or running
+        loop: Any = stand_in.loop if stand_in else running
         fd = self._socket.fileno()
         try:
-            loop.add_reader(fd, self._pump.ring)
+            reader.add_reader(fd, self._pump.ring)
         except (AttributeError, NotImplementedError):
             raise CannotWatch(
                 f"{name_of(running)} has no add_reader, so {self!r} must wait in a task of its "
                 "own: use `async with`, in which that task can live"
             ) from None
-        self._loop, self._home, self._fd = loop, running, fd
+        self._loop, self._home, self._fd, self._reader = loop, running, fd, reader
         self._now = loop.time
-        if stand_in:
+        if isinstance(stand_in, AnyioLoop):
             self._waiter, self._sleep = AnyioWaiter, anyio.sleep
         else:
             self._place = place(loop)
@@ -134,8 +143,8 @@ class LoopSocket(Monitored):
     def _go_on_nested(self) -> None:
         # The loop is run again from within a callback of ours, whose context cannot be entered
         # twice. So it gets new ones, for now and for a run within this one.
-        self._loop.remove_reader(self._fd)
-        self._loop.add_reader(self._fd, self._pump.ring)
+        self._reader.remove_reader(self._fd)
+        self._reader.add_reader(self._fd, self._pump.ring)
         self._stand_by()
         self._pump.turn()
 
@@ -154,7 +163,7 @@ class LoopSocket(Monitored):
 
     def _disown(self) -> None:
         super()._disown()
-        self._loop, self._place = NO_LOOP, NOWHERE
+        self._loop, self._place, self._reader = NO_LOOP, NOWHERE, NO_LOOP
 
     def _call_at(self, deadline: float) -> None:
         if self._timer is not None:
@@ -166,10 +175,21 @@ class LoopSocket(Monitored):
             if not waiter.done:
                 waiter.set_result(None)
 
-    def _fail(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
+    def _tell(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
         for waiter in waiters:
             if not waiter.done:
-                waiter.set_exception(error)
+                waiter.set_exception(another(error))
+
+    def _soon(self, call: Callable[[], object]) -> bool:
+        if not self._running():
+            return False
+        if isinstance(self._home, AbstractEventLoop):
+            self._home.call_soon(call)
+            return True
+        if not isinstance(self._stand_in, AnyioLoop):
+            return False
+        self._stand_in.make_soon(call)
+        return True
 
     def _report(self, error: BaseException) -> None:
         self._loop.call_exception_handler(
@@ -177,9 +197,10 @@ class LoopSocket(Monitored):
         )
 
     def _stop(self) -> None:
-        loop, self._loop, self._place = self._loop, NO_LOOP, NOWHERE
-        if not loop.is_closed():
-            loop.remove_reader(self._fd)
+        reader, self._reader = self._reader, NO_LOOP
+        self._loop, self._place = NO_LOOP, NOWHERE
+        if not reader.is_closed():
+            reader.remove_reader(self._fd)
             if self._timer is not None:
                 self._timer.cancel()
 
@@ -204,7 +225,8 @@ class LoopSocket(Monitored):
     async def aclose(self) -> None:
         """Close when what is queued has been sent, or after the linger time.
 
-        Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
+        Whoever waits gets `SocketClosed`, and was told when this returns. Cancelling it closes at
+        once; closing twice is fine.
         """
         try:
             if self._pump.queues and not self._loop.is_closed():
@@ -213,6 +235,8 @@ class LoopSocket(Monitored):
             pass  # somebody was faster
         finally:
             self.close()
+            while self._untold:
+                await self._sleep(0)
 
     def events(self) -> Events:
         """What happens to its connections from now on, by ``async for``.

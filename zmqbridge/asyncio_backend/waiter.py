@@ -72,7 +72,11 @@ class Waiter:
             self._asyncio_future_blocking = True  # so a task knows that it may wait for this
             yield self
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # which holds this frame: only the garbage collector would find the two
         return self._result
 
     def add_done_callback(self, go_on: Callable[[Waiter], object], *, context: Context) -> None:

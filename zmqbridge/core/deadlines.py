@@ -56,10 +56,15 @@ class DeadlineHeap(Generic[Key]):
             heappop(heap)
         return heap[0][0] if heap else inf
 
-    def pop_due(self, now: float) -> list[Key]:
-        """Remove and return the keys whose deadline is not after `now`, earliest first."""
-        due = []
-        while self.next() <= now:
+    def pop_due(self, now: float, limit: float = inf) -> list[Key]:
+        """Remove and return the keys whose deadline is not after `now`, earliest first.
+
+        Args:
+            now: on the clock of the deadlines.
+            limit: how many at the most; the others stay due.
+        """
+        due: list[Key] = []
+        while len(due) < limit and self.next() <= now:
             key = heappop(self._heap)[1]
             del self._deadlines[key]
             due.append(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum
+from math import inf
 from struct import Struct
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ HANDSHAKE_FAILED = frozenset(
         EventKind.HANDSHAKE_FAILED_AUTH,
     }
 )
+ACCEPTS = 256  # so many that failed within
+PAUSE = 1.0  # seconds are a storm
 _KINDS = {int(kind): kind for kind in EventKind}
 
 
@@ -69,6 +72,59 @@ def parse_event(message: Message) -> MonitorEvent:
         raise MalformedMessage("an event of a monitor has a part of six bytes, and one", message)
     number, value = _EVENT.unpack(message[0])
     return MonitorEvent(_KINDS.get(number, number), message[1].decode(errors="replace"), value)
+
+
+def without_failed_accepts(burst: list[Message]) -> list[Message]:
+    """The messages of a monitor that do not just tell that another accept has failed."""
+    return [message for message in burst if message[0][:2] != _ACCEPT_FAILED]
+
+
+_ACCEPT_FAILED = _EVENT.pack(EventKind.ACCEPT_FAILED, 0)[:2]
+
+
+class Storm:
+    """Whether accepts fail so fast that libzmq must be asked to tell of them no more.
+
+    A process that is out of descriptors leaves a connection where it is, and libzmq tries again at
+    once, half a million times a second. No program reads as many events.
+
+    - inputs: `saw`
+    - commands: `wait`, `end`
+    - getters: `next_deadline`
+
+    What the driver owes: when `saw` says so it has libzmq tell of these no more, and calls `wait`;
+    at the deadline it has libzmq tell of them again and calls `end`, or `wait` when it cannot.
+    """
+
+    __slots__ = ("_count", "_next", "_since")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = -inf
+        self._next = inf
+
+    def saw(self, events: list[MonitorEvent], now: float) -> bool:
+        """True if there were too many of them in the last second."""
+        kind = EventKind.ACCEPT_FAILED
+        failed = sum(event.kind == kind for event in events)
+        if now - self._since > PAUSE:
+            self._since = now
+            self._count = 0
+        self._count += failed
+        return failed > 0 and self._count > ACCEPTS
+
+    def wait(self, now: float) -> None:
+        """Let it rage for a while."""
+        self._next = now + PAUSE
+
+    def end(self) -> None:
+        """It may be over."""
+        self._count = 0
+        self._next = inf
+
+    def next_deadline(self) -> float:
+        """When to look whether it is over."""
+        return self._next
 
 
 class Peers:

@@ -100,7 +100,11 @@ class SendQueue(Generic[Waiter]):
 
     def clear(self) -> list[Message]:
         """Empty the queue and return what was in it."""
-        messages = [list(message) for message in self._messages.values()]
+        messages = [
+            # A copy of each would have Python look for garbage, for a second where they are many.
+            message if type(message) is list else list(message)
+            for message in self._messages.values()
+        ]
         self._messages.clear()
         self.paused = False
         return messages

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -49,7 +49,8 @@ def as_bool(value: bool, what: str) -> bool:
         TypeError: it is none.
     """
     if not isinstance(value, bool):
-        raise TypeError(f"{what}={value!r}: give True or False")
+        # Its type, not its value: it may well be a key.
+        raise TypeError(f"{what} is given as {type(value).__name__}: give True or False")
     return value
 
 
@@ -81,11 +82,25 @@ def _each(values: Iterable[Any]) -> Iterable[Any]:
 
 def _network(address: str) -> IPv4Network | IPv6Network:
     if not isinstance(address, str):
-        raise TypeError(f"{address!r} is no address: give str, e.g. '127.0.0.1' or '10.0.0.0/8'")
+        shown = address if isinstance(address, int) else f"a {type(address).__name__}"
+        raise TypeError(f"{shown} is no address: give str, e.g. '127.0.0.1' or '10.0.0.0/8'")
+    if "%" in address:
+        # Taken, it would let in the same address of every other interface.
+        raise ValueError(f"{address!r}: an interface is not looked at, so leave out what follows %")
     try:
         return ip_network(address)
     except ValueError as error:
         raise ValueError(f"{error}: give e.g. '127.0.0.1', '10.0.0.0/8' or '::1'") from None
+
+
+def _both_ips(ip: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address, ...]:
+    """An address, and what it is for the other IP: IPv4 is ``::ffff:0:0/96`` of IPv6."""
+    if isinstance(ip, IPv4Address):
+        return ip, IPv6Address(_MAPPED + ip.packed)
+    return (ip,) if ip.ipv4_mapped is None else (ip, ip.ipv4_mapped)
+
+
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +109,8 @@ class Peer:
 
     Attributes:
         domain: the domain of the socket that the peer has connected to.
-        address: its IP address; with ipc, ``localhost`` and the ids of its user and process.
+        address: its IP address as libzmq tells it, so IPv4 is ``::ffff:10.1.2.3`` to a server
+            with ``zmq.IPV6``; with ipc, ``localhost`` and the ids of its user and process.
         identity: the routing id it has set, or ``b""``.
         mechanism: ``"NULL"``, ``"PLAIN"`` or ``"CURVE"``.
         key: with CURVE its public key in Z85, which it has proved to have the secret one of.
@@ -125,7 +141,9 @@ class Policy:
         any_key: whether any CURVE client may come in; then there can be no keys and no `check`.
         passwords: passwords of PLAIN clients by user name; not in the repr.
         allow: addresses or networks; when there are any, no other address comes in.
-        deny: addresses or networks that do not come in. A peer over ipc is at ``127.0.0.1``.
+        deny: addresses or networks that do not come in. A peer over ipc is at ``127.0.0.1``. In
+            both, an address of IPv4 is the same as that of IPv6 which stands for it:
+            ``10.1.2.3`` is ``::ffff:10.1.2.3``, and is in ``::/0``.
         check: called with a `Peer`, returns True to let it in, or an awaitable of that. When it
             raises, or returns anything else, the peer is refused.
     """
@@ -151,7 +169,7 @@ class Policy:
             if not isinstance(user, str) or not isinstance(password, str):
                 raise TypeError("passwords maps user names to passwords, each of them a str")
         if self.check is not None and not callable(self.check):
-            raise TypeError(f"check={self.check!r} cannot be called")
+            raise TypeError(f"check is given as {type(self.check).__name__}: it cannot be called")
         others = self.keys or self.certificates is not None or self.check
         if as_bool(self.any_key, "any_key") and others:
             raise ValueError("any_key lets everybody in: leave out keys, certificates and check")
@@ -169,10 +187,11 @@ class Zap:
     """Answers the requests that libzmq sends to the ZAP handler of a context.
 
     - inputs: `request`, `verdict`
-    - commands: `configure`
+    - commands: `configure`, `close`
     - getters: ``len()``
 
-    What the driver owes: one `verdict` for each `Question`. Both inputs return the reply to send.
+    What the driver owes: a `verdict` for each `Question`, of which the first counts. The inputs
+    return the reply to send.
 
     Args:
         policies: by domain; the one of ``"*"`` is for domains without one of their own.
@@ -183,11 +202,11 @@ class Zap:
 
     def __init__(self, policies: Mapping[str, Policy], limit: int = LIMIT) -> None:
         self._limit = limit
-        self._open = 0
+        self._open: dict[int, Question] = {}
         self.configure(policies)
 
     def __len__(self) -> int:
-        return self._open
+        return len(self._open)
 
     def configure(self, policies: Mapping[str, Policy]) -> None:
         """From now on decide by these; who is connected stays."""
@@ -219,19 +238,32 @@ class Zap:
             return _reply(envelope, ALLOWED, user)
         if policy.check is None:
             return _reply(envelope, REFUSED)
-        if self._open >= self._limit:
+        if len(self._open) >= self._limit:
             return _reply(envelope, LATER)
-        self._open += 1
         who = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
-        return Question([*envelope, user], who, policy.check)
+        question = Question([*envelope, user], who, policy.check)
+        self._open[id(question)] = question
+        return question
 
-    def verdict(self, question: Question, allowed: bool | None) -> Message:
-        """The reply when a callback has answered; None when it could not."""
-        self._open -= 1
+    def verdict(self, question: Question, allowed: bool | None) -> Message | None:
+        """The reply when a callback has answered; None if the question was answered before.
+
+        Args:
+            question: what it was asked.
+            allowed: True lets the peer in; None says that the callback could not answer.
+        """
+        if self._open.pop(id(question), None) is None:
+            return None
         *envelope, user = question.envelope
         if allowed is True:
             return _reply(envelope, ALLOWED, user)
         return _reply(envelope, FAILED if allowed is None else REFUSED)
+
+    def close(self) -> list[Message]:
+        """From now on nobody comes in; the replies to those who were asked about."""
+        self.configure({})
+        replies = [self.verdict(question, None) for question in list(self._open.values())]
+        return [reply for reply in replies if reply is not None]
 
 
 _TEXTS = {ALLOWED: b"OK", LATER: b"Busy", REFUSED: b"No access", FAILED: b"Internal error"}
@@ -257,10 +289,12 @@ def _at_home(policy: Policy, address: str) -> bool:
         ip = ip_address(address)
     except ValueError:
         return False
-    ip = getattr(ip, "ipv4_mapped", None) or ip  # what a socket for both IPs makes of IPv4
-    if any(ip in network for network in policy.deny):  # type: ignore[operator]
-        return False
-    return not policy.allow or any(ip in network for network in policy.allow)  # type: ignore
+    ips = _both_ips(ip)
+    denied, allowed = (
+        any(ip in network for network in networks for ip in ips)  # type: ignore[operator]
+        for networks in (policy.deny, policy.allow)
+    )
+    return not denied and (allowed or not policy.allow)
 
 
 # What each mechanism shows, as (user id, whether the policy knows it, what `check` sees of it).

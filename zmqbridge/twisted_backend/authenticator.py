@@ -37,6 +37,9 @@ class Authenticator(Authenticating, ReactorSocket):
         self._asking.add(asking)
         asking.addBoth(lambda _: self._asking.discard(asking))
 
+    def _comes_from_outside(self, error: BaseException) -> bool:
+        return False  # what is raised on would end in a Deferred of ours
+
     def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IPushProducer,
 )
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
@@ -26,6 +27,7 @@ from zmqbridge.patterns import Receiving, patience, seconds
 from zmqbridge.pump import SLICE, STRIDE
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
+from zmqbridge.twisted_backend.telling import soon, tell
 
 if TYPE_CHECKING:
     from zmqbridge.core.monitor import MonitorEvent
@@ -126,10 +128,11 @@ class ReactorSocket(ReactorReader, Monitored):
             yielding, self._yielding = self._yielding, []
             self._wake(yielding)
 
-    def _fail(self, waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.errback(error)
+    def _tell(self, waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
+        tell(waiters, error)
+
+    def _soon(self, call: Callable[[], object]) -> bool:
+        return soon(self._reactor, call)
 
     def _report(self, error: BaseException) -> None:
         self.log.failure("error in {socket!r}", Failure(error), socket=self)
@@ -167,7 +170,8 @@ class ReactorSocket(ReactorReader, Monitored):
     def aclose(self) -> Deferred[None]:
         """Close when what is queued has been sent, or after the linger time.
 
-        Whoever waits gets `SocketClosed`. Cancelling it closes at once; closing twice is fine.
+        Whoever waits gets `SocketClosed`, and was told when this fires. Cancelling it closes at
+        once; closing twice is fine.
         """
         if not self._closed:
             self._check_open()
@@ -181,6 +185,8 @@ class ReactorSocket(ReactorReader, Monitored):
             pass  # somebody was faster
         finally:
             self.close()
+            while self._untold:
+                await deferLater(self._reactor, 0)
 
     def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
         """What happens to its connections from now on, by ``async for`` or a handler.

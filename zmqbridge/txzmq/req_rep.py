@@ -21,6 +21,7 @@ from zmqbridge.errors import (
     RequestTimeout,
     SocketClosed,
 )
+from zmqbridge.twisted_backend.telling import fail
 from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 
@@ -163,9 +164,7 @@ class ZmqREQConnection(ZmqConnection):
             for msgId in self.__table.waiters()
             if self._pump.discard(msgId)
         ]
-        for waiter in waiters:
-            if waiter is not None and not waiter.called:
-                waiter.errback(failure)
+        fail(self._reactor, waiters, failure)
         return bool(waiters)
 
     def messageReceived(self, message: Message) -> None:
@@ -179,9 +178,11 @@ class ZmqREQConnection(ZmqConnection):
     def shutdown(self) -> None:
         """Close the connection; requests that are still open fail with `SocketClosed`."""
         ZmqConnection.shutdown(self)
-        for waiter in self.__table.close():
-            if not waiter.called:
-                waiter.errback(SocketClosed(f"{self!r} was shut down before the reply came"))
+        fail(
+            self._reactor,
+            self.__table.close(),
+            SocketClosed(f"{self!r} was shut down before the reply came"),
+        )
 
     def statistics(self) -> Statistics:
         """What this connection has done so far."""

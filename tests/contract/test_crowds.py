@@ -1,0 +1,245 @@
+"""Crowds of waiters get their errors in slices of time; nobody is left out, whatever ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import weakref
+
+import pytest
+from twisted.internet import selectreactor
+from twisted.internet.testing import MemoryReactorClock
+
+from zmqbridge import RequestTimeout, SocketClosed, twisted_backend
+from zmqbridge.asyncio_backend import Requester
+from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
+from zmqbridge.untold import AT_ONCE, another
+
+CROWD = 4000
+TCP = "tcp://127.0.0.1:*"
+
+
+class Asked:
+    """Requests that nobody answers, and what became of them."""
+
+    def __init__(self, w, requester, count, timeout=1000):
+        self.ended, self.errors = [], set()
+        self.turns = 0
+        self.waiting = [w.spawn(self.ask(requester, number, timeout)) for number in range(count)]
+
+    async def ask(self, requester, number, timeout):
+        try:
+            await requester.request(b"?", timeout=timeout)
+        except Exception as error:
+            self.ended.append(number)
+            self.errors.add(type(error))
+
+    async def until_all_ended(self, w):
+        while len(self.ended) < len(self.waiting):
+            self.turns += 1
+            await w.sleep(0)
+
+
+@pytest.mark.every_world
+@pytest.mark.parametrize("way", ["close", "aclose"])
+async def test_a_crowd_is_told_of_the_end_while_the_loop_goes_on(w, way):
+    async with w.Requester(bind=TCP) as requester:
+        asked = Asked(w, requester, CROWD)
+        await w.until(lambda: requester.statistics().open_requests == CROWD)
+        closing = w.spawn(requester.aclose()) if way == "aclose" else requester.close()
+        assert len(asked.ended) <= AT_ONCE
+        await asked.until_all_ended(w)
+        if closing is not None:
+            await closing
+        assert requester.statistics().open_requests == 0
+    assert asked.turns > 5
+    assert sorted(asked.ended) == list(range(CROWD))
+    assert all(issubclass(error, SocketClosed) for error in asked.errors)
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll", "asyncioreactor"], indirect=True)
+async def test_a_crowd_is_told_in_the_order_in_which_it_came(w):
+    async with w.Requester(bind=TCP) as requester:
+        asked = Asked(w, requester, CROWD)
+        await w.until(lambda: requester.statistics().open_requests == CROWD)
+        requester.close()
+        await asked.until_all_ended(w)
+    assert asked.ended == list(range(CROWD))
+
+
+async def test_a_few_hundred_are_told_at_once(w):
+    async with w.Requester(bind=TCP) as requester:
+        asked = Asked(w, requester, AT_ONCE)
+        await w.until(lambda: requester.statistics().open_requests == AT_ONCE)
+        requester.close()
+        await asked.until_all_ended(w)
+    assert asked.turns < 5
+
+
+async def test_when_aclose_returns_all_were_told(w):
+    async with w.Requester(bind=TCP) as requester:
+        asked = Asked(w, requester, CROWD)
+        await w.until(lambda: requester.statistics().open_requests == CROWD)
+        requester.close()
+        assert requester._untold
+        await requester.aclose()
+        assert not requester._untold
+        await w.settled()
+        assert len(asked.ended) == CROWD
+
+
+async def test_receivers_are_a_crowd_as_well(w):
+    ended = []
+
+    async def receives():
+        with pytest.raises(SocketClosed):
+            await puller.receive()
+        ended.append(1)
+
+    async with w.Puller(bind=TCP) as puller:
+        for _ in range(CROWD):
+            w.spawn(receives())
+        await w.until(lambda: len(puller._inbox._waiters) == CROWD)
+        puller.close()
+        assert len(ended) <= AT_ONCE
+        await w.until(lambda: len(ended) == CROWD)
+
+
+async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w):
+    async with w.Requester(bind=TCP) as requester:
+        asked = Asked(w, requester, CROWD, timeout=0.5)
+        await w.until(lambda: requester.statistics().open_requests == CROWD)
+        await asked.until_all_ended(w)
+        assert requester.statistics().queued == 0
+    assert asked.errors == {RequestTimeout}
+    assert sorted(asked.ended) == list(range(CROWD))
+
+
+async def test_who_was_told_leaves_nothing_to_the_garbage_collector(w):
+    errors = []
+
+    async def asks():
+        try:
+            await requester.request(b"?")
+        except SocketClosed as error:
+            errors.append(weakref.ref(error))
+
+    async with w.Requester(bind=TCP) as requester:
+        for _ in range(10):
+            w.spawn(asks())
+        await w.until(lambda: requester.statistics().open_requests == 10)
+        gc.disable()
+        try:
+            requester.close()
+            await w.until(lambda: len(errors) == 10)
+            await w.settled()
+            assert [error() for error in errors] == [None] * 10
+        finally:
+            gc.enable()
+
+
+def test_the_loop_may_end_right_after_closing():
+    async def main():
+        nonlocal tasks
+        requester = Requester(bind=TCP)
+        tasks = [asyncio.ensure_future(requester.request(b"?")) for _ in range(CROWD)]
+        while requester.statistics().open_requests < CROWD:
+            await asyncio.sleep(0)
+        requester.close()
+
+    tasks = []
+    asyncio.run(main())
+    assert all(task.done() for task in tasks)
+    assert all(task.cancelled() or isinstance(task.exception(), SocketClosed) for task in tasks)
+
+
+def test_a_crowd_is_told_at_once_when_its_loop_does_not_run():
+    async def main():
+        tasks.extend(asyncio.ensure_future(requester.request(b"?")) for _ in range(CROWD))
+        while requester.statistics().open_requests < CROWD:
+            await asyncio.sleep(0)
+
+    async def ends():
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    tasks = []
+    requester = Requester(bind=TCP)
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(main())
+        requester.close()
+        assert not requester._untold
+        errors = loop.run_until_complete(ends())
+    assert {type(error).__mro__[1] for error in errors} == {SocketClosed}
+
+
+def facade(reactor):
+    factory = ZmqFactory()
+    factory.reactor = reactor
+    connection = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://nobody"))
+    return lambda: connection.sendMsg(b"?"), connection.shutdown, factory.shutdown
+
+
+def native(reactor):
+    requester = twisted_backend.Requester(connect="inproc://nobody", reactor=reactor)
+    return lambda: requester.request(b"?"), requester.close, lambda: None
+
+
+@pytest.mark.parametrize("make", [facade, native])
+@pytest.mark.parametrize("stops", ["after closing", "when all were told", "before closing"])
+def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
+    def start():
+        for _ in range(CROWD):
+            ask().addErrback(lambda failure: ended.append(failure.type))
+        if stops == "before closing":
+            reactor.addSystemEventTrigger("during", "shutdown", close)
+            reactor.stop()
+            return
+        close()
+        fired.append(len(ended))
+        if stops == "after closing":
+            reactor.stop()
+        else:
+            look()
+
+    def look():
+        turns.append(1)
+        if len(ended) < CROWD:
+            reactor.callLater(0, look)
+        else:
+            left.extend(reactor._eventTriggers["shutdown"].during)
+            reactor.stop()
+
+    ended, fired, turns, left = [], [], [], []
+    reactor = selectreactor.SelectReactor()
+    before = list(reactor._eventTriggers["shutdown"].during)
+    ask, close, end = make(reactor)
+    reactor.callWhenRunning(start)
+    reactor.run(installSignalHandlers=False)
+    end()
+    assert ended == [SocketClosed] * CROWD
+    if stops != "before closing":
+        assert fired[0] <= AT_ONCE
+    if stops == "when all were told":
+        assert len(turns) > 5
+        assert left == before
+    for waker in list(reactor._internalReaders):
+        waker.connectionLost(None)
+
+
+@pytest.mark.parametrize("make", [facade, native])
+def test_a_reactor_that_does_not_run_tells_all_at_once(make):
+    ended = []
+    ask, close, end = make(MemoryReactorClock())
+    for _ in range(CROWD):
+        ask().addErrback(lambda failure: ended.append(failure.type))
+    close()
+    assert len(ended) == CROWD
+    end()
+
+
+def test_an_error_for_each_says_the_same():
+    error = RequestTimeout("sent")
+    twin = another(error)
+    assert twin is not error
+    assert (type(twin), str(twin), twin.stage) == (RequestTimeout, str(error), "sent")

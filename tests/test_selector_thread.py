@@ -1,0 +1,242 @@
+"""The thread that waits for FDs where asyncio's loop cannot: it ends with the last, not before."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+import zmq
+
+from zmqbridge import SocketClosed
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester, selector_thread
+
+
+def names():
+    return [thread.name for thread in threading.enumerate()]
+
+
+def until_it_has_ended():
+    end = time.monotonic() + 10
+    while "zmqbridge-selector" in names():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert selector_thread._thread is None
+
+
+@pytest.fixture(params=["DefaultSelector", "SelectSelector", "PollSelector"])
+def run(request, deaf_loop, monkeypatch):
+    """Run a coroutine function on a loop that cannot watch, by each kind of waiting."""
+    until_it_has_ended()
+    monkeypatch.setattr(selectors, "DefaultSelector", getattr(selectors, request.param))
+
+    def run(main):
+        with asyncio.Runner(loop_factory=deaf_loop) as runner:
+            return runner.run(asyncio.wait_for(main(), 30))
+
+    yield run
+    until_it_has_ended()
+    assert "AnyIO socket selector" not in names()
+
+
+async def asks_and_is_answered(times=3):
+    async with (
+        Replier(bind="tcp://127.0.0.1:*") as replier,
+        Requester(timeout=20, connect=replier.addresses) as requester,
+    ):
+        serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(b"yes")))
+        for _ in range(times):
+            assert await requester.request(b"?") == [b"yes"]
+        replier.close()
+        await serving
+
+
+def test_it_lives_as_long_as_a_socket(run):
+    async def main():
+        async with Puller():
+            assert names().count("zmqbridge-selector") == 1
+            async with Puller():
+                assert names().count("zmqbridge-selector") == 1
+            assert names().count("zmqbridge-selector") == 1
+        until_it_has_ended()
+
+    run(main)
+
+
+def test_sockets_of_many_loops_come_and_go(run):
+    def comes_and_goes():
+        for _ in range(15):
+            run(asks_and_is_answered)
+            done.append(1)
+
+    done = []
+    threads = [threading.Thread(target=comes_and_goes) for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(done) == 60
+
+
+def test_news_come_at_once_and_not_by_looking(run):
+    async def main():
+        started = time.monotonic()
+        await asks_and_is_answered(50)
+        assert time.monotonic() - started < 5  # a look every quarter of a second would take 12
+
+    run(main)
+
+
+def test_one_that_is_closed_behind_our_back_harms_nobody(run):
+    async def main():
+        errors = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+        async with Puller(bind="inproc://behind") as puller:
+            receiving = asyncio.ensure_future(puller.receive())
+            await asyncio.sleep(0.01)
+            number = puller.socket.fileno()
+            puller.socket.close()
+            with pytest.raises(OSError, match="Bad file"):  # libzmq closes in another thread
+                while True:
+                    os.fstat(number)
+                    await asyncio.sleep(0.001)
+            await asks_and_is_answered()
+            puller.close()
+            with pytest.raises(SocketClosed):
+                await receiving
+            await asks_and_is_answered()
+        assert errors == []
+
+    run(main)
+
+
+def test_a_number_that_belongs_to_another_now_is_left_to_him(run):
+    def pair(kind):
+        made = context.socket(kind)
+        made.linger = 0
+        return made
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with pair(zmq.PULL) as puller, pair(zmq.PUSH) as pusher:
+            puller.bind("inproc://number")
+            pusher.connect("inproc://number")
+            rang = asyncio.Event()
+            gone, comes = (selector_thread.ThreadReader(loop) for _ in range(2))
+            gone.add_reader(puller.fd, lambda: pytest.fail("it is another's"))
+            comes.add_reader(puller.fd, rang.set)
+            gone.remove_reader(puller.fd)
+            gone.remove_reader(puller.fd)
+            pusher.send(b"x")
+            await asyncio.wait_for(rang.wait(), 10)
+            comes.remove_reader(puller.fd)
+
+    with zmq.Context() as context:
+        run(main)
+
+
+def test_a_loop_that_was_closed_with_its_sockets_open_stops_nobody(run, deaf_loop):
+    puller = Puller(bind="tcp://127.0.0.1:*")
+    loop = deaf_loop()
+    loop.run_until_complete(puller.__aenter__())
+    loop.close()
+    with zmq.Context() as context, context.socket(zmq.PUSH) as pusher:
+        pusher.connect(puller.addresses[0])
+        pusher.send(b"for nobody")
+        assert puller.socket.poll(5000)  # past us: the FD rings
+        pusher.send(b"for nobody, too")
+        run(asks_and_is_answered)
+    puller.close()
+
+
+def test_news_that_come_while_it_is_closed_ring_nobody(run):
+    async def main():
+        async with (
+            Puller(bind="inproc://late") as puller,
+            Pusher(connect="inproc://late") as pusher,
+        ):
+            await pusher.push(b"x")
+            while not puller.statistics().received:
+                await asyncio.sleep(0)
+            rings = []
+            watch = puller._reader._watch
+            watch.ring = lambda: rings.append(1)
+            puller.close()
+            watch.rang()
+            assert puller._fd not in selector_thread._thread._watches
+
+    run(main)
+
+
+def test_in_a_forked_child_nobody_holds_its_lock(run):
+    with selector_thread._lock:
+        selector_thread._in_child()
+        run(asks_and_is_answered)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_a_thread_of_its_own():
+    program = """
+        import asyncio, os, sys, threading
+        from zmqbridge.asyncio_backend import Replier, Requester, selector_thread
+
+        class Deaf(asyncio.SelectorEventLoop):
+            def refuse(self, *args):
+                raise NotImplementedError
+            add_reader = remove_reader = add_writer = remove_writer = refuse
+
+        async def ask(forks):
+            async with (
+                Replier(bind="tcp://127.0.0.1:*") as replier,
+                Requester(timeout=10, connect=replier.addresses) as requester,
+            ):
+                serving = asyncio.ensure_future(replier.serve(lambda r: r.reply(b"yes")))
+                await requester.request(b"?")
+                if forks and not os.fork():
+                    child()
+                if forks:
+                    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+                await requester.request(b"?")
+                replier.close()
+                await serving
+
+        def child():
+            asyncio._set_running_loop(None)
+            assert selector_thread._thread is None
+            run(False)
+            os._exit(0)
+
+        def run(forks):
+            with asyncio.Runner(loop_factory=Deaf) as runner:
+                runner.run(ask(forks))
+
+        run(True)
+        print("in peace")
+    """
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-X",
+            "dev",
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            textwrap.dedent(program),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.stdout, done.returncode) == ("in peace\n", 0), done.stderr
+    assert "ResourceWarning" not in done.stderr
