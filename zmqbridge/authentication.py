@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from abc import abstractmethod
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
@@ -37,6 +36,7 @@ class Authenticating(Endpoint):
         TypeError, ValueError: these are no policies.
         OSError: a folder of certificates is not there.
         AddressError: the context has an authenticator already.
+        ResourcesExhausted: there is no room for one more socket.
     """
 
     kind = zmq.ROUTER
@@ -54,10 +54,10 @@ class Authenticating(Endpoint):
         try:
             super().__init__(bind=ZAP, context=context, **backend)
         except AddressError as error:
-            if error.errno != errno.EADDRINUSE:
+            if error.errno != zmq.EADDRINUSE:
                 raise
             text = "this context has an authenticator already: give that one all the policies"
-            raise AddressError(text, ZAP, errno.EADDRINUSE) from None
+            raise AddressError(text, ZAP, zmq.EADDRINUSE) from None
 
     @abstractmethod
     def _ask(self, question: Question) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.errors import AuthenticationMissing, OptionError
+from zmqbridge.exhaustion import explained
 
 if TYPE_CHECKING:
     from zmqbridge.security import CurveClient, CurveServer, Security
@@ -117,12 +117,15 @@ def _ask(socket: zmq.Socket[bytes], option: int) -> Any:
 
 def _handled(context: zmq.Context[Any]) -> bool:
     """Whether the context has a ZAP handler: it has bound a name which can be bound once."""
-    probe = zmq.Socket(context, zmq.REP)
+    try:
+        probe = zmq.Socket(context, zmq.REP)
+    except zmq.ZMQError as error:
+        raise explained(error, context) from None
     try:
         probe.bind(ZAP)
         probe.unbind(ZAP)  # closing would free the name only later, in another thread
     except zmq.ZMQError as error:
-        if error.errno == errno.EADDRINUSE:
+        if error.errno == zmq.EADDRINUSE:
             return True
         raise
     finally:

@@ -24,6 +24,7 @@ from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import MonitorEvent, Peers, parse_event
 from zmqbridge.endpoint import Endpoint
 from zmqbridge.errors import HandshakeFailed, SocketClosed
+from zmqbridge.exhaustion import explained
 from zmqbridge.refusals import Refusals
 
 _numbers = itertools.count(1)
@@ -102,7 +103,10 @@ class Monitor(Endpoint):
         self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
         self.complete = complete
         name = f"inproc://zmqbridge.monitor.{next(_numbers)}"
-        monitored.monitor(name, zmq.EVENT_ALL)
+        try:
+            monitored.monitor(name, zmq.EVENT_ALL)
+        except zmq.ZMQError as error:
+            raise explained(error, self._context) from None
         self._monitored = monitored
         self._socket.connect(name)
 

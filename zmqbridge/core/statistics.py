@@ -10,7 +10,7 @@ class Statistics(NamedTuple):
 
     Every message is in exactly one of the counts, at any moment: what was accepted for sending in
     ``sent``, ``queued``, ``withdrawn`` or ``dropped``; what was received in ``unread``,
-    ``malformed``, ``late_replies`` or ``unclaimed``, or it was `delivered`.
+    ``malformed``, ``late_replies``, ``unclaimed`` or ``unwanted``, or it was `delivered`.
     """
 
     sent: int
@@ -35,6 +35,8 @@ class Statistics(NamedTuple):
     """Those of `dropped` whose peer had left; the others were queued when the socket was closed."""
     unclaimed: int = 0
     """Messages that nobody had taken when the socket was closed."""
+    unwanted: int = 0
+    """Publications that were unsubscribed before you took them; by CONFLATE, those outdated."""
 
     @property
     def accepted(self) -> int:
@@ -44,5 +46,5 @@ class Statistics(NamedTuple):
     @property
     def delivered(self) -> int:
         """Messages that were handed to you."""
-        rest = self.unread + self.malformed + self.late_replies + self.unclaimed
+        rest = self.unread + self.malformed + self.late_replies + self.unclaimed + self.unwanted
         return self.received - rest
