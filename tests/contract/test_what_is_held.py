@@ -165,8 +165,8 @@ async def test_a_server_takes_only_requests_that_a_handler_is_free_for(w):
 
 
 @pytest.mark.parametrize("kind", ["Puller", "Subscriber", "Dealer"])
-@pytest.mark.parametrize("how", ["receive", "iteration"])
-async def test_conflate_gives_the_newest(w, kind, how, tmp_path):
+@pytest.mark.parametrize("call", ["receive", "iteration"])
+async def test_conflate_gives_the_newest(w, kind, call, tmp_path):
     async with getattr(w, kind)(
         bind=f"ipc://{tmp_path}/newest", options={zmq.CONFLATE: 1}
     ) as receiver:
@@ -183,7 +183,7 @@ async def test_conflate_gives_the_newest(w, kind, how, tmp_path):
                 for number in range(last - 99, last + 1):
                     send(kind, peer, number)
                 await w.sleep(0.02)  # busy with the one before
-                message = await (receiver.receive() if how == "receive" else anext(receiver))
+                message = await (receiver.receive() if call == "receive" else anext(receiver))
                 assert number_in(kind, message) == last
             statistics = receiver.statistics()
             assert statistics.received == 4 + statistics.unwanted + statistics.unread
