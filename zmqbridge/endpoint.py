@@ -134,7 +134,6 @@ class Endpoint(ABC):
                 defaults[zmq.IMMEDIATE] = 1
             for option, value in {**defaults, **(options or {})}.items():
                 set_option(self._socket, option, value)
-            self._configured()
             secure(self._socket, security)
             self._any_key = getattr(security, "any_key", False)
             if monitor or self._wary:
@@ -305,9 +304,6 @@ class Endpoint(ABC):
 
     def _prepare(self) -> None:
         """Make what a pattern needs, before there is a socket."""
-
-    def _configured(self) -> None:
-        """The options are set, and there is no address yet."""
 
     def _deliver(self, burst: list[Message]) -> None:
         """Take what was received; those who only send get nothing."""

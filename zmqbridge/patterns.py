@@ -8,7 +8,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.core.framing import (
     Message,
@@ -103,10 +102,14 @@ class Receiving(Endpoint, Generic[Item]):
     """An endpoint whose messages wait in an inbox until somebody takes them."""
 
     _prefetch: int | None = None
+    _rcvhwm = HIGH  # which is libzmq's default, too
+    _conflates = False
     _unclaimed = 0
 
     def _prepare(self) -> None:
         self._inbox: Inbox[Item, Any] = Inbox()
+        if self._prefetch is not None:
+            self._set_limit()
 
     def _new_socket(self, context: zmq.Context[Any], kind: int) -> ReceivingSocket:
         socket = ReceivingSocket(context, kind)
@@ -114,19 +117,19 @@ class Receiving(Endpoint, Generic[Item]):
         return socket
 
     def _option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
-        # Its turn is scheduled, as whatever is set may silence the FD.
-        if option in (zmq.RCVHWM, zmq.CONFLATE) and not self._closed:
-            self._configured()
+        # Whatever is set, a turn is scheduled, as it may silence the FD.
+        if option == zmq.RCVHWM:
+            self._rcvhwm = value or HIGH
+        elif option == zmq.CONFLATE:
+            self._conflates = bool(value)
+        else:
+            return
+        self._set_limit()
 
-    def _configured(self) -> None:
-        get: Any = CompiledSocket.get
-        prefetch = self._prefetch
+    def _set_limit(self) -> None:
+        prefetch = min(self._rcvhwm, HIGH) if self._prefetch is None else self._prefetch
         # libzmq keeps the newest for us, if we let it. A ROUTER has none of it.
-        if self.kind != zmq.ROUTER and get(self._socket, zmq.CONFLATE):
-            prefetch = 0
-        elif prefetch is None:
-            prefetch = min(get(self._socket, zmq.RCVHWM) or HIGH, HIGH)
-        self._inbox.limit(prefetch)
+        self._inbox.limit(0 if self._conflates and self.kind != zmq.ROUTER else prefetch)
 
     @abstractmethod
     def receive(self) -> Awaitable[Item]:

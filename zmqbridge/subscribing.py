@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
@@ -14,6 +14,7 @@ from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.endpoint import Address, Options, several
 from zmqbridge.patterns import Receiving
+from zmqbridge.receivingsocket import ReceivingSocket
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
@@ -29,8 +30,6 @@ class Subscribing(Receiving[Publication]):
     """SUB: publications as (tag, body)."""
 
     kind = zmq.SUB
-    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
-    defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
 
     def __init__(
         self,
@@ -82,9 +81,14 @@ class Subscribing(Receiving[Publication]):
         super()._prepare()
         self._subscriptions = Subscriptions()
         self._given_up: set[bytes] = set()  # since the last message was read
-        self._conflates = False
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
+
+    def _new_socket(self, context: zmq.Context[Any], kind: int) -> ReceivingSocket:
+        socket = super()._new_socket(context, kind)
+        # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+        CompiledSocket.set(socket, zmq.SNDHWM, 0)
+        return socket
 
     def _option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
         if option == zmq.SUBSCRIBE:
@@ -96,15 +100,14 @@ class Subscribing(Receiving[Publication]):
             CompiledSocket.set(socket, option, 0)
         elif option == zmq.CONFLATE:
             # libzmq would keep only the newest of our subscriptions, too. So it is done here.
-            self._conflates = bool(value)
             CompiledSocket.set(socket, option, 0)
         super()._option_set(socket, option, value)
 
-    def _configured(self) -> None:
+    def _set_limit(self) -> None:
         if self._conflates:
             self._inbox.limit(1, newest=True)
         else:
-            super()._configured()
+            super()._set_limit()
 
     def _drop(self, prefix: bytes) -> None:
         """Drop what is here for the sake of a subscription that is no more."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 import zmq
 
 every_world = pytest.mark.every_world
+_numbers = itertools.count()
 MANY = [f"tag{number}." for number in range(5000)]
+
+
+@pytest.fixture
+def address():
+    """An address that nobody had before: a plain socket gives its own back only some time later."""
+    return f"inproc://subscribing-{next(_numbers)}"
 
 
 def publisher_at(address, context, kind=zmq.XPUB):
@@ -66,7 +74,7 @@ async def test_all_of_very_many_subscriptions_are_heard(w, transport, setting, t
     addresses = {
         "tcp": "tcp://127.0.0.1:*",
         "ipc": f"ipc://{tmp_path}/many",
-        "inproc": "inproc://many",
+        "inproc": f"inproc://subscribing-{next(_numbers)}",
     }
     with publisher_at(addresses[transport], context) as xpub:
         address = xpub.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
@@ -104,9 +112,9 @@ async def test_publishers_of_ours_hear_them_all(w, tmp_path):
 
 
 @every_world
-async def test_what_was_unsubscribed_is_not_delivered(w):
-    async with w.Subscriber(["old", "new"], connect="inproc://unsub") as subscriber:
-        with publisher_at("inproc://unsub", subscriber.socket.context) as xpub:
+async def test_what_was_unsubscribed_is_not_delivered(w, address):
+    async with w.Subscriber(["old", "new"], connect=address) as subscriber:
+        with publisher_at(address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"old", b"new")
             for number in range(200):
                 xpub.send(b"old\0%d" % number)
@@ -124,9 +132,9 @@ async def test_what_was_unsubscribed_is_not_delivered(w):
 
 
 @pytest.mark.parametrize("prefetch", [0, 1])
-async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(w, prefetch):
-    async with w.Subscriber("", connect="inproc://one", prefetch=prefetch) as subscriber:
-        with publisher_at("inproc://one", subscriber.socket.context) as xpub:
+async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(w, prefetch, address):
+    async with w.Subscriber("", connect=address, prefetch=prefetch) as subscriber:
+        with publisher_at(address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"")
             for _ in range(3):
                 xpub.send(b"old\0")
@@ -139,7 +147,7 @@ async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(w, prefetch):
             assert await subscriber.receive() == (b"new", b"")
 
 
-async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w):
+async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w, address):
     shapes = [
         [b"a\0x"],
         [b"ab\0x"],
@@ -154,8 +162,8 @@ async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w):
     choose = random.Random(7)
     prefixes = [b"", b"a", b"ab", b"abc", b"a\0x", b"a\0xy", b"b", b"\0", b"\0a"]
     end = b"end\0"
-    async with w.Subscriber([b"end"], connect="inproc://shapes") as subscriber:
-        with publisher_at("inproc://shapes", subscriber.socket.context) as xpub:
+    async with w.Subscriber([b"end"], connect=address) as subscriber:
+        with publisher_at(address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"end")
             for _ in range(40):
                 counts = choose.choices(prefixes, k=5)
@@ -192,10 +200,10 @@ async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w):
 
 @every_world
 @pytest.mark.parametrize("prefetch", [None, 0])
-async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(w, prefetch):
+async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(w, prefetch, address):
     received = []
-    async with w.Subscriber("new", connect="inproc://vanish", prefetch=prefetch) as subscriber:
-        with publisher_at("inproc://vanish", subscriber.socket.context) as xpub:
+    async with w.Subscriber("new", connect=address, prefetch=prefetch) as subscriber:
+        with publisher_at(address, subscriber.socket.context) as xpub:
 
             async def receive(name):
                 while True:
@@ -217,8 +225,9 @@ async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(w, prefetch):
                 xpub.send(b"new\0%d" % number)
                 xpub.send(old[0] + b"\0")
                 xpub.send(old[0] + b"\0")
-                subscriber.socket.get(zmq.FD)  # the next turn reads all three of them at once
+                subscriber._pump.turn()  # which reads all three of them at once
                 await w.until(lambda count=number + 1: len(received) == count and not old)
+                await w.settled()
             subscriber.subscribe("end")
             await subscribed(w, xpub, b"end")
             for _ in receivers:
@@ -228,11 +237,11 @@ async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(w, prefetch):
             assert received == list(range(30))
             statistics = subscriber.statistics()
             assert statistics.received == 33 + statistics.unwanted
-            assert prefetch == 0 or statistics.unwanted  # it came to that
+            assert statistics.unwanted >= 50  # it came to that
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w):
+async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w, address):
     handled = []
 
     def handler(publication):
@@ -240,9 +249,9 @@ async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w):
         if publication == (b"old", b"5"):
             subscriber.unsubscribe("old")
 
-    subscriber = w.Subscriber(["old", "new"], connect="inproc://handled", handler=handler)
+    subscriber = w.Subscriber(["old", "new"], connect=address, handler=handler)
     async with subscriber:
-        with publisher_at("inproc://handled", subscriber.socket.context) as xpub:
+        with publisher_at(address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"old", b"new")
             for number in range(50):
                 xpub.send(b"old\0%d" % number)
@@ -251,15 +260,18 @@ async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w):
             assert handled == [*((b"old", b"%d" % number) for number in range(6)), (b"new", b"")]
 
 
-async def test_inverted_matching_drops_nothing_that_is_wanted(w):
+async def test_inverted_matching_drops_nothing_that_is_wanted(w, address):
     options = {zmq.INVERT_MATCHING: 1}
-    async with w.Subscriber(["a"], connect="inproc://inverted", options=options) as subscriber:
+    async with w.Subscriber(["a"], connect=address, options=options) as subscriber:
         context = subscriber.socket.context
         with zmq.Socket(context, zmq.XPUB) as xpub:
+            xpub.set(zmq.LINGER, 0)
             xpub.set(zmq.INVERT_MATCHING, 1)
-            xpub.bind("inproc://inverted")
+            xpub.bind(address)
             await subscribed(w, xpub, b"a")
             xpub.send(b"b\0")
             await w.until(lambda: subscriber.statistics().unread == 1)
             subscriber.unsubscribe("a")
+            subscriber.subscribe("b")
+            subscriber.unsubscribe("b")  # so it is wanted again
             assert await subscriber.receive() == (b"b", b"")

@@ -189,6 +189,28 @@ async def test_conflate_gives_the_newest(w, kind, call, tmp_path):
             assert statistics.received == 4 + statistics.unwanted + statistics.unread
 
 
+async def test_a_subscriber_that_was_held_up_gets_the_newest_of_all(w):
+    options = {zmq.CONFLATE: 1, zmq.RCVHWM: 0}
+    async with w.Subscriber("", bind="inproc://held up", options=options) as subscriber:
+        with one_peer("Subscriber", subscriber) as peer:
+            receiving = w.spawn(subscriber.receive())
+            while not w.done(receiving):
+                peer.send(b"0")
+                await w.sleep(0.002)
+            for number in range(1, 3001):  # more than one burst
+                peer.send(b"%d" % number)
+            assert await subscriber.receive() == (b"", b"3000")
+            # Where it never runs dry, one is delivered all the same.
+            for number in range(20_000):
+                peer.send(b"%d" % number)
+            received = [int((await subscriber.receive())[1])]
+            while received[-1] < 19_999:
+                received.append(int((await subscriber.receive())[1]))
+            assert 1 < len(received) < 10
+            statistics = subscriber.statistics()
+            assert statistics.received == statistics.delivered + statistics.unwanted
+
+
 async def test_conflate_loses_no_subscription(w, tmp_path):
     # libzmq conflates the subscriptions, too, and sends the last one only.
     tags = [f"tag{number}." for number in range(50)]
