@@ -17,7 +17,7 @@ from zmqbridge.core.framing import (
     split_all,
     split_reply,
 )
-from zmqbridge.core.inbox import HIGH, Inbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 from zmqbridge.core.requests import RequestTable
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.endpoint import Address, Endpoint, Options
@@ -82,6 +82,22 @@ def held_at_most(prefetch: int | None) -> int | None:
     return prefetch
 
 
+def bytes_at_most(prefetch_bytes: int | None) -> int | None:
+    """How many bytes may be held that nobody has asked for, as it was given by the user.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is less than one.
+    """
+    if prefetch_bytes is None:
+        return None
+    if isinstance(prefetch_bytes, bool) or not isinstance(prefetch_bytes, int):
+        raise TypeError(f"prefetch_bytes={prefetch_bytes!r}: give a number of bytes")
+    if prefetch_bytes < 1:
+        raise ValueError(f"prefetch_bytes={prefetch_bytes!r}: for none in advance give prefetch=0")
+    return prefetch_bytes
+
+
 def queued_at_most(send_queue: float | None, default: float) -> float:
     """How many messages may wait to be sent, as it was given by the user.
 
@@ -102,12 +118,15 @@ class Receiving(Endpoint, Generic[Item]):
     """An endpoint whose messages wait in an inbox until somebody takes them."""
 
     _prefetch: int | None = None
+    _prefetch_bytes: int | None = None
     _rcvhwm = HIGH  # which is libzmq's default, too
     _conflates = False
     _unclaimed = 0
 
     def _prepare(self) -> None:
         self._inbox: Inbox[Item, Any] = Inbox()
+        if self._prefetch_bytes is not None:
+            self._inbox = WeighedInbox(self._prefetch_bytes, self._weigh)
         if self._prefetch is not None:
             self._set_limit()
 
@@ -125,6 +144,11 @@ class Receiving(Endpoint, Generic[Item]):
         else:
             return
         self._set_limit()
+
+    @staticmethod
+    def _weigh(item: Any) -> int:
+        """How many bytes an item has."""
+        return sum(map(len, item))
 
     def _set_limit(self) -> None:
         prefetch = min(self._rcvhwm, HIGH) if self._prefetch is None else self._prefetch
@@ -339,6 +363,10 @@ class Routing(Endpoint):
 
     kind = zmq.ROUTER
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
+    @staticmethod
+    def _weigh(item: Any) -> int:
+        return sum(map(len, item.parts if isinstance(item, Request) else item[1]))
 
     @staticmethod
     def _addressed(peer: bytes, parts: tuple[bytes, ...]) -> Message:

@@ -41,6 +41,7 @@ class Subscribing(Receiving[Publication]):
         options: Options | None = None,
         security: Security | None = None,
         prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
         **backend: Any,
     ) -> None:
         wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
@@ -50,7 +51,7 @@ class Subscribing(Receiving[Publication]):
             context=context,
             options=options,
             security=security,
-            **(backend | {"prefetch": prefetch}),
+            **(backend | {"prefetch": prefetch, "prefetch_bytes": prefetch_bytes}),
         )
         for tag in wanted:
             self.subscribe(tag)

@@ -84,6 +84,22 @@ async def test_no_more_is_held_than_prefetch_says_and_all_comes_in_order(w, kind
             assert statistics.received == statistics.delivered + statistics.unread
 
 
+@pytest.mark.parametrize("kind", RECEIVERS)
+async def test_no_more_bytes_are_held_than_prefetch_bytes_says(w, kind):
+    async with getattr(w, kind)(bind="inproc://bytes", prefetch_bytes=3_000_000) as receiver:
+        with one_peer(kind, receiver) as peer:
+            await filled(w, kind, receiver, peer, 0, 0)
+            for number in range(20):
+                parts = [b"id", b"", b"%d" % number] if kind == "Replier" else [b"%d" % number]
+                parts[-1] = parts[-1].rjust(1_000_000)
+                peer.send_multipart(parts)
+            await w.until(lambda: receiver.statistics().unread == 3)
+            await w.sleep(0.01)  # for more to come
+            for number in range(20):
+                assert receiver.statistics().unread <= 3
+                assert number_in(kind, await receiver.receive()) == number
+
+
 @pytest.mark.parametrize("kind", ["Puller", "Router"])
 async def test_what_is_held_follows_rcvhwm_however_that_is_set(w, kind):
     made = getattr(w, kind)
@@ -323,6 +339,9 @@ async def test_marks_are_checked_and_shown(w):
         for bad, error in ((-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)):
             with pytest.raises(error, match=rf"prefetch={bad!r}"):
                 made(prefetch=bad)
+        for bad, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
+            with pytest.raises(error, match=rf"prefetch_bytes={bad!r}"):
+                made(prefetch_bytes=bad)
     for kind in SENDERS:
         made = getattr(w, kind)
         for bad, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError), ("1", TypeError)):
@@ -333,5 +352,5 @@ async def test_marks_are_checked_and_shown(w):
     for kind in {*RECEIVERS, *SENDERS}:
         shown = inspect.signature(getattr(w.backend, kind)).parameters
         assert {"bind", "connect", "context", "options", "security"} <= set(shown)
-        assert ("prefetch" in shown) == (kind in RECEIVERS)
+        assert ({"prefetch", "prefetch_bytes"} <= set(shown)) == (kind in RECEIVERS)
         assert ("send_queue" in shown) == (kind in SENDERS)

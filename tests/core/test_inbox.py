@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core.inbox import HIGH, Inbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 
 LIMITS = st.one_of(st.integers(2, 6), st.integers(0, 6))
 
@@ -18,9 +18,11 @@ class Receivers(RuleBasedStateMachine):
     A message may be dropped that was promised: then its receiver, when it runs, waits again.
     """
 
+    MOST = 9
+
     @initialize(high=LIMITS, newest=st.sampled_from([False, False, False, True]))
     def start(self, high, newest):
-        self.inbox: Inbox[int, str] = Inbox(high)
+        self.inbox: Inbox[int, str] = self.make()
         self.messages: list[int] = []
         self.waiting: list[str] = []
         self.told: list[str] = []
@@ -28,6 +30,12 @@ class Receivers(RuleBasedStateMachine):
         self.paused = False
         self.put_so_far = self.asked = self.unwanted = 0
         self.limit(high, newest)
+
+    def make(self):
+        return Inbox()
+
+    def heavy(self, most):
+        return False
 
     def limit(self, high, newest):
         self.inbox.limit(high, newest=newest)
@@ -41,10 +49,12 @@ class Receivers(RuleBasedStateMachine):
             self.unwanted += outdated
             del self.messages[:outdated]
         else:
-            self.paused = self.paused or len(self.messages) >= max(1, self.high)
+            full = len(self.messages) >= max(1, self.high) or self.heavy(self.MOST - 1)
+            self.paused = self.paused or full
 
     def relaxed(self):
-        self.paused = self.paused and len(self.messages) > self.low and not self.newest
+        full = len(self.messages) > self.low or self.heavy(self.MOST // 4)
+        self.paused = self.paused and full and not self.newest
 
     def tell(self):
         told = self.inbox.notify()
@@ -159,7 +169,23 @@ class Receivers(RuleBasedStateMachine):
             assert self.inbox.unwanted == self.unwanted
 
 
+class ReceiversOfLargeMessages(Receivers):
+    """The same where the messages have sizes, which are bounded, too."""
+
+    def make(self):
+        return WeighedInbox(self.MOST, self.size_of)
+
+    @staticmethod
+    def size_of(message):
+        return message % 5
+
+    def heavy(self, most):
+        return sum(map(self.size_of, self.messages)) > most
+
+
 TestReceivers = Receivers.TestCase
+TestReceiversOfLargeMessages = ReceiversOfLargeMessages.TestCase
+TestReceiversOfLargeMessages.settings = settings(max_examples=300)
 # Much must come together: several wait, a burst comes for them, they run, amid a pause at that.
 TestReceivers.settings = settings(max_examples=500)
 

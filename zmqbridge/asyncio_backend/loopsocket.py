@@ -26,7 +26,14 @@ from zmqbridge.asyncio_backend.waiter import Waiter
 from zmqbridge.endpoint import Addresses, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
-from zmqbridge.patterns import Receiving, held_at_most, patience, queued_at_most, seconds
+from zmqbridge.patterns import (
+    Receiving,
+    bytes_at_most,
+    held_at_most,
+    patience,
+    queued_at_most,
+    seconds,
+)
 from zmqbridge.pump import SLICE, STRIDE
 
 if TYPE_CHECKING:
@@ -314,8 +321,10 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
         security: Security | None = None,
         monitor: bool = False,
         prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
     ) -> None:
         self._prefetch = held_at_most(prefetch)
+        self._prefetch_bytes = bytes_at_most(prefetch_bytes)
         super().__init__(
             bind=bind,
             connect=connect,
@@ -382,6 +391,7 @@ class LoopExchange(LoopReceiver[Item]):
         security: Security | None = None,
         monitor: bool = False,
         prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
         send_queue: float | None = None,
     ) -> None:
         self.high = queued_at_most(send_queue, self.high)
@@ -393,4 +403,5 @@ class LoopExchange(LoopReceiver[Item]):
             security=security,
             monitor=monitor,
             prefetch=prefetch,
+            prefetch_bytes=prefetch_bytes,
         )

@@ -6,9 +6,10 @@ Constructor arguments, the same for all: ``bind`` and ``connect`` take one addre
 `Endpoint` for what all of them can do.
 
 Those that receive take ``prefetch``: how many messages may wait in the inbox that nobody has asked
-for yet, 0 for none; by default ``zmq.RCVHWM``, but at most 1,000. Those that send take
-``send_queue``: how many messages may wait in the send queue, of each peer where the peer is named;
-by default 1,000. See docs/what-is-held.md.
+for yet, 0 for none; by default ``zmq.RCVHWM``, but at most 1,000; and ``prefetch_bytes``, with how
+many bytes of them reading pauses, too. Those that send take ``send_queue``: how many messages may
+wait in the send queue, of each peer where the peer is named; by default 1,000. See
+docs/what-is-held.md.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
 loop or it is not the socket's own.

@@ -196,5 +196,52 @@ class Inbox(Generic[Item, Waiter]):
             self.pop = self.messages.popleft
 
 
+class WeighedInbox(Inbox[Item, Waiter]):
+    """An inbox in which so many bytes are a pause, too, however few messages they are.
+
+    Messages leave by `pop` without a word, so what they weigh is settled when it is next asked.
+
+    Args:
+        most: bytes with which a pause begins; it ends with a quarter of them.
+        weigh: how many bytes a message has.
+    """
+
+    __slots__ = ("_most", "_sizes", "_weigh", "_weight")
+
+    def __init__(self, most: int, weigh: Callable[[Item], int]) -> None:
+        self._most = most
+        self._weigh = weigh
+        self._sizes: deque[int] = deque()
+        self._weight = 0
+        super().__init__()
+
+    def put(self, items: Iterable[Item]) -> None:
+        """Append a burst of messages."""
+        self._settle()
+        items = list(items)
+        sizes = list(map(self._weigh, items))
+        self._sizes.extend(sizes)
+        self._weight += sum(sizes)
+        super().put(items)
+        if self._weight >= self._most:
+            self._filled()
+
+    def relax(self) -> bool:
+        """Messages have left `messages`, however that was; True if there is no pause (any more)."""
+        self._settle()
+        heavy = self._weight > self._most // 4 and not self._newest
+        return not self.paused if heavy else super().relax()
+
+    def sift(self, wanted: Callable[[Item], bool]) -> None:
+        """Drop the messages that are not wanted any more, promised or not."""
+        self._sizes = deque(map(self._weigh, filter(wanted, self.messages)))
+        self._weight = sum(self._sizes)
+        super().sift(wanted)
+
+    def _settle(self) -> None:
+        while len(self._sizes) > len(self.messages):
+            self._weight -= self._sizes.popleft()
+
+
 def _ask() -> NoReturn:
     raise IndexError

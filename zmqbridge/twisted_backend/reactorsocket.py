@@ -22,7 +22,14 @@ from zmqbridge.core.framing import Message
 from zmqbridge.endpoint import Addresses, Endpoint, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
-from zmqbridge.patterns import Receiving, held_at_most, patience, queued_at_most, seconds
+from zmqbridge.patterns import (
+    Receiving,
+    bytes_at_most,
+    held_at_most,
+    patience,
+    queued_at_most,
+    seconds,
+)
 from zmqbridge.pump import SLICE, STRIDE
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
@@ -330,10 +337,12 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         reactor: Any = None,
         handler: Callable[[Item], object] | None = None,
         prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
     ) -> None:
         if handler is not None and not callable(handler):
             raise TypeError(f"handler={handler!r} cannot be called")
         self._prefetch = held_at_most(prefetch)
+        self._prefetch_bytes = bytes_at_most(prefetch_bytes)
         self._handler = handler
         self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
         super().__init__(
@@ -448,6 +457,7 @@ class ReactorExchange(ReactorReceiver[Item]):
         reactor: Any = None,
         handler: Callable[[Item], object] | None = None,
         prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
         send_queue: float | None = None,
     ) -> None:
         self.high = queued_at_most(send_queue, self.high)
@@ -461,4 +471,5 @@ class ReactorExchange(ReactorReceiver[Item]):
             reactor=reactor,
             handler=handler,
             prefetch=prefetch,
+            prefetch_bytes=prefetch_bytes,
         )
