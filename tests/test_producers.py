@@ -103,7 +103,7 @@ async def test_a_receiver_is_a_producer_that_holds_little_while_it_is_paused(w):
         if len(handled) in (10, 20):
             puller.pauseProducing()
 
-    puller = w.Puller(bind="ipc://*", handler=handler, options={zmq.RCVHWM: 10})
+    puller = w.Puller(bind="ipc://*", handler=handler, options={zmq.RCVHWM: 10}, prefetch=HIGH)
     assert verifyObject(IPushProducer, puller)
     async with w.Pusher(connect=puller.addresses, options={zmq.SNDHWM: 10}) as pusher:
 

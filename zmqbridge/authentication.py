@@ -37,6 +37,7 @@ class Authenticating(Endpoint):
         TypeError, ValueError: these are no policies.
         OSError: a folder of certificates is not there.
         AddressError: the context has an authenticator already.
+        ResourcesExhausted: there is no room for one more socket.
     """
 
     kind = zmq.ROUTER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -20,14 +21,15 @@ from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
     AddressError,
     MalformedMessage,
-    OptionError,
     SocketClosed,
     UsedAfterFork,
     WrongThread,
     ZmqBridgeError,
 )
+from zmqbridge.exhaustion import NO_ROOM, explained
 from zmqbridge.guards import calling_place, leave_to_parent, living
-from zmqbridge.mechanisms import SECRET, refuse_open_server, secure
+from zmqbridge.mechanisms import refuse_open_server, secure
+from zmqbridge.options import set_option
 from zmqbridge.pump import BURST, BridgedSocket, Pump
 from zmqbridge.untold import Untold
 
@@ -42,17 +44,18 @@ Options = Mapping[int, Any]
 # linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
 LINGER = 100  # milliseconds
 
-OPTIONS = {int(option): option.name for option in zmq.SocketOption}
+# A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
+IPV6 = re.compile(r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)")
 
 HINTS = {
-    errno.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
-    errno.EADDRNOTAVAIL: "no interface of this host has it",
+    zmq.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
+    zmq.EADDRNOTAVAIL: "no interface of this host has it",
     errno.ENODEV: "no interface of this host has it",
     errno.EACCES: "this process may not open it",
-    errno.EINVAL: "write it as transport://address, e.g. tcp://127.0.0.1:5555 or ipc:///tmp/socket",
+    zmq.EINVAL: "write it as transport://address, e.g. tcp://127.0.0.1:5555 or ipc:///tmp/socket",
     errno.ENAMETOOLONG: "the path of an ipc address is limited to about 100 characters",
     errno.ENOENT: "this socket is not bound or connected to it, or its folder does not exist",
-    errno.EPROTONOSUPPORT: "libzmq knows tcp, ipc, inproc, pgm, epgm and vmci, as it was built",
+    zmq.EPROTONOSUPPORT: "libzmq knows tcp, ipc, inproc, pgm, epgm and vmci, as it was built",
     zmq.ENOCOMPATPROTO: "this transport does not carry this kind of socket",
     zmq.EMTHREAD: "the context has no I/O thread",
 }
@@ -69,11 +72,12 @@ class Endpoint(ABC):
     defaults: ClassVar[Options] = {}
     """Options of this pattern, which ``options`` may override."""
 
-    high: ClassVar[float] = HIGH
+    high: float = HIGH
     """How many messages may wait in the send queue (of each peer, for a ROUTER)."""
 
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
+    _new_socket: Any = BridgedSocket  # called with a context and `kind`
     _any_key = False  # any client may come in, you said so
     _wary = False  # it shows credentials, which the peer may refuse
 
@@ -101,19 +105,28 @@ class Endpoint(ABC):
         monitor: bool = False,
     ) -> None:
         self._closed = True  # until there is something to close
-        self._own_context = context is None
-        self._context = shared.acquire() if context is None else context
+        if options is not None and not isinstance(options, Mapping):
+            kind = type(options).__name__
+            raise TypeError(f"options is given as {kind}: give a dict, as {{zmq.SNDHWM: 100}}")
+        if context is not None and not isinstance(context, zmq.Context):
+            kind = type(context).__name__
+            raise TypeError(f"context is given as {kind}: give a zmq.Context")
+        self._own_context = False
         self._addresses: list[str] = []
         self._malformed = 0
         self._reported = 0  # the last burst in which a malformed message was
         self._made = calling_place()
         self._prepare()
         try:
+            if context is None:
+                context = shared.acquire()
+                self._own_context = True
+            self._context = context
             # Made by the context, which thus can close it when the process exits.
-            self._socket: BridgedSocket = self._context.socket(self.kind, BridgedSocket)
-        except zmq.ZMQError:
+            self._socket: BridgedSocket = context.socket(self.kind, self._new_socket)
+        except zmq.ZMQError as error:
             self._release_context()
-            raise
+            raise explained(error, context) from None
         self._pump = Pump(self._socket, self, self.high)
         self._pump.stalled = self._stalled
         self._closed = False
@@ -130,9 +143,9 @@ class Endpoint(ABC):
             self._any_key = getattr(security, "any_key", False)
             if monitor or self._wary:
                 self._attach()
-            for address in several(bind):
+            for address in several(bind, "bind"):
                 self.bind(address)
-            for address in several(connect):
+            for address in several(connect, "connect"):
                 self.connect(address)
         except Exception:
             self.close()
@@ -209,6 +222,7 @@ class Endpoint(ABC):
 
         Raises:
             AddressError: it is malformed, in use, or not of this host.
+            ResourcesExhausted: there is no descriptor left.
             AuthenticationMissing: it is to let in only some clients, and its context has no
                 authenticator.
             SocketClosed: the socket is closed.
@@ -225,14 +239,16 @@ class Endpoint(ABC):
         """Connect to one more address; the peer may come later, and come back.
 
         Raises:
-            AddressError: it is malformed. That nobody listens there is no error.
+            AddressError: it is malformed, or of IPv6 without ``zmq.IPV6``. That nobody listens
+                there is no error.
+            ResourcesExhausted: there is no descriptor left.
             AuthenticationMissing: it is to let in only some clients, and its context has no
                 authenticator.
             SocketClosed: the socket is closed.
         """
         self._check_open()
         refuse_open_server(self._socket, any_key=self._any_key)
-        self._addresses.append(self._at("connect to", CompiledSocket.connect, address))
+        self._addresses.append(self._at("connect to", _connect, address))
 
     def unbind(self, address: Address) -> None:
         """Stop listening at an address, as `bind` returned it.
@@ -377,17 +393,28 @@ class Endpoint(ABC):
         leave_to_parent(self._socket, self._context)
 
     def _at(self, action: str, call: Callable[[Any, str], object], address: Address) -> str:
-        name = as_name(address, "an address").decode()
+        try:
+            name = as_name(address, "an address").decode()
+        except UnicodeDecodeError:
+            text = f"cannot {action} {address!r}: an address is UTF-8"
+            raise AddressError(text, address, zmq.EINVAL) from None
         try:
             # pyzmq's own `bind` goes on to ask where that was, for use in ``with``: 2 µs.
             call(self._socket, name)
         except zmq.ZMQError as error:
-            hint = HINTS.get(error.errno or 0, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
-            text = f"cannot {action} {name!r}: {zmq.strerror(error.errno or 0)}; {hint}"
-            raise AddressError(text, address, error.errno or 0) from None
+            number = error.errno or 0
+            if number in NO_ROOM:
+                raise explained(error, self._context) from None
+            text = f"cannot {action} {name!r}: {zmq.strerror(number)}; {self._hint(name, number)}"
+            raise AddressError(text, address, number) from None
         finally:
             self._socket.touched()
         return name
+
+    def _hint(self, name: str, number: int) -> str:
+        if _needs_ipv6(self._socket, name):
+            return "for an address of IPv6 give options={zmq.IPV6: 1}"
+        return HINTS.get(number, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
 
     def _forget(self, name: str) -> None:
         if name in self._addresses:
@@ -402,24 +429,26 @@ class Endpoint(ABC):
                 self._report(malformed[-1])
 
 
-def several(addresses: Addresses) -> list[Address]:
-    """One address or several, as a list."""
-    return [addresses] if isinstance(addresses, str | bytes) else list(addresses)
+def _connect(socket: zmq.Socket[bytes], name: str) -> None:
+    if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
+        raise zmq.ZMQError(zmq.EINVAL)
+    CompiledSocket.connect(socket, name)
 
 
-def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
-    """Set a socket option.
+def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> bool:
+    return bool(IPV6.match(name)) and not CompiledSocket.get(socket, zmq.IPV6)
+
+
+def several(addresses: Addresses, what: str = "addresses") -> list[Address]:
+    """One address or several, as a list; `what` names them in the error.
 
     Raises:
-        OptionError: there is no such option, or it does not take this value.
+        TypeError: they are neither.
     """
-    if option not in OPTIONS:
-        raise OptionError(f"{option!r} is no socket option; use zmq.SNDHWM and the like")
-    name = f"zmq.{OPTIONS[option]}"
-    if option == zmq.LINGER and isinstance(value, int) and value < 0:
-        raise OptionError(f"{name}={value} would wait for ever at the end; give milliseconds")
+    if isinstance(addresses, str | bytes | bytearray | memoryview):
+        return [addresses]  # type: ignore[list-item]
     try:
-        CompiledSocket.set(socket, option, value)
-    except (zmq.ZMQError, TypeError, OverflowError) as error:
-        shown = f"this {type(value).__name__}" if option in SECRET else f"{value!r}: {error}"
-        raise OptionError(f"{name} does not take {shown}") from None
+        return list(addresses)
+    except TypeError:
+        kind = type(addresses).__name__
+        raise TypeError(f"{what} is given as {kind}: give one str or bytes, or several") from None

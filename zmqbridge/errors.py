@@ -58,7 +58,7 @@ class AddressError(ZmqBridgeError, ValueError):
 
     Attributes:
         address: the address as it was given.
-        errno: libzmq's error number, e.g. ``errno.EADDRINUSE``.
+        errno: libzmq's error number, e.g. ``zmq.EADDRINUSE``.
     """
 
     def __init__(self, message: str, address: object = None, errno: int = 0) -> None:
@@ -69,6 +69,19 @@ class AddressError(ZmqBridgeError, ValueError):
 
 class OptionError(ZmqBridgeError, ValueError):
     """A socket option that does not exist, or does not take the value it was given."""
+
+
+class ResourcesExhausted(ZmqBridgeError, OSError):
+    """There is no room for one more socket: in its context, or among the process's descriptors.
+
+    Not a leftover: what was made until then is closed again, and nothing was bound or connected.
+
+    Attributes:
+        errno: ``errno.EMFILE``.
+    """
+
+    def __init__(self, message: str, errno: int) -> None:
+        super().__init__(errno, message)
 
 
 class AuthenticationMissing(ZmqBridgeError):

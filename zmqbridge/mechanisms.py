@@ -12,6 +12,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.errors import AuthenticationMissing, OptionError
+from zmqbridge.exhaustion import explained
 
 if TYPE_CHECKING:
     from zmqbridge.security import CurveClient, CurveServer, Security
@@ -133,7 +134,10 @@ def _ask(socket: zmq.Socket[bytes], option: int) -> Any:
 def _handled(context: zmq.Context[Any]) -> bool:
     """Whether the context has a ZAP handler: it has bound a name which can be bound once."""
     with door:
-        probe = zmq.Socket(context, zmq.REP)
+        try:
+            probe = zmq.Socket(context, zmq.REP)
+        except zmq.ZMQError as error:
+            raise explained(error, context) from None
         try:
             probe.bind(ZAP)
         except zmq.ZMQError as error:

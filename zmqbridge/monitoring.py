@@ -37,6 +37,7 @@ from zmqbridge.core.monitor import (
 )
 from zmqbridge.endpoint import Endpoint
 from zmqbridge.errors import HandshakeFailed, SocketClosed, StateUnknown
+from zmqbridge.exhaustion import explained
 from zmqbridge.refusals import Refusals
 from zmqbridge.reserve import reserve
 
@@ -128,7 +129,10 @@ class Monitor(Endpoint):
         self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
         self.complete = complete
         name = next_name()
-        monitored.monitor(name, zmq.EVENT_ALL)
+        try:
+            monitored.monitor(name, zmq.EVENT_ALL)
+        except zmq.ZMQError as error:
+            raise explained(error, self._context) from None
         self._monitored = monitored
         self._socket.connect(name)
         reserve.join(self)

@@ -12,17 +12,15 @@ import zmq
 from zmqbridge.core.framing import (
     Message,
     as_bytes,
-    as_name,
     as_parts,
     pack_reply,
     split_all,
     split_reply,
-    split_topic,
 )
-from zmqbridge.core.inbox import Inbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 from zmqbridge.core.requests import RequestTable
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.endpoint import Address, Endpoint, Options, several
+from zmqbridge.endpoint import Address, Endpoint, Options
 from zmqbridge.errors import (
     AlreadyReplied,
     HandshakeFailed,
@@ -32,6 +30,7 @@ from zmqbridge.errors import (
     SocketClosed,
 )
 from zmqbridge.pump import SETTLES
+from zmqbridge.receivingsocket import ReceivingSocket
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
@@ -71,13 +70,94 @@ def patience(timeout: float | None) -> float:
     return inf if timeout is None else timeout and seconds(timeout)
 
 
+def held_at_most(prefetch: int | None) -> int | None:
+    """How many messages may be held that nobody has asked for, as it was given by the user.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is negative.
+    """
+    if prefetch is None:
+        return None
+    if isinstance(prefetch, bool) or not isinstance(prefetch, int):
+        raise TypeError(f"prefetch={prefetch!r}: give a number of messages, 0 for none in advance")
+    if prefetch < 0:
+        raise ValueError(f"prefetch={prefetch!r}: give 0 for none in advance, or more")
+    return prefetch
+
+
+def bytes_at_most(prefetch_bytes: int | None) -> int | None:
+    """How many bytes may be held that nobody has asked for, as it was given by the user.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is less than one.
+    """
+    if prefetch_bytes is None:
+        return None
+    if isinstance(prefetch_bytes, bool) or not isinstance(prefetch_bytes, int):
+        raise TypeError(f"prefetch_bytes={prefetch_bytes!r}: give a number of bytes")
+    if prefetch_bytes < 1:
+        raise ValueError(f"prefetch_bytes={prefetch_bytes!r}: for none in advance give prefetch=0")
+    return prefetch_bytes
+
+
+def queued_at_most(send_queue: float | None, default: float) -> float:
+    """How many messages may wait to be sent, as it was given by the user.
+
+    Raises:
+        TypeError: it is neither an int nor ``math.inf``.
+        ValueError: it is less than one.
+    """
+    if send_queue is None:
+        return default
+    if isinstance(send_queue, bool) or not (isinstance(send_queue, int) or send_queue == inf):
+        raise TypeError(f"send_queue={send_queue!r}: give a number of messages, or math.inf")
+    if send_queue < 1:
+        raise ValueError(f"send_queue={send_queue!r}: one message at least must be able to wait")
+    return send_queue
+
+
 class Receiving(Endpoint, Generic[Item]):
     """An endpoint whose messages wait in an inbox until somebody takes them."""
 
+    _prefetch: int | None = None
+    _prefetch_bytes: int | None = None
+    _rcvhwm = HIGH  # which is libzmq's default, too
+    _conflates = False
     _unclaimed = 0
 
     def _prepare(self) -> None:
         self._inbox: Inbox[Item, Any] = Inbox()
+        if self._prefetch_bytes is not None:
+            self._inbox = WeighedInbox(self._prefetch_bytes, self._weigh)
+        if self._prefetch is not None:
+            self._set_limit()
+
+    def _new_socket(self, context: zmq.Context[Any], kind: int) -> ReceivingSocket:
+        socket = ReceivingSocket(context, kind)
+        socket.tell(self._option_set)
+        return socket
+
+    def _option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+        # Whatever is set, a turn is scheduled, as it may silence the FD.
+        if option == zmq.RCVHWM:
+            self._rcvhwm = value or HIGH
+        elif option == zmq.CONFLATE:
+            self._conflates = bool(value)
+        else:
+            return
+        self._set_limit()
+
+    @staticmethod
+    def _weigh(item: Any) -> int:
+        """How many bytes an item has."""
+        return sum(map(len, item))
+
+    def _set_limit(self) -> None:
+        prefetch = min(self._rcvhwm, HIGH) if self._prefetch is None else self._prefetch
+        # libzmq keeps the newest for us, if we let it. A ROUTER has none of it.
+        self._inbox.limit(0 if self._conflates and self.kind != zmq.ROUTER else prefetch)
 
     @abstractmethod
     def receive(self) -> Awaitable[Item]:
@@ -112,9 +192,7 @@ class Receiving(Endpoint, Generic[Item]):
         """What the messages of a burst are to the user; here they are just their parts."""
         return burst  # type: ignore[return-value]
 
-    def _decode_each(
-        self, burst: list[Message], decode: Callable[[Message], Split]
-    ) -> Iterable[Split]:
+    def _decode_each(self, burst: list[Message], decode: Callable[[Message], Split]) -> list[Split]:
         items, malformed = split_all(decode, burst)
         self._reject(malformed)
         return items
@@ -132,59 +210,12 @@ class Receiving(Endpoint, Generic[Item]):
         return super()._close_socket() + self._inbox.clear()
 
     def statistics(self) -> Statistics:
-        return super().statistics()._replace(unread=len(self._inbox), unclaimed=self._unclaimed)
-
-
-class Subscribing(Receiving[tuple[bytes, bytes]]):
-    """SUB: publications as (tag, body)."""
-
-    kind = zmq.SUB
-
-    def __init__(
-        self,
-        tags: Address | Iterable[Address] = (),
-        *,
-        bind: Address | Iterable[Address] = (),
-        connect: Address | Iterable[Address] = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        **backend: Any,
-    ) -> None:
-        wanted = [as_name(tag, "a tag") for tag in several(tags)]
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            **backend,
+        inbox = self._inbox
+        return (
+            super()
+            .statistics()
+            ._replace(unread=len(inbox), unclaimed=self._unclaimed, unwanted=inbox.unwanted)
         )
-        for tag in wanted:
-            self.subscribe(tag)
-
-    def subscribe(self, tag: Address = b"") -> None:
-        """Take publications whose tag starts with `tag`, from now on; ``""`` means all.
-
-        Raises:
-            TypeError: the tag is neither str nor bytes-like.
-            SocketClosed: the socket is closed.
-        """
-        self._check_open()
-        self._socket.setsockopt(zmq.SUBSCRIBE, as_name(tag, "a tag"))
-
-    def unsubscribe(self, tag: Address = b"") -> None:
-        """Undo one `subscribe`; a tag that was never subscribed is fine.
-
-        Raises:
-            TypeError: the tag is neither str nor bytes-like.
-            SocketClosed: the socket is closed.
-        """
-        self._check_open()
-        self._socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
-
-    def _decode(self, burst: list[Message]) -> Iterable[tuple[bytes, bytes]]:
-        return self._decode_each(burst, split_topic)
 
 
 class Requesting(Endpoint):
@@ -205,9 +236,11 @@ class Requesting(Endpoint):
         context: zmq.Context[Any] | None = None,
         options: Options | None = None,
         security: Security | None = None,
+        send_queue: float | None = None,
         **backend: Any,
     ) -> None:
         self._timeout = inf if timeout is None else seconds(timeout)
+        self.high = queued_at_most(send_queue, self.high)
         super().__init__(
             bind=bind,
             connect=connect,
@@ -370,6 +403,10 @@ class Routing(Endpoint):
                 self._blamed.clear()
             self._blamed.add(error.peer)
         self._report(error)
+
+    @staticmethod
+    def _weigh(item: Any) -> int:
+        return sum(map(len, item.parts if isinstance(item, Request) else item[1]))
 
     @staticmethod
     def _addressed(peer: bytes, parts: tuple[bytes, ...]) -> Message:

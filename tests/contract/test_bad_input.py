@@ -35,6 +35,13 @@ async def test_addresses_are_resolved_and_errors_name_them(w):
             assert repr(bad) in str(refused.value)
         with pytest.raises(TypeError, match="an address"):
             puller.connect(5555)
+        for wrong in ({"bind": 5555}, {"connect": None}, {"context": "x"}, {"options": [1]}):
+            with pytest.raises(TypeError, match=f"{next(iter(wrong))} is given as"):
+                w.Puller(**wrong)
+        with pytest.raises(TypeError, match="tags is given as int"):
+            w.Subscriber(5)
+        with pytest.raises(AddressError, match="UTF-8"):
+            puller.connect(b"ipc://\xff")
         puller.unbind(address)
         assert puller.addresses == ()
         with pytest.raises(AddressError):
@@ -50,14 +57,50 @@ async def test_options_are_set_and_errors_name_them(w):
         assert puller.socket.get(zmq.RCVHWM) == 7
         assert puller.socket.get(zmq.LINGER) == 100
     for bad, named in {
-        (zmq.SNDHWM, "many"): "zmq.SNDHWM",
+        (zmq.SNDHWM, "many"): "zmq.SNDHWM does not take 'many': it takes an int",
+        (zmq.SNDHWM, 2**40): "zmq.SNDHWM",
+        (zmq.HWM, 5): "zmq.HWM .*zmq.SNDHWM and zmq.RCVHWM",
+        (zmq.ROUTING_ID, "me"): r"zmq.ROUTING_ID .*bytes: use \.encode\(\)",
+        (zmq.PLAIN_USERNAME, "me"): r"zmq.PLAIN_USERNAME .*bytes: use \.encode\(\)",
+        (zmq.ROUTING_ID, 5): "zmq.ROUTING_ID does not take 5: it takes bytes",
+        (zmq.RCVTIMEO, 100): "zmq.RCVTIMEO=100 .*asyncio.timeout",
+        (zmq.RCVTIMEO, 0): "zmq.RCVTIMEO=0",
+        (zmq.SNDTIMEO, 100): "zmq.SNDTIMEO=100 .*timeout",
+        (zmq.IO_THREADS, 2): "zmq.IO_THREADS is no socket option, but an option of a context",
+        (zmq.MAX_SOCKETS, 2): "zmq.MAX_SOCKETS is no socket option",
+        (zmq.MORE, 1): "zmq.MORE is no socket option, but an option of a message",
+        (zmq.POLLOUT, 1): "is no socket option, but one of zmq.",
+        (zmq.FD, 1): "zmq.FD can only be read",
+        (zmq.EVENTS, 1): "zmq.EVENTS can only be read",
+        (zmq.TYPE, 1): "zmq.TYPE can only be read",
+        (zmq.LAST_ENDPOINT, b"x"): "zmq.LAST_ENDPOINT can only be read",
         (zmq.RCVHWM, -1): "zmq.RCVHWM",
         (zmq.LINGER, -1): "zmq.LINGER",
         (99_999, 1): "99999",
         ("SNDHWM", 1): "SNDHWM",
     }.items():
-        with pytest.raises(OptionError, match=named):
+        with pytest.raises(OptionError, match=named) as refused:
             w.Puller(options=dict([bad]))
+        assert "setsockopt_string" not in str(refused.value)
+    with pytest.raises(OptionError, match="True is no socket option"):
+        w.Puller(options={True: 5})
+    # What they are anyway: no call ends by itself.
+    async with w.Puller(options={zmq.RCVTIMEO: -1, zmq.SNDTIMEO: -1}):
+        pass
+
+
+async def test_addresses_of_ipv6_need_the_option_and_say_so(w):
+    for address in ("tcp://[::1]:*", "tcp://::1:5999", "tcp://[fe80::1%lo]:5999"):
+        with pytest.raises(AddressError, match=r"options=\{zmq.IPV6: 1\}"):
+            w.Puller(bind=address)
+    # To libzmq this is fine, and it never gets there.
+    for address in ("tcp://[::1]:5999", "tcp://::1:5999", "tcp://127.0.0.1:0;[::1]:5999"):
+        with pytest.raises(AddressError, match=r"options=\{zmq.IPV6: 1\}"):
+            w.Puller(connect=address)
+    async with w.Puller(options={zmq.IPV6: 1}) as puller:
+        puller.connect("tcp://[::1]:5999")
+    async with w.Puller() as puller:
+        puller.connect("tcp://127.0.0.1:0;127.0.0.1:5999")
 
 
 async def test_messages_must_be_bytes_and_not_empty(w):

@@ -23,6 +23,7 @@ from zmqbridge import (
     ConnectTimeout,
     ContextTerminated,
     MalformedMessage,
+    ResourcesExhausted,
     SocketClosed,
     StateUnknown,
 )
@@ -572,7 +573,7 @@ async def test_a_monitor_that_could_not_be_attached_is_closed(w):
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 2)  # libzmq's own end of a monitor is the third
     async with w.Puller(context=context) as puller:
-        with pytest.raises(zmq.ZMQError):
+        with pytest.raises(ResourcesExhausted, match="MAX_SOCKETS"):
             puller.events()
     ending = threading.Thread(target=context.term, daemon=True)
     ending.start()

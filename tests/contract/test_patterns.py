@@ -222,7 +222,7 @@ async def test_a_cancelled_push_is_not_sent(w):
 
 
 async def test_a_consumer_that_pauses_holds_little_and_pushes_back(w):
-    async with w.Puller(bind="ipc://*", options={zmq.RCVHWM: 10}) as puller:
+    async with w.Puller(bind="ipc://*", options={zmq.RCVHWM: 10}, prefetch=1000) as puller:
         options = {zmq.SNDHWM: 10}
         async with w.Pusher(connect=puller.addresses, options=options) as pusher:
             sent = 0

@@ -22,13 +22,6 @@ SMALL = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
 
 
 @pytest.fixture
-def mark(w, monkeypatch):
-    """Let few messages wait for a peer."""
-    for name in ("Replier", "Router"):
-        monkeypatch.setattr(getattr(w.backend, name), "high", MARK)
-
-
-@pytest.fixture
 def address(request, tmp_path):
     return "tcp://127.0.0.1:*" if request.param == "tcp" else f"ipc://{tmp_path}/server"
 
@@ -86,8 +79,8 @@ def process(address, asked=ASKED):
 
 @some_worlds
 @both_transports
-async def test_serve_answers_the_others_all_the_while(w, address, mark):
-    async with w.Replier(bind=address, options=SMALL) as replier:
+async def test_serve_answers_the_others_all_the_while(w, address):
+    async with w.Replier(bind=address, options=SMALL, send_queue=MARK) as replier:
         serving = w.spawn(replier.serve(lambda request: request.reply(REPLY)))
         where = replier.addresses[0]
         async with w.Requester(connect=where, timeout=10) as requester:
@@ -114,8 +107,8 @@ async def test_serve_answers_the_others_all_the_while(w, address, mark):
 
 
 @some_worlds
-async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w, mark):
-    async with w.Replier(bind="tcp://127.0.0.1:*", options=SMALL) as replier:
+async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w):
+    async with w.Replier(bind="tcp://127.0.0.1:*", options=SMALL, send_queue=MARK) as replier:
         with stuck_client(replier.addresses[0]):
             with pytest.raises(PeerStalled) as stalled:
                 async for request in replier:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from zmqbridge import PeerUnreachable, QueueFull, RequestTimeout, ZmqBridgeError
+from zmqbridge import (
+    PeerUnreachable,
+    QueueFull,
+    RequestTimeout,
+    ResourcesExhausted,
+    ZmqBridgeError,
+)
 from zmqbridge.core.statistics import Statistics
 
 
@@ -19,6 +27,13 @@ def test_a_request_timeout_is_a_timeout_error_and_says_how_far_it_got(stage):
 def test_a_full_queue_hands_the_message_back():
     assert QueueFull((b"a", b"b"), 1000).message == [b"a", b"b"]
     assert "1000" in str(QueueFull((b"a",), 1000))
+
+
+def test_exhaustion_is_an_error_of_the_system_as_well():
+    error = ResourcesExhausted("no room", errno.EMFILE)
+    assert isinstance(error, ZmqBridgeError)
+    assert isinstance(error, OSError)
+    assert (error.errno, error.strerror) == (errno.EMFILE, "no room")
 
 
 def test_an_unreachable_peer_is_named():

@@ -7,21 +7,54 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core.inbox import Inbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
+
+LIMITS = st.one_of(st.integers(2, 6), st.integers(0, 6))
 
 
 class Receivers(RuleBasedStateMachine):
-    """Receivers wait, are told, run later or are cancelled meanwhile; newcomers may poll."""
+    """Receivers wait, are told, run later or are cancelled meanwhile; newcomers may poll.
 
-    @initialize(high=st.integers(2, 6))
-    def start(self, high):
-        self.high, self.low = high, high // 4
-        self.inbox: Inbox[int, str] = Inbox(high)
+    A message may be dropped that was promised: then its receiver, when it runs, waits again.
+    """
+
+    MOST = 9
+
+    @initialize(high=LIMITS, newest=st.sampled_from([False, False, False, True]))
+    def start(self, high, newest):
+        self.inbox: Inbox[int, str] = self.make()
         self.messages: list[int] = []
         self.waiting: list[str] = []
         self.told: list[str] = []
+        self.stale: set[str] = set()  # they will run, and find that theirs was dropped
         self.paused = False
-        self.put_so_far = self.asked = 0
+        self.put_so_far = self.asked = self.unwanted = 0
+        self.limit(high, newest)
+
+    def make(self):
+        return Inbox()
+
+    def heavy(self, most):
+        return False
+
+    def limit(self, high, newest):
+        self.inbox.limit(high, newest=newest)
+        self.high, self.low, self.newest = high, high // 4, newest
+        self.kept_up()
+        self.relaxed()
+
+    def kept_up(self):
+        if self.newest:
+            outdated = max(0, len(self.messages) - max(1, len(self.told)))
+            self.unwanted += outdated
+            del self.messages[:outdated]
+        else:
+            full = len(self.messages) >= max(1, self.high) or self.heavy(self.MOST - 1)
+            self.paused = self.paused or full
+
+    def relaxed(self):
+        full = len(self.messages) > self.low or self.heavy(self.MOST // 4)
+        self.paused = self.paused and full and not self.newest
 
     def tell(self):
         told = self.inbox.notify()
@@ -32,17 +65,23 @@ class Receivers(RuleBasedStateMachine):
 
     def taken(self, message):
         assert message == self.messages.pop(0)
-        self.paused = self.paused and len(self.messages) > self.low
+        self.relaxed()
+
+    def room(self):
+        if self.paused:
+            return 0
+        if self.newest:
+            return HIGH
+        return self.high - len(self.messages) if self.high else len(self.waiting)
 
     @rule(size=st.integers(1, 4))
     def burst(self, size):
-        room = self.inbox.room()
-        assert room == (0 if self.paused else self.high - len(self.messages))
-        items = range(self.put_so_far, self.put_so_far + min(size, int(room)))
+        assert self.inbox.room() == self.room()
+        items = range(self.put_so_far, self.put_so_far + min(size, self.room()))
         self.put_so_far += len(items)
         self.inbox.put(items)
         self.messages += items
-        self.paused = self.paused or len(self.messages) >= self.high
+        self.kept_up()
         self.tell()
 
     @rule(receivers=st.integers(1, 3))
@@ -53,9 +92,14 @@ class Receivers(RuleBasedStateMachine):
                 self.taken(message)
             else:
                 assert message is None
-                self.asked += 1
-                self.inbox.wait(f"waiter {self.asked}")
-                self.waiting.append(f"waiter {self.asked}")
+                self.waiting.append(self.new_waiter())
+
+    def new_waiter(self, instead_of=None):
+        self.asked += 1
+        waiter = f"waiter {self.asked}"
+        on_demand = self.inbox.wait(waiter, instead_of)
+        assert on_demand == (not self.high and not self.newest)
+        return waiter
 
     @rule()
     def pop(self):
@@ -70,13 +114,36 @@ class Receivers(RuleBasedStateMachine):
     def told_receivers_run(self, receivers):
         for waiter in self.told[:receivers]:
             self.told.remove(waiter)
+            self.stale.discard(waiter)
             self.taken(self.inbox.take(waiter))
+
+    @precondition(lambda self: self.messages)
+    @rule(kept=st.integers(0, 15))
+    def some_are_not_wanted_any_more(self, kept):
+        wanted = [message for message in self.messages if kept & 1 << message % 4]
+        self.inbox.sift(lambda message: message in wanted)
+        self.unwanted += len(self.messages) - len(wanted)
+        if wanted != self.messages:
+            self.messages = wanted
+            self.relaxed()
+        self.stale.update(self.told[len(wanted) :])
+        self.waiting = self.told[len(wanted) :] + self.waiting
+        del self.told[len(wanted) :]
+
+    @precondition(lambda self: self.stale - set(self.told))
+    @rule(data=st.data())
+    def one_finds_its_message_gone_and_keeps_its_place(self, data):
+        waiter = data.draw(st.sampled_from(sorted(self.stale - set(self.told))))
+        assert self.inbox.take(waiter) is None
+        self.stale.remove(waiter)
+        self.waiting[self.waiting.index(waiter)] = self.new_waiter(waiter)
 
     @precondition(lambda self: self.told or self.waiting)
     @rule(data=st.data())
     def a_receiver_is_cancelled(self, data):
         waiter = data.draw(st.sampled_from(self.told + self.waiting))
         (self.told if waiter in self.told else self.waiting).remove(waiter)
+        self.stale.discard(waiter)
         self.inbox.forget(waiter)
         self.tell()
 
@@ -84,8 +151,13 @@ class Receivers(RuleBasedStateMachine):
     @rule()
     def close(self):
         assert sorted(self.inbox.clear()) == sorted(self.told + self.waiting)
-        self.messages, self.told, self.waiting = [], [], []
+        self.messages, self.told, self.waiting, self.stale = [], [], [], set()
         self.paused = False
+
+    @precondition(lambda self: self.asked > 3)
+    @rule(high=LIMITS, newest=st.booleans())
+    def set_anew(self, high, newest):
+        self.limit(high, newest)
 
     @invariant()
     def agrees(self):
@@ -94,9 +166,26 @@ class Receivers(RuleBasedStateMachine):
             assert len(self.inbox) == len(self.messages)
             assert self.inbox.promised == len(self.told)
             assert self.inbox.paused == self.paused
+            assert self.inbox.unwanted == self.unwanted
+
+
+class ReceiversOfLargeMessages(Receivers):
+    """The same where the messages have sizes, which are bounded, too."""
+
+    def make(self):
+        return WeighedInbox(self.MOST, self.size_of)
+
+    @staticmethod
+    def size_of(message):
+        return message % 5
+
+    def heavy(self, most):
+        return sum(map(self.size_of, self.messages)) > most
 
 
 TestReceivers = Receivers.TestCase
+TestReceiversOfLargeMessages = ReceiversOfLargeMessages.TestCase
+TestReceiversOfLargeMessages.settings = settings(max_examples=300)
 # Much must come together: several wait, a burst comes for them, they run, amid a pause at that.
 TestReceivers.settings = settings(max_examples=500)
 
@@ -111,3 +200,30 @@ def test_messages_that_left_past_it_end_a_pause_too():
     assert inbox.relax()
     assert inbox.room() == 6
     assert inbox.pop() == 6
+
+
+def test_who_always_waits_has_room_for_one_and_for_the_next_when_that_is_taken():
+    inbox: Inbox[int, str] = Inbox(0)
+    assert inbox.room() == 0
+    inbox.standing = 1
+    assert inbox.room() == 1
+    inbox.put([7])
+    assert inbox.room() == 0
+    assert inbox.messages.popleft() == 7
+    assert inbox.relax()
+    assert inbox.room() == 1
+
+
+def test_a_promise_that_was_taken_back_is_given_to_the_same_receiver_again():
+    inbox: Inbox[int, str] = Inbox(4)
+    for waiter in "abc":
+        inbox.wait(waiter)
+    inbox.put([1, 2])
+    assert inbox.notify() == ["a", "b"]
+    inbox.sift([2].__contains__)
+    assert inbox.take("b") is None
+    inbox.wait("B", "b")
+    inbox.put([3, 4])
+    assert inbox.notify() == ["B", "c"]
+    assert [inbox.take(waiter) for waiter in "aBc"] == [2, 3, 4]
+    assert inbox.pop == inbox.messages.popleft

@@ -18,6 +18,7 @@ def test_what_was_accepted_and_delivered_follows_from_the_other_counts():
         withdrawn=4000,
         unreachable=200,  # of those that were dropped
         unclaimed=6,
+        unwanted=50,
     )
     assert statistics.accepted == 4321
-    assert statistics.delivered == 1000 - 549
+    assert statistics.delivered == 1000 - 599

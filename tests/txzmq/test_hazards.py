@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -10,9 +11,16 @@ import pytest
 import zmq
 from twisted.internet.testing import MemoryReactorClock
 
-from zmqbridge import AddressError, MalformedMessage, SocketClosed, ZmqBridgeError
+from zmqbridge import (
+    AddressError,
+    MalformedMessage,
+    ResourcesExhausted,
+    SocketClosed,
+    ZmqBridgeError,
+)
 from zmqbridge.core.routes import LIMIT
 from zmqbridge.pump import BURST
+from zmqbridge.security import PlainClient
 from zmqbridge.txzmq import (
     ZmqConnection,
     ZmqDealerConnection,
@@ -304,6 +312,74 @@ async def test_tags_messages_and_subscriptions_may_be_str(w, make):
 
     await w.until(joined)
     assert set(got) == {("mässage".encode(), "täg".encode())}
+
+
+async def test_all_subscriptions_are_heard_at_any_high_water_mark(w, factory, make):
+    class Narrow(ZmqSubConnection):
+        highWaterMark = 10
+
+    with zmq.Socket(factory.context, zmq.XPUB) as xpub:
+        xpub.set(zmq.LINGER, 0)
+        xpub.bind("inproc://narrow")
+        subscriber = make(Narrow, "connect inproc://narrow")
+        tags = {b"%d." % number for number in range(2000)}
+        for tag in tags:
+            subscriber.subscribe(tag)
+        heard = set()
+
+        def all_of_them():
+            while xpub.poll(0):
+                heard.add(xpub.recv()[1:])
+            return heard == tags
+
+        await w.until(all_of_them)
+        assert subscriber.socket.get(zmq.RCVHWM) == 10
+
+
+async def test_what_a_hook_unsubscribes_does_not_come_any_more(w, factory, make):
+    got = []
+
+    def got_message(message, tag):
+        got.append((tag, message))
+        if message == b"3":
+            # Of these two, one more reaches as far as the other.
+            subscriber.socket.setsockopt(zmq.SUBSCRIBE, b"old\0" + b"47")
+            subscriber.unsubscribe("old")
+
+    with zmq.Socket(factory.context, zmq.PUB) as pub:
+        pub.set(zmq.LINGER, 0)
+        pub.bind("inproc://unsubscribed")
+        subscriber = make(ZmqSubConnection, "connect inproc://unsubscribed", gotMessage=got_message)
+        subscriber.subscribe("old")
+        subscriber.subscribe("new")
+        while not got:
+            pub.send(b"new\0" + b"heard")
+            await w.sleep(0.002)
+        for number in range(50):
+            pub.send(b"old\0%d" % number)
+        pub.send(b"new\0" + b"end")
+        await w.until(lambda: got[-1] == (b"new", b"end"))
+        assert [message for tag, message in got if tag == b"old"] == [*b"0 1 2 3 47".split()]
+        statistics = subscriber.statistics()
+        assert statistics.delivered == len(got)
+
+
+def test_no_room_for_one_more_socket_is_still_a_zmqerror(factory):
+    context = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, 2)
+    factory.context = context
+    first = ZmqPushConnection(factory)
+
+    class Wary(ZmqPushConnection):
+        security = PlainClient("me", "secret")
+
+    for kind in (Wary, ZmqPushConnection):
+        for error in (ResourcesExhausted, zmq.error.ZMQError):
+            with pytest.raises(error, match=r"zmq\.MAX_SOCKETS=2") as refused:
+                for _ in range(2):
+                    kind(factory)
+            assert refused.value.errno == errno.EMFILE
+    first.shutdown()
 
 
 # Sending and receiving in general.

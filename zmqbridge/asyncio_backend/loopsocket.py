@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
+import zmq
 from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge.asyncio_backend.anyio_loop import (
@@ -24,15 +25,24 @@ from zmqbridge.asyncio_backend.anyio_loop import (
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
 from zmqbridge.asyncio_backend.selector_thread import ThreadReader
 from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter, names_callbacks
+from zmqbridge.endpoint import Addresses, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
-from zmqbridge.patterns import Receiving, patience, seconds
+from zmqbridge.patterns import (
+    Receiving,
+    bytes_at_most,
+    held_at_most,
+    patience,
+    queued_at_most,
+    seconds,
+)
 from zmqbridge.pump import SLICE, STRIDE
 from zmqbridge.untold import another
 
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
     from zmqbridge.monitoring import Events
+    from zmqbridge.security import Security
 
 Item = TypeVar("Item")
 AnyWaiter = Waiter | AnyioWaiter[Any]
@@ -327,8 +337,56 @@ class LoopSocket(Monitored):
             queue.forget(waiter)
 
 
+class LoopSender(LoopSocket):
+    """A socket to send with."""
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        send_queue: float | None = None,
+    ) -> None:
+        self.high = queued_at_most(send_queue, self.high)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+        )
+
+
 class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[Item]):
     """A socket to receive from, by `receive` or ``async for``."""
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
+    ) -> None:
+        self._prefetch = held_at_most(prefetch)
+        self._prefetch_bytes = bytes_at_most(prefetch_bytes)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+        )
 
     async def receive(self) -> Item:
         """Wait for the next message.
@@ -354,9 +412,11 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
         if here() != self._place._thread_id:
             self._enter()
         item = inbox.poll()
-        if item is None:
-            waiter = self._waiter(self._loop)
-            inbox.wait(waiter)
+        waiter: AnyWaiter | None = None
+        while item is None:
+            before, waiter = waiter, self._waiter(self._loop)
+            if inbox.wait(waiter, before):
+                self._pump.schedule()
             try:
                 await waiter
             except BaseException:
@@ -366,7 +426,36 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
             if self._closed:  # since it was told
                 self._check_open()
             paused = inbox.paused  # which may have come meanwhile
-            item = inbox.take(waiter)
+            item = inbox.take(waiter)  # nothing, when it was unsubscribed since it was told
         if paused and not inbox.paused:
             self._pump.schedule()
         return item
+
+
+class LoopExchange(LoopReceiver[Item]):
+    """A socket to receive from and to send with."""
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
+        send_queue: float | None = None,
+    ) -> None:
+        self.high = queued_at_most(send_queue, self.high)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+            prefetch=prefetch,
+            prefetch_bytes=prefetch_bytes,
+        )

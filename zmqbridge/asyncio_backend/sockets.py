@@ -5,6 +5,12 @@ Constructor arguments, the same for all: ``bind`` and ``connect`` take one addre
 ``zmq`` option to value, set before any address, ``security`` one of `zmqbridge.security`. See
 `Endpoint` for what all of them can do.
 
+Those that receive take ``prefetch``: how many messages may wait in the inbox that nobody has asked
+for yet, 0 for none; by default ``zmq.RCVHWM``, but at most 1,000; and ``prefetch_bytes``, with how
+many bytes of them reading pauses, too. Those that send take ``send_queue``: how many messages may
+wait in the send queue, of each peer where the peer is named; by default 1,000. See
+docs/what-is-held.md.
+
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
 loop or it is not the socket's own.
 """
@@ -16,16 +22,23 @@ from typing import Any, final
 
 import zmq
 
-from zmqbridge.asyncio_backend.loopsocket import AnyWaiter, LoopReceiver, LoopSocket
+from zmqbridge.asyncio_backend.loopsocket import (
+    AnyWaiter,
+    LoopExchange,
+    LoopReceiver,
+    LoopSender,
+    LoopSocket,
+)
 from zmqbridge.asyncio_backend.running import here
 from zmqbridge.asyncio_backend.serving import serve
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.patterns import Request as AnyRequest
-from zmqbridge.patterns import Requesting, Routing, Subscribing
+from zmqbridge.patterns import Requesting, Routing
+from zmqbridge.subscribing import Subscribing
 
 
 @final
-class Publisher(LoopSocket):
+class Publisher(LoopSender):
     """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
 
     kind = zmq.PUB
@@ -50,7 +63,7 @@ class Subscriber(Subscribing, LoopReceiver[tuple[bytes, bytes]]):
 
 
 @final
-class Pusher(LoopSocket):
+class Pusher(LoopSender):
     """PUSH: each message to one of the pullers, in turn."""
 
     kind = zmq.PUSH
@@ -90,6 +103,8 @@ class Requester(Requesting, LoopSocket):
 
     Args:
         timeout: seconds a request may take when the call says nothing; None is for ever.
+        send_queue: how many requests may wait to be sent; no limit by default, as each has a
+            caller who waits.
     """
 
     async def request(self, *parts: bytes, timeout: float | None = None) -> Message:
@@ -106,6 +121,7 @@ class Requester(Requesting, LoopSocket):
         Raises:
             RequestTimeout: no reply in time; its `stage` tells how far the request got.
             HandshakeFailed: it was not sent, because every server has refused this socket.
+            QueueFull: as many as `send_queue` says wait to be sent already.
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
@@ -151,7 +167,7 @@ class Request(AnyRequest):
 
 
 @final
-class Replier(Routing, LoopReceiver[Request]):
+class Replier(Routing, LoopExchange[Request]):
     """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
 
     async def serve(
@@ -181,7 +197,7 @@ class Replier(Routing, LoopReceiver[Request]):
 
 
 @final
-class Dealer(LoopReceiver[Message]):
+class Dealer(LoopExchange[Message]):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind = zmq.DEALER
@@ -209,7 +225,7 @@ class Dealer(LoopReceiver[Message]):
 
 
 @final
-class Router(Routing, LoopReceiver[tuple[bytes, Message]]):
+class Router(Routing, LoopExchange[tuple[bytes, Message]]):
     """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
 
     async def send(self, peer: bytes, *parts: bytes) -> None:

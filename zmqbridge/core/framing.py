@@ -72,8 +72,20 @@ def join_topic(tag: bytes, body: bytes) -> bytes:
         return tag + SEPARATOR + as_bytes(body, "body")
 
 
+class Untagged(tuple[bytes, bytes]):
+    """The (tag, body) of a publication that came as one part without a NUL."""
+
+    __slots__ = ()
+
+
+class InTwoParts(tuple[bytes, bytes]):
+    """The (tag, body) of a publication that came as these two parts."""
+
+    __slots__ = ()
+
+
 def split_topic(message: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """The (tag, body) of a publication.
+    """The (tag, body) of a publication, from which `head` can tell how it came.
 
     Two parts are tag and body as plain PUB peers send them. One part is split at its first NUL;
     with no NUL in it, it is a body without a tag.
@@ -83,10 +95,20 @@ def split_topic(message: Sequence[bytes]) -> tuple[bytes, bytes]:
     """
     if len(message) == 1:
         tag, separator, body = message[0].partition(SEPARATOR)
-        return (tag, body) if separator else (b"", tag)
+        return (tag, body) if separator else Untagged((b"", tag))
     if len(message) == 2:
-        return message[0], message[1]
+        return InTwoParts(message)
     raise MalformedMessage("a publication has one or two parts", message)
+
+
+def head(publication: tuple[bytes, bytes], length: int) -> bytes:
+    """So many of the first bytes of what was the first part of a publication."""
+    tag, body = publication
+    if type(publication) is Untagged:
+        return body[:length]
+    if type(publication) is InTwoParts or length <= len(tag):
+        return tag[:length]
+    return tag + SEPARATOR + body[: length - len(tag) - 1]
 
 
 def split_reply(message: Message) -> tuple[bytes, Message]:

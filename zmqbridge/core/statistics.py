@@ -10,7 +10,7 @@ class Statistics(NamedTuple):
 
     Every message is in exactly one of the counts, at any moment: what was accepted for sending in
     ``sent``, ``queued``, ``withdrawn`` or ``dropped``; what was received in ``unread``,
-    ``malformed``, ``late_replies``, ``unclaimed`` or ``lost``, or it was `delivered`.
+    ``malformed``, ``late_replies``, ``unclaimed``, ``unwanted`` or ``lost``, or it was `delivered`.
     """
 
     sent: int
@@ -39,6 +39,8 @@ class Statistics(NamedTuple):
     """Messages that were not accepted, as a queue was at its mark (`QueueFull`, `PeerStalled`)."""
     lost: int = 0
     """Messages for whose copy there was no memory (`OutOfMemory`); nothing of them is delivered."""
+    unwanted: int = 0
+    """Publications that were unsubscribed before you took them; by CONFLATE, those outdated."""
 
     @property
     def accepted(self) -> int:
@@ -48,5 +50,5 @@ class Statistics(NamedTuple):
     @property
     def delivered(self) -> int:
         """Messages that were handed to you."""
-        rest = self.unread + self.malformed + self.late_replies + self.unclaimed + self.lost
-        return self.received - rest
+        rest = self.unread + self.malformed + self.late_replies + self.unclaimed
+        return self.received - rest - self.unwanted - self.lost

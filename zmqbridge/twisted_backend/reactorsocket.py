@@ -23,7 +23,14 @@ from zmqbridge.core.framing import Message
 from zmqbridge.endpoint import Addresses, Endpoint, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
-from zmqbridge.patterns import Receiving, patience, seconds
+from zmqbridge.patterns import (
+    Receiving,
+    bytes_at_most,
+    held_at_most,
+    patience,
+    queued_at_most,
+    seconds,
+)
 from zmqbridge.pump import SLICE, STRIDE
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
@@ -309,6 +316,33 @@ class ReactorSocket(ReactorReader, Monitored):
         self._pump.send(message)
 
 
+class ReactorSender(ReactorSocket):
+    """A socket to send with."""
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        reactor: Any = None,
+        send_queue: float | None = None,
+    ) -> None:
+        self.high = queued_at_most(send_queue, self.high)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+            reactor=reactor,
+        )
+
+
 @implementer(IPushProducer)
 class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
     """A socket to receive from, by `receive`, ``async for``, or a handler given when it is made.
@@ -328,9 +362,13 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         monitor: bool = False,
         reactor: Any = None,
         handler: Callable[[Item], object] | None = None,
+        prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
     ) -> None:
         if handler is not None and not callable(handler):
             raise TypeError(f"handler={handler!r} cannot be called")
+        self._prefetch = held_at_most(prefetch)
+        self._prefetch_bytes = bytes_at_most(prefetch_bytes)
         self._handler = handler
         self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
         super().__init__(
@@ -342,6 +380,7 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             monitor=monitor,
             reactor=reactor,
         )
+        self._inbox.standing = int(handler is not None)
 
     _told: Sequence[Deferred[Any]] = ()  # by `_arrived`, which has not come to all of them yet
 
@@ -375,7 +414,8 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         if item is not None:
             return succeed(item)
         waiter: Deferred[Item] = Deferred(self._withdraw)
-        inbox.wait(waiter)
+        if inbox.wait(waiter):
+            self._pump.schedule()
         return waiter
 
     def _deliver(self, burst: list[Message]) -> None:
@@ -392,8 +432,8 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
             for waiter in told:
                 if waiter.called or self._forked:
                     inbox.forget(waiter)
-                else:
-                    waiter.callback(inbox.take(waiter))
+                elif (item := inbox.take(waiter)) is not None:  # else it was just unsubscribed
+                    waiter.callback(item)
         self._told = ()
 
     def _withdraw(self, waiter: Deferred[Any]) -> None:
@@ -415,12 +455,47 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         sends wait in the end. So it can be registered with any consumer, e.g. a TCP transport.
         """
         self._halted[:] = [True]
+        self._inbox.standing = 0
 
     def resumeProducing(self) -> None:
         """Call the handler again, first with what waits."""
         self._halted.clear()
+        self._inbox.standing = int(self._handler is not None)
         self._pump.schedule()
 
     def stopProducing(self) -> None:
         """Close, because the consumer has ended."""
         self.close()
+
+
+class ReactorExchange(ReactorReceiver[Item]):
+    """A socket to receive from and to send with."""
+
+    def __init__(
+        self,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        reactor: Any = None,
+        handler: Callable[[Item], object] | None = None,
+        prefetch: int | None = None,
+        prefetch_bytes: int | None = None,
+        send_queue: float | None = None,
+    ) -> None:
+        self.high = queued_at_most(send_queue, self.high)
+        super().__init__(
+            bind=bind,
+            connect=connect,
+            context=context,
+            options=options,
+            security=security,
+            monitor=monitor,
+            reactor=reactor,
+            handler=handler,
+            prefetch=prefetch,
+            prefetch_bytes=prefetch_bytes,
+        )

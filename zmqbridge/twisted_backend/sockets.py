@@ -6,6 +6,12 @@ Constructor arguments, the same for all: ``bind`` and ``connect`` take one addre
 ``reactor`` another than the global one; those that receive also a ``handler``. See `Endpoint` for
 what all of them can do.
 
+Those that receive take ``prefetch``: how many messages may wait in the inbox that nobody has asked
+for yet, 0 for none; by default ``zmq.RCVHWM``, but at most 1,000; and ``prefetch_bytes``, with how
+many bytes of them reading pauses, too. Those that send take ``send_queue``: how many messages may
+wait in the send queue, of each peer where the peer is named; by default 1,000. See
+docs/what-is-held.md.
+
 Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
 what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
 Deferred. Cancelling a Deferred is always safe.
@@ -24,14 +30,21 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.errors import LoopError, ZmqBridgeError
 from zmqbridge.patterns import Request as AnyRequest
-from zmqbridge.patterns import Requesting, Routing, Subscribing
+from zmqbridge.patterns import Requesting, Routing
+from zmqbridge.subscribing import Subscribing
 from zmqbridge.twisted_backend.handlers import follow
 from zmqbridge.twisted_backend.producers import Paced
-from zmqbridge.twisted_backend.reactorsocket import ReactorReceiver, ReactorSocket, Sent
+from zmqbridge.twisted_backend.reactorsocket import (
+    ReactorExchange,
+    ReactorReceiver,
+    ReactorSender,
+    ReactorSocket,
+    Sent,
+)
 
 
 @final
-class Publisher(ReactorSocket):
+class Publisher(ReactorSender):
     """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
 
     kind = zmq.PUB
@@ -55,7 +68,7 @@ class Subscriber(Subscribing, ReactorReceiver[tuple[bytes, bytes]]):
 
 
 @final
-class Pusher(Paced):
+class Pusher(Paced, ReactorSender):
     """PUSH: each message to one of the pullers, in turn."""
 
     kind = zmq.PUSH
@@ -108,6 +121,8 @@ class Requester(Requesting, ReactorSocket):
 
     Args:
         timeout: seconds a request may take when the call says nothing; None is for ever.
+        send_queue: how many requests may wait to be sent; no limit by default, as each has a
+            caller who waits.
     """
 
     def request(self, *parts: bytes, timeout: float | None = None) -> Deferred[Message]:
@@ -124,6 +139,7 @@ class Requester(Requesting, ReactorSocket):
         Raises:
             RequestTimeout: no reply in time; its `stage` tells how far the request got.
             HandshakeFailed: it was not sent, because every server has refused this socket.
+            QueueFull: as many as `send_queue` says wait to be sent already.
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
@@ -171,7 +187,7 @@ class Request(AnyRequest):
 
 
 @final
-class Replier(Routing, ReactorReceiver[Request]):
+class Replier(Routing, ReactorExchange[Request]):
     """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
@@ -239,7 +255,7 @@ class Replier(Routing, ReactorReceiver[Request]):
 
 
 @final
-class Dealer(ReactorReceiver[Message], Paced):
+class Dealer(ReactorExchange[Message], Paced):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind = zmq.DEALER
@@ -271,7 +287,7 @@ class Dealer(ReactorReceiver[Message], Paced):
 
 
 @final
-class Router(Routing, ReactorReceiver[tuple[bytes, Message]]):
+class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
     """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
 
     def send(self, peer: bytes, *parts: bytes) -> Deferred[None]:

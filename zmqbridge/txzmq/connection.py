@@ -22,16 +22,18 @@ from zmqbridge.errors import (
     AddressError,
     HandshakeFailed,
     MalformedMessage,
+    ResourcesExhausted,
     SocketClosed,
     UsedAfterFork,
     WrongThread,
     ZmqBridgeError,
 )
+from zmqbridge.exhaustion import explained
 from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.patterns import patience
 from zmqbridge.pump import BURST, Pump
-from zmqbridge.pump import BridgedSocket as Socket
+from zmqbridge.receivingsocket import ReceivingSocket as Socket
 from zmqbridge.security import CurveClient, PlainClient, Security
 from zmqbridge.twisted_backend.handlers import dispatch
 from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
@@ -77,6 +79,19 @@ class ZmqSendError(ZmqBridgeError, error.ZMQError):
     def __init__(self, problem: ZmqBridgeError) -> None:
         errno = getattr(problem.__context__, "errno", None)
         error.ZMQError.__init__(self, errno, str(problem))
+
+
+class ZmqResourcesError(ResourcesExhausted, error.ZMQError):  # type: ignore[misc]
+    """There is no room for one more socket; a ``ZMQError`` too, as that is what txZMQ raised."""
+
+    def __init__(self, problem: ResourcesExhausted) -> None:
+        error.ZMQError.__init__(self, problem.errno, problem.strerror)
+
+
+def _as_zmq_error(problem: Exception, context: Any) -> Exception:
+    if isinstance(problem, error.ZMQError):
+        problem = explained(problem, context)
+    return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem
 
 
 @implementer(IReadDescriptor, IFileDescriptor)
@@ -143,7 +158,10 @@ class ZmqConnection(ReactorReader):
         self.queue: deque[Any] = deque()
         self.recv_parts: list[Any] = []
         self.read_scheduled = None
-        self.socket: Any = Socket(factory.context, self.socketType)
+        try:
+            self.socket: Any = Socket(factory.context, self.socketType)
+        except error.ZMQError as problem:
+            raise _as_zmq_error(problem, factory.context) from None
         # libzmq's own REQ and REP refuse to receive twice; that must not look like a broken socket.
         most = 1 if self.socketType in (constants.REQ, constants.REP) else BURST
         unhandled: deque[Message] = deque()
@@ -166,9 +184,12 @@ class ZmqConnection(ReactorReader):
                 self.__watchHandshakes()
             if endpoint:
                 self.addEndpoints([endpoint])
-        except Exception:
+        except Exception as problem:
             self.__close()
-            raise
+            named = _as_zmq_error(problem, factory.context)
+            if named is problem:
+                raise
+            raise named from None
         self.socket.watch(self._pump.schedule)
         living.add(self)
         factory.connections.add(self)  # type: ignore[union-attr]

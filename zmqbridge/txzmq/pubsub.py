@@ -6,7 +6,9 @@ import inspect
 
 from zmq import constants
 
-from zmqbridge.core.framing import Message, as_name
+from zmqbridge.core.framing import InTwoParts, Message, as_name
+from zmqbridge.core.statistics import Statistics
+from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.errors import MalformedMessage
 from zmqbridge.txzmq.connection import ZmqConnection
 
@@ -33,6 +35,39 @@ class ZmqSubConnection(ZmqConnection):
     """Receives publications; override `gotMessage`."""
 
     socketType = constants.SUB
+
+    __unwanted = 0
+
+    def _setOptions(self) -> None:
+        super()._setOptions()
+        # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+        self.socket.set(constants.SNDHWM, 0)
+        self.__subscriptions = Subscriptions()
+        self.socket.tell(self.__optionSet)
+
+    def __optionSet(self, socket: object, option: int, value: bytes) -> None:
+        if option == constants.SUBSCRIBE:
+            self.__subscriptions.add(value)
+        elif option == constants.UNSUBSCRIBE and self.__subscriptions.remove(value):
+            self.__drop(value)
+
+    def __drop(self, prefix: bytes) -> None:
+        # What libzmq would have dropped, had it not been read already.
+        if self.socket.get(constants.INVERT_MATCHING):
+            return
+        unhandled = self._ZmqConnection__unhandled  # type: ignore[attr-defined]
+        kept = [
+            message
+            for message in unhandled
+            if not self.__subscriptions.orphaned(InTwoParts((message[0], b"")), prefix)
+        ]
+        self.__unwanted += len(unhandled) - len(kept)
+        unhandled.clear()  # the same deque, from which messages are being handed over
+        unhandled.extend(kept)
+
+    def statistics(self) -> Statistics:
+        """What this connection has done so far."""
+        return super().statistics()._replace(unwanted=self.__unwanted)
 
     def subscribe(self, tag: bytes | str) -> None:
         """Take publications whose tag starts with `tag`, too."""

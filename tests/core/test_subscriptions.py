@@ -1,0 +1,42 @@
+"""Subscriptions against a list of prefixes, on the parts as they come over the wire."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zmqbridge.core.framing import head, split_topic
+from zmqbridge.core.subscriptions import Subscriptions
+
+# Few letters, and NUL among them, so that much matches.
+BYTES = st.lists(st.sampled_from([b"a", b"b", b"\0"]), max_size=4).map(b"".join)
+MESSAGES = st.one_of(st.tuples(BYTES), st.tuples(BYTES, BYTES))
+
+
+@given(MESSAGES, st.integers(0, 9))
+def test_how_a_publication_came_can_be_told_from_it(message, length):
+    publication = split_topic(message)
+    assert head(publication, length) == message[0][:length]
+    tag, body = publication
+    assert publication == (tag, body)
+    assert repr(publication) == repr((tag, body))
+
+
+@given(st.lists(st.tuples(st.booleans(), BYTES), max_size=12), MESSAGES)
+def test_what_is_wanted_is_counted_as_libzmq_counts_it(steps, message):
+    subscriptions = Subscriptions()
+    model: list[bytes] = []
+    publication = split_topic(message)
+    for adding, prefix in steps:
+        if adding:
+            subscriptions.add(prefix)
+            model.append(prefix)
+        else:
+            last = model.count(prefix) == 1
+            if prefix in model:
+                model.remove(prefix)
+            assert subscriptions.remove(prefix) == last
+        wanted = any(message[0].startswith(each) for each in model)
+        assert subscriptions.wants(publication) == wanted
+        alone = message[0].startswith(prefix) and not wanted
+        assert subscriptions.orphaned(publication, prefix) == alone

@@ -1,0 +1,141 @@
+"""No room for one more socket: an error with the cause, and nothing that is left over."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import zmq
+
+from zmqbridge import AuthenticationMissing, ResourcesExhausted, ZmqBridgeError
+from zmqbridge.security import CurveServer, Policy
+
+BOUND = 60  # seconds
+both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
+
+
+def roomy(sockets):
+    context = zmq.Context()
+    context.set(zmq.MAX_SOCKETS, sockets)
+    return context
+
+
+@both
+@pytest.mark.parametrize("monitor", [False, True])
+async def test_a_context_that_is_full_is_named_and_has_room_again(w, monitor):
+    context = roomy(7)
+    opened = []
+    with pytest.raises(ResourcesExhausted, match=r"zmq\.MAX_SOCKETS=7") as refused:
+        while True:
+            opened.append(w.Puller(context=context, monitor=monitor))
+    assert isinstance(refused.value, ZmqBridgeError)
+    assert isinstance(refused.value, OSError)
+    assert refused.value.errno == errno.EMFILE
+    assert len(opened) == (2 if monitor else 7)
+    for _ in range(3):  # each of which takes sockets, fails, and gives them back
+        with pytest.raises(ResourcesExhausted, match="MAX_SOCKETS"):
+            while True:
+                opened.append(w.Puller(context=context, monitor=monitor))
+    opened.pop().close()
+    again = []
+
+    def room():  # libzmq closes in a thread of its own
+        try:
+            again.append(w.Puller(context=context, monitor=monitor))
+        except ResourcesExhausted:
+            return False
+        return True
+
+    await w.until(room)
+    for each in [*opened, *again]:
+        each.close()
+    context.term()
+
+
+@both
+async def test_authenticators_and_what_asks_for_them_say_so_too(w):
+    context = roomy(1)
+    async with w.Puller(context=context) as puller:
+        with pytest.raises(ResourcesExhausted, match="MAX_SOCKETS"):
+            w.Authenticator({"*": Policy()}, context=context)
+        puller.socket.curve_server = True
+        with pytest.raises(ResourcesExhausted, match="MAX_SOCKETS"):
+            puller.bind("tcp://127.0.0.1:*")
+    context.term()
+    context = roomy(2)
+    _, secret = zmq.curve_keypair()
+    with pytest.raises(AuthenticationMissing):
+        w.Puller(bind="tcp://127.0.0.1:*", security=CurveServer(secret), context=context)
+    context.term()
+
+
+PROGRAM = """
+    import asyncio, os, resource, sys
+    import zmq
+    from zmqbridge import ResourcesExhausted, asyncio_backend, twisted_backend
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    twisted = sys.argv[1] == "twisted"
+    backend = twisted_backend if twisted else asyncio_backend
+    if twisted:
+        from twisted.internet import reactor
+
+    def descriptors():
+        try:
+            return len(os.listdir("/proc/self/fd"))
+        except OSError:  # there is none left to look
+            return 1000
+
+    async def main():
+        first = backend.Puller(bind="inproc://first")
+        there = descriptors()
+        for monitor in (False, True):
+            for _ in range(3):
+                opened = []
+                try:
+                    while True:
+                        opened.append(backend.Puller(monitor=monitor))
+                except ResourcesExhausted as error:
+                    assert "descriptor" in str(error), error
+                    assert "ulimit" in str(error), error
+                for each in opened:
+                    each.close()
+                while descriptors() > there:
+                    await asyncio.sleep(0.01)
+        held = []
+        puller = backend.Puller()
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        try:
+            puller.bind("ipc://*")
+        except ResourcesExhausted as error:
+            print("told")
+        for each in held:
+            os.close(each)
+        puller.bind("ipc://*")
+        puller.close()
+        first.close()
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts them there")
+@pytest.mark.parametrize("backend", ["asyncio", "twisted"])
+def test_descriptors_that_are_used_up_are_named_and_given_back(backend):
+    program = textwrap.dedent(PROGRAM)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, backend],
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    assert ran.stderr == ""
+    assert ran.stdout == "told\n"
