@@ -74,6 +74,7 @@ class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
     kind = zmq.PAIR
+    _said = True  # the socket of which it tells does that
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
