@@ -212,7 +212,7 @@ def test_what_was_sent_has_its_linger_time_whatever_the_program_does_afterwards(
     cases = [
         (how, linger, after)
         for how in ("closed", "facade", "forgotten")
-        for linger, after in [(5000, 0), (5000, 0.05), (5000, 0.3), (-1, 0), (-1, 0.3)]
+        for linger, after in [(30_000, 0), (30_000, 0.05), (30_000, 0.3), (-1, 0), (-1, 0.3)]
         if how != "forgotten" or not after
     ]
     programs = []
