@@ -103,3 +103,4 @@ def soak(session: nox.Session) -> None:
     session.run("python", "tests/soak/chaos.py", *session.posargs)
     session.run("python", "tests/soak/fuzz.py")
     session.run("python", "tests/soak/cycles.py")
+    session.run("python", "tests/soak/exits.py")

@@ -8,13 +8,15 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.context import shared
+from zmqbridge import addresses
+from zmqbridge.context import closing, shared
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
@@ -27,7 +29,7 @@ from zmqbridge.errors import (
     ZmqBridgeError,
 )
 from zmqbridge.exhaustion import NO_ROOM, explained
-from zmqbridge.guards import calling_place, leave_to_parent, living
+from zmqbridge.guards import busy, calling_place, leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.options import set_option
 from zmqbridge.pump import BURST, BridgedSocket, Pump
@@ -93,6 +95,7 @@ class Endpoint(ABC):
     # The loop's, from when it runs; whoever finds another thread here asks `_check_open`.
     _home_thread = 0
     _forked = False
+    _said = False  # that it belongs to the parent process
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class Endpoint(ABC):
         self._malformed = 0
         self._reported = 0  # the last burst in which a malformed message was
         self._made = calling_place()
+        self._maker = get_ident()
         self._prepare()
         try:
             if context is None:
@@ -168,6 +172,10 @@ class Endpoint(ABC):
 
     def _running(self) -> bool:
         """Whether its loop runs now."""
+        return False
+
+    def _over(self) -> bool:
+        """Whether its loop will never run again, as far as that can be told."""
         return False
 
     @abstractmethod
@@ -229,9 +237,7 @@ class Endpoint(ABC):
         """
         self._check_open()
         refuse_open_server(self._socket, any_key=self._any_key)
-        self._at("bind to", CompiledSocket.bind, address)
-        last: Any = CompiledSocket.get(self._socket, zmq.LAST_ENDPOINT)
-        resolved: str = last.rstrip(b"\0").decode()
+        resolved = self._at("bind to", addresses.bind, address)
         self._addresses.append(resolved)
         return resolved
 
@@ -258,7 +264,9 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
-        self._forget(self._at("unbind", CompiledSocket.unbind, address))
+        name = self._at("unbind", CompiledSocket.unbind, address)
+        addresses.left(self._socket, name)
+        self._forget(name)
 
     def disconnect(self, address: Address) -> None:
         """Disconnect from an address, as it was given to `connect`.
@@ -302,11 +310,13 @@ class Endpoint(ABC):
         self._end()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else ", ".join(self._addresses) or "no address"
+        closed = self._closed and not self._forked
+        state = "closed" if closed else ", ".join(self._addresses) or "no address"
         return f"<{type(self).__name__} {state}>"
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        # Another thread's loop may use it still when the process ends.
+        if not getattr(self, "_closed", True) and not self._socket._shadow:
             text = f"unclosed {self!r}, made in {self._made[0]}:{self._made[1]}"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             if not self._socket.closed:  # as it is when the process has exited
@@ -360,6 +370,8 @@ class Endpoint(ABC):
             if name.startswith("inproc:"):
                 with suppress(zmq.ZMQError):  # it was connected, not bound
                     self._socket.unbind(name)
+        closing(self._socket)
+        addresses.left(self._socket)
         self._socket.close()
         self._release_context()
         return waiters
@@ -369,9 +381,12 @@ class Endpoint(ABC):
             shared.release(self._context)
 
     def _linger(self) -> float:
-        """Seconds that what is queued has to leave when the socket is closed in peace."""
+        """Seconds that what is queued has to leave when the socket is closed in peace.
+
+        Users may have set -1 on the raw socket, which asks for ever.
+        """
         milliseconds: Any = self._socket.getsockopt(zmq.LINGER)
-        return float(milliseconds) / 1000
+        return inf if milliseconds < 0 else milliseconds / 1000
 
     def _check_open(self) -> None:
         if self._closed or get_ident() != self._home_thread:
@@ -380,7 +395,8 @@ class Endpoint(ABC):
     def _refuse(self) -> None:
         """Say what forbids a call; before the loop runs and after it, any thread may call."""
         if self._forked:
-            raise UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
+            self._said = True
+            raise self._of_parent()
         if self._closed:
             raise self.closed_error(f"{self!r}: make a new one")
         if self._home_thread not in (0, get_ident()) and self._running():
@@ -392,15 +408,23 @@ class Endpoint(ABC):
         self._forked = self._closed = self._pump.closed = True
         leave_to_parent(self._socket, self._context)
 
-    def _at(self, action: str, call: Callable[[Any, str], object], address: Address) -> str:
+    def _of_parent(self) -> UsedAfterFork:
+        return UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
+
+    def _libzmq(self) -> zmq.Socket[bytes] | None:
+        return None if self._closed else self._socket
+
+    def _busy(self) -> bool:
+        return busy(self._home_thread, self._maker, self._running(), self._over())
+
+    def _at(self, action: str, call: Callable[[Any, str], str | None], address: Address) -> str:
         try:
             name = as_name(address, "an address").decode()
         except UnicodeDecodeError:
             text = f"cannot {action} {address!r}: an address is UTF-8"
             raise AddressError(text, address, zmq.EINVAL) from None
         try:
-            # pyzmq's own `bind` goes on to ask where that was, for use in ``with``: 2 µs.
-            call(self._socket, name)
+            return call(self._socket, name) or name
         except zmq.ZMQError as error:
             number = error.errno or 0
             if number in NO_ROOM:
@@ -409,7 +433,6 @@ class Endpoint(ABC):
             raise AddressError(text, address, number) from None
         finally:
             self._socket.touched()
-        return name
 
     def _hint(self, name: str, number: int) -> str:
         if _needs_ipv6(self._socket, name):

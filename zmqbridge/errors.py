@@ -32,6 +32,10 @@ class ContextTerminated(ZmqBridgeError):
     """
 
 
+class ContextInUse(ZmqBridgeError):
+    """The context that the library owns cannot end yet: sockets of it are open, which it names."""
+
+
 class LoopError(ZmqBridgeError, RuntimeError):
     """There is no running event loop, or the socket already belongs to another one."""
 

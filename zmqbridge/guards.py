@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Protocol
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 import zmq
@@ -16,6 +18,7 @@ import zmq
 HERE = os.path.dirname(__file__) + os.sep
 
 Place = tuple[str, int]
+Item = TypeVar("Item")
 
 
 class Owned(Protocol):
@@ -24,19 +27,55 @@ class Owned(Protocol):
     def _disown(self) -> None:
         """This is a child of that process: refuse every call from now on."""
 
+    def _libzmq(self) -> zmq.Socket[Any] | None:
+        """Its socket, while that is open."""
+
+    def _busy(self) -> bool:
+        """Whether another thread than this may use that socket now."""
+
+
+def in_forked_child(call: Callable[[], object]) -> None:
+    """Have this called in each child that this process forks; where there is no fork, never."""
+    if hasattr(os, "register_at_fork"):  # as it is not on Windows
+        os.register_at_fork(after_in_child=call)
+
 
 living: WeakSet[Owned] = WeakSet()
 # In a child these live as long as it does, because pyzmq would warn of their end.
 _contexts: list[zmq.Context[Any]] = []
 
 
+def snapshot(those: WeakSet[Item]) -> list[Item]:
+    """All that live now, though other threads go on making more."""
+    while True:
+        try:
+            return list(those)
+        except RuntimeError:  # the set has changed meanwhile
+            pass
+
+
+def busy(home: int, maker: int, running: bool, over: bool) -> bool:
+    """Whether another thread than this may use a socket now.
+
+    Args:
+        home: the thread of its loop, 0 before that runs.
+        maker: the thread that made it, 0 if that is not known.
+        running: whether its loop says that it runs.
+        over: whether its loop will never run again.
+    """
+    here, alive = get_ident(), sys._current_frames()
+    if home > 0:
+        return home != here and home in alive and not over
+    return running or (maker != here and maker in alive)
+
+
 def _in_child() -> None:
-    for owned in list(living):
+    for owned in snapshot(living):
         owned._disown()
     living.clear()
 
 
-os.register_at_fork(after_in_child=_in_child)
+in_forked_child(_in_child)
 
 
 def leave_to_parent(socket: zmq.Socket[Any] | None, context: zmq.Context[Any] | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.errors import AuthenticationMissing, OptionError
 from zmqbridge.exhaustion import explained
+from zmqbridge.guards import in_forked_child
 
 if TYPE_CHECKING:
     from zmqbridge.security import CurveClient, CurveServer, Security
@@ -29,8 +29,7 @@ def _new_door() -> None:
     door = threading.Lock()  # whoever held it is not in this process
 
 
-if hasattr(os, "register_at_fork"):  # as it is not on Windows
-    os.register_at_fork(after_in_child=_new_door)
+in_forked_child(_new_door)
 
 # Their values are shown in no error.
 SECRET = frozenset({zmq.CURVE_SECRETKEY, zmq.PLAIN_PASSWORD})

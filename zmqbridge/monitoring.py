@@ -98,6 +98,7 @@ class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
     kind = zmq.PULL
+    _said = True  # the socket of which it tells does that
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from zmqbridge.guards import in_forked_child
+
 # Libzmq needs one for another monitor. But its I/O thread accepts as soon as there is any, in some
 # 20 µs each, and on a busy machine we may have to wait for a lock that it has.
 SIZE = 16
@@ -69,5 +71,4 @@ class Reserve:
 
 
 reserve = Reserve()
-if hasattr(os, "register_at_fork"):  # as it is not on Windows
-    os.register_at_fork(after_in_child=reserve.disown)
+in_forked_child(reserve.disown)

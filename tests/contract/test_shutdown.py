@@ -323,3 +323,47 @@ def Reactorless():
             return super().callLater(0, int)
 
     return Forgetful()
+
+
+async def test_a_linger_without_end_is_waited_for_until_that_is_given_up(w):
+    # The options refuse it, but the raw socket does not.
+    async with w.Pusher(bind="inproc://endless") as pusher:
+        for number in range(50):
+            pusher.push_nowait(b"%d" % number)
+        pusher.socket.set(zmq.LINGER, -1)
+        await w.settled()
+        closing = w.spawn(pusher.aclose())
+        await w.sleep(0.2)
+        assert not w.done(closing)
+        async with w.Puller(connect="inproc://endless") as puller:
+            for number in range(50):
+                assert await puller.receive() == [b"%d" % number]
+            await closing
+        assert pusher.statistics().dropped == 0
+    async with w.Pusher(bind="inproc://endless too") as pusher:
+        pusher.push_nowait(b"nobody comes")
+        pusher.socket.set(zmq.LINGER, -1)
+        closing = w.spawn(pusher.aclose())
+        await w.settled()
+        closing.cancel()
+        with pytest.raises(w.Cancelled):
+            await closing
+        assert pusher.closed
+        assert pusher.statistics().dropped == 1
+
+
+@pytest.mark.parametrize("end", ["close", "aclose", "unbind"])
+async def test_an_address_can_be_bound_again_at_once(w, end, tmp_path):
+    async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
+        tcp = puller.addresses[0]
+    for number in range(10):
+        for address in (tcp, f"ipc://{tmp_path}/s"):
+            async with w.Puller(bind=address) as puller, w.Pusher(connect=address) as pusher:
+                await pusher.push(b"%d" % number)
+                assert await puller.receive() == [b"%d" % number]
+                pusher.close()
+                if end == "unbind":
+                    puller.unbind(address)
+                    puller.bind(address)
+                elif end == "close":
+                    puller.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import os
@@ -268,7 +269,7 @@ def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(new_loop
         each.close()
 
 
-def run(program, *options, timeout=BOUND):
+def run(program, *options, timeout=BOUND, arguments=()):
     """Run a program in a process of its own."""
     return subprocess.run(
         [
@@ -278,6 +279,7 @@ def run(program, *options, timeout=BOUND):
             *options,
             "-c",
             textwrap.dedent(program),
+            *arguments,
         ],
         capture_output=True,
         text=True,
@@ -511,4 +513,180 @@ def test_a_factory_may_be_made_before_twistd_daemonises(tmp_path):
     finally:
         os.kill(daemon, signal.SIGTERM)
     wait_for(lambda: not pid.exists(), log.read_text())
-    assert "Traceback" not in log.read_text()
+    # Nobody has called it, so it said so itself when the daemon's reactor ran, and only then.
+    assert log.read_text().count("Traceback") == 1, log.read_text()
+    assert log.read_text().count("belongs to the parent process") == 1
+
+
+# The parent does not run its loop while the child does, so all that comes then rings in the child.
+RUN_BY_THE_CHILD = """
+import os, sys, tempfile, threading, zmq
+how, child_runs = sys.argv[1], sys.argv[2] == "runs"
+address = f"ipc://{tempfile.mkdtemp()}/s"
+got, said = [], []
+peers = zmq.Context()
+
+def push():
+    sender = peers.socket(zmq.PUSH)
+    sender.connect(address)
+    sender.send(b"x")
+    return sender
+
+def in_child():
+    if child_runs:
+        go(0.3)
+    os.write(told[1], repr(sorted(said)).encode())
+    os._exit(0)
+
+parent = os.getpid()
+told = os.pipe()
+
+if how in ("asyncio", "uvloop"):
+    import asyncio
+    import zmqbridge.asyncio_backend as b
+    if how == "uvloop":
+        import uvloop
+    loop = uvloop.new_event_loop() if how == "uvloop" else asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: said.append(str(context["exception"])))
+
+    async def make():
+        global sockets
+        sockets = [
+            b.Puller(bind=address),
+            b.Pusher(bind="inproc://idle"),
+            b.Pusher(bind="inproc://told"),
+        ]
+        for each in sockets[1:]:
+            await each.drain()
+        waiting = asyncio.ensure_future(sockets[0].receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        closed = b.Pusher(bind="inproc://closed")
+        await closed.drain()
+        closed.close()
+
+    async def receive():
+        while len(got) < 2:
+            got.append(await sockets[0].receive())
+        # What the child does to its copy of the loop does not make this deaf, either.
+        called = asyncio.Event()
+        threading.Thread(target=loop.call_soon_threadsafe, args=[called.set]).start()
+        await called.wait()
+
+    def go(seconds):
+        if os.getpid() == parent:
+            loop.run_until_complete(asyncio.wait_for(receive(), seconds))
+        else:
+            loop.run_until_complete(asyncio.sleep(seconds))
+            if how == "asyncio":
+                loop.close()
+
+    loop.run_until_complete(make())
+    tell = lambda: sockets[2].push_nowait(b"x")
+else:
+    from twisted.internet import asyncioreactor, epollreactor, pollreactor, selectreactor
+    reactor = {
+        "epoll": lambda: epollreactor.EPollReactor(),
+        "poll": lambda: pollreactor.PollReactor(),
+        "select": lambda: selectreactor.SelectReactor(),
+        "asyncioreactor": lambda: asyncioreactor.AsyncioSelectorReactor(
+            __import__("asyncio").new_event_loop()
+        ),
+    }[how.removeprefix("facade-")]()
+    from twisted.logger import globalLogBeginner
+    def observe(event):
+        if failure := event.get("log_failure") or event.get("failure"):
+            said.append(str(failure.value))
+    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False, discardBuffer=True)
+    def receive(message):
+        got.append(message)
+        if len(got) == 2:
+            reactor.crash()
+    if how.startswith("facade-"):
+        from zmqbridge.txzmq import *
+        factory = ZmqFactory()
+        factory.reactor = reactor
+        sockets = [
+            ZmqPullConnection(factory, ZmqEndpoint("bind", address)),
+            ZmqPushConnection(factory, ZmqEndpoint("bind", "inproc://idle")),
+            ZmqPushConnection(factory, ZmqEndpoint("bind", "inproc://told")),
+        ]
+        sockets[0].onPull = receive
+        ZmqPushConnection(factory, ZmqEndpoint("bind", "inproc://closed")).shutdown()
+        tell = lambda: sockets[2].push(b"x")
+    else:
+        from zmqbridge.twisted_backend import Puller, Pusher
+        sockets = [
+            Puller(bind=address, reactor=reactor, handler=receive),
+            Pusher(bind="inproc://idle", reactor=reactor),
+            Pusher(bind="inproc://told", reactor=reactor),
+        ]
+        Pusher(bind="inproc://closed", reactor=reactor).close()
+        tell = lambda: sockets[2].push_nowait(b"x")
+
+    def go(seconds):
+        if os.getpid() != parent:
+            own_got = []
+            if how.startswith("facade-"):
+                mine = ZmqFactory()
+                mine.reactor = reactor
+                own = ZmqPullConnection(mine, ZmqEndpoint("bind", "inproc://own"))
+                own.onPull = own_got.append
+                ZmqPushConnection(mine, ZmqEndpoint("connect", "inproc://own")).push(b"x")
+            else:
+                Puller(bind="inproc://own", reactor=reactor, handler=own_got.append)
+                Pusher(connect="inproc://own", reactor=reactor).push_nowait(b"x")
+        reactor.callLater(seconds, reactor.stop)
+        reactor.run(installSignalHandlers=False)
+        if os.getpid() != parent and own_got != [[b"x"]]:
+            said.append(f"the child's own socket got {own_got}")
+
+child = os.fork()
+if not child:
+    from zmqbridge import UsedAfterFork
+    try:
+        tell()
+    except UsedAfterFork:
+        pass
+    in_child()
+first = push()
+print(os.read(told[0], 10_000).decode())
+os.waitpid(child, 0)
+second = push()
+go(10)
+print(len(got))
+first.close(0)
+second.close(0)
+peers.term()
+os._exit(0)
+"""
+INHERITED = [
+    "asyncio",
+    "uvloop",
+    "epoll",
+    "poll",
+    "select",
+    "asyncioreactor",
+    "facade-epoll",
+    "facade-select",
+]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("child", ["runs", "does not"])
+@pytest.mark.parametrize("loop", INHERITED)
+def test_a_child_that_runs_the_inherited_loop_is_told_and_the_parent_hears_on(loop, child):
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    done = run(RUN_BY_THE_CHILD, arguments=[loop, child])
+    assert done.returncode == 0, done.stderr
+    said, got = done.stdout.splitlines()
+    # Each once: not the one that was called and has said so then, nor the one that was closed.
+    told = ast.literal_eval(said)
+    if child == "runs":
+        assert len(told) == 2, told
+        assert all("belongs to the parent process" in text for text in told)
+        assert any("inproc://idle" in text for text in told)
+    else:
+        assert told == []
+    assert got == "2"

@@ -16,6 +16,7 @@ from zmqbridge.asyncio_backend.sockets import (
 
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.authenticator import Authenticator
+    from zmqbridge.asyncio_backend.ending import end_context
 
 __all__ = [
     "Authenticator",
@@ -28,6 +29,7 @@ __all__ = [
     "Requester",
     "Router",
     "Subscriber",
+    "end_context",
 ]
 
 
@@ -37,4 +39,8 @@ def __getattr__(name: str) -> Any:
         from zmqbridge.asyncio_backend.authenticator import Authenticator
 
         return Authenticator
+    if name == "end_context":
+        from zmqbridge.asyncio_backend.ending import end_context
+
+        return end_context
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,8 @@ import asyncio
 from asyncio import AbstractEventLoop, TimerHandle, _get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from math import inf
 from threading import get_ident
 from time import monotonic
@@ -27,6 +29,7 @@ from zmqbridge.asyncio_backend.selector_thread import ThreadReader
 from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter, names_callbacks
 from zmqbridge.endpoint import Addresses, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.inherited import own_selector
 from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import (
     Receiving,
@@ -171,9 +174,30 @@ class LoopSocket(Monitored):
     def _running(self) -> bool:
         return self._home is not None and bool(getattr(self._home, "is_running", lambda: True)())
 
+    def _over(self) -> bool:
+        return self._home is not None and bool(getattr(self._home, "is_closed", bool)())
+
+    def _busy(self) -> bool:
+        # A loop may run in another thread than when it was last asked which.
+        return bool(getattr(self._home, "is_running", bool)()) or super()._busy()
+
     def _disown(self) -> None:
         super()._disown()
-        self._loop, self._place, self._reader = NO_LOOP, NOWHERE, NO_LOOP
+        loop, self._loop, self._place = self._loop, NO_LOOP, NOWHERE
+        self._reader = NO_LOOP
+        if not loop.is_closed():
+            with suppress(Exception):  # of loops that we do not know
+                if own_selector(loop):
+                    loop.remove_reader(self._fd)
+                # Called if the child goes on to run this loop, and only then.
+                loop.call_soon(partial(self._turn_in_child, loop))
+
+    def _turn_in_child(self, loop: AbstractEventLoop) -> None:
+        """The loop runs in a forked child: say once that this is deaf there."""
+        if not self._said:
+            self._said = True
+            error = self._of_parent()
+            loop.call_exception_handler({"message": str(error), "exception": error})
 
     def _call_at(self, deadline: float) -> None:
         if self._timer is not None:

@@ -6,7 +6,6 @@ others of the process are deaf from then on.
 
 from __future__ import annotations
 
-import os
 import select
 import selectors
 import socket
@@ -15,6 +14,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
+
+from zmqbridge.guards import in_forked_child
 
 # How long the thread waits for another socket when the last has gone.
 GRACE = 0.1  # seconds
@@ -191,5 +192,4 @@ def _in_child() -> None:
         thread.close()  # our copies; what the parent has registered stays so
 
 
-if hasattr(os, "register_at_fork"):  # as it is not on Windows
-    os.register_at_fork(after_in_child=_in_child)
+in_forked_child(_in_child)

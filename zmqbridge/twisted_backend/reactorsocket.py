@@ -21,7 +21,13 @@ from zope.interface import implementer
 
 from zmqbridge.core.framing import Message
 from zmqbridge.endpoint import Addresses, Endpoint, Options
-from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import (
+    ContextTerminated,
+    LoopError,
+    SocketClosed,
+    UsedAfterFork,
+    ZmqBridgeError,
+)
 from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import (
     Receiving,
@@ -147,6 +153,9 @@ class ReactorSocket(ReactorReader, Monitored):
     def _disown(self) -> None:
         ReactorReader._disown(self)
         Endpoint._disown(self)
+
+    def _of_parent(self) -> UsedAfterFork:
+        return Endpoint._of_parent(self)
 
     def _stop(self) -> None:
         if self._fd >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 from threading import get_ident
 from typing import Any
@@ -12,7 +13,9 @@ from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from zmqbridge.errors import LoopError
+from zmqbridge.errors import LoopError, UsedAfterFork
+from zmqbridge.guards import busy
+from zmqbridge.inherited import own_poller
 from zmqbridge.pump import Pump
 
 
@@ -50,6 +53,8 @@ class ReactorReader:
 
     read_scheduled: IDelayedCall | None = None
     _home_thread = 0
+    _maker = 0
+    _said: bool
     # Two underscores, because subclasses of the facade's classes have private names of their own.
     __timer: IDelayedCall | None = None
     _pump: Pump
@@ -90,6 +95,12 @@ class ReactorReader:
     def _running(self) -> bool:
         return bool(getattr(self._reactor, "running", False))  # a task.Clock does not say
 
+    def _over(self) -> bool:
+        return not self._running()
+
+    def _busy(self) -> bool:
+        return busy(self._home_thread, self._maker, self._running(), self._over())
+
     def _call_at(self, deadline: float) -> None:
         if self.__timer is not None and self.__timer.active():
             self.__timer.cancel()
@@ -122,6 +133,9 @@ class ReactorReader:
 
     def _stop_reading(self) -> None:
         self._reactor.removeReader(self)
+        self._cancel_calls()
+
+    def _cancel_calls(self) -> None:
         for call in (self.read_scheduled, self.__timer):
             if call is not None and call.active():
                 call.cancel()
@@ -129,6 +143,25 @@ class ReactorReader:
 
     def _disown(self) -> None:
         self._home_thread = -1
+        if self._pump.closed:
+            return
         self._pump.closed = True
-        # The FD is the parent's; where it rings, the reactor forgets it, instead of spinning.
-        vars(self)["doRead"] = self._stop_reading
+        vars(self)["doRead"] = self._turn_in_child
+        with suppress(Exception):  # of reactors that we do not know
+            self._cancel_calls()
+            # Called if the child goes on to run this reactor, and only then.
+            self._reactor.callLater(0, self._turn_in_child)
+            if own_poller(self._reactor):
+                self._reactor.removeReader(self)
+
+    def _turn_in_child(self) -> None:
+        """The reactor runs in a forked child: say once that this is deaf there."""
+        if not self._said:
+            self._said = True
+            self._report(self._of_parent())
+
+    def _of_parent(self) -> UsedAfterFork:
+        raise NotImplementedError(self)
+
+    def _report(self, error: Exception) -> None:
+        raise NotImplementedError(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import inf
 from threading import get_ident
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ from twisted.python.failure import Failure
 from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
+from zmqbridge import addresses
+from zmqbridge.context import closing
 from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
@@ -39,7 +42,7 @@ from zmqbridge.twisted_backend.handlers import dispatch
 from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
 from zmqbridge.twisted_backend.reader import ReactorReader, watching
 from zmqbridge.txzmq.compat import is_nonstr_iter
-from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
+from zmqbridge.txzmq.factory import ZmqFactory, is_ending, reactor_when_asked
 
 ZMQ3 = zmq_version_info()[0] >= 3
 
@@ -141,6 +144,7 @@ class ZmqConnection(ReactorReader):
     __rejected: MalformedMessage | None = None
     __monitor: ReactorMonitor | None = None  # of a client that a server may refuse
     __forked = False
+    _said = False
 
     def __init__(
         self,
@@ -148,9 +152,10 @@ class ZmqConnection(ReactorReader):
         endpoint: ZmqEndpoint | None = None,
         identity: bytes | None = None,
     ) -> None:
-        if factory.context is None:
+        if factory.context is None or is_ending(factory):
             raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
         self._reactor = watching(factory.reactor)
+        self._maker = get_ident()
         self._now = self._reactor.seconds
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
@@ -248,7 +253,7 @@ class ZmqConnection(ReactorReader):
 
     def _connectOrBind(self, endpoints: Sequence[ZmqEndpoint]) -> None:
         actions = {
-            ZmqEndpointType.bind: self.socket.bind,
+            ZmqEndpointType.bind: partial(addresses.bind, self.socket, call=addresses.plain_bind),
             ZmqEndpointType.connect: self.socket.connect,
         }
         for kind, address in endpoints:
@@ -286,6 +291,8 @@ class ZmqConnection(ReactorReader):
             waiter.errback(SocketClosed(f"{self!r} was shut down while this waited"))
         self.__unclaimed = len(self.__unhandled)
         self.__unhandled.clear()
+        closing(self.socket)
+        addresses.left(self.socket)
         self.socket.close()
         self.socket = None
 
@@ -295,6 +302,15 @@ class ZmqConnection(ReactorReader):
         self.__unhandled.clear()
         leave_to_parent(self.socket, None)
         self.factory = self.socket = None
+
+    def _of_parent(self) -> UsedAfterFork:
+        return UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
+
+    def _report(self, problem: Exception) -> None:
+        log.callWithContext({"system": self.logPrefix()}, self.__report, problem)
+
+    def _libzmq(self) -> Any:
+        return self.socket
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
         """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
@@ -405,7 +421,8 @@ class ZmqConnection(ReactorReader):
 
     def __refuse(self) -> None:
         if self.__forked:
-            raise UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
+            self._said = True
+            raise self._of_parent()
         if self.factory is None:
             raise SocketClosed(f"{self!r} was shut down: make a new one")
         if self._home_thread not in (0, get_ident()) and self._running():

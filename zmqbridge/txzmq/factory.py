@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from zmq import Context
 
-from zmqbridge.context import started
+from zmqbridge import addresses
+from zmqbridge.context import end, loose, shared
 from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.iothreads import OwnContext
 from zmqbridge.twisted_backend.reader import global_reactor
@@ -15,10 +16,17 @@ from zmqbridge.twisted_backend.reader import global_reactor
 if TYPE_CHECKING:
     from zmqbridge.txzmq.connection import ZmqConnection
 
-# How long `shutdown` waits for the context to end. It mostly takes less than a millisecond, and
-# then addresses are free again when `shutdown` returns; with messages that linger it goes on in
-# its own thread, and the reactor goes on too.
+# How long `shutdown` waits for the context to end, which mostly takes less than a millisecond;
+# with messages that linger it goes on in its own thread, and the reactor goes on too. Only for
+# addresses to be free again `shutdown` waits longer, see `zmqbridge.addresses`.
 PATIENCE = 0.01  # seconds
+
+_ending: WeakSet[ZmqFactory] = WeakSet()
+
+
+def is_ending(factory: ZmqFactory) -> bool:
+    """Whether it shuts its connections down now, and so takes no more of them."""
+    return factory in _ending
 
 
 def reactor_when_asked(name: str) -> Any:
@@ -66,7 +74,9 @@ class ZmqFactory:
     def context(self) -> Context[Any] | None:
         """The libzmq context, made when it is first asked for; None after `shutdown`."""
         if self.__context is None and self.connections is not None:
-            self.context = OwnContext(self.ioThreads)
+            self.context = made = OwnContext(self.ioThreads)
+            loose.add(made)
+            shared.flush_in_children()
         return self.__context
 
     @context.setter
@@ -80,29 +90,57 @@ class ZmqFactory:
         if self.connections is not None:
             self.connections = set()
 
+    def _libzmq(self) -> None:
+        """It has no socket of its own."""
+
+    def _busy(self) -> bool:
+        return False
+
     def __repr__(self) -> str:
         return "ZmqFactory()"
 
     def shutdown(self) -> None:
         """Shut down all connections, end the context, and forget the trigger.
 
-        The context ends off the reactor's thread. Doing it twice is fine.
+        When it returns, the addresses that they were bound to are free: it waits for that, mostly
+        less than a millisecond and a second at the most. What was sent may linger; the context
+        ends off the reactor's thread. Connections cannot be made meanwhile, e.g. by an errback.
+        Doing it twice is fine.
 
         Raises:
+            Exception: what a connection's own `shutdown` raised, when all the rest is done.
             WrongThread: the reactor runs, in another thread; nothing was done.
         """
         for connection in self.connections or ():
             connection._checkOpen()
-        connections, self.connections = self.connections, None
-        for connection in list(connections or ()):
-            connection.shutdown()
+        problems: list[Exception] = []
+        bound: list[str] = []
+        _ending.add(self)
+        try:
+            while self.connections:
+                connection = next(iter(self.connections))
+                bound += addresses.of(connection.socket)
+                try:
+                    connection.shutdown()
+                except Exception as problem:
+                    problems.append(problem)
+                if self.connections is not None:
+                    self.connections.discard(connection)
+        finally:
+            _ending.discard(self)
+            self.connections = None
+            self.__end(bound)
+        if problems:
+            raise problems[0]
+
+    def __end(self, bound: list[str]) -> None:
         context, self.__context = self.__context, None
         if context is not None:
-            ending = threading.Thread(target=context.term, name="zmqbridge-txzmq-context")
-            if started(ending):
+            loose.discard(context)  # type: ignore[arg-type]
+            ending = end(context, "zmqbridge-txzmq-context")
+            if ending is not None:
                 ending.join(PATIENCE)
-            else:
-                context.term()
+                addresses.wait_until_free(bound, lambda: not ending.is_alive())
         trigger, self.trigger = self.trigger, None
         if trigger:
             try:

@@ -1,0 +1,97 @@
+"""Addresses that this process gave up a moment ago are waited for, and no others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+import zmq
+
+from zmqbridge import AddressError, addresses
+from zmqbridge.twisted_backend import Puller
+
+BOUND = 10  # seconds
+
+
+@pytest.fixture
+def taken():
+    """A port at which somebody listens, for as long as the listener is open."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    yield listener
+    listener.close()
+
+
+def name_of(listener):
+    return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def later(call):
+    timer = threading.Timer(0.1, call)
+    timer.start()
+    return timer
+
+
+def bind(name):
+    puller = Puller()
+    try:
+        return puller.bind(name)
+    finally:
+        puller.close()
+
+
+def given_up(monkeypatch, name):
+    """As if a socket of ours had been bound there until now."""
+    monkeypatch.setitem(addresses._left, name, time.monotonic())
+
+
+@pytest.mark.parametrize("asked", ["127.0.0.1", "*", "localhost"])
+def test_a_port_of_ours_is_waited_for_whatever_interface_is_named(taken, monkeypatch, asked):
+    name = name_of(taken)
+    given_up(monkeypatch, name)
+    closing = later(taken.close)
+    port = name.rpartition(":")[2]
+    try:
+        assert bind(f"tcp://{asked}:{port}").endswith(f":{port}")
+    finally:
+        closing.join()
+
+
+def test_but_for_a_bounded_time_and_where_it_was_ours_a_moment_ago(taken, monkeypatch):
+    name = name_of(taken)
+    monkeypatch.setattr(addresses, "PATIENCE", 0.2)
+    waited = []
+    for since in (None, time.monotonic() - addresses.RECENT - 1, time.monotonic()):
+        if since is not None:
+            monkeypatch.setitem(addresses._left, name, since)
+        start = time.monotonic()
+        with pytest.raises(AddressError, match="in use"):
+            bind(name)
+        waited.append(time.monotonic() - start)
+    assert min(waited[:2]) < 0.2 <= waited[2] < BOUND
+
+
+@pytest.mark.parametrize("name", ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://@{}"])
+def test_an_address_is_free_when_nobody_listens_there(name):
+    with zmq.Context() as context, context.socket(zmq.PULL) as puller:
+        puller.set(zmq.IPV6, 1)
+        try:
+            puller.bind(name.format(f"zmqbridge-{os.getpid()}"))
+        except zmq.ZMQError:
+            pytest.skip("this system does not know such addresses")
+        bound = puller.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+        assert not addresses.is_free(bound)
+    addresses.wait_until_free([bound])
+    assert addresses.is_free(bound)
+
+
+def test_what_was_given_up_is_remembered_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(addresses, "MOST", 3)
+    monkeypatch.setattr(addresses, "_left", {})
+    names = [bind("tcp://127.0.0.1:*") for _ in range(5)]
+    assert list(addresses._left) == names[2:]

@@ -1,0 +1,46 @@
+"""end_context: ends the context that sockets share, and waits for that, on a reactor."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from zmqbridge import context
+from zmqbridge.patterns import patience
+from zmqbridge.twisted_backend.reader import global_reactor
+
+
+def end_context(timeout: float | None = None, *, reactor: Any = None) -> Deferred[bool]:
+    """End the context that all sockets of this process share, and fire when nothing lingers.
+
+    Close the sockets first. The reactor goes on meanwhile: contexts end in threads of their own.
+    Those that end already are waited for, too, also those of a `ZmqFactory` that was shut down. The
+    next socket gets a new context.
+
+    Args:
+        timeout: seconds; None is for as long as the largest linger of the closed sockets asks,
+            with a linger of -1 for ever. Cancelling it gives up waiting, and nothing else.
+        reactor: None is the global one.
+
+    Returns:
+        Fires with whether all have ended. False: the time was not enough, and they go on ending.
+
+    Raises:
+        ContextInUse: sockets are open, whose loop may be another; it names them, and nothing was
+            done. This comes by the Deferred.
+        TypeError, ValueError: the timeout is no number, or negative.
+    """
+    reactor = global_reactor() if reactor is None else reactor
+    return Deferred.fromCoroutine(_end(monotonic() + patience(timeout), reactor))
+
+
+async def _end(deadline: float, reactor: Any) -> bool:
+    threads = context.shared.end()
+    while any(thread.is_alive() for thread in threads):
+        if monotonic() >= deadline:
+            return False
+        await deferLater(reactor, context.LOOK)
+    return True
