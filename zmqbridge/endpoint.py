@@ -145,6 +145,10 @@ class Endpoint(ABC):
         """Set the one timer anew: have the loop call ``self._alarm()`` at `deadline`."""
 
     @abstractmethod
+    def _disarm(self) -> None:
+        """Stop the timer, if it is set."""
+
+    @abstractmethod
     def _stop(self) -> None:
         """Have the loop call nothing of ours any more."""
 
@@ -169,7 +173,7 @@ class Endpoint(ABC):
         """Give waiters an error."""
 
     @abstractmethod
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         """Show an error that belongs to no call, the way this loop's programs expect it."""
 
     # What every pattern offers.

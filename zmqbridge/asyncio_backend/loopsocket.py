@@ -139,9 +139,13 @@ class LoopSocket(Monitored):
         self._loop, self._place = NO_LOOP, NOWHERE
 
     def _call_at(self, deadline: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self._timer = self._loop.call_at(deadline, self._alarm)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _wake(self, waiters: Sequence[AnyWaiter]) -> None:
         for waiter in waiters:
@@ -153,7 +157,7 @@ class LoopSocket(Monitored):
             if not waiter.done:
                 waiter.set_exception(error)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         self._loop.call_exception_handler(
             {"message": f"{type(error).__name__} in {self!r}", "exception": error}
         )

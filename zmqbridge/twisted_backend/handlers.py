@@ -18,13 +18,15 @@ def dispatch(
     messages: deque[Any],
     owner: object,
     hook: str,
-    report: Callable[[Exception], None],
+    report: Callable[[BaseException], None],
     halted: Sequence[object] = (),
+    see_through: Callable[[object, Callable[[BaseException], None]], object] | None = None,
 ) -> None:
     """Hand over messages one by one, until there are none or a slice of time is up.
 
     A message leaves the deque right before it is handled, so this may be nested. What the hook
-    raises is reported, and the next message is handed over.
+    raises is reported, and the next message is handed over: also what is no ``Exception``, for a
+    reactor would take its reader away. A ``KeyboardInterrupt`` is for the reactor.
 
     Args:
         messages: what is to be handed over.
@@ -32,21 +34,25 @@ def dispatch(
         hook: its name; it is looked up for each message, because users assign hooks at any time.
         report: told of what the hook raises.
         halted: ends it too, as soon as there is anything in it.
+        see_through: does so with what the hook returns, `follow` by default.
     """
+    see_through = see_through or follow
     end = monotonic() + SLICE
     while messages and not halted:
         try:
             result = getattr(owner, hook)(messages.popleft())
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             report(error)
         else:
             if result is not None:
-                follow(result, report)
+                see_through(result, report)
         if monotonic() > end:
             break
 
 
-def follow(result: object, report: Callable[[Exception], None]) -> Deferred[Any] | None:
+def follow(result: object, report: Callable[[BaseException], None]) -> Deferred[Any] | None:
     """See a handler through that returned a coroutine or a Deferred; None if it is done."""
     if iscoroutine(result):
         result = Deferred.fromCoroutine(result)
@@ -59,3 +65,9 @@ def follow(result: object, report: Callable[[Exception], None]) -> Deferred[Any]
 
     result.addErrback(failed)
     return None if result.called and not result.paused else result
+
+
+def follow_coroutine(result: object, report: Callable[[BaseException], None]) -> None:
+    """See a coroutine through, which nobody else would; a Deferred somebody else may hold."""
+    if iscoroutine(result):
+        follow(result, report)

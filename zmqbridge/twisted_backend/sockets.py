@@ -14,6 +14,7 @@ Deferred. Cancelling a Deferred is always safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from threading import get_ident
 from typing import Any, final
 
@@ -144,6 +145,12 @@ class Requester(Requesting, ReactorSocket):
         for waiter, parts in zip(waiters, replies, strict=True):
             if not waiter.called:
                 waiter.callback(parts)
+        # Not before: whoever asks again when he gets his reply needs the timer that is set.
+        if self._timer is not None and not self._table.timed:
+            self._rest()
+
+    def _timer_lost(self) -> None:
+        self._table.armed = inf  # the next request sets it anew
 
 
 @final
@@ -190,7 +197,7 @@ class Replier(Routing, ReactorReceiver[Request]):
         running: set[Deferred[object]] = set()
         room: Deferred[None] = Deferred()
 
-        def report(error: Exception) -> None:
+        def report(error: BaseException) -> None:
             if not self.closed:  # else we know why it could not reply
                 self._report(error)
 
