@@ -57,7 +57,16 @@ def test_a_layer_does_without_what_is_above_it(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["pump", "endpoint", "context", "patterns", "monitoring", "monitored", "authentication"],
+    [
+        "pump",
+        "watched",
+        "endpoint",
+        "context",
+        "patterns",
+        "monitoring",
+        "monitored",
+        "authentication",
+    ],
 )
 def test_below_the_backends_no_loop_is_imported(module):
     # pyzmq itself imports asyncio in places, so here it is asked who did it.

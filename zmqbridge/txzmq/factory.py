@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from zmq import Context
+import zmq
 
 from zmqbridge.context import started
 from zmqbridge.guards import leave_to_parent, living
-from zmqbridge.iothreads import OwnContext
+from zmqbridge.iothreads import OwnContext as Context
 from zmqbridge.twisted_backend.reader import global_reactor
 
 if TYPE_CHECKING:
@@ -38,16 +38,46 @@ class _GlobalReactor:
         return global_reactor()
 
 
+class Guard:
+    """Keeps a factory to its process, from outside, as its names are its users'."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def _disown(self) -> None:
+        factory = self._factory
+        leave_to_parent(None, factory.context)
+        if factory.connections is not None:
+            factory.connections = set()
+            factory.context = Context(factory.ioThreads)
+
+
+def stay_with_process(factory: Any) -> None:
+    """Have a fork's child get a context and connections of its own, if it is a factory of ours."""
+    if isinstance(factory, ZmqFactory):
+        if factory._zmqbridge__guard is None:
+            factory._zmqbridge__guard = Guard(factory)
+        living.add(factory._zmqbridge__guard)
+
+
+def check_open(connection: Any) -> None:
+    """Refuse a call of another thread, if it is a connection of ours."""
+    driver = getattr(connection, "_zmqbridge__driver", None)
+    if driver is not None:
+        driver.check_open()
+
+
 class ZmqFactory:
     """Creates the context of its connections, and shuts all of them down.
 
-    It may be made before ``twistd`` daemonises, for its context is made when it is first asked
-    for; connections may not, as a fork does not take their sockets along.
+    It may be made before ``twistd`` daemonises, and has another context then; connections may not,
+    as a fork does not take their sockets along.
 
     Attributes:
         reactor: the reactor of all its connections; set another on a subclass or an instance.
         ioThreads: how many I/O threads libzmq uses.
         lingerPeriod: milliseconds for which what was sent may linger when a connection closes.
+        context: the libzmq context of its connections, None after `shutdown`.
         connections: the open connections, None after `shutdown`.
         trigger: what the reactor gave `registerForShutdown`.
     """
@@ -57,28 +87,12 @@ class ZmqFactory:
     lingerPeriod = 100
     trigger: Any = None
     connections: set[ZmqConnection] | None = None
-    __context: Context[Any] | None = None
+    _zmqbridge__guard: Any = None
 
     def __init__(self) -> None:
         self.connections = set()
-
-    @property
-    def context(self) -> Context[Any] | None:
-        """The libzmq context, made when it is first asked for; None after `shutdown`."""
-        if self.__context is None and self.connections is not None:
-            self.context = OwnContext(self.ioThreads)
-        return self.__context
-
-    @context.setter
-    def context(self, context: Context[Any] | None) -> None:
-        self.__context = context
-        living.add(self)
-
-    def _disown(self) -> None:
-        leave_to_parent(None, self.__context)
-        self.__context = None
-        if self.connections is not None:
-            self.connections = set()
+        self.context: zmq.Context[Any] | None = Context(self.ioThreads)
+        stay_with_process(self)
 
     def __repr__(self) -> str:
         return "ZmqFactory()"
@@ -92,11 +106,11 @@ class ZmqFactory:
             WrongThread: the reactor runs, in another thread; nothing was done.
         """
         for connection in self.connections or ():
-            connection._checkOpen()
+            check_open(connection)
         connections, self.connections = self.connections, None
         for connection in list(connections or ()):
             connection.shutdown()
-        context, self.__context = self.__context, None
+        context, self.context = getattr(self, "context", None), None
         if context is not None:
             ending = threading.Thread(target=context.term, name="zmqbridge-txzmq-context")
             if started(ending):

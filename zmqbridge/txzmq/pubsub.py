@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 from zmq import constants
 
 from zmqbridge.core.framing import Message, as_name
-from zmqbridge.errors import MalformedMessage
 from zmqbridge.txzmq.connection import ZmqConnection
 
 
@@ -36,40 +36,52 @@ class ZmqSubConnection(ZmqConnection):
 
     def subscribe(self, tag: bytes | str) -> None:
         """Take publications whose tag starts with `tag`, too."""
-        self._checkOpen()
+        self._zmqbridge__driver.check_open()
         self.socket.set(constants.SUBSCRIBE, as_name(tag, "a tag"))
 
     def unsubscribe(self, tag: bytes | str) -> None:
         """Undo one `subscribe`; a tag that was never subscribed is fine."""
-        self._checkOpen()
+        self._zmqbridge__driver.check_open()
         self.socket.set(constants.UNSUBSCRIBE, as_name(tag, "a tag"))
 
     def messageReceived(self, message: Message) -> None:
         """Part the tag from the message and call `gotMessage`.
 
-        Two parts are tag and message. A single part without separator has no tag: `gotMessage` is
-        called with the message alone if it takes that, else with an empty tag. More than two parts
-        are counted in `statistics` and logged.
+        Two parts are tag and message; of more only the first counts, as if it were alone. A single
+        part without separator has no tag: `gotMessage` is called with the message alone if it
+        takes that, else with an empty tag.
         """
-        if len(message) == 1:
-            tag, separator, body = message[0].partition(self.topicSep)
-            if separator:
-                self.gotMessage(body, tag)
-            else:
-                self._gotUntagged(message[0])
-        elif len(message) == 2:
+        if len(message) == 2:
             self.gotMessage(message[1], message[0])
+            return
+        tag, separator, body = message[0].partition(self.topicSep)
+        if separator:
+            self.gotMessage(body, tag)
         else:
-            self._reject(MalformedMessage("a publication has one or two parts", message))
-
-    def _gotUntagged(self, message: bytes) -> None:
-        try:
-            inspect.signature(self.gotMessage).bind(message)
-        except TypeError:
-            self.gotMessage(message, b"")
-        else:
-            self.gotMessage(message)  # type: ignore[call-arg]
+            _give_untagged(self.gotMessage, message[0])
 
     def gotMessage(self, message: bytes, tag: bytes) -> None:
         """Called with each publication; override it."""
         raise NotImplementedError(self)
+
+
+def _give_untagged(hook: Callable[..., object], message: bytes) -> None:
+    try:
+        # What is called, and what it wraps: a decorator mostly passes on what it gets.
+        for follow_wrapped in (False, True):
+            inspect.signature(hook, follow_wrapped=follow_wrapped).bind(message)
+    except TypeError:
+        hook(message, b"")
+    except ValueError:  # it is of those builtins that do not tell
+        _try_untagged(hook, message)
+    else:
+        hook(message)
+
+
+def _try_untagged(hook: Callable[..., object], message: bytes) -> None:
+    try:
+        hook(message)
+    except TypeError as refusal:
+        if refusal.__traceback__ is None or refusal.__traceback__.tb_next is not None:
+            raise  # it was called, and went wrong
+        hook(message, b"")
