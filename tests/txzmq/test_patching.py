@@ -296,6 +296,19 @@ def test_a_reactor_that_has_next_to_nothing_is_enough(w, kind):
     assert ended
 
 
+async def test_a_mock_in_place_of_the_reactor_keeps_no_time(w, make):
+    factory = ZmqFactory()
+    factory.reactor = mock.MagicMock()
+    with mock.patch(f"{PACKAGE}.standins.global_reactor", return_value=w.reactor):
+        requester = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://mocked"))
+        factory.reactor.addReader.assert_called_once_with(requester)
+        with pytest.raises(ZmqRequestTimeoutError):
+            await requester.sendMsg(b"x", timeout=0.001)
+        requester.shutdown()
+    factory.reactor.removeReader.assert_called_once_with(requester)
+    factory.shutdown()
+
+
 def test_a_context_class_that_was_patched_is_used():
     with mock.patch(f"{PACKAGE}.factory.Context") as context_class:
         factory = ZmqFactory()

@@ -29,7 +29,14 @@ from zmqbridge.twisted_backend.handlers import dispatch, follow_coroutine
 from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
 from zmqbridge.twisted_backend.reader import ReactorReader, revoke, watching
 from zmqbridge.txzmq.compat import is_nonstr_iter
-from zmqbridge.txzmq.standins import NoPump, clock_of, readable, send_by_socket, timekeeper
+from zmqbridge.txzmq.standins import (
+    NoPump,
+    clock_of,
+    keeps_time,
+    readable,
+    send_by_socket,
+    timekeeper,
+)
 from zmqbridge.watched import GET, RECV, WatchedSocket, untouched
 
 # The threads in which a hook is being called, of whichever connection.
@@ -81,6 +88,7 @@ class Driver(ReactorReader):
         self._client = self.connection = connection
         self._reactor = watching(factory.reactor)
         self._now, self.own_clock = clock_of(self._reactor)
+        self.keeps_time = keeps_time(self._reactor)
         self._whole = whole
         self._module = module
         self.unhandled: deque[Message] = deque()
@@ -328,7 +336,7 @@ class Driver(ReactorReader):
     # Delayed calls.
 
     def _call_soon(self) -> None:
-        keeper = timekeeper(self._reactor, self._module)
+        keeper = timekeeper(self, self._module)
         connection = self.connection
         if keeper is self._reactor:
             super()._call_soon()

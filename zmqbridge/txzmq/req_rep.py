@@ -225,7 +225,7 @@ class ZmqREQConnection(ZmqConnection):
             if driver.own_clock and "reactor" not in _module:
                 deadline = driver._now() + timeout
             elif msgId not in table:
-                keeper = timekeeper(driver._reactor, _module)
+                keeper = timekeeper(driver, _module)
                 timer = keeper.callLater(timeout, self._timeoutRequest, msgId)
         table.open((waiter, timer), deadline, msgId)
         try:

@@ -62,8 +62,15 @@ def clock_of(reactor: Any) -> tuple[Callable[[], float], bool]:
     return monotonic, False
 
 
-def timekeeper(reactor: Any, module: dict[str, Any]) -> Any:
+def keeps_time(reactor: Any) -> bool:
+    """Whether delayed calls can be left to a factory's reactor; a mock would forget them."""
+    return hasattr(reactor, "callLater") and (
+        not hasattr(reactor, "seconds") or clock_of(reactor)[1]
+    )
+
+
+def timekeeper(driver: Any, module: dict[str, Any]) -> Any:
     """Who makes delayed calls: what was put in a module's place for `reactor`, or the reactor."""
     if "reactor" in module:
         return module["reactor"]
-    return reactor if hasattr(reactor, "callLater") else global_reactor()
+    return driver._reactor if driver.keeps_time else global_reactor()
