@@ -6,12 +6,10 @@ of 10 ms, which a busy machine may exceed, so a test has passed when it did in o
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import distribution
 
 RUNS = 3
 OUTCOME = re.compile(r"^\s+(test_\w+) \.\.\.\s+\[(\w+)\]|^(txzmq\.test\.\w+)$|^\s+(\w+)$")
@@ -19,17 +17,10 @@ OUTCOME = re.compile(r"^\s+(test_\w+) \.\.\.\s+\[(\w+)\]|^(txzmq\.test\.\w+)$|^\
 
 def run_under(which: str) -> None:
     """Run the suite in this process, with ``txzmq`` meaning the original or the facade."""
-    folder = str(distribution("txZMQ").locate_file("txzmq/test"))
     if which == "facade":
         import zmqbridge.txzmq
 
         zmqbridge.txzmq.install()
-        spec = importlib.util.spec_from_file_location(
-            "txzmq.test", f"{folder}/__init__.py", submodule_search_locations=[folder]
-        )
-        package = importlib.util.module_from_spec(spec)
-        sys.modules["txzmq.test"] = zmqbridge.txzmq.test = package
-        spec.loader.exec_module(package)
     from twisted.scripts.trial import run
 
     sys.argv = ["trial", "--reporter=verbose", "txzmq.test"]

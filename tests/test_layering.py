@@ -59,6 +59,7 @@ def test_a_layer_does_without_what_is_above_it(module):
     "module",
     [
         "pump",
+        "watched",
         "endpoint",
         "context",
         "addresses",

@@ -167,6 +167,10 @@ class Endpoint(ABC):
         """Set the one timer anew: have the loop call ``self._alarm()`` at `deadline`."""
 
     @abstractmethod
+    def _disarm(self) -> None:
+        """Stop the timer, if it is set."""
+
+    @abstractmethod
     def _stop(self) -> None:
         """Have the loop call nothing of ours any more."""
 

@@ -277,6 +277,13 @@ class Requesting(Endpoint):
         """Nobody waits for this reply any more; if the request was not sent yet, it will not be."""
         self._table.cancel(request_id)
         self._pump.discard(request_id)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Stop the timer if no request needs it."""
+        if not self._table.timed and self._table.armed < inf:
+            self._table.armed = inf
+            self._disarm()
 
     def _refused(self, error: HandshakeFailed) -> bool:
         refused = [
@@ -284,6 +291,7 @@ class Requesting(Endpoint):
             for request_id in self._table.waiters()
             if self._pump.discard(request_id)
         ]
+        self._rest()
         self._fail(refused, error)
         return bool(refused)
 

@@ -119,15 +119,14 @@ class BridgedSocket(zmq.Socket[bytes]):
 
 
 def _touching(name: str) -> Any:
-    original = getattr(zmq.Socket, name)
-
     def call(self: BridgedSocket, *args: Any, **kwargs: Any) -> Any:
         try:
-            return original(self, *args, **kwargs)
+            # Looked up late, because programs put methods of their own on ``zmq.Socket``.
+            return getattr(super(BridgedSocket, self), name)(*args, **kwargs)
         finally:
             self.touched()
 
-    call.__name__, call.__doc__ = name, original.__doc__
+    call.__name__, call.__doc__ = name, getattr(zmq.Socket, name).__doc__
     return call
 
 

@@ -148,3 +148,38 @@ def test_an_id_of_ones_own_must_not_be_open():
 
 def test_ids_differ_between_tables():
     assert next(request_ids())[:8] != next(request_ids())[:8]
+
+
+def test_requests_that_are_due_stay_open_where_the_driver_closes_them():
+    table: RequestTable[str] = RequestTable()
+    first, second, taken = (table.open(name, 1.0) for name in ("first", "second", "taken"))
+    later = table.open("later", 5.0)
+    assert table.arm() == 1.0
+    del table.by_id[taken]
+    assert table.due(2.0) == [first, second]
+    assert table.waiters() == {first: "first", second: "second", later: "later"}
+    assert set(table.timed) == {later}
+    assert table.arm() == 5.0
+
+
+def test_a_timer_that_was_stopped_is_armed_anew_and_lets_nothing_expire_before_its_time():
+    table: RequestTable[str] = RequestTable()
+    request_id = table.open("waiter", 10.0)
+    assert table.arm() == 10.0
+    table.armed = inf  # the driver has stopped it, or somebody else has
+    assert table.expire(5.0) == []
+    assert table.arm() == 10.0
+    table.cancel(request_id)
+    assert not table.timed
+
+
+def test_what_is_open_may_be_changed_and_replaced():
+    table: RequestTable[str] = RequestTable()
+    mine = table.open("mine", 1.0, b"mine")
+    table.by_id.pop(mine)
+    assert table.open("again", inf, b"mine") == b"mine"  # which has no deadline any more
+    assert not table.timed
+    table.by_id = {b"other": "other"}
+    assert table.match(b"other") == "other"
+    assert table.match(b"mine") is None
+    assert len(table) == 0

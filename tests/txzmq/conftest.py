@@ -13,8 +13,9 @@ TWISTED = ["epoll", "poll", "select", "asyncioreactor", "asyncioreactor-uvloop"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc):
-    # Of all the worlds, those of Twisted.
-    if "w" in metafunc.fixturenames:
+    # Of all the worlds, those of Twisted, unless a test names its own.
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "w" in metafunc.fixturenames and "w" not in named:
         worlds = pytest.mark.parametrize("w", TWISTED, indirect=True)
         metafunc.definition.add_marker(worlds)
 

@@ -15,7 +15,6 @@ DIFFERENCES = {
     "pubsub.unicode_literals": ELSEWHERE,
     "req_rep.unicode_literals": ELSEWHERE,
     "req_rep.uuid": ELSEWHERE,
-    "connection.ZmqConnection._readMultipart": "the pump reads whole messages",
 }
 UNRELEASED = {"connection.ZmqConnection.topicSep": repr(b"\0")}
 

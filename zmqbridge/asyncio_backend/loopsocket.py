@@ -200,9 +200,13 @@ class LoopSocket(Monitored):
             loop.call_exception_handler({"message": str(error), "exception": error})
 
     def _call_at(self, deadline: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self._timer = self._loop.call_at(deadline, self._alarm)
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _wake(self, waiters: Sequence[AnyWaiter]) -> None:
         for waiter in waiters:

@@ -17,24 +17,25 @@ STALE_SLACK = 64
 class DeadlineHeap(Generic[Key]):
     """Keys with a deadline each; a deadline is a float of any one clock, never is ``inf``.
 
-    - commands: `add`, `remove`
+    - commands: `add`, `remove`, `clear`
     - inputs: `pop_due`
     - getters: `next`, ``len()``
 
     Attributes:
+        deadlines: by key, to be looked at; empty when there is nothing to wait for.
         remove: forgets a key and returns its deadline, or `default` when it is not there;
             ``pop`` of a dict, so it takes (key, default) and costs no Python call.
     """
 
-    __slots__ = ("_deadlines", "_heap", "remove")
+    __slots__ = ("_heap", "deadlines", "remove")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Key]] = []
-        self._deadlines: dict[Key, float] = {}
-        self.remove = self._deadlines.pop
+        self.deadlines: dict[Key, float] = {}
+        self.remove = self.deadlines.pop
 
     def __len__(self) -> int:
-        return len(self._deadlines)
+        return len(self.deadlines)
 
     def add(self, deadline: float, key: Key) -> None:
         """Remember that `key` is due at `deadline`; ``inf`` costs nothing.
@@ -42,16 +43,21 @@ class DeadlineHeap(Generic[Key]):
         A key is added once, and not again before it was removed or popped.
         """
         if deadline < inf:
-            self._deadlines[key] = deadline
+            self.deadlines[key] = deadline
             heap = self._heap
             heappush(heap, (deadline, key))
-            if len(heap) > 2 * len(self._deadlines) + STALE_SLACK:
-                heap[:] = [(deadline, key) for key, deadline in self._deadlines.items()]
+            if len(heap) > 2 * len(self.deadlines) + STALE_SLACK:
+                heap[:] = [(deadline, key) for key, deadline in self.deadlines.items()]
                 heapify(heap)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self.deadlines.clear()
+        self._heap.clear()
 
     def next(self) -> float:
         """The earliest deadline, ``inf`` when there is none."""
-        heap, deadlines = self._heap, self._deadlines
+        heap, deadlines = self._heap, self.deadlines
         while heap and deadlines.get(heap[0][1]) != heap[0][0]:
             heappop(heap)
         return heap[0][0] if heap else inf
@@ -66,6 +72,6 @@ class DeadlineHeap(Generic[Key]):
         due: list[Key] = []
         while len(due) < limit and self.next() <= now:
             key = heappop(self._heap)[1]
-            del self._deadlines[key]
+            del self.deadlines[key]
             due.append(key)
         return due

@@ -31,37 +31,42 @@ class RequestTable(Generic[Waiter]):
     """The open requests of one socket; a waiter is a token that is stored and handed back.
 
     - commands: `open`, `cancel`, `arm`, `close`
-    - inputs: `match` (a reply came), `expire` (time passed)
-    - getters: ``len()``, ``in``, `waiters`, `armed`, `late`
+    - inputs: `match` (a reply came), `expire` or `due` (time passed)
+    - getters: ``len()``, ``in``, `waiters`, `by_id`, `timed`, `armed`, `late`
 
     What the driver owes is one timer: after `open` with a deadline before `armed`, and after
     `expire`, it sets the timer for what `arm()` says, unless that is ``inf``; when the timer goes
     off it calls `expire`. A timer that goes off too early is just armed again, so a steady stream
-    of requests makes no timer call at all.
+    of requests makes no timer call at all. He may stop it where `timed` is empty, and sets `armed`
+    to ``inf`` when it is stopped, by him or by somebody else.
 
     Attributes:
+        by_id: the waiters by request id. The txZMQ facade shows it to its users, who may change
+            it or give another one at any time.
+        timed: the deadlines by request id, of those that have one; to be looked at.
         armed: when the timer is due to go off.
         late: replies so far that matched no open request (late, doubled or forged).
     """
 
-    __slots__ = ("_deadlines", "_ids", "_waiters", "armed", "late")
+    __slots__ = ("_deadlines", "_ids", "armed", "by_id", "late", "timed")
 
     def __init__(self) -> None:
-        self._waiters: dict[bytes, Waiter] = {}
+        self.by_id: dict[bytes, Waiter] = {}
         self._deadlines: DeadlineHeap[bytes] = DeadlineHeap()
+        self.timed = self._deadlines.deadlines
         self._ids = request_ids()
         self.armed = inf
         self.late = 0
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return len(self.by_id)
 
     def waiters(self) -> dict[bytes, Waiter]:
         """A copy of what is open: waiters by request id, oldest first."""
-        return dict(self._waiters)
+        return dict(self.by_id)
 
     def __contains__(self, request_id: bytes) -> bool:
-        return request_id in self._waiters
+        return request_id in self.by_id
 
     def open(self, waiter: Waiter, deadline: float = inf, request_id: bytes = b"") -> bytes:
         """Enter a request and return the id to send with it.
@@ -77,25 +82,26 @@ class RequestTable(Generic[Waiter]):
         """
         if not request_id:
             request_id = next(self._ids)
-        elif request_id in self._waiters:
+        elif request_id in self.by_id:
             raise ValueError(f"the request id {request_id!r} belongs to a request still open")
-        self._waiters[request_id] = waiter
+        self.by_id[request_id] = waiter
         if deadline < inf:
             self._deadlines.add(deadline, request_id)
+        else:  # an earlier one's, which its user has taken out of `by_id`
+            self._deadlines.remove(request_id, None)
         return request_id
 
     def match(self, request_id: bytes) -> Waiter | None:
         """Close the request that a reply names and return its waiter, None if there is none."""
-        waiter = self._waiters.pop(request_id, None)
+        waiter = self.by_id.pop(request_id, None)
         if waiter is None:
             self.late += 1
-        else:
-            self._deadlines.remove(request_id, None)
+        self._deadlines.remove(request_id, None)
         return waiter
 
     def cancel(self, request_id: bytes) -> Waiter | None:
         """Close a request whose caller gave up; its reply will count as late."""
-        waiter = self._waiters.pop(request_id, None)
+        waiter = self.by_id.pop(request_id, None)
         self._deadlines.remove(request_id, None)
         return waiter
 
@@ -108,17 +114,22 @@ class RequestTable(Generic[Waiter]):
         return inf
 
     def expire(self, now: float) -> list[tuple[bytes, Waiter]]:
-        """The timer went off: close and return the requests that are due, earliest first.
+        """The timer went off: close and return the requests that are due, earliest first."""
+        return [(due, self.by_id.pop(due)) for due in self.due(now)]
+
+    def due(self, now: float) -> list[bytes]:
+        """The timer went off: the ids that are due, earliest first; they stay open, for good.
 
         Of a crowd it is some hundred; for the others `arm` has the timer go off at once.
         """
-        now = max(now, self.armed)  # timers may be a hair early, and must not spin then
+        if self.armed < inf:
+            now = max(now, self.armed)  # timers may be a hair early, and must not spin then
         self.armed = inf
-        return [(due, self._waiters.pop(due)) for due in self._deadlines.pop_due(now, AT_ONCE)]
+        return [due for due in self._deadlines.pop_due(now, AT_ONCE) if due in self.by_id]
 
     def close(self) -> list[Waiter]:
         """Close all requests and return their waiters, oldest first."""
-        waiters = list(self._waiters.values())
-        self._waiters = {}
-        self._deadlines = DeadlineHeap()
+        waiters = list(self.by_id.values())
+        self.by_id.clear()
+        self._deadlines.clear()
         return waiters

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from zmqbridge.core.framing import Message
 
 # Requests that nobody answers would be kept for ever otherwise. Enough for 65 clients that each
@@ -23,36 +21,42 @@ class ReplyRoutes:
     - getters: ``len()``, ``in``, `routes`, `dropped`
 
     Attributes:
+        unanswered: what is in front of the peer's id in each route, by the id to answer with. The
+            txZMQ facade shows it to its users, who may change it or give another one at any time.
         dropped: routes given up because `limit` newer ones came.
     """
 
-    __slots__ = ("_count", "_limit", "_routes", "dropped")
+    __slots__ = ("_count", "_limit", "_own", "dropped", "unanswered")
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self._routes: OrderedDict[bytes, Message] = OrderedDict()
+        self.unanswered: dict[bytes, Message] = {}
+        self._own: dict[bytes, bytes] = {}  # the peer's id, where that is not the one of ours
         self._limit = limit
         self._count = 0
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._routes)
+        return len(self.unanswered)
 
     def routes(self) -> dict[bytes, Message]:
         """A copy of what is open: routes by request id, oldest first."""
-        return dict(self._routes)
+        return {key: [*route, self._own.get(key, key)] for key, route in self.unanswered.items()}
 
     def __contains__(self, request_id: bytes) -> bool:
-        return request_id in self._routes
+        return request_id in self.unanswered
 
     def open(self, route: Message) -> bytes:
-        """Remember a route (its last part is the peer's id) and return the id to answer with."""
-        request_id = route[-1]
-        while request_id in self._routes:
+        """Take over a route (its last part is the peer's id) and return the id to answer with."""
+        request_id = own = route.pop()
+        unanswered = self.unanswered
+        while request_id in unanswered:
             self._count += 1
-            request_id = b"%b#%d" % (route[-1], self._count)
-        self._routes[request_id] = route
-        if len(self._routes) > self._limit:
-            self._routes.popitem(last=False)
+            request_id = b"%b#%d" % (own, self._count)
+        unanswered[request_id] = route
+        if request_id is not own:
+            self._remember(request_id, own)
+        if len(unanswered) > self._limit:
+            self.take(next(iter(unanswered)))
             self.dropped += 1
         return request_id
 
@@ -63,17 +67,26 @@ class ReplyRoutes:
             KeyError: it was answered already, never came, or was dropped.
         """
         try:
-            return self._routes.pop(request_id)
+            route = self.unanswered.pop(request_id)
         except KeyError:
             raise KeyError(
                 f"{request_id!r} is no request that waits for a reply: it was answered already, "
                 f"never came, or {self._limit:,} newer ones have come since"
             ) from None
+        return [*route, self._own.pop(request_id, request_id) if self._own else request_id]
 
     def put_back(self, request_id: bytes, route: Message) -> None:
         """Undo a `take` whose reply could not be sent."""
-        self._routes[request_id] = route
+        self.unanswered[request_id] = route[:-1]
+        if request_id != route[-1]:
+            self._remember(request_id, route[-1])
+
+    def _remember(self, request_id: bytes, own: bytes) -> None:
+        if len(self._own) >= self._limit:  # users have taken requests out of `unanswered`
+            self._own = {key: self._own[key] for key in self._own if key in self.unanswered}
+        self._own[request_id] = own
 
     def clear(self) -> None:
         """Forget all routes."""
-        self._routes.clear()
+        self.unanswered.clear()
+        self._own.clear()

@@ -18,13 +18,15 @@ def dispatch(
     messages: deque[Any],
     owner: object,
     hook: str,
-    report: Callable[[Exception], None],
+    report: Callable[[BaseException], None],
     halted: Sequence[object] = (),
+    see_through: Callable[[object, Callable[[BaseException], None]], object] | None = None,
 ) -> None:
     """Hand over messages one by one, until there are none or a slice of time is up.
 
     A message leaves the deque right before it is handled, so this may be nested. What the hook
-    raises is reported, and the next message is handed over.
+    raises is reported, and the next message is handed over: also what is no ``Exception``, for a
+    reactor would take its reader away. A ``KeyboardInterrupt`` is for the reactor.
 
     Args:
         messages: what is to be handed over.
@@ -32,23 +34,27 @@ def dispatch(
         hook: its name; it is looked up for each message, because users assign hooks at any time.
         report: told of what the hook raises.
         halted: ends it too, as soon as there is anything in it.
+        see_through: does so with what the hook returns, `follow` by default.
     """
+    see_through = see_through or follow
     end = monotonic() + SLICE
     while messages and not halted:
         try:
             result = getattr(owner, hook)(messages.popleft())
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             report(error)
         else:
             if result is not None:
-                follow(result, report)
+                see_through(result, report)
         if monotonic() > end:
             break
 
 
 def follow(
     result: object,
-    report: Callable[[Any], None],
+    report: Callable[[BaseException], None],
     unreported: Sequence[type[BaseException]] = (CancelledError,),
 ) -> Deferred[Any] | None:
     """See a handler through that returned a coroutine or a Deferred; None if it is done."""
@@ -59,7 +65,13 @@ def follow(
 
     def failed(failure: Failure) -> None:
         if not failure.check(*unreported):
-            report(failure.value)
+            report(failure.value)  # type: ignore[arg-type]
 
     result.addErrback(failed)
     return None if result.called and not result.paused else result
+
+
+def follow_coroutine(result: object, report: Callable[[BaseException], None]) -> None:
+    """See a coroutine through, which nobody else would; a Deferred somebody else may hold."""
+    if iscoroutine(result):
+        follow(result, report)

@@ -119,7 +119,7 @@ class ReactorSocket(ReactorReader, Monitored):
         self._fd = self._socket.fileno()
         if self._running() and isInIOThread():
             self._home_thread = get_ident()
-        self._reactor.addReader(self)
+        self._begin()
         # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
         # a constructor may belong to a subclass that is not done.
         self._pump.schedule()
@@ -146,6 +146,10 @@ class ReactorSocket(ReactorReader, Monitored):
 
     def _soon(self, call: Callable[[], object]) -> bool:
         return soon(self._reactor, call)
+
+    def _refuse(self) -> None:
+        self._come_home()
+        super()._refuse()
 
     def _report(self, error: BaseException) -> None:
         self.log.failure("error in {socket!r}", Failure(error), socket=self)
@@ -231,7 +235,9 @@ class ReactorSocket(ReactorReader, Monitored):
             async for event in events:
                 try:
                     follow(handler(event), self._report)
-                except Exception as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     self._report(error)
         except ContextTerminated:
             pass

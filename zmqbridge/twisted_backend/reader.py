@@ -7,10 +7,12 @@ from contextlib import suppress
 from math import inf
 from threading import get_ident
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from zmqbridge.errors import LoopError, UsedAfterFork
@@ -41,12 +43,35 @@ def watching(reactor: Any) -> Any:
     return reactor
 
 
+def elsewhere(reactor: Any) -> bool:
+    """Whether the reactor runs now, and in another thread than this one."""
+    if not getattr(reactor, "running", False):
+        return False
+    from twisted.internet.base import ReactorBase  # imported by then, if it is a real one
+
+    # Of stand-ins for a reactor nobody knows the thread.
+    return issubclass(type(reactor), ReactorBase) and not isInIOThread()
+
+
+def call_weakly(whose: Callable[[], Any], name: str, *args: Any) -> None:
+    """Call a method of an object, if that is still there."""
+    if (owner := whose()) is not None:
+        getattr(owner, name)(*args)
+
+
+def revoke(call: Any) -> None:
+    """Cancel a delayed call, if it is still to come; a stand-in for a reactor may give anything."""
+    active = getattr(call, "active", None)
+    if active is not None and active():
+        call.cancel()
+
+
 @implementer(IReadDescriptor)
 class ReactorReader:
     """What a reactor calls to have a libzmq socket read, and one timer beside it.
 
     Whoever is one supplies `_reactor` and its clock as `_now`, `_pump`, `fileno` and, if it uses
-    the timer, `_alarm`.
+    the timer, `_alarm`. He calls `_begin` when he may be read.
     """
 
     way_in = "reactor.callFromThread"
@@ -55,27 +80,58 @@ class ReactorReader:
     _home_thread = 0
     _maker = 0
     _said: bool
-    # Two underscores, because subclasses of the facade's classes have private names of their own.
-    __timer: IDelayedCall | None = None
+    _made_elsewhere = False
+    _timer: IDelayedCall | None = None
     _pump: Pump
     _reactor: Any
+    _client: Any = None  # whom the reactor calls in place of this
     _now: Callable[[], float]
 
     def fileno(self) -> int:
         raise NotImplementedError(self)
 
+    def _reader(self) -> Any:
+        return self if self._client is None else self._client
+
+    def _begin(self) -> None:
+        """Have the reactor call us, from the thread in which it runs."""
+        if elsewhere(self._reactor):
+            self._made_elsewhere = True
+            self._reactor.callFromThread(self._enter)
+        else:
+            self._enter()
+
+    def _enter(self) -> None:
+        if not self._pump.closed:
+            self._reactor.addReader(self._reader())
+
     def doRead(self) -> None:
         """The reactor calls this when the FD rings, and when the turn is due that we scheduled."""
-        if not self._home_thread and self._running():
-            self._home_thread = get_ident()
-        scheduled, self.read_scheduled = self.read_scheduled, None
+        if not self._home_thread:
+            self._settle_down()
+        reader = self if self._client is None else self._client
+        scheduled, reader.read_scheduled = reader.read_scheduled, None
         if scheduled is None:
             self._pump.ring()
         else:
-            if scheduled.active():
-                scheduled.cancel()
+            revoke(scheduled)
             self._pump.turn()
         self._handle_received()
+
+    def _settle_down(self) -> None:
+        if not self._made_elsewhere:
+            if self._running():
+                self._home_thread = get_ident()
+        elif self._pump.received:
+            self._come_home()
+
+    def _come_home(self) -> None:
+        """Somebody calls, or has called: it may be the first from the reactor's own thread.
+
+        Until then whoever made it in another thread may go on setting it up there.
+        """
+        if self._made_elsewhere and not self._home_thread and isInIOThread():
+            self._home_thread = get_ident()
 
     def _handle_received(self) -> None:
         """Hand over what was received and is not handled yet, as there was no time for it."""
@@ -89,8 +145,15 @@ class ReactorReader:
         return type(self).__name__
 
     def _call_soon(self) -> None:
-        if self.read_scheduled is None:
-            self.read_scheduled = self._reactor.callLater(0, self.doRead)
+        reader = self._reader()
+        if reader.read_scheduled is not None:
+            return
+        if get_ident() != self._home_thread and elsewhere(self._reactor):
+            self._pump.due = False  # as it is when the reactor comes by itself
+            self._reactor.callFromThread(reader.doRead)
+            return
+        call = self._call_later(0, reader.doRead, "_read_cancelled")
+        reader.read_scheduled = call
 
     def _running(self) -> bool:
         return bool(getattr(self._reactor, "running", False))  # a task.Clock does not say
@@ -101,10 +164,57 @@ class ReactorReader:
     def _busy(self) -> bool:
         return busy(self._home_thread, self._maker, self._running(), self._over())
 
+    def _call_later(self, delay: float, work: Callable[[], object], cancelled: str) -> Any:
+        """A delayed call whose cancelling, by whomever, is told to the method `cancelled`.
+
+        Programs and test runners cancel all delayed calls of a reactor, ours too.
+        """
+        call = self._reactor.callLater(delay, work)
+        canceller = getattr(call, "canceller", None)
+        if canceller is not None:  # as it is where a stand-in for a reactor makes its own
+            owner = ref(self)  # who may be forgotten while his call is still to come
+
+            def cancel(call: Any) -> None:
+                canceller(call)
+                call_weakly(owner, cancelled, call)
+
+            call.canceller = cancel
+        return call
+
+    def _read_cancelled(self, call: Any) -> None:
+        reader = self._reader()
+        if reader.read_scheduled is call:  # so it was not we who cancelled it
+            reader.read_scheduled = None
+            self._pump.due = False
+            self._call_anyway("_read_again")
+
+    def _timer_cancelled(self, call: Any) -> None:
+        if self._timer is call:
+            self._timer = None
+            self._timer_lost()
+
+    def _timer_lost(self) -> None:
+        """Somebody has cancelled the timer: it goes off early."""
+        self._call_anyway("_alarm")
+
+    def _read_again(self) -> None:
+        self._reader().doRead()
+
+    def _call_anyway(self, name: str) -> None:
+        # Not by another delayed call: some cancel them until there are none. And not so that it
+        # keeps a socket alive that somebody forgets in this way.
+        hand_in = getattr(self._reactor, "callFromThread", None)
+        if hand_in is not None and not self._pump.closed:
+            hand_in(call_weakly, ref(self), name)
+
     def _call_at(self, deadline: float) -> None:
-        if self.__timer is not None and self.__timer.active():
-            self.__timer.cancel()
-        self.__timer = self._reactor.callLater(max(0, deadline - self._now()), self._alarm)
+        self._disarm()
+        delay = max(0, deadline - self._now())
+        self._timer = self._call_later(delay, self._alarm, "_timer_cancelled")
+
+    def _disarm(self) -> None:
+        timer, self._timer = self._timer, None
+        revoke(timer)
 
     def _alarm(self) -> None:
         raise NotImplementedError(self)
@@ -132,14 +242,15 @@ class ReactorReader:
         return self._pump.queued
 
     def _stop_reading(self) -> None:
-        self._reactor.removeReader(self)
+        reader = self._reader()
+        self._reactor.removeReader(reader)
         self._cancel_calls()
 
     def _cancel_calls(self) -> None:
-        for call in (self.read_scheduled, self.__timer):
-            if call is not None and call.active():
-                call.cancel()
-        self.read_scheduled = self.__timer = None
+        reader = self._reader()
+        scheduled, reader.read_scheduled = reader.read_scheduled, None
+        revoke(scheduled)
+        self._disarm()
 
     def _disown(self) -> None:
         self._home_thread = -1
@@ -152,7 +263,7 @@ class ReactorReader:
             # Called if the child goes on to run this reactor, and only then.
             self._reactor.callLater(0, self._turn_in_child)
             if own_poller(self._reactor):
-                self._reactor.removeReader(self)
+                self._reactor.removeReader(self._reader())
 
     def _turn_in_child(self) -> None:
         """The reactor runs in a forked child: say once that this is deaf there."""
@@ -163,5 +274,5 @@ class ReactorReader:
     def _of_parent(self) -> UsedAfterFork:
         raise NotImplementedError(self)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         raise NotImplementedError(self)

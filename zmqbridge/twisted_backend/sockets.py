@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
+from math import inf
 from threading import get_ident
 from typing import Any, final
 
@@ -161,6 +162,12 @@ class Requester(Requesting, ReactorSocket):
         for waiter, parts in zip(waiters, replies, strict=True):
             if not waiter.called:
                 waiter.callback(parts)
+        # Not before: whoever asks again when he gets his reply needs the timer that is set.
+        if self._timer is not None and not self._table.timed:
+            self._rest()
+
+    def _timer_lost(self) -> None:
+        self._table.armed = inf  # the next request sets it anew
 
 
 @final

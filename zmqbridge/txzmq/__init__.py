@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.machinery import PathFinder
 
 from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType
 from zmqbridge.txzmq.factory import ZmqFactory
@@ -47,7 +48,8 @@ SUBMODULES = (
 def install() -> None:
     """Make ``import txzmq``, and any submodule of it, mean this package in this process.
 
-    Doing it twice is fine.
+    Doing it twice is fine. ``txzmq.test``, which txZMQ ships, is the original's own, and there if
+    the original is installed.
 
     Raises:
         ImportError: the original has been imported already, so parts of the program would go on
@@ -61,3 +63,7 @@ def install() -> None:
     sys.modules["txzmq"] = ours
     for name in SUBMODULES:
         sys.modules[f"txzmq.{name}"] = importlib.import_module(f"{__name__}.{name}")
+    original = PathFinder.find_spec("txzmq")
+    for folder in (original and original.submodule_search_locations) or ():
+        if folder not in __path__:
+            __path__.append(folder)  # behind our own, so of all that is there only `test` is found

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
-from twisted.python import log
-from twisted.python.failure import Failure
+from twisted.python import log  # noqa: F401  for programs that find it here
+from zmq import Socket as PlainSocket
 from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
 from zmqbridge import addresses
-from zmqbridge.context import closing
-from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
+from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import (
-    AddressError,
-    HandshakeFailed,
-    MalformedMessage,
-    ResourcesExhausted,
-    SocketClosed,
-    UsedAfterFork,
-    WrongThread,
-    ZmqBridgeError,
-)
+from zmqbridge.errors import AddressError, ResourcesExhausted, SocketClosed, ZmqBridgeError
 from zmqbridge.exhaustion import explained
-from zmqbridge.guards import leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.patterns import patience
-from zmqbridge.pump import BURST, Pump
-from zmqbridge.receivingsocket import ReceivingSocket as Socket
-from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.twisted_backend.handlers import dispatch
-from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
-from zmqbridge.twisted_backend.reader import ReactorReader, watching
-from zmqbridge.txzmq.compat import is_nonstr_iter
-from zmqbridge.txzmq.factory import ZmqFactory, is_ending, reactor_when_asked
+from zmqbridge.security import Security
+from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
+from zmqbridge.txzmq.driver import Driver, parts_of
+from zmqbridge.txzmq.factory import (
+    ZmqFactory,
+    is_ending,
+    reactor_when_asked,
+    stay_with_process,
+)
+from zmqbridge.watched import SEND
+from zmqbridge.watched import WatchedSocket as Socket
 
 ZMQ3 = zmq_version_info()[0] >= 3
 
@@ -56,7 +48,12 @@ class ZmqEndpointType:
     connect = "connect"
 
 
-class ZmqEndpoint(NamedTuple):
+class _Endpoint(NamedTuple):
+    type: str
+    address: str
+
+
+class ZmqEndpoint(_Endpoint):
     """An address and how it is used.
 
     Attributes:
@@ -64,8 +61,13 @@ class ZmqEndpoint(NamedTuple):
         address: as libzmq takes it, e.g. ``"tcp://127.0.0.1:5555"``.
     """
 
-    type: str
-    address: str
+
+def how_and_where(endpoint: Any) -> tuple[str, Any]:
+    """The type and the address of an endpoint, which may be anything that has them, or a pair."""
+    if hasattr(endpoint, "type"):
+        return endpoint.type, endpoint.address
+    kind, address = endpoint
+    return kind, address
 
 
 class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
@@ -91,14 +93,14 @@ class ZmqResourcesError(ResourcesExhausted, error.ZMQError):  # type: ignore[mis
         error.ZMQError.__init__(self, problem.errno, problem.strerror)
 
 
-def _as_zmq_error(problem: Exception, context: Any) -> Exception:
+def _as_zmq_error(problem: BaseException, context: Any) -> BaseException:
     if isinstance(problem, error.ZMQError):
         problem = explained(problem, context)
     return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem
 
 
 @implementer(IReadDescriptor, IFileDescriptor)
-class ZmqConnection(ReactorReader):
+class ZmqConnection:
     """One socket, for the patterns to derive from: set `socketType`, override `messageReceived`.
 
     The class attributes are read when a connection is made.
@@ -138,13 +140,9 @@ class ZmqConnection(ReactorReader):
 
     security: Security | None = None
 
-    # Two underscores, because the subclasses of users have private names of their own.
-    __malformed = 0
-    __unclaimed = 0
-    __rejected: MalformedMessage | None = None
-    __monitor: ReactorMonitor | None = None  # of a client that a server may refuse
-    __forked = False
-    _said = False
+    # All that is private is in one object, as the subclasses of users have names of their own.
+    _zmqbridge__kind: type[Driver] = Driver
+    _zmqbridge__driver: Any
 
     def __init__(
         self,
@@ -152,87 +150,40 @@ class ZmqConnection(ReactorReader):
         endpoint: ZmqEndpoint | None = None,
         identity: bytes | None = None,
     ) -> None:
-        if factory.context is None or is_ending(factory):
+        if getattr(factory, "context", None) is None or is_ending(factory):
             raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
-        self._reactor = watching(factory.reactor)
-        self._maker = get_ident()
-        self._now = self._reactor.seconds
+        stay_with_process(factory)
+        driver = self._zmqbridge__driver = self._zmqbridge__kind(self, factory, READ, globals())
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
         self.queue: deque[Any] = deque()
         self.recv_parts: list[Any] = []
-        self.read_scheduled = None
+        self.read_scheduled: Any = None
+        context: Any = factory.context
         try:
-            self.socket: Any = Socket(factory.context, self.socketType)
+            self.socket: Any = Socket(context, self.socketType)
         except error.ZMQError as problem:
-            raise _as_zmq_error(problem, factory.context) from None
-        # libzmq's own REQ and REP refuse to receive twice; that must not look like a broken socket.
-        most = 1 if self.socketType in (constants.REQ, constants.REP) else BURST
-        unhandled: deque[Message] = deque()
-        self.__unhandled = unhandled
-        # Not self, because the subclasses of users have private names of their own.
-        driver: Any = SimpleNamespace(
-            _deliver=self.__deliver,
-            _call_soon=self._call_soon,
-            _wake=self._wake,
-            _report=self.__report,
-            _end=self.__lost,
-            _room=lambda: most - len(unhandled),
-        )
-        self._pump = Pump(self.socket, driver, self.highWaterMark or inf)
+            raise _as_zmq_error(problem, context) from None
+        driver.take(self.socket, self.highWaterMark or inf)
         try:
-            self.fd = self.socket.fileno()
-            self._setOptions()
-            secure(self.socket, self.security)
-            if isinstance(self.security, CurveClient | PlainClient):
-                self.__watchHandshakes()
+            self.fd: int = driver.descriptor()
+            for option, value in _options(self).items():
+                self.socket.set(option, value)
+            driver.prepare()
+            driver.security = _wanted_security(self)
+            secure(self.socket, driver.security)
+            driver.watch_handshakes()
             if endpoint:
                 self.addEndpoints([endpoint])
-        except Exception as problem:
-            self.__close()
-            named = _as_zmq_error(problem, factory.context)
+        except BaseException as problem:
+            driver.close()
+            named = _as_zmq_error(problem, context)
             if named is problem:
                 raise
             raise named from None
-        self.socket.watch(self._pump.schedule)
-        living.add(self)
         factory.connections.add(self)  # type: ignore[union-attr]
-        self._reactor.addReader(self)
-        log.callWithContext({"system": self.logPrefix()}, self.doRead)
-
-    def _setOptions(self) -> None:
-        options = {
-            constants.LINGER: self.factory.lingerPeriod,
-            constants.RATE: self.multicastRate,
-            constants.SNDHWM: self.highWaterMark,
-            constants.RCVHWM: self.highWaterMark,
-        }
-        if self.tcpKeepalive:
-            options[constants.TCP_KEEPALIVE] = self.tcpKeepalive
-            options[constants.TCP_KEEPALIVE_CNT] = self.tcpKeepaliveCount
-            options[constants.TCP_KEEPALIVE_IDLE] = self.tcpKeepaliveIdle
-            options[constants.TCP_KEEPALIVE_INTVL] = self.tcpKeepaliveInterval
-        if self.reconnectInterval:
-            options[constants.RECONNECT_IVL] = self.reconnectInterval
-        if self.reconnectIntervalMax:
-            options[constants.RECONNECT_IVL_MAX] = self.reconnectIntervalMax
-        if self.identity is not None:
-            options[constants.IDENTITY] = self.identity
-        for option, value in options.items():
-            self.socket.set(option, value)
-
-    def __watchHandshakes(self) -> None:
-        def report(problem: Exception) -> None:
-            log.callWithContext({"system": self.logPrefix()}, self.__report, problem)
-
-        self.__monitor = ReactorMonitor(context=self.factory.context, reactor=self._reactor)
-        self.__monitor.attach(
-            self.socket, complete=True, wary=True, refused=self._serverRefused, report=report
-        )
-
-    def _serverRefused(self, failure: HandshakeFailed) -> bool:
-        return False  # nobody waits here, so it is logged
+        driver.start()
 
     def addEndpoints(self, endpoints: Iterable[ZmqEndpoint]) -> None:
         """Bind or connect to more endpoints.
@@ -244,27 +195,33 @@ class ZmqConnection(ReactorReader):
                 context has no authenticator.
             SocketClosed: the connection was shut down.
         """
-        self._checkOpen()
-        if self.security is not None:
-            refuse_open_server(self.socket, any_key=getattr(self.security, "any_key", False))
+        driver = self._zmqbridge__driver
+        driver.check_open()
+        if driver.security is not None:
+            any_key = getattr(driver.security, "any_key", False)
+            refuse_open_server(self.socket, any_key=any_key)
         endpoints = list(endpoints)
         self.endpoints.extend(endpoints)
         self._connectOrBind(endpoints)
+        if endpoints:
+            driver.touched()  # they may have been connected past our socket's own methods
 
     def _connectOrBind(self, endpoints: Sequence[ZmqEndpoint]) -> None:
-        actions = {
-            ZmqEndpointType.bind: partial(addresses.bind, self.socket, call=addresses.plain_bind),
-            ZmqEndpointType.connect: self.socket.connect,
-        }
-        for kind, address in endpoints:
-            if kind not in actions:
+        for endpoint in endpoints:
+            kind, address = how_and_where(endpoint)
+            act: Any
+            if kind == ZmqEndpointType.connect:
+                act = self.socket.connect
+            elif kind == ZmqEndpointType.bind:
+                act = partial(addresses.bind, self.socket, call=addresses.plain_bind)
+            else:
                 raise AddressError(
                     f"endpoint type {kind!r} of {address!r}: use 'bind' or 'connect'", address
                 )
             try:
-                actions[kind](address)
-                if self.__monitor is not None and kind == ZmqEndpointType.connect:
-                    self.__monitor.refusals.handshakes.expect(as_name(address, "").decode())
+                act(address)
+                if kind == ZmqEndpointType.connect:
+                    self._zmqbridge__driver.expect(address)
             except error.ZMQError as refusal:
                 text = f"cannot {kind} to {address!r}: {refusal.strerror}"
                 raise ZmqAddressError(text, address, refusal.errno or 0) from None
@@ -277,40 +234,13 @@ class ZmqConnection(ReactorReader):
         """
         if self.factory is None:
             return
-        self._checkOpen()
-        self._stop_reading()
+        driver = self._zmqbridge__driver
+        driver.check_open()
+        driver.stop()
         if self.factory.connections is not None:
             self.factory.connections.discard(self)
-        self.__close()
+        driver.close()
         self.factory = None
-
-    def __close(self) -> None:
-        if self.__monitor is not None:
-            self.__monitor.close()
-        for waiter in self._pump.close():
-            waiter.errback(SocketClosed(f"{self!r} was shut down while this waited"))
-        self.__unclaimed = len(self.__unhandled)
-        self.__unhandled.clear()
-        closing(self.socket)
-        addresses.left(self.socket)
-        self.socket.close()
-        self.socket = None
-
-    def _disown(self) -> None:
-        super()._disown()
-        self.__forked = True
-        self.__unhandled.clear()
-        leave_to_parent(self.socket, None)
-        self.factory = self.socket = None
-
-    def _of_parent(self) -> UsedAfterFork:
-        return UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
-
-    def _report(self, problem: Exception) -> None:
-        log.callWithContext({"system": self.logPrefix()}, self.__report, problem)
-
-    def _libzmq(self) -> Any:
-        return self.socket
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
         """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
@@ -323,8 +253,9 @@ class ZmqConnection(ReactorReader):
         Raises:
             SocketClosed: the connection was shut down, or was while this waited.
         """
-        self._checkOpen()
-        return Deferred.fromCoroutine(self._drain(patience(timeout)))
+        driver = self._zmqbridge__driver
+        driver.check_open()
+        return Deferred.fromCoroutine(driver._drain(patience(timeout)))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
@@ -335,6 +266,7 @@ class ZmqConnection(ReactorReader):
 
     def logPrefix(self) -> str:
         """How log lines name connections."""
+        self._zmqbridge__driver.called = True
         return "ZMQ"
 
     def connectionLost(self, reason: object) -> None:
@@ -342,43 +274,31 @@ class ZmqConnection(ReactorReader):
         if self.factory is not None:
             self.factory.reactor.removeReader(self)
 
+    def _readMultipart(self) -> Message:
+        """Take the next message, a list of its parts.
+
+        Raises:
+            zmq.error.Again: there is none.
+        """
+        unhandled = self._zmqbridge__driver.unhandled
+        if unhandled:
+            read: Message = unhandled.popleft()
+            return read
+        more = True
+        while more:
+            self.recv_parts.append(self.socket.recv(constants.NOBLOCK))
+            more = self.socket.get(constants.RCVMORE)
+        message: Message = self.recv_parts
+        self.recv_parts = []
+        return message
+
     def doRead(self) -> None:
-        """Read what is there, for a bounded time, and schedule another read for the rest."""
-        if self.factory is None:
-            return
-        if self.read_scheduled is None:
-            self._readSome()  # the reactor calls us by our name already
-        else:
-            log.callWithContext({"system": self.logPrefix()}, self._readSome)
+        """Read what is there.
 
-    def _readSome(self) -> None:
-        super().doRead()
-        if self.__rejected is not None:
-            rejected, self.__rejected = self.__rejected, None
-            self.__report(rejected)
-
-    def __deliver(self, burst: list[Message]) -> None:
-        self.__unhandled.extend(burst)
-        self._handle_received()
-
-    def _handle_received(self) -> None:
-        if self.__unhandled:
-            dispatch(self.__unhandled, self, "messageReceived", self.__report)
-        if self.__unhandled:
-            self._pump.schedule()
-
-    def __report(self, problem: Exception) -> None:
-        log.err(Failure(problem))
-
-    def _reject(self, malformed: MalformedMessage) -> None:
-        # Counted each time, and reported once a burst.
-        self.__malformed += 1
-        self.__rejected = malformed
-
-    def __lost(self, reason: ZmqBridgeError) -> None:
-        # The context was terminated, or the socket closed, behind our back.
-        self.connectionLost(Failure(reason))
-        self.shutdown()
+        The reactor calls this. It reads for a bounded time then, and schedules another read for
+        the rest. Called by hand it reads all that is there.
+        """
+        self._zmqbridge__driver.doRead()
 
     def send(self, message: Any) -> None:
         """Send a message now.
@@ -394,44 +314,27 @@ class ZmqConnection(ReactorReader):
             SocketClosed: the connection was shut down.
             WrongThread: the reactor runs, in another thread.
         """
+        driver = self._zmqbridge__driver
+        if (
+            self.socket is not driver.quick
+            or get_ident() != driver._home_thread
+            or PlainSocket.send is not SEND
+        ) and driver.sends_by_socket(message):
+            return
         if type(message) is bytes:
             parts: Sequence[bytes] = (message,)
         elif type(message) is list and message:
             parts = as_parts(message)
-        elif is_nonstr_iter(message) and not isinstance(message, bytearray | memoryview):
-            parts = as_parts(list(message))
-            if not parts:
-                raise ValueError("a message has at least one part; an empty part is b''")
         else:
-            parts = (as_bytes(message, "a message"),)
-        if self.factory is None or get_ident() != self._home_thread:
-            self.__refuse()
-        pump = self._pump
+            parts = parts_of(message)
+        pump = driver._pump
         try:
             if pump.queues or not pump.try_send(parts):
-                self._refused(parts)
+                driver.refused(parts)
         except ZmqBridgeError as problem:
             raise ZmqSendError(problem) from None
         if not pump.due:
             pump.schedule()
-
-    def _checkOpen(self) -> None:
-        if self.factory is None or get_ident() != self._home_thread:
-            self.__refuse()
-
-    def __refuse(self) -> None:
-        if self.__forked:
-            self._said = True
-            raise self._of_parent()
-        if self.factory is None:
-            raise SocketClosed(f"{self!r} was shut down: make a new one")
-        if self._home_thread not in (0, get_ident()) and self._running():
-            raise WrongThread(
-                f"{self!r} belongs to the reactor's thread: hand the call over by {self.way_in}"
-            )
-
-    def _refused(self, parts: Sequence[bytes]) -> None:
-        raise error.Again
 
     def messageReceived(self, message: Message) -> None:
         """Called with each message, a list of its parts; override it."""
@@ -439,16 +342,43 @@ class ZmqConnection(ReactorReader):
 
     def statistics(self) -> Statistics:
         """What this connection has done so far."""
-        return Statistics(
-            sent=self._pump.sent,
-            received=self._pump.received,
-            queued=self._pump.queued,
-            unread=len(self.__unhandled),
-            malformed=self.__malformed,
-            dropped=self._pump.dropped,
-            open_requests=0,
-            late_replies=0,
-            withdrawn=self._pump.withdrawn,
-            unreachable=self._pump.unreachable,
-            unclaimed=self.__unclaimed,
-        )
+        statistics: Statistics = self._zmqbridge__driver.statistics()
+        return statistics
+
+
+READ = ZmqConnection._readMultipart
+
+
+def _options(connection: ZmqConnection) -> dict[int, Any]:
+    options: dict[int, Any] = {
+        constants.LINGER: connection.factory.lingerPeriod,
+        constants.RATE: connection.multicastRate,
+        constants.SNDHWM: connection.highWaterMark,
+        constants.RCVHWM: connection.highWaterMark,
+    }
+    if connection.tcpKeepalive:
+        options[constants.TCP_KEEPALIVE] = connection.tcpKeepalive
+        options[constants.TCP_KEEPALIVE_CNT] = connection.tcpKeepaliveCount
+        options[constants.TCP_KEEPALIVE_IDLE] = connection.tcpKeepaliveIdle
+        options[constants.TCP_KEEPALIVE_INTVL] = connection.tcpKeepaliveInterval
+    if connection.reconnectInterval:
+        options[constants.RECONNECT_IVL] = connection.reconnectInterval
+    if connection.reconnectIntervalMax:
+        options[constants.RECONNECT_IVL_MAX] = connection.reconnectIntervalMax
+    if connection.identity is not None:
+        options[constants.IDENTITY] = connection.identity
+    return options
+
+
+def _wanted_security(connection: ZmqConnection) -> Security | None:
+    # txZMQ had no such attribute, so programs may have one that means something else.
+    wanted: Any = connection.security
+    kinds = get_args(Security)
+    if wanted is None or isinstance(wanted, kinds) or wanted in kinds:
+        return wanted  # type: ignore[no-any-return]
+    warnings.warn(
+        f"{type(connection).__name__}.security is {type(wanted).__name__}, none of the classes of "
+        "zmqbridge.security: this connection is not secured",
+        stacklevel=4,
+    )
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from zmq import Context
+import zmq
 
 from zmqbridge import addresses
 from zmqbridge.context import end, loose, shared
@@ -15,6 +15,9 @@ from zmqbridge.twisted_backend.reader import global_reactor
 
 if TYPE_CHECKING:
     from zmqbridge.txzmq.connection import ZmqConnection
+
+# Under this name programs put another class in its place.
+Context = OwnContext
 
 # How long `shutdown` waits for the context to end, which mostly takes less than a millisecond;
 # with messages that linger it goes on in its own thread, and the reactor goes on too. Only for
@@ -46,16 +49,61 @@ class _GlobalReactor:
         return global_reactor()
 
 
+class Guard:
+    """Keeps a factory to its process, from outside, as its names are its users'."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+
+    def _disown(self) -> None:
+        factory = self._factory
+        leave_to_parent(None, factory.context)
+        if factory.connections is not None:
+            factory.connections = set()
+            factory.context = new_context(factory)
+
+    def _libzmq(self) -> None:
+        """It has no socket of its own."""
+
+    def _busy(self) -> bool:
+        return False
+
+
+def new_context(factory: Any) -> Any:
+    """A context for a factory, which is waited for at exit."""
+    made = Context(factory.ioThreads)
+    if isinstance(made, OwnContext):  # programs put another class in its place
+        loose.add(made)
+        shared.flush_in_children()
+    return made
+
+
+def stay_with_process(factory: Any) -> None:
+    """Have a fork's child get a context and connections of its own, if it is a factory of ours."""
+    if isinstance(factory, ZmqFactory):
+        if factory._zmqbridge__guard is None:
+            factory._zmqbridge__guard = Guard(factory)
+        living.add(factory._zmqbridge__guard)
+
+
+def check_open(connection: Any) -> None:
+    """Refuse a call of another thread, if it is a connection of ours."""
+    driver = getattr(connection, "_zmqbridge__driver", None)
+    if driver is not None:
+        driver.check_open()
+
+
 class ZmqFactory:
     """Creates the context of its connections, and shuts all of them down.
 
-    It may be made before ``twistd`` daemonises, for its context is made when it is first asked
-    for; connections may not, as a fork does not take their sockets along.
+    It may be made before ``twistd`` daemonises, and has another context then; connections may not,
+    as a fork does not take their sockets along.
 
     Attributes:
         reactor: the reactor of all its connections; set another on a subclass or an instance.
         ioThreads: how many I/O threads libzmq uses.
         lingerPeriod: milliseconds for which what was sent may linger when a connection closes.
+        context: the libzmq context of its connections, None after `shutdown`.
         connections: the open connections, None after `shutdown`.
         trigger: what the reactor gave `registerForShutdown`.
     """
@@ -65,36 +113,12 @@ class ZmqFactory:
     lingerPeriod = 100
     trigger: Any = None
     connections: set[ZmqConnection] | None = None
-    __context: Context[Any] | None = None
+    _zmqbridge__guard: Any = None
 
     def __init__(self) -> None:
         self.connections = set()
-
-    @property
-    def context(self) -> Context[Any] | None:
-        """The libzmq context, made when it is first asked for; None after `shutdown`."""
-        if self.__context is None and self.connections is not None:
-            self.context = made = OwnContext(self.ioThreads)
-            loose.add(made)
-            shared.flush_in_children()
-        return self.__context
-
-    @context.setter
-    def context(self, context: Context[Any] | None) -> None:
-        self.__context = context
-        living.add(self)
-
-    def _disown(self) -> None:
-        leave_to_parent(None, self.__context)
-        self.__context = None
-        if self.connections is not None:
-            self.connections = set()
-
-    def _libzmq(self) -> None:
-        """It has no socket of its own."""
-
-    def _busy(self) -> bool:
-        return False
+        self.context: zmq.Context[Any] | None = new_context(self)
+        stay_with_process(self)
 
     def __repr__(self) -> str:
         return "ZmqFactory()"
@@ -112,7 +136,7 @@ class ZmqFactory:
             WrongThread: the reactor runs, in another thread; nothing was done.
         """
         for connection in self.connections or ():
-            connection._checkOpen()
+            check_open(connection)
         problems: list[Exception] = []
         bound: list[str] = []
         _ending.add(self)
@@ -129,25 +153,30 @@ class ZmqFactory:
         finally:
             _ending.discard(self)
             self.connections = None
-            self.__end(bound)
+            _end_context(self, bound)
+            _forget_trigger(self)
         if problems:
             raise problems[0]
-
-    def __end(self, bound: list[str]) -> None:
-        context, self.__context = self.__context, None
-        if context is not None:
-            loose.discard(context)  # type: ignore[arg-type]
-            ending = end(context, "zmqbridge-txzmq-context")
-            if ending is not None:
-                ending.join(PATIENCE)
-                addresses.wait_until_free(bound, lambda: not ending.is_alive())
-        trigger, self.trigger = self.trigger, None
-        if trigger:
-            try:
-                self.reactor.removeSystemEventTrigger(trigger)
-            except (KeyError, ValueError):
-                pass  # it is the trigger that called us
 
     def registerForShutdown(self) -> None:
         """Have the reactor call `shutdown` when it stops."""
         self.trigger = self.reactor.addSystemEventTrigger("during", "shutdown", self.shutdown)
+
+
+def _end_context(factory: ZmqFactory, bound: list[str]) -> None:
+    context, factory.context = getattr(factory, "context", None), None
+    if context is not None:
+        loose.discard(context)
+        ending = end(context, "zmqbridge-txzmq-context")
+        if ending is not None:
+            ending.join(PATIENCE)
+            addresses.wait_until_free(bound, lambda: not ending.is_alive())
+
+
+def _forget_trigger(factory: ZmqFactory) -> None:
+    trigger, factory.trigger = factory.trigger, None
+    if trigger:
+        try:
+            factory.reactor.removeSystemEventTrigger(trigger)
+        except (KeyError, ValueError):
+            pass  # it is the trigger that called us

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from zmq import constants
 
 from zmqbridge.core.framing import InTwoParts, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
-from zmqbridge.errors import MalformedMessage
+from zmqbridge.receivingsocket import ReceivingSocket
 from zmqbridge.txzmq.connection import ZmqConnection
+from zmqbridge.txzmq.driver import Driver
 
 
 class ZmqPubConnection(ZmqConnection):
@@ -31,80 +34,99 @@ class ZmqPubConnection(ZmqConnection):
         self.send(tag + self.topicSep + message)
 
 
+class _Subscribed(Driver):
+    """The driver of subscriptions, which drops what nobody wants any more."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._subscriptions = Subscriptions()
+        self._unwanted = 0
+
+    def prepare(self) -> None:
+        if self.socket is not None:
+            # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+            self.socket.set(constants.SNDHWM, 0)
+            if isinstance(self.socket, ReceivingSocket):
+                self.socket.tell(self._option_set)
+
+    def _option_set(self, socket: object, option: int, value: Any) -> None:
+        if option == constants.SUBSCRIBE:
+            self._subscriptions.add(value)
+        elif option == constants.UNSUBSCRIBE and self._subscriptions.remove(value):
+            self._drop(value)
+
+    def _drop(self, prefix: bytes) -> None:
+        # What libzmq would have dropped, had it not been read already.
+        if self.socket.get(constants.INVERT_MATCHING):
+            return
+        kept = [
+            message
+            for message in self.unhandled
+            if not self._subscriptions.orphaned(InTwoParts((message[0], b"")), prefix)
+        ]
+        self._unwanted += len(self.unhandled) - len(kept)
+        self.unhandled.clear()  # the same deque, from which messages are being handed over
+        self.unhandled.extend(kept)
+
+    def statistics(self) -> Statistics:
+        return super().statistics()._replace(unwanted=self._unwanted)
+
+
 class ZmqSubConnection(ZmqConnection):
     """Receives publications; override `gotMessage`."""
 
     socketType = constants.SUB
 
-    __unwanted = 0
-
-    def _setOptions(self) -> None:
-        super()._setOptions()
-        # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
-        self.socket.set(constants.SNDHWM, 0)
-        self.__subscriptions = Subscriptions()
-        self.socket.tell(self.__optionSet)
-
-    def __optionSet(self, socket: object, option: int, value: bytes) -> None:
-        if option == constants.SUBSCRIBE:
-            self.__subscriptions.add(value)
-        elif option == constants.UNSUBSCRIBE and self.__subscriptions.remove(value):
-            self.__drop(value)
-
-    def __drop(self, prefix: bytes) -> None:
-        # What libzmq would have dropped, had it not been read already.
-        if self.socket.get(constants.INVERT_MATCHING):
-            return
-        unhandled = self._ZmqConnection__unhandled  # type: ignore[attr-defined]
-        kept = [
-            message
-            for message in unhandled
-            if not self.__subscriptions.orphaned(InTwoParts((message[0], b"")), prefix)
-        ]
-        self.__unwanted += len(unhandled) - len(kept)
-        unhandled.clear()  # the same deque, from which messages are being handed over
-        unhandled.extend(kept)
-
-    def statistics(self) -> Statistics:
-        """What this connection has done so far."""
-        return super().statistics()._replace(unwanted=self.__unwanted)
+    _zmqbridge__kind: type[Driver] = _Subscribed
 
     def subscribe(self, tag: bytes | str) -> None:
         """Take publications whose tag starts with `tag`, too."""
-        self._checkOpen()
+        self._zmqbridge__driver.check_open()
         self.socket.set(constants.SUBSCRIBE, as_name(tag, "a tag"))
 
     def unsubscribe(self, tag: bytes | str) -> None:
         """Undo one `subscribe`; a tag that was never subscribed is fine."""
-        self._checkOpen()
+        self._zmqbridge__driver.check_open()
         self.socket.set(constants.UNSUBSCRIBE, as_name(tag, "a tag"))
 
     def messageReceived(self, message: Message) -> None:
         """Part the tag from the message and call `gotMessage`.
 
-        Two parts are tag and message. A single part without separator has no tag: `gotMessage` is
-        called with the message alone if it takes that, else with an empty tag. More than two parts
-        are counted in `statistics` and logged.
+        Two parts are tag and message; of more only the first counts, as if it were alone. A single
+        part without separator has no tag: `gotMessage` is called with the message alone if it
+        takes that, else with an empty tag.
         """
-        if len(message) == 1:
-            tag, separator, body = message[0].partition(self.topicSep)
-            if separator:
-                self.gotMessage(body, tag)
-            else:
-                self._gotUntagged(message[0])
-        elif len(message) == 2:
+        if len(message) == 2:
             self.gotMessage(message[1], message[0])
+            return
+        tag, separator, body = message[0].partition(self.topicSep)
+        if separator:
+            self.gotMessage(body, tag)
         else:
-            self._reject(MalformedMessage("a publication has one or two parts", message))
-
-    def _gotUntagged(self, message: bytes) -> None:
-        try:
-            inspect.signature(self.gotMessage).bind(message)
-        except TypeError:
-            self.gotMessage(message, b"")
-        else:
-            self.gotMessage(message)  # type: ignore[call-arg]
+            _give_untagged(self.gotMessage, message[0])
 
     def gotMessage(self, message: bytes, tag: bytes) -> None:
         """Called with each publication; override it."""
         raise NotImplementedError(self)
+
+
+def _give_untagged(hook: Callable[..., object], message: bytes) -> None:
+    try:
+        # What is called, and what it wraps: a decorator mostly passes on what it gets.
+        for follow_wrapped in (False, True):
+            inspect.signature(hook, follow_wrapped=follow_wrapped).bind(message)
+    except TypeError:
+        hook(message, b"")
+    except ValueError:  # it is of those builtins that do not tell
+        _try_untagged(hook, message)
+    else:
+        hook(message)
+
+
+def _try_untagged(hook: Callable[..., object], message: bytes) -> None:
+    try:
+        hook(message)
+    except TypeError as refusal:
+        if refusal.__traceback__ is None or refusal.__traceback__.tb_next is not None:
+            raise  # it was called, and went wrong
+        hook(message, b"")

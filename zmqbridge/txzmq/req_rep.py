@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
 from twisted.internet import defer
 from zmq import constants, error
 
-from zmqbridge.core.framing import Message, pack_reply, split_request
+from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes
 from zmqbridge.core.statistics import Statistics
@@ -20,20 +20,129 @@ from zmqbridge.errors import (
     QueueFull,
     RequestTimeout,
     SocketClosed,
+    ZmqBridgeError,
 )
+from zmqbridge.pump import SETTLES
+from zmqbridge.twisted_backend.reader import revoke
+from zmqbridge.twisted_backend.sockets import Reply
 from zmqbridge.twisted_backend.telling import fail
-from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType
+from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType, how_and_where
+from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
+from zmqbridge.txzmq.standins import timekeeper
 
 __getattr__ = reactor_when_asked
+_module = globals()
 
 
-class ZmqRequestTimeoutError(RequestTimeout):
+class _RequestTimeoutError(RequestTimeout):
+    """The name under which programs ask a Failure for it: ``check("txzmq.req_rep.Zmq…")``."""
+
+
+_RequestTimeoutError.__name__ = "ZmqRequestTimeoutError"
+_RequestTimeoutError.__module__ = "txzmq.req_rep"
+
+
+class ZmqRequestTimeoutError(_RequestTimeoutError):
     """No reply came in time; its only argument is the request's id."""
 
     def __init__(self, *args: Any, stage: str = "sent") -> None:
         super().__init__(stage)
         self.args = args
+
+
+class _Asking(Driver):
+    """The driver of requests: they wait here for a peer, and one timer does for all of them."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Each waiter with its own timer, or None where the one timer does.
+        self.table: RequestTable[tuple[defer.Deferred[Message], Any]] = RequestTable()
+        self.timed = self.table.timed
+        self.canceller = self._cancelled  # one for all
+        self.ids = request_ids()
+        self.ours = next(self.ids)[:8]  # what each of them begins with
+
+    def open_requests(self) -> RequestTable[tuple[defer.Deferred[Message], Any]]:
+        """The table of what is open in `_requests`, which may be another dict than before."""
+        table, requests = self.table, self.connection._requests
+        if table.by_id is not requests:
+            table.by_id = requests
+        return table
+
+    def prepare(self) -> None:
+        # Without it libzmq takes requests for a peer that is not there, and nothing can be taken
+        # back from it; like this they wait here, and leave when their time is up.
+        if self.socket is not None:
+            self.socket.set(constants.IMMEDIATE, 1)
+
+    def refused(self, parts: Sequence[bytes]) -> None:
+        kinds = [how_and_where(endpoint)[0] for endpoint in self.connection.endpoints]
+        if kinds and all(kind == ZmqEndpointType.bind for kind in kinds):
+            raise error.Again
+        try:
+            self._pump.send(parts, parts[0] if parts[0] in self.open_requests() else None)
+        except QueueFull:
+            raise error.Again from None
+
+    def server_refused(self, failure: HandshakeFailed) -> bool:
+        table = self.open_requests()
+        refused = [table.cancel(each) for each in table.waiters() if self._pump.discard(each)]
+        self.rest()
+        self.fail(refused, failure)
+        return bool(refused)
+
+    def fail(self, entries: Iterable[Any], problem: ZmqBridgeError) -> None:
+        """Give those who wait an error; a crowd gets it in slices, with the reactor in between."""
+        waiters = []
+        for waiter, timer in filter(None, entries):
+            revoke(timer)
+            waiters.append(waiter)
+        fail(self._reactor, waiters, problem)
+
+    def forget(self, msgId: bytes) -> tuple[defer.Deferred[Message] | None, bool]:
+        """Close a request: its waiter, if it is open, and whether it was still in the queue."""
+        waiter, timer = self.open_requests().cancel(msgId) or (None, None)
+        revoke(timer)
+        queued = self._pump.discard(msgId)
+        self.rest()
+        return waiter, queued
+
+    def _cancelled(self, waiter: Any) -> None:
+        self.connection._cancel(waiter.request_id)
+
+    def set_alarm(self) -> None:
+        """Have the timer go off for the earliest deadline."""
+        deadline = self.table.arm()
+        if deadline < inf and self.connection.factory is not None:
+            self._call_at(deadline)
+
+    def rest(self) -> None:
+        if not self.table.timed and self.table.armed < inf:
+            self.table.armed = inf
+            self._disarm()
+
+    def _alarm(self) -> None:
+        now = self._now()
+        # A reply that has come in time must not lose against a reactor that was held up.
+        if not self._pump.caught_up(now - self.table.armed):
+            self._call_at(now + SETTLES)
+            return
+        for msgId in self.open_requests().due(now):
+            try:
+                self.connection._timeoutRequest(msgId)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as problem:
+                self._report(problem)
+        self.set_alarm()
+
+    def _timer_lost(self) -> None:
+        self.table.armed = inf  # the next request sets it anew
+
+    def statistics(self) -> Statistics:
+        table = self.open_requests()
+        return super().statistics()._replace(open_requests=len(table), late_replies=table.late)
 
 
 class ZmqREQConnection(ZmqConnection):
@@ -49,16 +158,12 @@ class ZmqREQConnection(ZmqConnection):
     defaultRequestTimeout: float | None = None
     UUID_POOL_GEN_SIZE = 5
 
+    _zmqbridge__kind: type[Driver] = _Asking
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.__table: RequestTable[defer.Deferred[Message]] = RequestTable()
-        self.__ids = request_ids()
+        self._requests: dict[bytes, tuple[defer.Deferred[Message], Any]] = {}
         self._uuids: list[bytes] = []
         ZmqConnection.__init__(self, *args, **kwargs)
-
-    @property
-    def _requests(self) -> dict[bytes, tuple[defer.Deferred[Message], None]]:
-        """A copy of what is open, in the shape that txZMQ kept it."""
-        return {msgId: (waiter, None) for msgId, waiter in self.__table.waiters().items()}
 
     def _getNextId(self) -> bytes:
         """The id of the next request, from the pool; override it to choose your own ids.
@@ -66,43 +171,32 @@ class ZmqREQConnection(ZmqConnection):
         An id must not be that of a request that is still open.
         """
         if not self._uuids:
-            self._uuids.extend(next(self.__ids) for _ in range(self.UUID_POOL_GEN_SIZE))
+            fresh = self._zmqbridge__driver.ids
+            self._uuids.extend(next(fresh) for _ in range(self.UUID_POOL_GEN_SIZE))
         return self._uuids.pop()
 
     def _releaseId(self, msgId: bytes) -> None:
-        """A request was answered: refill the pool.
+        """A reply came: refill the pool.
 
-        The pool gets a fresh id, never the old one, whose reply may yet come a second time.
+        The pool gets a fresh id, never the old one, whose reply may yet come a second time; and
+        none for an id that we did not make.
         """
-        self._uuids.append(next(self.__ids))
+        driver = self._zmqbridge__driver
+        if msgId in self._requests or msgId.startswith(driver.ours):
+            self._uuids.append(next(driver.ids))
         if len(self._uuids) > 2 * self.UUID_POOL_GEN_SIZE:
             del self._uuids[-self.UUID_POOL_GEN_SIZE :]
 
     def _cancel(self, msgId: bytes) -> None:
         """Forget a request: unsent, it stays so; its reply will be dropped."""
-        self.__table.cancel(msgId)
-        self._pump.discard(msgId)
+        self._zmqbridge__driver.forget(msgId)
 
     def _timeoutRequest(self, msgId: bytes) -> None:
         """Fail a request whose time is up; unsent, it stays so."""
-        waiter = self.__table.cancel(msgId)
-        if waiter is not None:
-            self.__expired(msgId, waiter)
-
-    def __expired(self, msgId: bytes, waiter: defer.Deferred[Message]) -> None:
-        stage = "queued" if self._pump.discard(msgId) else "sent"
-        if not waiter.called:
+        waiter, queued = self._zmqbridge__driver.forget(msgId)
+        if waiter is not None and not waiter.called:
+            stage = "queued" if queued else "sent"
             waiter.errback(ZmqRequestTimeoutError(msgId, stage=stage))
-
-    def _alarm(self) -> None:
-        for msgId, waiter in self.__table.expire(self._now()):
-            self.__expired(msgId, waiter)
-        self.__setAlarm()
-
-    def __setAlarm(self) -> None:
-        deadline = self.__table.arm()
-        if deadline < inf and self.factory is not None:
-            self._call_at(deadline)
 
     def sendMsg(self, *messageParts: bytes, **kwargs: Any) -> defer.Deferred[Message]:
         """Send a request and fire with the parts of its reply.
@@ -126,71 +220,67 @@ class ZmqREQConnection(ZmqConnection):
             timeout = self.defaultRequestTimeout
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout={timeout!r}: give 0 or more seconds, or None for ever")
+        driver = self._zmqbridge__driver
         if self.factory is None:
-            self._checkOpen()
+            driver.check_open()
 
-        def cancel(_: object) -> None:
-            self._cancel(msgId)
-
-        waiter: defer.Deferred[Message] = defer.Deferred(cancel)
-        deadline = inf if timeout is None else self._now() + timeout
-        msgId = self.__table.open(waiter, deadline, self._getNextId())
+        waiter = Reply(driver.canceller)
+        msgId = waiter.request_id = self._getNextId()
+        table = driver.table
+        if table.by_id is not self._requests:
+            driver.open_requests()
+        timer, deadline = None, inf
+        if timeout is not None:
+            if driver.own_clock and "reactor" not in _module:
+                deadline = driver._now() + timeout
+            elif msgId not in table:
+                keeper = timekeeper(driver, _module)
+                timer = keeper.callLater(timeout, self._timeoutRequest, msgId)
+        table.open((waiter, timer), deadline, msgId)
         try:
             self.send([msgId, b"", *messageParts])
         except Exception:
-            self.__table.cancel(msgId)
+            driver.forget(msgId)
             raise
-        if deadline < self.__table.armed:
-            self.__setAlarm()
+        if deadline < table.armed:
+            driver.set_alarm()
         return waiter
-
-    def _setOptions(self) -> None:
-        super()._setOptions()
-        # Without it libzmq takes requests for a peer that is not there, and nothing can be taken
-        # back from it; like this they wait here, and leave when their time is up.
-        self.socket.set(constants.IMMEDIATE, 1)
-
-    def _refused(self, parts: Sequence[bytes]) -> None:
-        if self.endpoints and all(kind == ZmqEndpointType.bind for kind, _ in self.endpoints):
-            raise error.Again
-        try:
-            self._pump.send(parts, parts[0] if parts[0] in self.__table else None)
-        except QueueFull:
-            raise error.Again from None
-
-    def _serverRefused(self, failure: HandshakeFailed) -> bool:
-        waiters = [
-            self.__table.cancel(msgId)
-            for msgId in self.__table.waiters()
-            if self._pump.discard(msgId)
-        ]
-        fail(self._reactor, waiters, failure)
-        return bool(waiters)
 
     def messageReceived(self, message: Message) -> None:
         """Fire the Deferred whose request this answers."""
         msgId = message[0]
-        waiter = self.__table.match(msgId)
-        if waiter is not None:
-            self._releaseId(msgId)
+        self._releaseId(msgId)
+        driver = self._zmqbridge__driver
+        if driver.table.by_id is not self._requests:
+            driver.open_requests()
+        entry = driver.table.match(msgId)
+        if entry is not None:
+            waiter, timer = entry
+            if timer is not None:
+                revoke(timer)
             waiter.callback(message[2:])
 
     def shutdown(self) -> None:
         """Close the connection; requests that are still open fail with `SocketClosed`."""
         ZmqConnection.shutdown(self)
-        fail(
-            self._reactor,
-            self.__table.close(),
-            SocketClosed(f"{self!r} was shut down before the reply came"),
-        )
+        driver = self._zmqbridge__driver
+        text = f"{driver!r} was shut down before the reply came"
+        driver.fail(driver.open_requests().close(), SocketClosed(text))
 
-    def statistics(self) -> Statistics:
-        """What this connection has done so far."""
-        return (
-            super()
-            .statistics()
-            ._replace(open_requests=len(self.__table), late_replies=self.__table.late)
-        )
+
+class _Replying(Driver):
+    """The driver of replies, which knows where they go."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.routes = ReplyRoutes()
+
+    def open_routes(self) -> ReplyRoutes:
+        """The routes of what is open in `_routingInfo`, which may be another dict than before."""
+        routes, info = self.routes, self.connection._routingInfo
+        if routes.unanswered is not info:
+            routes.unanswered = info
+        return routes
 
 
 class ZmqREPConnection(ZmqConnection):
@@ -198,14 +288,11 @@ class ZmqREPConnection(ZmqConnection):
 
     socketType = constants.ROUTER
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.__routes = ReplyRoutes()
-        ZmqConnection.__init__(self, *args, **kwargs)
+    _zmqbridge__kind: type[Driver] = _Replying
 
-    @property
-    def _routingInfo(self) -> dict[bytes, Message]:
-        """A copy of what is unanswered, in the shape that txZMQ kept it."""
-        return {msgId: route[:-1] for msgId, route in self.__routes.routes().items()}
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._routingInfo: dict[bytes, Message] = {}
+        ZmqConnection.__init__(self, *args, **kwargs)
 
     def reply(self, messageId: bytes, *messageParts: bytes) -> None:
         """Answer a request.
@@ -218,11 +305,15 @@ class ZmqREPConnection(ZmqConnection):
             KeyError: there is no such request, or it was answered already.
             zmq.error.Again, TypeError, SocketClosed: as `send`; the request can still be answered.
         """
-        route = self.__routes.take(messageId)
+        driver = self._zmqbridge__driver
+        routes = driver.routes
+        if routes.unanswered is not self._routingInfo:
+            driver.open_routes()
+        route = routes.take(messageId)
         try:
-            self.send(pack_reply(route, messageParts))
+            self.send([*route, b"", *messageParts])
         except Exception:
-            self.__routes.put_back(messageId, route)
+            routes.put_back(messageId, route)
             raise
 
     def messageReceived(self, message: Message) -> None:
@@ -230,12 +321,15 @@ class ZmqREPConnection(ZmqConnection):
 
         A message that is no request is counted in `statistics` and logged.
         """
+        driver = self._zmqbridge__driver
+        if driver.routes.unanswered is not self._routingInfo:
+            driver.open_routes()
         try:
             route, parts = split_request(message, 0)
         except MalformedMessage as malformed:
-            self._reject(malformed)
+            driver.reject(malformed)
         else:
-            self.gotMessage(self.__routes.open(route), *parts)
+            self.gotMessage(driver.routes.open(route), *parts)
 
     def gotMessage(self, messageId: bytes, *messageParts: bytes) -> None:
         """Called with each request; override it.
@@ -250,7 +344,7 @@ class ZmqREPConnection(ZmqConnection):
     def shutdown(self) -> None:
         """Close the connection; what is unanswered stays so."""
         ZmqConnection.shutdown(self)
-        self.__routes.clear()
+        self._zmqbridge__driver.open_routes().clear()
 
 
 class ZmqXREPConnection(ZmqREPConnection):

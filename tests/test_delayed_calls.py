@@ -1,0 +1,193 @@
+"""Delayed calls on a reactor: none is left when nobody waits, and anybody may cancel them."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+from twisted.internet.testing import MemoryReactorClock
+
+from zmqbridge import RequestTimeout
+from zmqbridge.security import CurveClient, CurveServer, Policy
+from zmqbridge.twisted_backend import Puller, Pusher, Requester
+from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREPConnection, ZmqREQConnection
+
+on_reactors = pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+
+
+def cancel_all(reactor, spared=()):
+    """As trial does after a test, and many a tearDown."""
+    for call in reactor.getDelayedCalls():
+        if call not in spared and call.active():
+            call.cancel()
+
+
+class Native:
+    def __init__(self, w, address):
+        self.replier = w.Replier(bind=address)
+        self.replier.serve(lambda r: None if r.parts == [b"quiet"] else r.reply(*r.parts))
+        self.requester = w.Requester(connect=address)
+
+    def ask(self, part, timeout=50):
+        return self.requester.request(part, timeout=timeout)
+
+    def close(self):
+        self.requester.close()
+        self.replier.close()
+
+
+class Facade:
+    def __init__(self, w, address):
+        self.factory = ZmqFactory()
+        self.factory.reactor = w.reactor
+        rep = ZmqREPConnection(self.factory, ZmqEndpoint("bind", address))
+        rep.gotMessage = lambda request, *parts: parts != (b"quiet",) and rep.reply(request, *parts)
+        self.req = ZmqREQConnection(self.factory, ZmqEndpoint("connect", address))
+
+    def ask(self, part, timeout=50):
+        return self.req.sendMsg(part, timeout=timeout)
+
+    def close(self):
+        self.factory.shutdown()
+
+
+@pytest.fixture(params=[Native, Facade])
+def pair(request, w):
+    pair = request.param(w, "inproc://delayed")
+    yield pair
+    pair.close()
+
+
+class Timers:
+    """The timers of requests, apart from those of the test itself."""
+
+    def __init__(self, reactor):
+        self.reactor, self.made = reactor, 0
+        self.others = set(reactor.getDelayedCalls())
+        self.call_later = reactor.callLater
+        reactor.callLater = self.count
+
+    def count(self, delay, *call):
+        self.made += delay > 20
+        return self.call_later(delay, *call)
+
+    def set(self):
+        return [c for c in self.reactor.getDelayedCalls() if self.long(c)]
+
+    def long(self, call):
+        return call not in self.others and call.getTime() > self.reactor.seconds() + 20
+
+
+@on_reactors
+async def test_no_timer_is_left_when_all_is_answered_or_given_up(w, pair):
+    await w.sleep(0)
+    timers = Timers(w.reactor)
+    assert await pair.ask(b"x") == [b"x"]
+    await w.until(lambda: not timers.set())
+    waiting = [pair.ask(b"quiet") for _ in range(3)]
+    assert len(timers.set()) == 1
+    for each in waiting:
+        each.cancel()
+        with pytest.raises(w.Cancelled):
+            await each
+    assert timers.set() == []
+    with pytest.raises(RequestTimeout):
+        await pair.ask(b"quiet", timeout=0.001)
+    assert timers.set() == []
+    assert await w.gather(*(pair.ask(b"%d" % number) for number in range(50)))
+    await w.until(lambda: not timers.set())
+
+
+@on_reactors
+async def test_requests_one_after_another_share_one_timer(w, pair):
+    await w.sleep(0)
+    timers = Timers(w.reactor)
+    for number in range(100):
+        assert await pair.ask(b"%d" % number) == [b"%d" % number]
+    assert timers.made == 1
+
+
+@on_reactors
+async def test_a_timer_that_somebody_cancelled_is_set_anew_by_the_next_request(w, pair):
+    await w.sleep(0)
+    timers = Timers(w.reactor)
+    before = pair.ask(b"quiet", timeout=30)
+    cancel_all(w.reactor, spared=timers.others)
+    assert timers.set() == []
+    after = pair.ask(b"quiet", timeout=50)
+    (timer,) = timers.set()
+    assert timer.getTime() < w.reactor.seconds() + 40  # for the first one, too
+    cancel_all(w.reactor, spared=timers.others)
+    assert await pair.ask(b"x") == [b"x"]
+    assert len(timers.set()) == 1
+    after.cancel()
+    with pytest.raises(w.Cancelled):
+        await after
+    before.cancel()
+    with pytest.raises(w.Cancelled):
+        await before
+    assert timers.set() == []
+
+
+@on_reactors
+async def test_a_turn_that_somebody_cancelled_comes_all_the_same(w, pair):
+    await w.sleep(0)
+    spared = set(w.reactor.getDelayedCalls())
+    for number in range(30):
+        waiting = pair.ask(b"%d" % number)
+        cancel_all(w.reactor, spared)
+        assert await waiting == [b"%d" % number]
+    received = []
+    async with w.Puller(bind="inproc://turns", handler=received.append) as puller:
+        async with w.Pusher(connect="inproc://turns") as pusher:
+            for number in range(30):
+                await pusher.push(b"%d" % number)
+                puller.socket.get(zmq.EVENTS)  # which silences the FD, so a turn is asked for
+                cancel_all(w.reactor, spared)
+                await w.until(lambda: len(received) == number + 1)  # noqa: B023
+
+
+def test_a_loop_that_cancels_until_there_is_nothing_left_comes_to_its_end():
+    reactor = MemoryReactorClock()
+    puller = Puller(bind="inproc://until nothing", reactor=reactor)
+    requester = Requester(connect="inproc://until nothing else", timeout=5, reactor=reactor)
+    waiting = requester.request(b"x")
+    for _ in range(100):
+        if not reactor.getDelayedCalls():
+            break
+        reactor.getDelayedCalls()[0].cancel()
+    assert reactor.getDelayedCalls() == []
+    pusher = Pusher(connect="inproc://until nothing", reactor=reactor)
+    pusher.push_nowait(b"x")
+    receiving = puller.receive()
+    puller.doRead()
+    assert receiving.result == [b"x"]
+    waiting.addErrback(lambda failure: None)
+    for each in (puller, requester, pusher):
+        each.close()
+    assert reactor.getDelayedCalls() == []
+
+
+@on_reactors
+async def test_a_refused_client_tries_again_although_its_timer_was_cancelled(w):
+    await w.sleep(0)
+    spared = set(w.reactor.getDelayedCalls())
+    server, client = zmq.curve_keypair(), zmq.curve_keypair()
+    context = zmq.Context()
+    refused = []
+
+    def refuse(peer):
+        refused.append(peer)
+        return False
+
+    async with (
+        w.Authenticator({"*": Policy(check=refuse)}, context=context),
+        w.Puller(bind="tcp://127.0.0.1:*", security=CurveServer(server[1]), context=context) as at,
+        w.Pusher(
+            connect=at.addresses, security=CurveClient(server[0], *client), context=context
+        ) as pusher,
+    ):
+        assert not pusher.closed
+        await w.until(lambda: w.reports)
+        cancel_all(w.reactor, spared)
+        await w.until(lambda: len(refused) > 1)
+    context.term()

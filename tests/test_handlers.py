@@ -1,0 +1,148 @@
+"""Handlers of every kind, on every reactor: whatever they raise, the next message is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import pytest
+from twisted.internet.defer import Deferred, fail
+from twisted.python import log
+
+from zmqbridge.twisted_backend.handlers import dispatch
+from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPullConnection, ZmqPushConnection
+
+REACTORS = ["epoll", "poll", "select", "asyncioreactor", "asyncioreactor-uvloop"]
+on_reactors = pytest.mark.parametrize("w", REACTORS, indirect=True)
+
+
+class Outcome(BaseException):
+    """As what a test framework raises to end a test."""
+
+
+RAISED = {
+    b"1": SystemExit,
+    b"2": asyncio.CancelledError,
+    b"3": GeneratorExit,
+    b"4": Outcome,
+    b"5": ZeroDivisionError,
+}
+NUMBERS = [b"%d" % number for number in range(7)]
+WAYS = ["at once", "in a coroutine", "later in a coroutine", "by a Deferred"]
+
+
+def raising(w, how, got):
+    """A hook that remembers what it got, and goes wrong in some way."""
+
+    def check(message):
+        got.append(message[0])
+        if message[0] in RAISED:
+            raise RAISED[message[0]]("in a hook")
+
+    async def check_in_a_coroutine(message):
+        if how.startswith("later"):
+            await w.sleep(0)
+        check(message)
+
+    def check_by_a_deferred(message):
+        try:
+            check(message)
+        except BaseException:
+            return fail()
+
+    return {"at once": check, "by a Deferred": check_by_a_deferred}.get(how, check_in_a_coroutine)
+
+
+def in_order(errors):
+    return sorted((type(error) for error in errors), key=list(RAISED.values()).index)
+
+
+@on_reactors
+@pytest.mark.parametrize("how", WAYS)
+async def test_a_native_handler_may_raise_anything(w, how):
+    got = []
+    async with (
+        w.Puller(bind="inproc://h", handler=raising(w, how, got)) as puller,
+        w.Pusher(connect="inproc://h") as pusher,
+    ):
+        for number in NUMBERS:
+            await pusher.push(number)
+            await w.until(lambda: number in got)  # noqa: B023
+        await w.until(lambda: len(w.reports) == len(RAISED))
+        assert not puller.closed
+    assert got == NUMBERS
+    assert in_order(w.reports) == list(RAISED.values())
+
+
+@on_reactors
+@pytest.mark.parametrize("how", WAYS[:3])
+async def test_a_hook_of_the_facade_may_raise_anything(w, how):
+    got = []
+    factory = ZmqFactory()
+    factory.reactor = w.reactor
+    reports = []
+
+    def observe(event):
+        if event.get("isError"):
+            reports.append(event["failure"].value)
+
+    log.addObserver(observe)
+    try:
+        puller = ZmqPullConnection(factory, ZmqEndpoint("bind", "inproc://h"))
+        puller.messageReceived = raising(w, how, got)
+        pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", "inproc://h"))
+        for number in NUMBERS:
+            pusher.push(number)
+            await w.until(lambda: number in got)  # noqa: B023
+        await w.until(lambda: len(reports) == len(RAISED))
+        assert puller in w.reactor.getReaders()
+    finally:
+        factory.shutdown()
+        log.removeObserver(observe)
+    assert got == NUMBERS
+    assert in_order(reports) == list(RAISED.values())
+
+
+@on_reactors
+async def test_a_handler_of_events_may_raise_anything(w):
+    told = []
+
+    def handler(event):
+        told.append(event.kind)
+        raise Outcome
+
+    async with w.Puller(bind="tcp://127.0.0.1:*", monitor=True) as puller:
+        puller.events(handler)
+        async with w.Pusher(connect=puller.addresses):
+            await w.until(lambda: len(told) > 2)
+    assert {type(error) for error in w.reports} == {Outcome}
+    assert len(w.reports) > 2
+
+
+def test_a_keyboard_interrupt_is_for_the_reactor():
+    class Owner:
+        def hook(self, message):
+            raise KeyboardInterrupt
+
+    messages, reports = deque(["one", "two"]), []
+    with pytest.raises(KeyboardInterrupt):
+        dispatch(messages, Owner(), "hook", reports.append)
+    assert list(messages) == ["two"]
+    assert reports == []
+
+
+def test_who_is_not_to_be_followed_keeps_his_deferred():
+    class Owner:
+        def hook(self, message):
+            return message
+
+    waiter: Deferred = Deferred()
+    seen = []
+
+    def see(result, report):
+        seen.append(result)
+
+    dispatch(deque([waiter]), Owner(), "hook", seen.append, see_through=see)
+    waiter.addErrback(lambda failure: seen.append(failure.type))
+    waiter.errback(ZeroDivisionError())
+    assert seen == [waiter, ZeroDivisionError]

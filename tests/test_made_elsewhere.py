@@ -1,0 +1,124 @@
+"""Sockets that are made in another thread while the reactor runs belong to the reactor's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from twisted.internet import asyncioreactor, epollreactor, pollreactor, selectreactor
+from twisted.internet.threads import blockingCallFromThread
+
+from zmqbridge import WrongThread
+from zmqbridge.twisted_backend import Publisher, Puller, Pusher, Replier, Requester, Subscriber
+from zmqbridge.txzmq import (
+    ZmqEndpoint,
+    ZmqFactory,
+    ZmqPubConnection,
+    ZmqREPConnection,
+    ZmqREQConnection,
+    ZmqSubConnection,
+)
+
+REACTORS = {
+    "epoll": epollreactor.EPollReactor,
+    "poll": pollreactor.PollReactor,
+    "select": selectreactor.SelectReactor,
+    "asyncio": lambda: asyncioreactor.AsyncioSelectorReactor(asyncio.new_event_loop()),
+}
+
+
+@pytest.fixture(params=REACTORS)
+def reactor(request):
+    """A reactor that runs in a thread of its own."""
+    reactor = REACTORS[request.param]()
+    begun = threading.Event()
+    reactor.callWhenRunning(begun.set)
+    # Nothing else keeps it awake: what is made elsewhere has to wake it.
+    thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False})
+    thread.start()
+    assert begun.wait(10)
+    yield reactor
+    reactor.callFromThread(reactor.stop)
+    thread.join(10)
+    assert not thread.is_alive()
+    for waker in list(reactor._internalReaders):
+        waker.connectionLost(None)
+    for kept, close in (("_poller", "close"), ("_asyncioEventloop", "close")):
+        getattr(getattr(reactor, kept, None), close, int)()
+
+
+def in_the_reactor(reactor, call, *args, **kwargs):
+    return blockingCallFromThread(reactor, call, *args, **kwargs)
+
+
+def test_connections_of_the_facade(reactor):
+    factory = ZmqFactory()
+    factory.reactor = reactor
+    heard = threading.Event()
+    subscriber = ZmqSubConnection(factory, ZmqEndpoint("bind", "inproc://elsewhere"))
+    subscriber.gotMessage = lambda message, tag: heard.set()
+    subscriber.subscribe(b"")
+    publisher = ZmqPubConnection(factory, ZmqEndpoint("connect", "inproc://elsewhere"))
+    replier = ZmqREPConnection(factory)
+    replier.addEndpoints([ZmqEndpoint("bind", "inproc://elsewhere2")])
+    replier.gotMessage = replier.reply
+    requester = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://elsewhere2"))
+    for number in range(3):
+        sent = [b"%d" % number]
+        assert in_the_reactor(reactor, requester.sendMsg, *sent, timeout=5) == sent
+    for _ in range(1000):
+        in_the_reactor(reactor, publisher.publish, b"x")
+        if heard.wait(0.01):
+            break
+    assert heard.is_set()
+    # From the first call that came from the reactor's thread on, it is theirs alone.
+    for call in (lambda: requester.sendMsg(b"x"), lambda: publisher.publish(b"x")):
+        with pytest.raises(WrongThread):
+            call()
+    in_the_reactor(reactor, factory.shutdown)
+    assert factory.connections is None
+
+
+def test_native_sockets(reactor):
+    puller = Puller(bind="inproc://elsewhere3", reactor=reactor)
+    pusher = Pusher(connect="inproc://elsewhere3", reactor=reactor)
+    replier = Replier(bind="inproc://elsewhere4", reactor=reactor)
+    requester = Requester(connect="inproc://elsewhere4", reactor=reactor)
+    subscriber = Subscriber(["a", "b"], bind="inproc://elsewhere5", reactor=reactor)
+    publisher = Publisher(connect="inproc://elsewhere5", reactor=reactor)
+    sockets = (puller, pusher, replier, requester, subscriber, publisher)
+    serving = []
+
+    def serve():
+        serving.append(replier.serve(lambda request: request.reply(*request.parts)))
+
+    reactor.callFromThread(serve)
+    for number in range(3):
+        in_the_reactor(reactor, pusher.push, b"%d" % number)
+        assert in_the_reactor(reactor, puller.receive) == [b"%d" % number]
+        assert in_the_reactor(reactor, requester.request, b"x", timeout=5) == [b"x"]
+    for socket in sockets[:4]:
+        with pytest.raises(WrongThread):
+            socket.close()
+    for socket in sockets:
+        in_the_reactor(reactor, socket.close)
+    assert serving[0].called
+
+
+def test_what_was_made_in_the_reactors_thread_is_refused_elsewhere_at_once(reactor):
+    factory = ZmqFactory()
+    factory.reactor = reactor
+
+    def make():
+        return (
+            ZmqPubConnection(factory, ZmqEndpoint("bind", "inproc://home")),
+            Publisher(bind="inproc://home2", reactor=reactor),
+        )
+
+    made = in_the_reactor(reactor, make)
+    for publisher in made:
+        with pytest.raises(WrongThread):
+            publisher.publish(b"x")
+    in_the_reactor(reactor, factory.shutdown)
+    in_the_reactor(reactor, made[1].close)
