@@ -25,6 +25,7 @@ RECENT = 10.0  # seconds
 MOST = 1000
 STEP = 0.0005  # seconds
 
+IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
 BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
@@ -62,7 +63,7 @@ def bind(
         return ""
     last: Any = CompiledSocket.get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
-    if name.startswith(("tcp:", "ipc://@")):
+    if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)
     return name
 

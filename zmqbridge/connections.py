@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import select
-from typing import Any, NamedTuple
+from typing import Any
 
 import zmq
 
@@ -24,27 +24,24 @@ HUNG_UP = getattr(select, "POLLRDHUP", 0)
 MANY = 1024
 
 
-class Connection(NamedTuple):
-    """A descriptor and the inode behind it, which differs when the number is used again."""
-
-    fd: int
-    inode: int
+# A descriptor and the inode behind it, which differs when the number is used again.
+Connection = tuple[int, int]
 
 
 def is_up(came_by: Connection) -> bool:
     """Whether a connection is still there, and its far end has not hung up."""
-    if connection(came_by.fd) != came_by:
+    if connection(came_by[0]) != came_by:
         return False
     asking = select.poll()
-    asking.register(came_by.fd, HUNG_UP)
+    asking.register(came_by[0], HUNG_UP)
     told = asking.poll(0)  # POLLERR and POLLHUP are always told
-    return not told or connection(came_by.fd) != came_by
+    return not told or connection(came_by[0]) != came_by
 
 
 def connection(fd: int) -> Connection | None:
     """The connection that has this descriptor now; None if it is closed."""
     try:
-        return Connection(fd, os.fstat(fd).st_ino)
+        return fd, os.fstat(fd).st_ino
     except OSError:
         return None
 
@@ -82,7 +79,7 @@ class Connections:
                 came_by = connection(fd)
                 lost = self.lost.get(peer)
                 # What a connection brought that has gone; its number may be another's already.
-                if came_by is None or (lost is not None and lost.fd == fd):
+                if came_by is None or (lost is not None and lost[0] == fd):
                     return
         self.known[peer] = came_by
         self.lost.pop(peer, None)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 Address = str | bytes
 Addresses = Address | Iterable[Address]
 Options = Mapping[int, Any]
+ONE = (str, bytes, bytearray, memoryview)  # address, not several
 
 # Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
 # linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
@@ -81,6 +82,7 @@ class Endpoint(ABC):
 
     _new_socket: Any = BridgedSocket  # called with a context and `kind`
     _any_key = False  # any client may come in, you said so
+    _patrols = False  # it looks after the peers for whom messages wait
     _wary = False  # it shows credentials, which the peer may refuse
 
     way_in: ClassVar[str]
@@ -132,7 +134,8 @@ class Endpoint(ABC):
             self._release_context()
             raise explained(error, context) from None
         self._pump = Pump(self._socket, self, self.high)
-        self._pump.stalled = self._stalled
+        if self._patrols:
+            self._pump.stalled = self._stalled
         self._closed = False
         living.add(self)
         try:
@@ -141,7 +144,11 @@ class Endpoint(ABC):
             if self._wary:
                 # Else libzmq drops what it has taken for a peer that refuses us.
                 defaults[zmq.IMMEDIATE] = 1
-            for option, value in {**defaults, **(options or {})}.items():
+            wanted = options or {}
+            for option, value in defaults.items():
+                if option not in wanted:
+                    CompiledSocket.set(self._socket, option, value)  # ours need no second look
+            for option, value in wanted.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
             self._any_key = getattr(security, "any_key", False)
@@ -335,7 +342,10 @@ class Endpoint(ABC):
         """Take what was received; those who only send get nothing."""
 
     def _stalled(self, queue: Any) -> None:
-        """A message has to wait in this queue, as the first one."""
+        """A message has to wait in this queue, as the first one; told to those who patrol."""
+
+    def _standby_turn(self) -> Any:
+        """What stands by in the queue of a loop that shows it."""
 
     def _alarm(self) -> None:
         """The timer went off; those who set none get nothing."""
@@ -472,7 +482,9 @@ def several(addresses: Addresses, what: str = "addresses") -> list[Address]:
     Raises:
         TypeError: they are neither.
     """
-    if isinstance(addresses, str | bytes | bytearray | memoryview):
+    if addresses == ():
+        return []
+    if isinstance(addresses, ONE):
         return [addresses]  # type: ignore[list-item]
     try:
         return list(addresses)

@@ -381,6 +381,7 @@ class Routing(Endpoint):
     kind = zmq.ROUTER
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
+    _patrols = True
     _patrol_at = inf
 
     def _prepare(self) -> None:

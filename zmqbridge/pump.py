@@ -99,6 +99,9 @@ AT_LAST = 1.0  # seconds, or for as long as the loop was held up
 STRIDE = 64
 
 
+NOBODYS = Connections()  # of all sockets that have no use for it
+
+
 class BridgedSocket(zmq.Socket[bytes]):
     """The pyzmq socket that users get; whatever they do with it, the reader is armed again."""
 
@@ -145,6 +148,9 @@ class Driver(Protocol):
 
     def _deliver(self, burst: list[Message], /) -> object:
         """Take a burst of received messages."""
+
+    def _standby_turn(self) -> Any:
+        """What its loop finds in its queue, and has ``turn`` called by; see `Pump.stand_by`."""
 
     def _room(self) -> float:
         """How many messages `_deliver` would take now; 0 pauses reading."""
@@ -207,10 +213,10 @@ class Pump:
         kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that one that is stuck holds up no other.
         self._by_peer = kind == zmq.ROUTER
-        self._connections = Connections()
+        self._connections = Connections() if self._by_peer else NOBODYS
         self._known = self._connections.known
         self._lost = self._connections.lost
-        self._untried: list[bytes] = []  # the queues that have yet to be tried in this round
+        self._untried: Sequence[bytes] = ()  # the queues that have yet to be tried in this round
         self._give_up_at = 0.0  # when `caught_up` has tried for long enough
         self._reads_on = False
         self._beyond = 0
@@ -409,6 +415,9 @@ class Pump:
         comes, self.due = self.due, True  # what is sent in answer asks for no turn of its own
         standby, queue = self._standby, self._loop_queue
         if queue is not None and not comes:
+            if standby is None:
+                standby = self._driver._standby_turn()
+                self._standby = standby
             queue.appendleft(standby)
         try:
             self._driver._deliver(burst)
@@ -442,17 +451,16 @@ class Pump:
         self._give_up_at = 0.0
         return True
 
-    def stand_by(self, queue: deque[Any], turn: Any) -> None:
+    def stand_by(self, queue: deque[Any]) -> None:
         """Have a turn wait in the loop's own queue, at its head, while messages are delivered.
 
         A loop that is run again from within a delivery then begins with it: until the delivery is
         over, nothing else may wake it, as the FD is silent and the next turn not yet asked for.
 
         Args:
-            queue: what the loop will do next.
-            turn: what the loop finds there, and has `turn` called by.
+            queue: what the loop will do next; the driver's `_standby_turn` makes what goes there.
         """
-        self._loop_queue, self._standby = queue, turn
+        self._loop_queue, self._standby = queue, None
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
@@ -494,6 +502,8 @@ class Pump:
                     self._held = self._context.hold()
                     again = again or self._held
                 if again and self._loop_queue is not None:
+                    if self._standby is None:
+                        self._standby = self._driver._standby_turn()
                     queue, standby = self._loop_queue, self._standby
                     queue.appendleft(standby)
                 self._driver._deliver(burst)
@@ -518,7 +528,8 @@ class Pump:
         # so each one's queue is tried, as many as there is time for.
         end = monotonic() + SLICE
         before = self.sent
-        lanes, self._untried = self._untried or list(self.queues), []
+        lanes, self._untried = self._untried or list(self.queues), ()
+        left: list[bytes] = []
         waiters = []
         try:
             for tried, lane in enumerate(lanes, 1):
@@ -529,7 +540,7 @@ class Pump:
                     while queue and self.try_send(queue.head()):
                         queue.advance()
                         if monotonic() > end:
-                            self._untried = [lane]
+                            left = [lane]
                             break
                 except PeerUnreachable as error:
                     self._give_up(queue, error)
@@ -537,7 +548,7 @@ class Pump:
                     self.queues.pop(lane, None)  # `report` may have closed us
                 waiters += queue.resume()
                 if monotonic() > end:
-                    self._untried = lanes[tried:] + self._untried
+                    self._untried = [*lanes[tried:], *left]
                     break
         finally:
             if waiters:

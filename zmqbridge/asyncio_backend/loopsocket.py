@@ -25,11 +25,9 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     native_loop,
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
-from zmqbridge.asyncio_backend.selector_thread import ThreadReader
 from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter, names_callbacks
 from zmqbridge.endpoint import Addresses, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
-from zmqbridge.inherited import own_selector
 from zmqbridge.monitored import Monitored
 from zmqbridge.patterns import (
     Receiving,
@@ -44,6 +42,7 @@ from zmqbridge.untold import another
 
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
+    from zmqbridge.asyncio_backend.selector_thread import ThreadReader
     from zmqbridge.monitoring import Events
     from zmqbridge.security import Security
 
@@ -64,7 +63,12 @@ NO_LOOP: Any = Nowhere()
 
 def stand_in_for(asyncio_loop: AbstractEventLoop | None) -> AnyioLoop | ThreadReader:
     """What does for the running loop what that cannot do; None is for one that is not asyncio's."""
-    return AnyioLoop(native_loop()) if asyncio_loop is None else ThreadReader(asyncio_loop)
+    if asyncio_loop is None:
+        return AnyioLoop(native_loop())
+    # Few need it; they alone load it.
+    from zmqbridge.asyncio_backend.selector_thread import ThreadReader
+
+    return ThreadReader(asyncio_loop)
 
 
 class LoopSocket(Monitored):
@@ -151,7 +155,10 @@ class LoopSocket(Monitored):
         # uvloop does not show what it will do next; it cannot be run again, either.
         ready = getattr(self._loop, "_ready", None)
         if isinstance(ready, deque):
-            self._pump.stand_by(ready, asyncio.Handle(self._go_on_nested, (), self._loop))
+            self._pump.stand_by(ready)
+
+    def _standby_turn(self) -> asyncio.Handle:
+        return asyncio.Handle(self._go_on_nested, (), self._loop)
 
     def _go_on_nested(self) -> None:
         # The loop is run again from within a callback of ours, whose context cannot be entered
@@ -187,6 +194,8 @@ class LoopSocket(Monitored):
         self._reader = NO_LOOP
         if not loop.is_closed():
             with suppress(Exception):  # of loops that we do not know
+                from zmqbridge.inherited import own_selector  # for a forked child only
+
                 if own_selector(loop):
                     loop.remove_reader(self._fd)
                 # Called if the child goes on to run this loop, and only then.

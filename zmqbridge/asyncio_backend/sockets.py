@@ -30,7 +30,6 @@ from zmqbridge.asyncio_backend.loopsocket import (
     LoopSocket,
 )
 from zmqbridge.asyncio_backend.running import here
-from zmqbridge.asyncio_backend.serving import serve
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.patterns import Request as AnyRequest
 from zmqbridge.patterns import Requesting, Routing
@@ -189,6 +188,8 @@ class Replier(Routing, LoopExchange[Request]):
         """
         if limit < 1:
             raise ValueError(f"limit={limit!r}: at least one handler must be able to run")
+        from zmqbridge.asyncio_backend.serving import serve  # loaded by those who serve
+
         await serve(self, handler, limit, self._blame)
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:

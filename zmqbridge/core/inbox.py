@@ -59,7 +59,10 @@ class Inbox(Generic[Item, Waiter]):
         self.pop: Callable[[], Item] = self.messages.popleft
         # Whether they were told; those who were are the first, as many as are promised.
         self._waiters: dict[Waiter, bool] = {}
-        self.limit(high, low)
+        self._on_demand = not high
+        self._newest = False
+        self._high = high or 1
+        self._low = high // 4 if low < 0 else low
 
     def __len__(self) -> int:
         return len(self.messages)

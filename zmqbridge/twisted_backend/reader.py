@@ -155,6 +155,9 @@ class ReactorReader:
         call = self._call_later(0, reader.doRead, "_read_cancelled")
         reader.read_scheduled = call
 
+    def _standby_turn(self) -> Any:
+        """Nothing: a reactor does not show what it will do next."""
+
     def _running(self) -> bool:
         return bool(getattr(self._reactor, "running", False))  # a task.Clock does not say
 
