@@ -48,7 +48,7 @@ ONE = (str, bytes, bytearray, memoryview)  # address, not several
 LINGER = 100  # milliseconds
 
 # A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
-IPV6 = re.compile(r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)")
+IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first needed
 
 HINTS = {
     zmq.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
@@ -473,7 +473,7 @@ def _connect(socket: zmq.Socket[bytes], name: str) -> None:
 
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> bool:
-    return bool(IPV6.match(name)) and not CompiledSocket.get(socket, zmq.IPV6)
+    return bool(re.match(IPV6, name)) and not CompiledSocket.get(socket, zmq.IPV6)
 
 
 def several(addresses: Addresses, what: str = "addresses") -> list[Address]:

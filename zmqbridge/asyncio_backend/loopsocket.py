@@ -145,7 +145,7 @@ class LoopSocket(Monitored):
             if names_callbacks(loop):
                 self._waiter = LoopWaiter
             self._stand_by()
-        self._home_thread = get_ident()
+        self._home_thread = self._maker if self._maker == get_ident() else get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.
         self._call_soon()
         if self._monitor is not None:
