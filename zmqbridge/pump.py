@@ -474,18 +474,12 @@ class Pump:
         burst: list[Message] = []
         again = False
         queue: deque[Any] | None = None
-        standby = None
         broken: ZmqBridgeError | None = None
         try:
             events = self._get(EVENTS)
             # A ROUTER's POLLOUT does not tell of peers that left.
-            few = len(self.queues) <= FEW
-            if self.queues and (few or self._untried if self._by_peer else events & POLLOUT):
-                again = self._flush()
-                events = self._get(EVENTS)  # sending has silenced the FD
-                # And this, the news of room that has come since.
-                if few and not again and (self._by_peer or events & POLLOUT):
-                    again = self._flush()
+            if self.queues and (self._by_peer or events & POLLOUT):
+                again, events = self._flush_twice(events)
             if events & POLLIN:
                 again = self._read(burst) or again
             else:
@@ -501,10 +495,10 @@ class Pump:
                 if crowd and self._crowds >= STREAK:
                     self._held = self._context.hold()
                     again = again or self._held
-                if again and self._loop_queue is not None:
+                if again and (queue := self._loop_queue) is not None:
                     if self._standby is None:
                         self._standby = self._driver._standby_turn()
-                    queue, standby = self._loop_queue, self._standby
+                    standby = self._standby
                     queue.appendleft(standby)
                 self._driver._deliver(burst)
                 if crowd:
@@ -522,6 +516,18 @@ class Pump:
     def _let_go(self) -> None:
         self._held = False
         self._context.let_go()
+
+    def _flush_twice(self, events: int) -> tuple[bool, int]:
+        # What `_flush` says, and the EVENTS then.
+        few = len(self.queues) <= FEW
+        if not few and not self._untried:
+            return False, events  # a patrol looks after these
+        again = self._flush()
+        events = self._get(EVENTS)  # sending has silenced the FD
+        # And this, the news of room that has come since.
+        if few and not again and (self._by_peer or events & POLLOUT):
+            again = self._flush()
+        return again, events
 
     def _flush(self) -> bool:
         # True when there is more to try at once. Which peer of a ROUTER has room, nothing tells,

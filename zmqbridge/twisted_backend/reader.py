@@ -82,6 +82,7 @@ class ReactorReader:
     _said: bool
     _made_elsewhere = False
     _timer: IDelayedCall | None = None
+    _canceller: Any = None
     _pump: Pump
     _reactor: Any
     _client: Any = None  # whom the reactor calls in place of this
@@ -114,7 +115,10 @@ class ReactorReader:
         if scheduled is None:
             self._pump.ring()
         else:
-            revoke(scheduled)
+            if not getattr(scheduled, "called", True):  # the FD was faster
+                if hasattr(scheduled, "canceller"):
+                    scheduled.canceller = self._canceller  # it is we who cancel it
+                revoke(scheduled)
             self._pump.turn()
         self._handle_received()
 
@@ -145,15 +149,24 @@ class ReactorReader:
         return type(self).__name__
 
     def _call_soon(self) -> None:
-        reader = self._reader()
+        reader = self if self._client is None else self._client
         if reader.read_scheduled is not None:
             return
         if get_ident() != self._home_thread and elsewhere(self._reactor):
             self._pump.due = False  # as it is when the reactor comes by itself
             self._reactor.callFromThread(reader.doRead)
             return
-        call = self._call_later(0, reader.doRead, "_read_cancelled")
-        reader.read_scheduled = call
+        call = reader.read_scheduled = self._reactor.callLater(0, reader.doRead)
+        # As `_call_later`, without making anything for each call.
+        if hasattr(call, "canceller"):
+            if self._canceller is None:
+                self._canceller = call.canceller  # the reactor's, the same for all
+            call.canceller = self._cancel_read
+
+    def _cancel_read(self, call: Any) -> None:
+        call.canceller = self._canceller
+        self._canceller(call)
+        self._read_cancelled(call)
 
     def _standby_turn(self) -> Any:
         """Nothing: a reactor does not show what it will do next."""

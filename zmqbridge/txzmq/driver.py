@@ -236,7 +236,10 @@ class Driver(ReactorReader):
             if scheduled is None:
                 self._pump.ring()
             else:
-                revoke(scheduled)
+                if not getattr(scheduled, "called", True):
+                    if hasattr(scheduled, "canceller"):
+                        scheduled.canceller = self._canceller
+                    revoke(scheduled)
                 self._pump.turn()
             if self.unhandled or self._rejected is not None:
                 self._finish()
