@@ -8,11 +8,12 @@ import functools
 import inspect
 import logging
 import os
+import select
 import time
 
 import anyio
 import pytest
-from twisted.internet import asyncioreactor, defer, epollreactor, pollreactor, selectreactor, task
+from twisted.internet import asyncioreactor, defer, task
 from twisted.logger import globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
@@ -231,6 +232,20 @@ class DeafLoop(asyncio.SelectorEventLoop):
     add_reader = remove_reader = add_writer = remove_writer = _refuse
 
 
+REACTORS = {
+    "epoll": ("twisted.internet.epollreactor", "EPollReactor"),
+    "kqueue": ("twisted.internet.kqreactor", "KQueueReactor"),
+    "poll": ("twisted.internet.pollreactor", "PollReactor"),
+    "select": ("twisted.internet.selectreactor", "SelectReactor"),
+}
+
+
+def make_reactor(poller):
+    """A reactor of Twisted; the test is skipped where the system has no such poller."""
+    module, name = REACTORS[poller]
+    return getattr(pytest.importorskip(module, exc_type=ImportError), name)()
+
+
 def trio():
     pytest.importorskip("trio")
     return AnyioWorld("trio")
@@ -244,9 +259,9 @@ WORLDS = {
     "anyio": lambda: AnyioWorld("asyncio"),
     "anyio-deaf": lambda: AnyioWorld("asyncio", loop_factory=DeafLoop),
     "trio": trio,
-    "epoll": lambda: TwistedWorld(epollreactor.EPollReactor),
-    "poll": lambda: TwistedWorld(pollreactor.PollReactor),
-    "select": lambda: TwistedWorld(selectreactor.SelectReactor),
+    "epoll": lambda: TwistedWorld(lambda: make_reactor("epoll")),
+    "poll": lambda: TwistedWorld(lambda: make_reactor("poll")),
+    "select": lambda: TwistedWorld(lambda: make_reactor("select")),
     "asyncioreactor": lambda: TwistedWorld(
         lambda: asyncioreactor.AsyncioSelectorReactor(asyncio.new_event_loop())
     ),
@@ -254,11 +269,18 @@ WORLDS = {
         lambda: asyncioreactor.AsyncioSelectorReactor(uvloop())
     ),
 }
+if hasattr(select, "kqueue"):  # as on macOS, where there is no epoll
+    WORLDS["kqueue"] = lambda: TwistedWorld(lambda: make_reactor("kqueue"))
 
 
 @pytest.fixture
 def deaf_loop():
     return DeafLoop
+
+
+@pytest.fixture(name="make_reactor")
+def provide_make_reactor():
+    return make_reactor
 
 
 # These run no line of ours that another world does not: the same reader or stand-in under another
@@ -300,8 +322,9 @@ def discard(reactor):
     """
     for waker in list(reactor._internalReaders):
         waker.connectionLost(None)
-    if hasattr(reactor, "_poller") and hasattr(reactor._poller, "close"):  # epoll has one
-        reactor._poller.close()
+    poller = getattr(reactor, "_poller", getattr(reactor, "_kq", None))
+    if hasattr(poller, "close"):  # as epoll and kqueue have
+        poller.close()
     if hasattr(reactor, "_asyncioEventloop"):
         reactor._asyncioEventloop.close()
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.epollreactor import EPollReactor
 
 from zmqbridge import RequestTimeout, asyncio_backend, twisted_backend
 
@@ -144,9 +143,9 @@ async def take_part(backend, mine, others, gather, start, has_asked, may_end, **
 
 
 @pytest.mark.parametrize("first", ["twisted", "asyncio"])
-def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(first):
+def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(first, make_reactor):
     twisted_may_end, outcomes = Deferred(), []
-    reactor = EPollReactor()
+    reactor = make_reactor("epoll")
 
     def nobody_waits():
         pass

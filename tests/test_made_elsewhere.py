@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from twisted.internet import asyncioreactor, epollreactor, pollreactor, selectreactor
+from twisted.internet import asyncioreactor
 from twisted.internet.threads import blockingCallFromThread
 
 from zmqbridge import WrongThread
@@ -20,18 +20,14 @@ from zmqbridge.txzmq import (
     ZmqSubConnection,
 )
 
-REACTORS = {
-    "epoll": epollreactor.EPollReactor,
-    "poll": pollreactor.PollReactor,
-    "select": selectreactor.SelectReactor,
-    "asyncio": lambda: asyncioreactor.AsyncioSelectorReactor(asyncio.new_event_loop()),
-}
 
-
-@pytest.fixture(params=REACTORS)
-def reactor(request):
+@pytest.fixture(params=["epoll", "poll", "select", "asyncio"])
+def reactor(request, make_reactor):
     """A reactor that runs in a thread of its own."""
-    reactor = REACTORS[request.param]()
+    if request.param == "asyncio":
+        reactor = asyncioreactor.AsyncioSelectorReactor(asyncio.new_event_loop())
+    else:
+        reactor = make_reactor(request.param)
     begun = threading.Event()
     reactor.callWhenRunning(begun.set)
     # Nothing else keeps it awake: what is made elsewhere has to wake it.

@@ -24,6 +24,8 @@ PATIENCE = 1.0  # seconds
 RECENT = 10.0  # seconds
 MOST = 1000
 STEP = 0.0005  # seconds
+# On Windows the other would bind what another listens on.
+REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
 IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
 BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
@@ -133,7 +135,7 @@ def is_free(name: str) -> bool:
         where = (host.strip("[]"), int(port))
     with sockets.socket(family, sockets.SOCK_STREAM) as probe:
         # As libzmq does it: then only one that listens is in the way, not a connection.
-        probe.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        probe.setsockopt(sockets.SOL_SOCKET, REUSE, 1)
         try:
             probe.bind(where)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -114,8 +115,8 @@ def run(count: int, transport: str | None) -> int:
     began = time.monotonic()
     if transport == "ipc" and not has_ipc():
         print(
-            f"ipc needs a libzmq that has it, and a TMPDIR of at most {IPC_PATH} characters;"
-            " use --transport tcp",
+            f"ipc needs a system and a libzmq that have it, and a TMPDIR of at most {IPC_PATH}"
+            " characters; use --transport tcp",
             file=sys.stderr,
         )
         return 2
@@ -174,4 +175,6 @@ def play(troupe: Troupe, screen: Screen, key: str, tally: Tally) -> Tally:
 
 def has_ipc() -> bool:
     """Whether ipc addresses exist, and can hold the path of a temporary folder."""
-    return zmq.has("ipc") and len(tempfile.gettempdir()) <= IPC_PATH
+    # On Windows, whose Python has no such sockets, libzmq may; but there tcp is the tried way.
+    here = hasattr(socket, "AF_UNIX") and zmq.has("ipc")
+    return here and len(tempfile.gettempdir()) <= IPC_PATH

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any
 
 import zmq
 
@@ -29,19 +28,14 @@ from zmqbridge.cli.demo_plan import (
     TIMEOUT,
     WANTED,
     Incoming,
-    as_line,
     bodies,
     body,
+    listen,
     outgoing,
     tag,
+    tell,
     wanted,
 )
-
-
-def tell(news: dict[str, Any]) -> None:
-    """A line to the parent."""
-    sys.stdout.buffer.write(as_line(news))
-    sys.stdout.buffer.flush()
 
 
 async def say_hello(publisher: Publisher) -> None:
@@ -142,7 +136,7 @@ async def main(count: int) -> None:
     """Do as the parent says, until it says no more."""
     orders = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    listen(loop.call_soon_threadsafe, orders.feed_data, orders.feed_eof)
     at = json.loads(await orders.readline())
     async with (
         # A publisher drops what a slow subscriber cannot take, unless its queue has no end.

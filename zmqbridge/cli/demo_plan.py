@@ -7,7 +7,10 @@ stdin ends the child. A child writes JSON lines to its stdout: how far it is, or
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Thread
 from typing import Any, NamedTuple
 
 TWISTED, ASYNCIO = "Twisted", "asyncio"
@@ -71,9 +74,33 @@ def wanted(count: int) -> list[bytes]:
     return [body(number) for number in range(count) if tag(number) in WANTED]
 
 
-def as_line(news: dict[str, Any]) -> bytes:
-    """What a child tells the parent, as the bytes of a line."""
-    return json.dumps(news).encode() + b"\n"
+def tell(news: dict[str, Any]) -> None:
+    """A line of a child to the parent."""
+    sys.stdout.buffer.write(json.dumps(news).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def listen(
+    hand_in: Callable[..., object], take: Callable[[bytes], object], end: Callable[[], object]
+) -> None:
+    """Have a child's loop take each line of the parent, and be told of their end.
+
+    They are read in a thread, because on Windows neither asyncio's loop nor Twisted reads a pipe.
+
+    Args:
+        hand_in: has the loop make a call; it is called in that thread.
+        take: called with a line.
+        end: called at the end.
+    """
+
+    def read() -> None:
+        # Without a buffer, whose lock this thread would hold when the process ends.
+        with open(0, "rb", buffering=0, closefd=False) as lines, suppress(RuntimeError):
+            for line in lines:
+                hand_in(take, line)
+            hand_in(end)  # which raises when the loop is closed
+
+    Thread(target=read, daemon=True).start()
 
 
 def outgoing(tell: Tell, flow: str, count: int) -> Iterator[int]:

@@ -56,7 +56,7 @@ class Troupe:
         for child in self._children.values():
             child.kill()
             child.wait()
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 child.stdin.close()  # type: ignore[union-attr]
         self._temporary.cleanup()
 
@@ -88,7 +88,7 @@ class Troupe:
     def order(self, name: str, line: str) -> None:
         """Write a line to a process."""
         pipe = self._children[name].stdin
-        with suppress(BrokenPipeError):  # that it has ended will be the next news
+        with suppress(OSError):  # that it has ended will be the next news
             pipe.write(line.encode() + b"\n")  # type: ignore[union-attr]
             pipe.flush()  # type: ignore[union-attr]
 

@@ -11,9 +11,7 @@ from typing import Any
 
 import zmq
 from twisted.internet.defer import Deferred, DeferredQueue, gatherResults
-from twisted.internet.stdio import StandardIO
 from twisted.internet.task import LoopingCall, deferLater, react
-from twisted.protocols.basic import LineOnlyReceiver
 
 from zmqbridge import txzmq
 from zmqbridge.cli.demo_plan import (
@@ -24,12 +22,12 @@ from zmqbridge.cli.demo_plan import (
     TIMEOUT,
     WANTED,
     Incoming,
-    Tell,
-    as_line,
     bodies,
     body,
+    listen,
     outgoing,
     tag,
+    tell,
     wanted,
 )
 
@@ -82,22 +80,6 @@ class Router(txzmq.ZmqRouterConnection):
         self.sendMultipart(sender, parts)
 
 
-class Orders(LineOnlyReceiver):
-    """The lines of the parent; when they end, or the parent does, so does this process."""
-
-    delimiter = b"\n"
-
-    def __init__(self, reactor: Any) -> None:
-        self.lines: DeferredQueue[str] = DeferredQueue()
-        self._reactor = reactor
-
-    def lineReceived(self, line: bytes) -> None:
-        self.lines.put(line.decode())
-
-    def connectionLost(self, reason: object = None) -> None:
-        self._reactor.stop()
-
-
 async def paced(reactor: Any, numbers: Any) -> AsyncIterator[int]:
     """The same numbers; now and then the reactor has its turn."""
     for number in numbers:
@@ -115,19 +97,19 @@ async def patiently(reactor: Any, send: Callable[..., Any], *message: Any, **opt
             await deferLater(reactor, 0.005)
 
 
-async def publish(reactor: Any, publisher: txzmq.ZmqPubConnection, tell: Tell, count: int) -> None:
+async def publish(reactor: Any, publisher: txzmq.ZmqPubConnection, count: int) -> None:
     """Publish under all tags in turn."""
     async for number in paced(reactor, outgoing(tell, "publish-Twisted", count)):
         publisher.publish(body(number), tag(number))
 
 
-async def push(reactor: Any, pusher: txzmq.ZmqPushConnection, tell: Tell, count: int) -> None:
+async def push(reactor: Any, pusher: txzmq.ZmqPushConnection, count: int) -> None:
     """Push as fast as it goes; the facade's queue has no end, as its original's."""
     async for number in paced(reactor, outgoing(tell, "push-Twisted", count)):
         await patiently(reactor, pusher.push, body(number))
 
 
-async def request(reactor: Any, requester: txzmq.ZmqREQConnection, tell: Tell, count: int) -> None:
+async def request(reactor: Any, requester: txzmq.ZmqREQConnection, count: int) -> None:
     """Request, with many requests under way at a time; then once more, in vain."""
     numbers = outgoing(tell, "request-Twisted", count + 1)
     incoming = Incoming(tell, "request-Twisted", bodies(count))
@@ -135,7 +117,7 @@ async def request(reactor: Any, requester: txzmq.ZmqREQConnection, tell: Tell, c
     async def work() -> None:
         for number in numbers:
             if number == count:
-                await request_in_vain(reactor, requester, tell)
+                await request_in_vain(reactor, requester)
             else:
                 reply = await patiently(reactor, requester.sendMsg, body(number))
                 incoming.take((await reply)[0], number)
@@ -143,7 +125,7 @@ async def request(reactor: Any, requester: txzmq.ZmqREQConnection, tell: Tell, c
     await gatherResults([Deferred.fromCoroutine(work()) for _ in range(OUTSTANDING)])
 
 
-async def request_in_vain(reactor: Any, requester: txzmq.ZmqREQConnection, tell: Tell) -> None:
+async def request_in_vain(reactor: Any, requester: txzmq.ZmqREQConnection) -> None:
     """The request that nobody answers."""
     try:
         await (await patiently(reactor, requester.sendMsg, SILENCE, timeout=TIMEOUT))
@@ -151,7 +133,7 @@ async def request_in_vain(reactor: Any, requester: txzmq.ZmqREQConnection, tell:
         tell({"flow": "request-Twisted", "timed out": 1})
 
 
-async def deal(reactor: Any, dealer: Dealer, tell: Tell, count: int) -> None:
+async def deal(reactor: Any, dealer: Dealer, count: int) -> None:
     """Send to the router, which sends it all back."""
     async for number in paced(reactor, outgoing(tell, "route-Twisted", count)):
         await patiently(reactor, dealer.sendMsg, body(number))
@@ -159,11 +141,9 @@ async def deal(reactor: Any, dealer: Dealer, tell: Tell, count: int) -> None:
 
 async def main(reactor: Any, count: int, template: str) -> None:
     """Do as the parent says, until it says no more."""
-    orders = Orders(reactor)
-    stdio = StandardIO(orders, reactor=reactor)
-
-    def tell(news: dict[str, Any]) -> None:
-        stdio.write(as_line(news))
+    orders: DeferredQueue[bytes] = DeferredQueue()
+    # When the lines end, or the parent does, so does this process.
+    listen(reactor.callFromThread, orders.put, reactor.stop)
 
     factory = txzmq.ZmqFactory()
     factory.registerForShutdown()
@@ -194,16 +174,16 @@ async def main(reactor: Any, count: int, template: str) -> None:
     })})  # fmt: skip
 
     senders = {
-        "publish-Twisted": lambda: publish(reactor, publisher, tell, count),
-        "push-Twisted": lambda: push(reactor, pusher, tell, count),
-        "request-Twisted": lambda: request(reactor, requester, tell, count),
-        "route-Twisted": lambda: deal(reactor, dealer, tell, count),
+        "publish-Twisted": lambda: publish(reactor, publisher, count),
+        "push-Twisted": lambda: push(reactor, pusher, count),
+        "request-Twisted": lambda: request(reactor, requester, count),
+        "route-Twisted": lambda: deal(reactor, dealer, count),
     }
     greeting = LoopingCall(publisher.publish, b"", HELLO)
     greeting.clock = reactor
     greeting.start(0.01)
     while True:
-        line = await orders.lines.get()
+        line = (await orders.get()).decode().strip()
         if greeting.running:
             greeting.stop()  # the parent begins when both have been heard
         await senders[line]()
