@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
+from types import SimpleNamespace
 from typing import Any, NamedTuple, get_args
 
 from twisted.internet.defer import Deferred
@@ -33,6 +34,7 @@ from zmqbridge.txzmq.factory import (
     reactor_when_asked,
     stay_with_process,
 )
+from zmqbridge.txzmq.standins import ReactorOf
 from zmqbridge.watched import SEND
 from zmqbridge.watched import WatchedSocket as Socket
 
@@ -99,6 +101,27 @@ def _as_zmq_error(problem: BaseException, context: Any) -> BaseException:
     return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem
 
 
+class _Unmade:
+    """The driver of a connection whose constructor was not called, as by tests of programs.
+
+    They give it the attributes that matter to them, mocks mostly.
+    """
+
+    def __get__(self, connection: Any, owner: object) -> Any:
+        if connection is None:
+            return self
+        state = vars(connection)
+        state.setdefault("factory", SimpleNamespace(connections=set()))
+        state.setdefault("endpoints", [])
+        state.setdefault("recv_parts", [])
+        state.setdefault("read_scheduled", None)
+        its_own = SimpleNamespace(reactor=ReactorOf(connection))
+        driver = connection._zmqbridge__kind(connection, its_own, READ, globals())
+        driver.take(None, inf)
+        state["_zmqbridge__driver"] = driver
+        return driver
+
+
 @implementer(IReadDescriptor, IFileDescriptor)
 class ZmqConnection:
     """One socket, for the patterns to derive from: set `socketType`, override `messageReceived`.
@@ -142,7 +165,7 @@ class ZmqConnection:
 
     # All that is private is in one object, as the subclasses of users have names of their own.
     _zmqbridge__kind: type[Driver] = Driver
-    _zmqbridge__driver: Any
+    _zmqbridge__driver: Any = _Unmade()
 
     def __init__(
         self,

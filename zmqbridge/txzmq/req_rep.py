@@ -25,7 +25,7 @@ from zmqbridge.errors import (
 from zmqbridge.pump import SETTLES
 from zmqbridge.twisted_backend.reader import revoke
 from zmqbridge.twisted_backend.sockets import Reply
-from zmqbridge.twisted_backend.telling import fail
+from zmqbridge.twisted_backend.telling import Tell, fail, tell
 from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType, how_and_where
 from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
@@ -49,6 +49,16 @@ class ZmqRequestTimeoutError(_RequestTimeoutError):
     def __init__(self, *args: Any, stage: str = "sent") -> None:
         super().__init__(stage)
         self.args = args
+
+
+def _tell_who_listens(waiters: Sequence[defer.Deferred[Any]], problem: ZmqBridgeError) -> None:
+    """Tell them, but have it logged for none that nobody handled it, as txZMQ fires none."""
+    tell(waiters, problem)
+    for waiter in waiters:
+        failure: Any = getattr(waiter, "result", None)
+        debug: Any = getattr(waiter, "_debugInfo", None)
+        if debug is not None and isinstance(getattr(failure, "value", None), type(problem)):
+            debug.failResult = None  # whoever listens later gets it all the same
 
 
 class _Asking(Driver):
@@ -92,13 +102,13 @@ class _Asking(Driver):
         self.fail(refused, failure)
         return bool(refused)
 
-    def fail(self, entries: Iterable[Any], problem: ZmqBridgeError) -> None:
+    def fail(self, entries: Iterable[Any], problem: ZmqBridgeError, tell: Tell = tell) -> None:
         """Give those who wait an error; a crowd gets it in slices, with the reactor in between."""
         waiters = []
         for waiter, timer in filter(None, entries):
             revoke(timer)
             waiters.append(waiter)
-        fail(self._reactor, waiters, problem)
+        fail(self._reactor, waiters, problem, tell)
 
     def forget(self, msgId: bytes) -> tuple[defer.Deferred[Message] | None, bool]:
         """Close a request: its waiter, if it is open, and whether it was still in the queue."""
@@ -265,7 +275,7 @@ class ZmqREQConnection(ZmqConnection):
         ZmqConnection.shutdown(self)
         driver = self._zmqbridge__driver
         text = f"{driver!r} was shut down before the reply came"
-        driver.fail(driver.open_requests().close(), SocketClosed(text))
+        driver.fail(driver.open_requests().close(), SocketClosed(text), _tell_who_listens)
 
 
 class _Replying(Driver):
