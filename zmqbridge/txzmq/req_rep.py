@@ -26,7 +26,13 @@ from zmqbridge.pump import SETTLES
 from zmqbridge.twisted_backend.reader import revoke
 from zmqbridge.twisted_backend.sockets import Reply
 from zmqbridge.twisted_backend.telling import Tell, fail, tell
-from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType, how_and_where
+from zmqbridge.txzmq.connection import (
+    DrivenBy,
+    ZmqConnection,
+    ZmqEndpoint,
+    ZmqEndpointType,
+    how_and_where,
+)
 from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 from zmqbridge.txzmq.standins import timekeeper
@@ -168,7 +174,7 @@ class ZmqREQConnection(ZmqConnection):
     defaultRequestTimeout: float | None = None
     UUID_POOL_GEN_SIZE = 5
 
-    _zmqbridge__kind: type[Driver] = _Asking
+    _zmqbridge__driver = DrivenBy(_Asking)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._requests: dict[bytes, tuple[defer.Deferred[Message], Any]] = {}
@@ -191,7 +197,10 @@ class ZmqREQConnection(ZmqConnection):
         The pool gets a fresh id, never the old one, whose reply may yet come a second time; and
         none for an id that we did not make.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if msgId in self._requests or msgId.startswith(driver.ours):
             self._uuids.append(next(driver.ids))
         if len(self._uuids) > 2 * self.UUID_POOL_GEN_SIZE:
@@ -230,7 +239,10 @@ class ZmqREQConnection(ZmqConnection):
             timeout = self.defaultRequestTimeout
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout={timeout!r}: give 0 or more seconds, or None for ever")
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if self.factory is None:
             driver.check_open()
 
@@ -260,7 +272,10 @@ class ZmqREQConnection(ZmqConnection):
         """Fire the Deferred whose request this answers."""
         msgId = message[0]
         self._releaseId(msgId)
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if driver.table.by_id is not self._requests:
             driver.open_requests()
         entry = driver.table.match(msgId)
@@ -298,7 +313,7 @@ class ZmqREPConnection(ZmqConnection):
 
     socketType = constants.ROUTER
 
-    _zmqbridge__kind: type[Driver] = _Replying
+    _zmqbridge__driver = DrivenBy(_Replying)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._routingInfo: dict[bytes, Message] = {}
@@ -315,7 +330,10 @@ class ZmqREPConnection(ZmqConnection):
             KeyError: there is no such request, or it was answered already.
             zmq.error.Again, TypeError, SocketClosed: as `send`; the request can still be answered.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         routes = driver.routes
         if routes.unanswered is not self._routingInfo:
             driver.open_routes()
@@ -331,7 +349,10 @@ class ZmqREPConnection(ZmqConnection):
 
         A message that is no request is counted in `statistics` and logged.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if driver.routes.unanswered is not self._routingInfo:
             driver.open_routes()
         try:
