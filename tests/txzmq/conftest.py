@@ -53,8 +53,10 @@ def logged():
     events = []
 
     def observe(event):
-        if event.get("isError"):
-            events.append((event["log_system"], event["failure"].value))
+        # The first is of `log.err`, the second of Deferreds whose errors nobody handles.
+        failure = event.get("failure") or event.get("log_failure")
+        if failure is not None:
+            events.append((event.get("log_system"), failure.value))
 
     globalLogPublisher.addObserver(observe)
     yield events

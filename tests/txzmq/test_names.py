@@ -97,7 +97,7 @@ def with_name(base, name, how):
 def tried(original):
     """Every name that anything private of ours has, and those that are likely."""
     found = {*ANNOUNCED, *LIKELY.split()}
-    for kind in (ZmqREQConnection._zmqbridge__kind, ZmqREPConnection._zmqbridge__kind):
+    for kind in (ZmqREQConnection._zmqbridge__driver, ZmqREPConnection._zmqbridge__driver):
         for base in kind.__mro__[:-1]:
             found |= vars(base).keys()
             for made in filter(inspect.isfunction, vars(base).values()):

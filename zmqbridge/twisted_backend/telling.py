@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.untold import Untold, another
 
+Tell = Callable[[Sequence[Deferred[Any]], ZmqBridgeError], None]
+
 
 def tell(waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
     """Give Deferreds an error, each one of its own."""
@@ -19,7 +21,12 @@ def tell(waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
             waiter.errback(another(error))
 
 
-def fail(reactor: Any, waiters: Sequence[Deferred[Any] | None], error: ZmqBridgeError) -> None:
+def fail(
+    reactor: Any,
+    waiters: Sequence[Deferred[Any] | None],
+    error: ZmqBridgeError,
+    tell: Tell = tell,
+) -> None:
     """Give Deferreds an error; a crowd gets it in slices, with the reactor running in between."""
     Untold(tell, partial(soon, reactor)).add([each for each in waiters if each is not None], error)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
+from types import SimpleNamespace
 from typing import Any, NamedTuple, get_args
 
 from twisted.internet.defer import Deferred
@@ -33,6 +34,7 @@ from zmqbridge.txzmq.factory import (
     reactor_when_asked,
     stay_with_process,
 )
+from zmqbridge.txzmq.standins import ReactorOf
 from zmqbridge.watched import SEND
 from zmqbridge.watched import WatchedSocket as Socket
 
@@ -99,6 +101,31 @@ def _as_zmq_error(problem: BaseException, context: Any) -> BaseException:
     return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem
 
 
+class DrivenBy:
+    """Asked of a class, the kind of its driver; of a connection, a driver if it has none.
+
+    That is so where tests of programs do not call the constructor. They give the connection the
+    attributes that matter to them, mocks mostly.
+    """
+
+    def __init__(self, kind: type[Driver]) -> None:
+        self._kind = kind
+
+    def __get__(self, connection: Any, owner: object) -> Any:
+        if connection is None:
+            return self._kind
+        state = vars(connection)
+        state.setdefault("factory", SimpleNamespace(connections=set()))
+        state.setdefault("endpoints", [])
+        state.setdefault("recv_parts", [])
+        state.setdefault("read_scheduled", None)
+        its_own = SimpleNamespace(reactor=ReactorOf(connection))
+        driver = self._kind(connection, its_own, READ, globals())
+        driver.take(None, inf)
+        state["_zmqbridge__driver"] = driver
+        return driver
+
+
 @implementer(IReadDescriptor, IFileDescriptor)
 class ZmqConnection:
     """One socket, for the patterns to derive from: set `socketType`, override `messageReceived`.
@@ -141,8 +168,10 @@ class ZmqConnection:
     security: Security | None = None
 
     # All that is private is in one object, as the subclasses of users have names of their own.
-    _zmqbridge__kind: type[Driver] = Driver
-    _zmqbridge__driver: Any
+    _zmqbridge__driver: Any = DrivenBy(Driver)
+    # The same once the constructor made it, for where each message comes along: to ask for what the
+    # class has a name for, too, costs 25 ns.
+    _zmqbridge__made: Any
 
     def __init__(
         self,
@@ -153,7 +182,8 @@ class ZmqConnection:
         if getattr(factory, "context", None) is None or is_ending(factory):
             raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
         stay_with_process(factory)
-        driver = self._zmqbridge__driver = self._zmqbridge__kind(self, factory, READ, globals())
+        driver = type(self)._zmqbridge__driver(self, factory, READ, globals())
+        self._zmqbridge__driver = self._zmqbridge__made = driver
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
@@ -314,7 +344,10 @@ class ZmqConnection:
             SocketClosed: the connection was shut down.
             WrongThread: the reactor runs, in another thread.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if (
             self.socket is not driver.quick
             or get_ident() != driver._home_thread

@@ -248,7 +248,12 @@ class Driver(ReactorReader):
         log.callWithContext({"system": self._prefix()}, read)
 
     def _prefix(self) -> str:
-        prefix: str = self.connection.logPrefix()
+        try:
+            prefix: str = self.connection.logPrefix()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a reactor logs it, and goes on under this name
+            prefix = "(buggy logPrefix method)"
         self.called = False
         return prefix
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import zmq
 
@@ -24,12 +23,12 @@ Context = OwnContext
 # addresses to be free again `shutdown` waits longer, see `zmqbridge.addresses`.
 PATIENCE = 0.01  # seconds
 
-_ending: WeakSet[ZmqFactory] = WeakSet()
+_ending: set[int] = set()  # by `id`, as the factories of programs may have no hash
 
 
 def is_ending(factory: ZmqFactory) -> bool:
     """Whether it shuts its connections down now, and so takes no more of them."""
-    return factory in _ending
+    return id(factory) in _ending
 
 
 def reactor_when_asked(name: str) -> Any:
@@ -139,7 +138,7 @@ class ZmqFactory:
             check_open(connection)
         problems: list[Exception] = []
         bound: list[str] = []
-        _ending.add(self)
+        _ending.add(id(self))
         try:
             while self.connections:
                 connection = next(iter(self.connections))
@@ -151,7 +150,7 @@ class ZmqFactory:
                 if self.connections is not None:
                     self.connections.discard(connection)
         finally:
-            _ending.discard(self)
+            _ending.discard(id(self))
             self.connections = None
             _end_context(self, bound)
             _forget_trigger(self)

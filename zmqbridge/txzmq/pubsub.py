@@ -12,7 +12,7 @@ from zmqbridge.core.framing import InTwoParts, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.receivingsocket import ReceivingSocket
-from zmqbridge.txzmq.connection import ZmqConnection
+from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
 from zmqbridge.txzmq.driver import Driver
 
 
@@ -77,7 +77,7 @@ class ZmqSubConnection(ZmqConnection):
 
     socketType = constants.SUB
 
-    _zmqbridge__kind: type[Driver] = _Subscribed
+    _zmqbridge__driver = DrivenBy(_Subscribed)
 
     def subscribe(self, tag: bytes | str) -> None:
         """Take publications whose tag starts with `tag`, too."""

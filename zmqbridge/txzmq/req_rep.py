@@ -25,8 +25,14 @@ from zmqbridge.errors import (
 from zmqbridge.pump import SETTLES
 from zmqbridge.twisted_backend.reader import revoke
 from zmqbridge.twisted_backend.sockets import Reply
-from zmqbridge.twisted_backend.telling import fail
-from zmqbridge.txzmq.connection import ZmqConnection, ZmqEndpoint, ZmqEndpointType, how_and_where
+from zmqbridge.twisted_backend.telling import Tell, fail, tell
+from zmqbridge.txzmq.connection import (
+    DrivenBy,
+    ZmqConnection,
+    ZmqEndpoint,
+    ZmqEndpointType,
+    how_and_where,
+)
 from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
 from zmqbridge.txzmq.standins import timekeeper
@@ -49,6 +55,16 @@ class ZmqRequestTimeoutError(_RequestTimeoutError):
     def __init__(self, *args: Any, stage: str = "sent") -> None:
         super().__init__(stage)
         self.args = args
+
+
+def _tell_who_listens(waiters: Sequence[defer.Deferred[Any]], problem: ZmqBridgeError) -> None:
+    """Tell them, but have it logged for none that nobody handled it, as txZMQ fires none."""
+    tell(waiters, problem)
+    for waiter in waiters:
+        failure: Any = getattr(waiter, "result", None)
+        debug: Any = getattr(waiter, "_debugInfo", None)
+        if debug is not None and isinstance(getattr(failure, "value", None), type(problem)):
+            debug.failResult = None  # whoever listens later gets it all the same
 
 
 class _Asking(Driver):
@@ -92,13 +108,13 @@ class _Asking(Driver):
         self.fail(refused, failure)
         return bool(refused)
 
-    def fail(self, entries: Iterable[Any], problem: ZmqBridgeError) -> None:
+    def fail(self, entries: Iterable[Any], problem: ZmqBridgeError, tell: Tell = tell) -> None:
         """Give those who wait an error; a crowd gets it in slices, with the reactor in between."""
         waiters = []
         for waiter, timer in filter(None, entries):
             revoke(timer)
             waiters.append(waiter)
-        fail(self._reactor, waiters, problem)
+        fail(self._reactor, waiters, problem, tell)
 
     def forget(self, msgId: bytes) -> tuple[defer.Deferred[Message] | None, bool]:
         """Close a request: its waiter, if it is open, and whether it was still in the queue."""
@@ -158,7 +174,7 @@ class ZmqREQConnection(ZmqConnection):
     defaultRequestTimeout: float | None = None
     UUID_POOL_GEN_SIZE = 5
 
-    _zmqbridge__kind: type[Driver] = _Asking
+    _zmqbridge__driver = DrivenBy(_Asking)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._requests: dict[bytes, tuple[defer.Deferred[Message], Any]] = {}
@@ -181,7 +197,10 @@ class ZmqREQConnection(ZmqConnection):
         The pool gets a fresh id, never the old one, whose reply may yet come a second time; and
         none for an id that we did not make.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if msgId in self._requests or msgId.startswith(driver.ours):
             self._uuids.append(next(driver.ids))
         if len(self._uuids) > 2 * self.UUID_POOL_GEN_SIZE:
@@ -220,7 +239,10 @@ class ZmqREQConnection(ZmqConnection):
             timeout = self.defaultRequestTimeout
         if timeout is not None and timeout < 0:
             raise ValueError(f"timeout={timeout!r}: give 0 or more seconds, or None for ever")
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if self.factory is None:
             driver.check_open()
 
@@ -250,7 +272,10 @@ class ZmqREQConnection(ZmqConnection):
         """Fire the Deferred whose request this answers."""
         msgId = message[0]
         self._releaseId(msgId)
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if driver.table.by_id is not self._requests:
             driver.open_requests()
         entry = driver.table.match(msgId)
@@ -265,7 +290,7 @@ class ZmqREQConnection(ZmqConnection):
         ZmqConnection.shutdown(self)
         driver = self._zmqbridge__driver
         text = f"{driver!r} was shut down before the reply came"
-        driver.fail(driver.open_requests().close(), SocketClosed(text))
+        driver.fail(driver.open_requests().close(), SocketClosed(text), _tell_who_listens)
 
 
 class _Replying(Driver):
@@ -288,7 +313,7 @@ class ZmqREPConnection(ZmqConnection):
 
     socketType = constants.ROUTER
 
-    _zmqbridge__kind: type[Driver] = _Replying
+    _zmqbridge__driver = DrivenBy(_Replying)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._routingInfo: dict[bytes, Message] = {}
@@ -305,7 +330,10 @@ class ZmqREPConnection(ZmqConnection):
             KeyError: there is no such request, or it was answered already.
             zmq.error.Again, TypeError, SocketClosed: as `send`; the request can still be answered.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         routes = driver.routes
         if routes.unanswered is not self._routingInfo:
             driver.open_routes()
@@ -321,7 +349,10 @@ class ZmqREPConnection(ZmqConnection):
 
         A message that is no request is counted in `statistics` and logged.
         """
-        driver = self._zmqbridge__driver
+        try:
+            driver = self._zmqbridge__made
+        except AttributeError:
+            driver = self._zmqbridge__driver
         if driver.routes.unanswered is not self._routingInfo:
             driver.open_routes()
         try:

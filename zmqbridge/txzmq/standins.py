@@ -58,6 +58,17 @@ class NoPump:
         return []
 
 
+class ReactorOf:
+    """The reactor of a connection whose factory may come later, until then the global one."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        reactor = getattr(self._connection.factory, "reactor", None)
+        return getattr(reactor or global_reactor(), name)
+
+
 def clock_of(reactor: Any) -> tuple[Callable[[], float], bool]:
     """A clock to measure delays by, and whether it is the reactor's own."""
     seconds = getattr(reactor, "seconds", None)
