@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import subprocess
 import sys
@@ -17,6 +18,15 @@ some_worlds = pytest.mark.parametrize(
 TICK = 0.005  # seconds
 FLOOD = 0.3  # seconds for which ticks are counted
 WANTED = 0.8  # of the ticks
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_collect():
+    """What two thousand other tests have left takes Python's collector longer than a tick."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 async def enough_ticks(w):
