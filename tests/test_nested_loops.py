@@ -10,7 +10,7 @@ from collections import deque
 import pytest
 import zmq
 
-from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester
 from zmqbridge.pump import BURST
 
 
@@ -114,6 +114,41 @@ def test_others_receive_while_one_runs_the_loop_again(loop, count):
 
     got = []
     puller = pushing = None
+    loop.run_until_complete(main())
+
+
+def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(loop):
+    async def send_and_nest():
+        await dealer.send(b"the last")  # it waits for room, and is stepped when there is some
+
+        async def until_answered():
+            await asyncio.sleep(0.05)
+            far.send(b"answer")
+            return await dealer.receive()
+
+        return run_again(loop, until_answered())
+
+    async def main():
+        nonlocal dealer, far
+        options = {zmq.SNDHWM: 1, zmq.SNDBUF: 4096}
+        with zmq.Context() as context, context.socket(zmq.DEALER) as far:
+            far.set(zmq.RCVHWM, 1)
+            far.set(zmq.RCVBUF, 4096)
+            port = far.bind_to_random_port("tcp://127.0.0.1")
+            async with Dealer(connect=f"tcp://127.0.0.1:{port}", options=options) as dealer:
+                while dealer.statistics().queued < 20:
+                    dealer.send_nowait(bytes(10_000))
+                nesting = asyncio.ensure_future(send_and_nest())
+                while not nesting.done():
+                    await asyncio.sleep(0.001)
+                    while far.poll(0):
+                        far.recv()
+                assert await nesting == [b"answer"]
+        assert errors == []
+
+    dealer = far = None
+    errors = []
+    loop.set_exception_handler(lambda loop, context: errors.append(context))
     loop.run_until_complete(main())
 
 

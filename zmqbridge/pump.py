@@ -182,8 +182,8 @@ class Pump:
     """
 
     __slots__ = (
-        "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver",
-        "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost",
+        "_ages_at", "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd",
+        "_crowds", "_driver", "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost",
         "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv", "_send", "_sending_hides",
         "_standby", "_stream", "_untried", "bursts", "closed", "dropped", "due", "lost", "queues",
         "received", "refused", "sent", "stalled", "unreachable", "withdrawn",
@@ -210,6 +210,7 @@ class Pump:
         self._connections = Connections()
         self._known = self._connections.known
         self._lost = self._connections.lost
+        self._ages_at = 0.0 if self._by_peer else inf
         self._untried: list[bytes] = []  # the queues that have yet to be tried in this round
         self._give_up_at = 0.0  # when `caught_up` has tried for long enough
         self._reads_on = False
@@ -298,8 +299,11 @@ class Pump:
         else:
             # One that `discard` has emptied stays, with those who wait for it.
             lane = message[0] if self._by_peer else b""
-            if self._by_peer and self._connections.has_gone(lane):
-                raise PeerUnreachable(lane)
+            if lane in self._lost:
+                self.schedule()
+                if self._unread():
+                    raise PeerUnreachable(lane)
+                del self._lost[lane]  # libzmq would tell by now: it came back, and reads nothing
             queue = self.queues.setdefault(lane, SendQueue[Any](self._high))
             queue.put(message, key)
             self.schedule()
@@ -369,7 +373,7 @@ class Pump:
             if queue.discard(key):
                 self.withdrawn += 1
                 if waiters := queue.resume():
-                    self._driver._wake(waiters)
+                    self._wake(waiters)
                 return True
         return False
 
@@ -403,6 +407,8 @@ class Pump:
         streams = now - self._read_at < self._stream
         if not self._more:  # else the turn that is due measures from there
             self._read_at = now
+        if now > self._ages_at:
+            self._ages_at = now + self._connections.age()
         self.received += 1
         self.bursts += 1
         self._rang = True
@@ -541,10 +547,28 @@ class Pump:
                     break
         finally:
             if waiters:
-                self._driver._wake(waiters)
+                self._wake(waiters)
         if len(self.queues) > FEW:
             return bool(self._untried)
         return self.sent > before and bool(self.queues)
+
+    def _unread(self) -> bool:
+        # Asking silences the FD: a turn is to follow.
+        try:
+            return bool(self._get(EVENTS) & POLLIN)
+        except zmq.ZMQError:
+            return False  # that turn meets the same, and tells the driver
+
+    def _wake(self, waiters: list[Any]) -> None:
+        # Who is told may go on at once, and run the loop again.
+        queue, standby = self._loop_queue, self._standby
+        if queue is not None:
+            queue.appendleft(standby)
+        try:
+            self._driver._wake(waiters)
+        finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
 
     def _give_up(self, queue: SendQueue[Any], error: PeerUnreachable) -> None:
         gone = len(queue.clear())
@@ -559,20 +583,25 @@ class Pump:
         given up. Returns the seconds until this is due again, ``inf`` when nothing waits.
         """
         lanes = list(self.queues)
+        if not lanes:
+            self._beyond = 0
+            return inf
+        # Once all is read, libzmq tells itself who has gone, and knows who came back.
+        unread = self._driver._room() < 1 and self._unread()
         # To ask how a connection is takes 8 µs, so of many peers each time some are asked for.
         begin = self._patrolled if self._patrolled < len(lanes) else 0
         self._patrolled = begin + 1 + int(len(lanes) * self.pause_of_patrols() / PATROL)
         waiters = []
-        self._beyond = self._beyond if lanes else 0
         for peer in lanes[begin : self._patrolled]:
-            self._reads_on |= self._known.get(peer) is None and self._beyond < BEYOND
-            if self._connections.has_gone(peer):
+            self._reads_on |= self._connections.is_silent(peer) and self._beyond < BEYOND
+            if unread and self._connections.has_gone(peer):
                 queue = self.queues.pop(peer)
                 self._give_up(queue, PeerUnreachable(peer))
                 waiters += queue.resume()
         if waiters:
-            self._driver._wake(waiters)
+            self._wake(waiters)
         if not self.queues:  # `wake` may have closed us
+            self.schedule()
             return inf
         self._untried = list(self.queues)
         self.turn()
@@ -617,6 +646,8 @@ class Pump:
         now = monotonic()
         if now - self._handled_at > LATE:
             self._crowds = 0
+        if now > self._ages_at:
+            self._ages_at = now + self._connections.age()
         if self._more:
             taken = now - self._read_at
             if taken > 2 * SLICE:

@@ -45,9 +45,11 @@ async def serve(
             except Exception as error:
                 report(error)
             except BaseException as error:
-                if is_aimed_here(error):
-                    raise
-                report(error)
+                aimed, other = divide(error, is_aimed_here)
+                if other is not None:
+                    report(other)
+                if aimed is not None:
+                    raise aimed from None
             idle += 1
             if differs(clean):
                 # What this handler has set is not the next one's, and cannot be unset.
@@ -75,6 +77,15 @@ def differs(clean: Context) -> bool:
         return copy_context() != clean  # mostly they are one and the same inside: 0.1 µs
     except Exception:  # values that cannot be compared, as of numpy
         return True
+
+
+def divide(
+    error: BaseException, is_aimed_here: Callable[[BaseException], bool]
+) -> tuple[BaseException | None, BaseException | None]:
+    """What of an error is aimed at the server, and what is not; a handler may have tasks."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(is_aimed_here)
+    return (error, None) if is_aimed_here(error) else (None, error)
 
 
 def aim(cancelled: type[BaseException]) -> Callable[[BaseException], bool]:
