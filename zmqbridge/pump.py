@@ -183,10 +183,11 @@ class Pump:
 
     __slots__ = (
         "_ages_at", "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd",
-        "_crowds", "_driver", "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost",
-        "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv", "_send", "_sending_hides",
-        "_standby", "_stream", "_untried", "bursts", "closed", "dropped", "due", "lost", "queues",
-        "received", "refused", "sent", "stalled", "unreachable", "withdrawn",
+        "_crowds", "_driver", "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known",
+        "_loop_queue", "_lost", "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv",
+        "_send", "_sending_hides", "_standby", "_stream", "_untried", "bursts", "closed",
+        "dropped", "due", "lost", "queues", "received", "refused", "sent", "stalled",
+        "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
