@@ -78,6 +78,31 @@ async def test_what_nobody_aimed_at_serve_is_reported_and_the_next_is_served(w, 
         assert len(w.reports) == 5
 
 
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_a_cancellation_that_comes_after_its_handler_stops_nothing(w, limit, by_itself):
+    async def handler(request):
+        tasks.append(asyncio.current_task())
+        await request.reply(b"well")
+        if by_itself:
+            tasks[-1].cancel()
+
+    tasks = []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler, limit))
+        for number in range(1, 6):
+            assert await requester.request(b"?", timeout=5) == [b"well"]
+            await w.settled()
+            if not by_itself:
+                tasks[-1].cancel()  # as one that cancels a job which it holds to be under way
+            await w.until(lambda number=number: len(w.reports) == number)
+        assert {type(report) for report in w.reports} == {asyncio.CancelledError}
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+
+
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio"], indirect=True)
 async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
     on_trio = getattr(w, "how", {}).get("backend") == "trio"

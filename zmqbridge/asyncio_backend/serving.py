@@ -31,31 +31,40 @@ async def serve(
     # whenever none is left that waits, so a handler that waits holds up no other request.
     workers = idle = 0
     context = copy_context()
-    is_aimed_here = aim(anyio.get_cancelled_exc_class())
+    cancelled = anyio.get_cancelled_exc_class()
+    is_aimed_here = aim(cancelled)
 
     async def work() -> None:
         nonlocal workers, idle
         clean = copy_context()
-        async for request in requests:
-            idle -= 1
-            if not idle and workers < limit:
-                start()
+        while True:
             try:
-                await handler(request)
-            except Exception as error:
-                report(error)
-            except BaseException as error:
-                aimed, other = divide(error, is_aimed_here)
-                if other is not None:
-                    report(other)
-                if aimed is not None:
-                    raise aimed from None
-            idle += 1
-            if differs(clean):
-                # What this handler has set is not the next one's, and cannot be unset.
+                async for request in requests:
+                    idle -= 1
+                    if not idle and workers < limit:
+                        start()
+                    try:
+                        await handler(request)
+                    except Exception as error:
+                        report(error)
+                    except BaseException as error:
+                        aimed, other = divide(error, is_aimed_here)
+                        if other is not None:
+                            report(other)
+                        if aimed is not None:
+                            raise aimed from None
+                    idle += 1
+                    if differs(clean):
+                        # What this handler has set is not the next one's, and cannot be unset.
+                        break
+                else:
+                    return
                 break
-        else:
-            return
+            except cancelled as error:
+                # Meant for the handler before, whose task this was, and which has ended.
+                if is_aimed_here(error):
+                    raise
+                report(error)
         workers -= 1
         idle -= 1
         if not idle:
