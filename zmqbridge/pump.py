@@ -162,7 +162,8 @@ class Driver(Protocol):
 class Pump:
     """Moves whole messages between one libzmq socket and its driver, never blocking.
 
-    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `caught_up`, `close`
+    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `standing_by`, `caught_up`,
+      `close`
     - inputs: `ring`, `turn`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
       which `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a
@@ -374,7 +375,7 @@ class Pump:
             if queue.discard(key):
                 self.withdrawn += 1
                 if waiters := queue.resume():
-                    self._wake(waiters)
+                    self.standing_by(self._driver._wake, waiters)
                 return True
         return False
 
@@ -461,6 +462,17 @@ class Pump:
         """
         self._loop_queue, self._standby = queue, turn
 
+    def standing_by(self, tell: Callable[..., object], *args: Any) -> None:
+        """Make a call that may have tasks go on at once, which may run the loop again."""
+        queue, standby = self._loop_queue, self._standby
+        if queue is not None:
+            queue.appendleft(standby)
+        try:
+            tell(*args)
+        finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
+
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
         self.due = False
@@ -500,7 +512,7 @@ class Pump:
                 if crowd and self._crowds >= STREAK:
                     self._held = self._context.hold()
                     again = again or self._held
-                if again and self._loop_queue is not None:
+                if self._loop_queue is not None:
                     queue, standby = self._loop_queue, self._standby
                     queue.appendleft(standby)
                 self._driver._deliver(burst)
@@ -508,9 +520,9 @@ class Pump:
                     self._crowds += 1
                     self._handled_at = monotonic()
         finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
             if again:
-                if queue and queue[0] is standby:
-                    queue.popleft()
                 # After them who were told, so that one turn serves what they send, too.
                 self.schedule()
             if broken and not self.closed:
@@ -548,7 +560,7 @@ class Pump:
                     break
         finally:
             if waiters:
-                self._wake(waiters)
+                self.standing_by(self._driver._wake, waiters)
         if len(self.queues) > FEW:
             return bool(self._untried)
         return self.sent > before and bool(self.queues)
@@ -559,17 +571,6 @@ class Pump:
             return bool(self._get(EVENTS) & POLLIN)
         except zmq.ZMQError:
             return False  # that turn meets the same, and tells the driver
-
-    def _wake(self, waiters: list[Any]) -> None:
-        # Who is told may go on at once, and run the loop again.
-        queue, standby = self._loop_queue, self._standby
-        if queue is not None:
-            queue.appendleft(standby)
-        try:
-            self._driver._wake(waiters)
-        finally:
-            if queue and queue[0] is standby:
-                queue.popleft()
 
     def _give_up(self, queue: SendQueue[Any], error: PeerUnreachable) -> None:
         gone = len(queue.clear())
@@ -600,7 +601,7 @@ class Pump:
                 self._give_up(queue, PeerUnreachable(peer))
                 waiters += queue.resume()
         if waiters:
-            self._wake(waiters)
+            self.standing_by(self._driver._wake, waiters)
         if not self.queues:  # `wake` may have closed us
             self.schedule()
             return inf
