@@ -95,3 +95,34 @@ def test_peers_that_have_left_are_forgotten(known, pair, monkeypatch):
     assert len(known.known) <= 5
     assert len(known.lost) <= 4
     assert b"stays" in known.known
+    known.age()
+    for number in range(20):
+        known.learn(b"%d" % number, Frame())
+    assert not known.is_silent(b"stays")
+    assert len(known.known) + len(known._older) <= 6
+
+
+def test_a_peer_that_is_heard_of_by_another_connection_has_come_back(known, pair):
+    ours, far = pair
+    known.learn(b"it", Frame(ours.fileno()))
+    assert not known.is_silent(b"it")
+    assert known.age() == module.AGE
+    # Who is not heard of again is known by what it sent last,
+    assert b"it" not in known.known
+    assert not known.is_silent(b"it")
+    other, its_far = socket.socketpair()
+    with other, its_far:
+        # and who is, by that.
+        known.learn(b"it", Frame(other.fileno()))
+        far.close()
+        assert not known.has_gone(b"it")
+        known.age()
+        assert not known.has_gone(b"it")
+    assert known.has_gone(b"it")
+    assert known.is_silent(b"it")
+
+
+def test_many_peers_are_asked_anew_more_seldom(known, pair):
+    for number in range(1500):
+        known.learn(b"%d" % number, Frame(pair[0].fileno()))
+    assert known.age() == 1500 * module.AGE_OF_EACH > module.AGE

@@ -10,7 +10,7 @@ from collections import deque
 import pytest
 import zmq
 
-from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester
 from zmqbridge.pump import BURST
 
 
@@ -114,6 +114,97 @@ def test_others_receive_while_one_runs_the_loop_again(loop, count):
 
     got = []
     puller = pushing = None
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_those_who_were_to_be_told_next_are_told_by_the_run_within(loop, depth):
+    # Several replies, and several requests for `serve`, come in one burst.
+    async def echo(request):
+        if request.parts[0] == b"nest":
+            asked = [requester.request(b"%d" % number) for number in range(depth + 1)]
+            within = gather(asked)
+            await request.reply(*(answer for (answer,) in run_again(loop, within)))
+        else:
+            await request.reply(*request.parts)
+
+    async def gather(coroutines):
+        return await asyncio.gather(*coroutines)
+
+    async def ask(number):
+        (answer,) = await requester.request(b"%d" % number)
+        if number < depth:
+            run_again(loop, asyncio.shield(asking[number + 1]))
+        return answer
+
+    async def main():
+        nonlocal requester
+        async with Replier(bind="inproc://told") as replier:
+            async with Requester(connect="inproc://told", timeout=5) as requester:
+                serving = asyncio.ensure_future(replier.serve(echo))
+                asking.extend(asyncio.ensure_future(ask(number)) for number in range(depth + 1))
+                assert await gather(asking) == [b"%d" % number for number in range(depth + 1)]
+                nested = [b"%d" % number for number in range(depth + 1)]
+                assert await requester.request(b"nest") == nested
+                replier.close()
+                await serving
+
+    async def receive(number):
+        message = await puller.receive()
+        if number < depth:
+            run_again(loop, asyncio.shield(receiving[number + 1]))
+        return message
+
+    async def pull():
+        nonlocal puller
+        async with Puller(bind="inproc://told") as puller:
+            async with Pusher(connect="inproc://told") as pusher:
+                receiving.extend(
+                    asyncio.ensure_future(receive(number)) for number in range(depth + 1)
+                )
+                await asyncio.sleep(0)
+                for number in range(depth + 1):
+                    pusher.push_nowait(b"%d" % number)
+                assert await gather(receiving) == [[b"%d" % number] for number in range(depth + 1)]
+
+    requester = puller = None
+    asking, receiving = [], []
+    loop.run_until_complete(main())
+    loop.run_until_complete(pull())
+
+
+def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(loop):
+    async def send_and_nest():
+        await dealer.send(b"the last")  # it waits for room, and is stepped when there is some
+
+        async def until_answered():
+            await asyncio.sleep(0.05)
+            far.send(b"answer")
+            return await dealer.receive()
+
+        return run_again(loop, until_answered())
+
+    async def main():
+        nonlocal dealer, far
+        options = {zmq.SNDHWM: 1, zmq.SNDBUF: 4096}
+        with zmq.Context() as context, context.socket(zmq.DEALER) as far:
+            far.set(zmq.RCVHWM, 1)
+            far.set(zmq.RCVBUF, 4096)
+            port = far.bind_to_random_port("tcp://127.0.0.1")
+            async with Dealer(connect=f"tcp://127.0.0.1:{port}", options=options) as dealer:
+                while dealer.statistics().queued < 20:
+                    dealer.send_nowait(bytes(10_000))
+                nesting = asyncio.ensure_future(send_and_nest())
+                while not nesting.done():
+                    await asyncio.sleep(0.001)
+                    while far.poll(0):
+                        far.recv()
+                assert await nesting == [b"answer"]
+        assert errors == []
+
+    dealer = far = None
+    errors = []
+    loop.set_exception_handler(lambda loop, context: errors.append(context))
     loop.run_until_complete(main())
 
 

@@ -173,6 +173,7 @@ def test_a_patrol_serves_who_has_room_again_and_goes_on_until_nothing_waits(crow
                 peer.recv()
         crowded.settle()
     assert crowded.pump.queued == 0
+    assert crowded.pump.patrol() == float("inf")  # as one comes by when all has gone out by turns
 
 
 def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypatch):
@@ -185,15 +186,33 @@ def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypat
     assert sorted(tries) == sorted(b"%d" % number for number in range(len(crowded.peers)))
 
 
-def test_a_patrol_gives_up_who_has_gone(crowded, monkeypatch):
-    monkeypatch.setattr(module.Connections, "has_gone", lambda self, peer: peer < b"2")
+def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monkeypatch):
+    def has_gone(connections, peer):
+        connections.lost |= {peer: None} if peer < b"2" else {}
+        return peer < b"2"
+
+    monkeypatch.setattr(module.Connections, "has_gone", has_gone)
+    monkeypatch.setattr(module, "BEYOND", 0)
+    for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
+        crowded.pump.patrol()
+        crowded.settle()
+    assert len(crowded.pump.queues) == len(crowded.peers)  # libzmq would have told
+    crowded._room = lambda: 0
+    for peer in crowded.peers[-3:]:
+        peer.send(b"unread")
     gone = [peer for peer in crowded.pump.queues if peer < b"2"]
     pause = 0
     for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
         pause = crowded.pump.patrol()
+        crowded.settle()
     assert set(crowded.pump.queues).isdisjoint(gone)
     assert pause == PATROL if len(crowded.pump.queues) <= FEW else pause < PATROL
     assert {report.peer for report in crowded.reports} == set(gone)
     assert crowded.pump.unreachable == crowded.pump.dropped == len(gone)
     with pytest.raises(PeerUnreachable):
         crowded.pump.send([gone[0], b"x"])
+    # When all was read, and libzmq does not say the same, it has come back.
+    crowded._room = lambda: module.BURST
+    crowded.settle()
+    crowded.pump.send([gone[0], b"x"])
+    assert gone[0] in crowded.pump.queues

@@ -22,6 +22,10 @@ TELLS = os.name == "posix" and hasattr(select, "poll")
 HUNG_UP = getattr(select, "POLLRDHUP", 0)
 # So many peers may be remembered before those that have left are looked for.
 MANY = 1024
+# A peer may come back by another connection. So a second later its next message is asked anew by
+# which one it came; more seldom where peers are many, so that it takes 0.4 % of the time.
+AGE = 1.0  # seconds
+AGE_OF_EACH = 0.001  # seconds
 
 
 # A descriptor and the inode behind it, which differs when the number is used again.
@@ -51,19 +55,20 @@ class Connections:
 
     Of a peer whose connection is not known (inproc, or it has sent nothing yet) nothing is claimed.
 
-    - inputs: `learn` (a message came from a peer that is not in `known`)
-    - getters: `known`, `has_gone`
+    - inputs: `learn` (a message came from a peer that is not in `known`), `age` (time passed)
+    - getters: `known`, `is_silent`, `has_gone`
 
     Attributes:
-        known: the connection of each peer, None where there is nothing to know.
+        known: the connection of each peer heard of lately, None where there is nothing to know.
         lost: those that have gone. Take a peer out that has taken a message, or of which libzmq
             says itself that it is unreachable.
     """
 
-    __slots__ = ("_sweep_at", "known", "lost")
+    __slots__ = ("_older", "_sweep_at", "known", "lost")
 
     def __init__(self) -> None:
         self.known: dict[bytes, Connection | None] = {}
+        self._older: dict[bytes, Connection | None] = {}  # those that were not heard of since
         self.lost: dict[bytes, Connection] = {}
         self._sweep_at = MANY
 
@@ -82,21 +87,34 @@ class Connections:
                 if came_by is None or (lost is not None and lost[0] == fd):
                     return
         self.known[peer] = came_by
+        self._older.pop(peer, None)
         self.lost.pop(peer, None)
-        if len(self.known) > self._sweep_at:
+        if len(self.known) + len(self._older) > self._sweep_at:
             self._sweep()
 
+    def age(self) -> float:
+        """Have peers looked at again when they are next heard of; returns when to age again."""
+        self._older |= self.known
+        self.known.clear()
+        return max(AGE, len(self._older) * AGE_OF_EACH)
+
+    def is_silent(self, peer: bytes) -> bool:
+        """Whether there is nothing by which to know that a peer has gone."""
+        return (self.known.get(peer) or self._older.get(peer)) is None
+
     def _sweep(self) -> None:
-        for peer, came_by in list(self.known.items()):
-            if came_by is None or not is_up(came_by):
-                del self.known[peer]
-        self._sweep_at = max(MANY, 2 * len(self.known))
+        for peers in (self.known, self._older):
+            for peer, came_by in list(peers.items()):
+                if came_by is None or not is_up(came_by):
+                    del peers[peer]
+        self._sweep_at = max(MANY, 2 * (len(self.known) + len(self._older)))
 
     def has_gone(self, peer: bytes) -> bool:
         """Whether the connection of a peer that takes nothing is no more."""
-        came_by = self.known.get(peer)
+        came_by = self.known.get(peer) or self._older.get(peer)
         if came_by is not None and not is_up(came_by):
-            del self.known[peer]
+            self.known.pop(peer, None)
+            self._older.pop(peer, None)
             self.lost[peer] = came_by
             if len(self.lost) > MANY:
                 del self.lost[next(iter(self.lost))]

@@ -168,7 +168,8 @@ class Driver(Protocol):
 class Pump:
     """Moves whole messages between one libzmq socket and its driver, never blocking.
 
-    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `caught_up`, `close`
+    - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `standing_by`, `caught_up`,
+      `close`
     - inputs: `ring`, `turn`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
       which `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a
@@ -188,11 +189,12 @@ class Pump:
     """
 
     __slots__ = (
-        "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd", "_crowds", "_driver",
-        "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known", "_loop_queue", "_lost",
-        "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv", "_send", "_sending_hides",
-        "_standby", "_stream", "_untried", "bursts", "closed", "dropped", "due", "lost", "queues",
-        "received", "refused", "sent", "stalled", "unreachable", "withdrawn",
+        "_ages_at", "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd",
+        "_crowds", "_driver", "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known",
+        "_loop_queue", "_lost", "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv",
+        "_send", "_sending_hides", "_standby", "_stream", "_untried", "bursts", "closed", "dropped",
+        "due", "lost", "queues", "received", "refused", "sent", "stalled", "unreachable",
+        "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -216,6 +218,7 @@ class Pump:
         self._connections = Connections() if self._by_peer else NOBODYS
         self._known = self._connections.known
         self._lost = self._connections.lost
+        self._ages_at = 0.0 if self._by_peer else inf
         self._untried: Sequence[bytes] = ()  # the queues that have yet to be tried in this round
         self._give_up_at = 0.0  # when `caught_up` has tried for long enough
         self._reads_on = False
@@ -304,8 +307,11 @@ class Pump:
         else:
             # One that `discard` has emptied stays, with those who wait for it.
             lane = message[0] if self._by_peer else b""
-            if self._by_peer and self._connections.has_gone(lane):
-                raise PeerUnreachable(lane)
+            if lane in self._lost:
+                self.schedule()
+                if self._unread():
+                    raise PeerUnreachable(lane)
+                del self._lost[lane]  # libzmq would tell by now: it came back, and reads nothing
             queue = self.queues.setdefault(lane, SendQueue[Any](self._high))
             queue.put(message, key)
             self.schedule()
@@ -375,7 +381,7 @@ class Pump:
             if queue.discard(key):
                 self.withdrawn += 1
                 if waiters := queue.resume():
-                    self._driver._wake(waiters)
+                    self.standing_by(self._driver._wake, waiters)
                 return True
         return False
 
@@ -409,6 +415,8 @@ class Pump:
         streams = now - self._read_at < self._stream
         if not self._more:  # else the turn that is due measures from there
             self._read_at = now
+        if now > self._ages_at:
+            self._ages_at = now + self._connections.age()
         self.received += 1
         self.bursts += 1
         self._rang = True
@@ -462,6 +470,20 @@ class Pump:
         """
         self._loop_queue, self._standby = queue, None
 
+    def standing_by(self, tell: Callable[..., object], *args: Any) -> None:
+        """Make a call that may have tasks go on at once, which may run the loop again."""
+        queue = self._loop_queue
+        if queue is not None:
+            if self._standby is None:
+                self._standby = self._driver._standby_turn()
+            queue.appendleft(self._standby)
+        standby = self._standby
+        try:
+            tell(*args)
+        finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
+
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
         self.due = False
@@ -474,6 +496,7 @@ class Pump:
         burst: list[Message] = []
         again = False
         queue: deque[Any] | None = None
+        standby = None
         broken: ZmqBridgeError | None = None
         try:
             events = self._get(EVENTS)
@@ -495,7 +518,7 @@ class Pump:
                 if crowd and self._crowds >= STREAK:
                     self._held = self._context.hold()
                     again = again or self._held
-                if again and (queue := self._loop_queue) is not None:
+                if (queue := self._loop_queue) is not None:
                     if self._standby is None:
                         self._standby = self._driver._standby_turn()
                     standby = self._standby
@@ -505,9 +528,9 @@ class Pump:
                     self._crowds += 1
                     self._handled_at = monotonic()
         finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
             if again:
-                if queue and queue[0] is standby:
-                    queue.popleft()
                 # After them who were told, so that one turn serves what they send, too.
                 self.schedule()
             if broken and not self.closed:
@@ -558,10 +581,17 @@ class Pump:
                     break
         finally:
             if waiters:
-                self._driver._wake(waiters)
+                self.standing_by(self._driver._wake, waiters)
         if len(self.queues) > FEW:
             return bool(self._untried)
         return self.sent > before and bool(self.queues)
+
+    def _unread(self) -> bool:
+        # Asking silences the FD: a turn is to follow.
+        try:
+            return bool(self._get(EVENTS) & POLLIN)
+        except zmq.ZMQError:
+            return False  # that turn meets the same, and tells the driver
 
     def _give_up(self, queue: SendQueue[Any], error: PeerUnreachable) -> None:
         gone = len(queue.clear())
@@ -576,20 +606,25 @@ class Pump:
         given up. Returns the seconds until this is due again, ``inf`` when nothing waits.
         """
         lanes = list(self.queues)
+        if not lanes:
+            self._beyond = 0
+            return inf
+        # Once all is read, libzmq tells itself who has gone, and knows who came back.
+        unread = self._driver._room() < 1 and self._unread()
         # To ask how a connection is takes 8 µs, so of many peers each time some are asked for.
         begin = self._patrolled if self._patrolled < len(lanes) else 0
         self._patrolled = begin + 1 + int(len(lanes) * self.pause_of_patrols() / PATROL)
         waiters = []
-        self._beyond = self._beyond if lanes else 0
         for peer in lanes[begin : self._patrolled]:
-            self._reads_on |= self._known.get(peer) is None and self._beyond < BEYOND
-            if self._connections.has_gone(peer):
+            self._reads_on |= self._connections.is_silent(peer) and self._beyond < BEYOND
+            if unread and self._connections.has_gone(peer):
                 queue = self.queues.pop(peer)
                 self._give_up(queue, PeerUnreachable(peer))
                 waiters += queue.resume()
         if waiters:
-            self._driver._wake(waiters)
+            self.standing_by(self._driver._wake, waiters)
         if not self.queues:  # `wake` may have closed us
+            self.schedule()
             return inf
         self._untried = list(self.queues)
         self.turn()
@@ -634,6 +669,8 @@ class Pump:
         now = monotonic()
         if now - self._handled_at > LATE:
             self._crowds = 0
+        if now > self._ages_at:
+            self._ages_at = now + self._connections.age()
         if self._more:
             taken = now - self._read_at
             if taken > 2 * SLICE:

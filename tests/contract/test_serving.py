@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 
+import anyio
 import pytest
 from twisted.internet import defer
 
@@ -75,6 +76,86 @@ async def test_what_nobody_aimed_at_serve_is_reported_and_the_next_is_served(w, 
         with pytest.raises(w.Cancelled):
             await serving
         assert len(w.reports) == 5
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("by_itself", [True, False])
+async def test_a_cancellation_that_comes_after_its_handler_stops_nothing(w, limit, by_itself):
+    async def handler(request):
+        tasks.append(asyncio.current_task())
+        await request.reply(b"well")
+        if by_itself:
+            tasks[-1].cancel()
+
+    tasks = []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler, limit))
+        for number in range(1, 6):
+            assert await requester.request(b"?", timeout=5) == [b"well"]
+            await w.settled()
+            if not by_itself:
+                tasks[-1].cancel()  # as one that cancels a job which it holds to be under way
+            await w.until(lambda number=number: len(w.reports) == number)
+        assert {type(report) for report in w.reports} == {asyncio.CancelledError}
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio"], indirect=True)
+async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
+    on_trio = getattr(w, "how", {}).get("backend") == "trio"
+    # That of trio lets a group of cancellations out.
+    tasks = pytest.importorskip("trio").open_nursery if on_trio else anyio.create_task_group
+
+    async def handler(request):
+        async with tasks() as group:
+            group.start_soon(anyio.sleep, 100)
+            group.start_soon(anyio.sleep, 100)
+            began.append(request)
+
+    began = []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler))
+        asking = w.spawn(requester.request(b"?"))
+        await w.until(lambda: began)
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+        assert w.reports == []
+        asking.cancel()
+        with pytest.raises(w.Cancelled):
+            await asking
+
+
+@pytest.mark.parametrize("w", ["trio"], indirect=True)
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+async def test_what_ends_the_program_ends_serve_also_out_of_a_group(w, end):
+    # On asyncio the loop itself lets it out.
+    async def handler(request):
+        async with anyio.create_task_group() as group:
+            group.start_soon(child)
+
+    async def child():
+        raise BaseExceptionGroup("several", [end(), ValueError("reported")])
+
+    async def serve():
+        try:
+            await replier.serve(handler)
+        except BaseExceptionGroup as error:
+            ended.append(error.split(end))
+
+    ended = []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(serve())
+        asking = w.spawn(requester.request(b"?"))
+        await serving
+        assert [rest for _, rest in ended] == [None]
+        assert [type(report.exceptions[0].exceptions[0]) for report in w.reports] == [ValueError]
+        asking.cancel()
+        with pytest.raises(w.Cancelled):
+            await asking
 
 
 @some_worlds

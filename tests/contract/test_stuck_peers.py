@@ -198,6 +198,54 @@ async def test_a_peer_that_is_merely_slow_is_waited_for(w):
 
 
 @some_worlds
+@pytest.mark.parametrize("says", ["something", "nothing", "something before the old one closes"])
+async def test_a_peer_that_came_back_under_its_name_is_waited_for(w, says, tmp_path):
+    def come():
+        peer = context.socket(zmq.DEALER)
+        for option, value in {zmq.ROUTING_ID: b"it", zmq.RCVHWM: 1, zmq.LINGER: 0}.items():
+            peer.set(option, value)
+        peer.connect(address)
+        return peer
+
+    address = f"ipc://{tmp_path}/named"
+    with contextlib.ExitStack() as stack:
+        context = zmq.Context()
+        stack.callback(context.destroy, 0)
+        async with w.Router(bind=address, options=SMALL | {zmq.ROUTER_HANDOVER: 1}) as router:
+            before = come()
+            before.send(b"here")
+            await router.receive()
+            if says != "something before the old one closes":
+                before.close()
+                await w.until(lambda: not reaches(router, b"it"))
+            after = come()
+            if says != "nothing":
+                after.send(b"here")
+                await router.receive()
+            before.close()
+            await w.until(lambda: reaches(router, b"it"))
+            await w.sleep(0.1)
+            for _ in range(30):
+                router.send_nowait(b"it", REPLY)
+            assert router.statistics().queued
+            await w.sleep(0.6)
+            assert router.statistics().unreachable == 0
+            await w.until(lambda: after.poll(0) and after.recv() == REPLY)
+            for _ in range(29):
+                await w.until(lambda: after.poll(0))
+                assert after.recv() == REPLY
+            assert w.reports == []
+
+
+def reaches(router, peer):
+    try:
+        router.send_nowait(peer, b"are you there?")
+    except PeerUnreachable:
+        return False
+    return True
+
+
+@some_worlds
 async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w):
     # They are more than are tried in each turn.
     async with w.Router(bind="tcp://127.0.0.1:*", options=SMALL) as router:

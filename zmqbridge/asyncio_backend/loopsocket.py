@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import AbstractEventLoop, TimerHandle, _get_running_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -90,6 +90,7 @@ class LoopSocket(Monitored):
         "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe, on trio by trio.from_thread"
     )
     _timer: TimerHandle | None = None
+    _telling: Iterator[AnyWaiter] = iter(())  # those who are yet to be told
     _fd = -1
     _yield_at = STRIDE
     _slice_end = 0.0
@@ -166,7 +167,13 @@ class LoopSocket(Monitored):
         self._reader.remove_reader(self._fd)
         self._reader.add_reader(self._fd, self._pump.ring)
         self._stand_by()
+        self._pump.standing_by(self._tell_rest)
         self._pump.turn()
+
+    def _tell_rest(self) -> None:
+        """Tell those whose turn it was after the one who runs the loop again."""
+        if rest := list(self._telling):
+            self._wake(rest)
 
     def _call_soon(self) -> None:
         # Before `_enter` there is no need: it begins with a turn.
@@ -218,7 +225,8 @@ class LoopSocket(Monitored):
             timer.cancel()
 
     def _wake(self, waiters: Sequence[AnyWaiter]) -> None:
-        for waiter in waiters:
+        telling = self._telling = iter(waiters)
+        for waiter in telling:
             if not waiter.done:
                 waiter.set_result(None)
 

@@ -31,29 +31,40 @@ async def serve(
     # whenever none is left that waits, so a handler that waits holds up no other request.
     workers = idle = 0
     context = copy_context()
-    is_aimed_here = aim(anyio.get_cancelled_exc_class())
+    cancelled = anyio.get_cancelled_exc_class()
+    is_aimed_here = aim(cancelled)
 
     async def work() -> None:
         nonlocal workers, idle
         clean = copy_context()
-        async for request in requests:
-            idle -= 1
-            if not idle and workers < limit:
-                start()
+        while True:
             try:
-                await handler(request)
-            except Exception as error:
-                report(error)
-            except BaseException as error:
+                async for request in requests:
+                    idle -= 1
+                    if not idle and workers < limit:
+                        start()
+                    try:
+                        await handler(request)
+                    except Exception as error:
+                        report(error)
+                    except BaseException as error:
+                        aimed, other = divide(error, is_aimed_here)
+                        if other is not None:
+                            report(other)
+                        if aimed is not None:
+                            raise aimed from None
+                    idle += 1
+                    if differs(clean):
+                        # What this handler has set is not the next one's, and cannot be unset.
+                        break
+                else:
+                    return
+                break
+            except cancelled as error:
+                # Meant for the handler before, whose task this was, and which has ended.
                 if is_aimed_here(error):
                     raise
                 report(error)
-            idle += 1
-            if differs(clean):
-                # What this handler has set is not the next one's, and cannot be unset.
-                break
-        else:
-            return
         workers -= 1
         idle -= 1
         if not idle:
@@ -75,6 +86,15 @@ def differs(clean: Context) -> bool:
         return copy_context() != clean  # mostly they are one and the same inside: 0.1 µs
     except Exception:  # values that cannot be compared, as of numpy
         return True
+
+
+def divide(
+    error: BaseException, is_aimed_here: Callable[[BaseException], bool]
+) -> tuple[BaseException | None, BaseException | None]:
+    """What of an error is aimed at the server, and what is not; a handler may have tasks."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(is_aimed_here)
+    return (error, None) if is_aimed_here(error) else (None, error)
 
 
 def aim(cancelled: type[BaseException]) -> Callable[[BaseException], bool]:

@@ -106,6 +106,8 @@ class Requester(Requesting, LoopSocket):
             caller who waits.
     """
 
+    _answering: Iterable[tuple[AnyWaiter, Message]] = ()  # those who are yet to be answered
+
     async def request(self, *parts: bytes, timeout: float | None = None) -> Message:
         """Send a request and wait for the parts of its reply.
 
@@ -135,11 +137,18 @@ class Requester(Requesting, LoopSocket):
             raise
 
     def _answer(self, waiters: Sequence[AnyWaiter], replies: Sequence[Message]) -> None:
-        for waiter, parts in zip(waiters, replies, strict=True):
+        self._answering = answering = zip(waiters, replies, strict=True)
+        for waiter, parts in answering:
             if not waiter.done:
                 waiter.set_result(parts)
             else:  # cancelled in this very turn
                 self._table.late += 1
+        self._answering = ()  # it holds on to the last reply
+
+    def _tell_rest(self) -> None:
+        super()._tell_rest()
+        if rest := list(self._answering):
+            self._answer(*zip(*rest, strict=True))
 
 
 @final
