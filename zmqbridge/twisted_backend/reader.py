@@ -59,6 +59,18 @@ def call_weakly(whose: Callable[[], Any], name: str, *args: Any) -> None:
         getattr(owner, name)(*args)
 
 
+def noticing(
+    canceller: Callable[[Any], object], whose: Callable[[], Any], name: str
+) -> Callable[[Any], None]:
+    """A canceller of delayed calls that tells a method, if its object is still there."""
+
+    def cancel(call: Any) -> None:
+        canceller(call)
+        call_weakly(whose, name, call)
+
+    return cancel
+
+
 def revoke(call: Any) -> None:
     """Cancel a delayed call, if it is still to come; a stand-in for a reactor may give anything."""
     active = getattr(call, "active", None)
@@ -83,6 +95,7 @@ class ReactorReader:
     _made_elsewhere = False
     _timer: IDelayedCall | None = None
     _canceller: Any = None
+    _noticing: Any = None
     _pump: Pump
     _reactor: Any
     _client: Any = None  # whom the reactor calls in place of this
@@ -161,12 +174,8 @@ class ReactorReader:
         if hasattr(call, "canceller"):
             if self._canceller is None:
                 self._canceller = call.canceller  # the reactor's, the same for all
-            call.canceller = self._cancel_read
-
-    def _cancel_read(self, call: Any) -> None:
-        call.canceller = self._canceller
-        self._canceller(call)
-        self._read_cancelled(call)
+                self._noticing = noticing(self._canceller, ref(self), "_read_cancelled")
+            call.canceller = self._noticing
 
     def _standby_turn(self) -> Any:
         """Nothing: a reactor does not show what it will do next."""
@@ -188,13 +197,7 @@ class ReactorReader:
         call = self._reactor.callLater(delay, work)
         canceller = getattr(call, "canceller", None)
         if canceller is not None:  # as it is where a stand-in for a reactor makes its own
-            owner = ref(self)  # who may be forgotten while his call is still to come
-
-            def cancel(call: Any) -> None:
-                canceller(call)
-                call_weakly(owner, cancelled, call)
-
-            call.canceller = cancel
+            call.canceller = noticing(canceller, ref(self), cancelled)
         return call
 
     def _read_cancelled(self, call: Any) -> None:
