@@ -91,9 +91,10 @@ PATROL = 0.5  # seconds
 BEYOND = 10_000  # messages
 # A timer that is so late tells that the loop was held up: what came meanwhile is to be read before
 # anything expires. That may take libzmq's I/O thread a while, as it refills what we empty: so until
-# nothing has come for a millisecond, but not for ever where messages never end.
+# nothing has come for some milliseconds, but not for ever where messages never end.
 HELD_UP = 0.01  # seconds
 SETTLES = 0.001  # seconds
+QUIET = 5  # times that nothing has come, as the I/O thread may have to wait for a core
 AT_LAST = 1.0  # seconds, or for as long as the loop was held up
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
 STRIDE = 64
@@ -192,9 +193,9 @@ class Pump:
         "_ages_at", "_beyond", "_burst", "_by_peer", "_connections", "_context", "_crowd",
         "_crowds", "_driver", "_get", "_give_up_at", "_handled_at", "_held", "_high", "_known",
         "_loop_queue", "_lost", "_more", "_patrolled", "_rang", "_read_at", "_reads_on", "_recv",
-        "_send", "_sending_hides", "_standby", "_stream", "_untried", "bursts", "closed", "dropped",
-        "due", "lost", "queues", "received", "refused", "sent", "stalled", "unreachable",
-        "withdrawn",
+        "_send", "_sending_hides", "_standby", "_stream", "_unquiet", "_untried", "bursts",
+        "closed", "dropped", "due", "lost", "queues", "received", "refused", "sent", "stalled",
+        "unreachable", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
@@ -220,6 +221,7 @@ class Pump:
         self._lost = self._connections.lost
         self._ages_at = 0.0 if self._by_peer else inf
         self._untried: Sequence[bytes] = ()  # the queues that have yet to be tried in this round
+        self._unquiet = 0  # how often nothing must come before `caught_up` is content
         self._give_up_at = 0.0  # when `caught_up` has tried for long enough
         self._reads_on = False
         self._beyond = 0
@@ -454,9 +456,12 @@ class Pump:
         now = monotonic()
         if late > HELD_UP and self.received > before:
             self._give_up_at = self._give_up_at or now + max(late, AT_LAST)
-            if now < self._give_up_at:
-                return False
-        self._give_up_at = 0.0
+            self._unquiet = QUIET
+        elif self._unquiet:
+            self._unquiet -= 1
+        if self._unquiet and now < self._give_up_at:
+            return False
+        self._give_up_at, self._unquiet = 0.0, 0
         return True
 
     def stand_by(self, queue: deque[Any]) -> None:
