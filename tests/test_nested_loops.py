@@ -214,23 +214,34 @@ async def culprit(puller, started):
     time.sleep(0.03)  # it is what blocks the loop
 
 
-async def run_the_culprit():
+def uvloop():
+    return pytest.importorskip("uvloop").new_event_loop()
+
+
+async def run_the_culprit(begin=lambda: None):
     async with Puller(bind="inproc://culprit") as puller:
         async with Pusher(connect="inproc://culprit") as pusher:
             started = asyncio.Event()
             task = asyncio.create_task(culprit(puller, started))
             await started.wait()
+            begin()
             await pusher.push(b"go")
             await task
 
 
-def test_asyncios_debug_mode_names_the_task_that_blocks_the_loop(caplog):
+@pytest.mark.parametrize("from_the_start", [True, False])
+@pytest.mark.parametrize("loop_of", [asyncio.new_event_loop, uvloop])
+def test_asyncios_debug_mode_names_the_task_that_blocks_the_loop(caplog, loop_of, from_the_start):
     async def main():
-        asyncio.get_running_loop().slow_callback_duration = 0.02
-        await run_the_culprit()
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = 0.02
+        await run_the_culprit(lambda: loop.set_debug(True))
 
-    with caplog.at_level(logging.WARNING, "asyncio"):
-        asyncio.run(main(), debug=True)
+    with (
+        caplog.at_level(logging.WARNING, "asyncio"),
+        asyncio.Runner(debug=from_the_start, loop_factory=loop_of) as runner,
+    ):
+        runner.run(main())
     slow = [line for line in caplog.messages if line.startswith("Executing <Task")]
     assert any("culprit()" in line for line in slow), caplog.messages
 

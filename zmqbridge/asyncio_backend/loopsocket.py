@@ -25,7 +25,7 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     native_loop,
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
-from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter, names_callbacks
+from zmqbridge.asyncio_backend.waiter import Waiter, waiter_for
 from zmqbridge.endpoint import Addresses, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.monitored import Monitored
@@ -143,8 +143,7 @@ class LoopSocket(Monitored):
             self._waiter, self._sleep = AnyioWaiter, anyio.sleep
         else:
             self._place = place(loop)
-            if names_callbacks(loop):
-                self._waiter = LoopWaiter
+            self._waiter = waiter_for(loop)
             self._stand_by()
         self._home_thread = self._maker if self._maker == get_ident() else get_ident()
         # Prime it: an inproc socket may never ring until its EVENTS were read once.

@@ -5,16 +5,15 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, CancelledError, Handle
 from collections.abc import Callable, Generator
 from contextvars import Context
+from operator import attrgetter, methodcaller
 from typing import Any
 
 
-def names_callbacks(loop: AbstractEventLoop) -> bool:
-    """Whether somebody measures how long each callback of this loop takes, and names it.
-
-    That is asyncio's debug mode, or whoever has replaced what runs a callback. A task is then to be
-    a callback of its own, or what takes long would be named after the socket that told it.
-    """
-    return loop.get_debug() or getattr(Handle._run, "__module__", None) != Handle.__module__
+def waiter_for(loop: AbstractEventLoop) -> type[Waiter]:
+    """What a task of this loop is to wait for."""
+    if getattr(Handle._run, "__module__", None) != Handle.__module__:
+        return MeasuredWaiter  # somebody has replaced what runs a callback
+    return Waiter if hasattr(loop, "_debug") else UvloopWaiter
 
 
 class Waiter:
@@ -38,6 +37,11 @@ class Waiter:
         "_asyncio_future_blocking", "_context", "_error", "_go_on", "_loop", "_result", "done",
     )  # fmt: skip
 
+    # Whether a loop measures how long each callback takes, and names it: in asyncio's debug mode. A
+    # task is then to be a callback of its own, or what takes long would be named after the socket
+    # that told it. Compiled, so it costs no frame.
+    names_callbacks: Callable[[Any], object] = attrgetter("_debug")
+
     # A task asks for it in order to be thrown the error, which ``await`` raises as well. So this
     # only has to be something that can be called, and what is compiled costs no frame. Likewise,
     # without `get_loop` a task looks at `_loop`.
@@ -51,14 +55,20 @@ class Waiter:
         self._go_on: Callable[[Waiter], object] | None = None
 
     def set_result(self, result: Any) -> None:
-        """Let the task go on with this, before the call returns unless another task runs now."""
+        """Let the task go on with this, before the call returns unless another task runs now.
+
+        Where callbacks are named it goes on soon.
+        """
         self.done = True
         self._result = result
         if self._go_on is not None:
-            try:
-                self._context.run(self._go_on, self)
-            except RuntimeError:  # from within a task, or its context: asyncio steps one at a time
-                self._loop.call_soon(self._go_on, self, context=self._context)
+            if not self.names_callbacks(self._loop):
+                try:
+                    self._context.run(self._go_on, self)
+                    return
+                except RuntimeError:  # within a task, or its context: asyncio steps one at a time
+                    pass
+            self._loop.call_soon(self._go_on, self, context=self._context)
 
     def set_exception(self, error: BaseException) -> None:
         """Let the task go on with this error, soon."""
@@ -92,14 +102,17 @@ class Waiter:
         return True
 
 
-class LoopWaiter(Waiter):
-    """A waiter whose task the loop steps, as a Future's: under the task's own name."""
+class UvloopWaiter(Waiter):
+    """The same for a loop whose debug mode only a compiled method tells."""
 
     __slots__ = ()
 
-    def set_result(self, result: Any) -> None:
-        """Let the task go on with this, soon."""
-        self.done = True
-        self._result = result
-        if self._go_on is not None:
-            self._loop.call_soon(self._go_on, self, context=self._context)
+    names_callbacks = methodcaller("get_debug")
+
+
+class MeasuredWaiter(Waiter):
+    """The same for a loop whose callbacks are measured whatever its mode."""
+
+    __slots__ = ()
+
+    names_callbacks = bool  # of a loop that is there

@@ -171,10 +171,12 @@ class ReactorReader:
             return
         call = reader.read_scheduled = self._reactor.callLater(0, reader.doRead)
         # As `_call_later`, without making anything for each call.
-        if hasattr(call, "canceller"):
-            if self._canceller is None:
-                self._canceller = call.canceller  # the reactor's, the same for all
-                self._noticing = noticing(self._canceller, ref(self), "_read_cancelled")
+        if self._noticing is None:
+            self._canceller = getattr(call, "canceller", None)  # the reactor's, the same for all
+            self._noticing = self._canceller and noticing(
+                self._canceller, ref(self), "_read_cancelled"
+            )
+        if self._noticing is not None:
             call.canceller = self._noticing
 
     def _standby_turn(self) -> Any:

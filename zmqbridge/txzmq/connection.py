@@ -357,7 +357,11 @@ class ZmqConnection:
         if type(message) is bytes:
             parts: Sequence[bytes] = (message,)
         elif type(message) is list and message:
-            parts = as_parts(message)
+            parts = message
+            for part in message:
+                if type(part) is not bytes:
+                    parts = as_parts(message)
+                    break
         else:
             parts = parts_of(message)
         pump = driver._pump

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from threading import get_ident
+from types import MethodType
 from typing import Any
 
 from twisted.python import context, log
@@ -93,7 +94,7 @@ class Driver(ReactorReader):
         self._said = False
         self._now, self.own_clock = clock_of(self._reactor)
         self.keeps_time = keeps_time(self._reactor)
-        self._whole = whole
+        self._whole = MethodType(whole, connection)
         self._module = module
         self.unhandled: deque[Message] = deque()
         self.socket: Any = None
@@ -224,25 +225,23 @@ class Driver(ReactorReader):
             connection.socket is not self.quick
             or Socket.recv is not RECV
             or Socket.get is not GET
-            or getattr(connection._readMultipart, "__func__", None) is not self._whole
+            or connection._readMultipart != self._whole
         ):
             read: Any = self._read_closely
-        elif getattr(scheduled, "called", False):
+        elif scheduled is not None and getattr(scheduled, "called", False):
             read = self._turn
-        elif get_ident() in _hooks or not (self.called or self._logs_for_us()):
+        elif not self.called and (get_ident() in _hooks or not self._logs_for_us()):
             read = self._read_all
         else:
             self.called = False
             if scheduled is None:
                 self._pump.ring()
-            else:
-                if not getattr(scheduled, "called", True):
-                    if hasattr(scheduled, "canceller"):
-                        scheduled.canceller = self._canceller
-                    revoke(scheduled)
-                self._pump.turn()
-            if self.unhandled or self._rejected is not None:
-                self._finish()
+                return
+            if not getattr(scheduled, "called", True):
+                if hasattr(scheduled, "canceller"):
+                    scheduled.canceller = self._canceller
+                revoke(scheduled)
+            self._turn()
             return
         revoke(scheduled)
         log.callWithContext({"system": self._prefix()}, read)
@@ -264,7 +263,7 @@ class Driver(ReactorReader):
 
     def _turn(self) -> None:
         self._pump.turn()
-        self._finish()
+        self._handle_received()
 
     def _read_all(self) -> None:
         # Whoever calls it by hand, from a hook or before the reactor runs, counts on all of it.
@@ -281,7 +280,7 @@ class Driver(ReactorReader):
             self._pump.due = False
             if untouched(self.socket):
                 self.quick = self.socket
-                if getattr(connection._readMultipart, "__func__", None) is self._whole:
+                if connection._readMultipart == self._whole:
                     self._turn()
                     return
         if self._pump.queues:
@@ -301,20 +300,14 @@ class Driver(ReactorReader):
                 raise
             self._pump.turn()  # it meets the same, and tells `_end`
 
-    def _finish(self) -> None:
-        self._handle_received()
-        if self._rejected is not None:
-            rejected, self._rejected = self._rejected, None
-            self._report(rejected)
-
     def _room(self) -> float:
         return self._most - len(self.unhandled)
 
-    def _deliver(self, burst: list[Message]) -> None:
-        self.unhandled.extend(burst)
-        self._handle_received()
-
     def _handle_received(self) -> None:
+        self._deliver(())
+
+    def _deliver(self, burst: Sequence[Message]) -> None:
+        self.unhandled.extend(burst)
         if self.unhandled:
             thread = get_ident()
             outermost = thread not in _hooks
@@ -330,6 +323,9 @@ class Driver(ReactorReader):
             finally:
                 if outermost:
                     _hooks.discard(thread)
+            if self._rejected is not None:
+                rejected, self._rejected = self._rejected, None
+                self._report(rejected)
             if self.unhandled:
                 self._pump.schedule()
         if self._timer is not None and not self.timed:
