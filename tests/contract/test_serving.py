@@ -108,16 +108,45 @@ async def test_a_cancellation_that_nobody_aimed_at_serve_leaves_no_mark_on_the_n
     async def handler(request):
         marks.append(asyncio.current_task().cancelling())
         if request.parts == [b"poison"]:
-            await of_itself(w)
+            marks[0:0] = [asyncio.current_task()]
+            marks[0].cancel()
+            await asyncio.sleep(0)
+        same.append(asyncio.current_task() is marks[0])
         await request.reply(b"well")
 
-    marks = []
+    marks, same = [], []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = w.spawn(replier.serve(handler, 1))
         poisoned = w.spawn(requester.request(b"poison"))
+        await w.until(lambda: w.reports)
         assert await requester.request(b"?", timeout=5) == [b"well"]
-        assert marks == [0, 0]
+        assert marks[1:] == [0, 0]
+        assert same == [True]  # it was the same worker
         poisoned.cancel()
+        replier.close()
+        await serving
+
+
+@some_worlds
+async def test_handlers_that_set_context_variables_leave_room_for_as_many_as_before(w):
+    async def handler(request):
+        seen_by.set(request.parts[0])
+        running.append(request)
+        while gate:
+            await w.sleep(0.001)
+        await request.reply(b"well")
+        running.remove(request)
+
+    running, gate = [], []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler, 3))
+        for number in range(10):
+            await requester.request(b"%d" % number, timeout=5)
+        gate.append(True)
+        asking = [w.spawn(requester.request(b"%d" % number)) for number in range(9)]
+        await w.until(lambda: len(running) == 3)
+        gate.clear()
+        await w.gather(*asking)
         replier.close()
         await serving
 
@@ -215,7 +244,7 @@ async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
 
 
 @pytest.mark.parametrize("w", ["trio"], indirect=True)
-@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, GeneratorExit])
 async def test_what_ends_the_program_ends_serve_also_out_of_a_group(w, end):
     # On asyncio the loop itself lets it out.
     async def handler(request):
@@ -304,6 +333,32 @@ async def test_on_twisted_whatever_a_handler_raises_is_logged(w, error):
         poisoned.addErrback(lambda _: None)
         replier.close()
         await serving
+
+
+@pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+async def test_on_twisted_cancelling_serve_cancels_its_handlers_without_a_word(w):
+    handling, ended = [], []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = replier.serve(lambda request: handling.append(defer.Deferred()) or handling[-1])
+        asking = [requester.request(b"?") for _ in range(3)]
+        await w.until(lambda: len(handling) == 3)
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+        assert [each.called for each in handling] == [True] * 3
+        assert w.reports == []
+        # What ends the program is not reported, either.
+        serving = replier.serve(interrupt)
+        serving.addErrback(lambda failure: ended.append(failure.type))
+        asking.append(requester.request(b"?"))
+        await w.until(lambda: ended == [KeyboardInterrupt])
+        assert w.reports == []
+        for each in asking:
+            each.addErrback(lambda _: None)
+
+
+def interrupt(request):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("w", ["asyncio", "trio"], indirect=True)
