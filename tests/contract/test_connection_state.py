@@ -449,7 +449,12 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._monitor, puller.events()
         await until(events, EventKind.LISTENING)
-        tell = zmq.Socket.monitor
+        tell, deliver, told = zmq.Socket.monitor, monitor._deliver, []
+
+        def note(burst):
+            if monitor._aside is None:
+                told.append(burst)
+            deliver(burst)
 
         def rages_on(*args):
             object.__delattr__(puller.socket, "monitor")
@@ -461,7 +466,9 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w):
             tell(puller.socket, *args)
 
         object.__setattr__(puller.socket, "monitor", rages_on)
+        monitor._deliver = note
         monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        assert not any(failed_accept() in burst for burst in told[1:])  # nobody keeps them
         assert events.missed == 500
         assert len(events._events) == ACCEPTS + 1
         visit(puller, 1)
@@ -475,23 +482,31 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
         raise zmq.ZMQError(errno.EMFILE)
 
     def none_left(*args):
+        looks.append(1)
         raise OSError(errno.EMFILE, "none left")
 
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
-    told = []
+    told, looks = [], []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor = puller._monitor
         listening = w.spawn(collect(puller.events(), told))
         await w.until(lambda: told)
+        slow = puller.events()
         object.__setattr__(puller.socket, "monitor", fails)
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", none_left)
             monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
             assert [type(report) for report in w.reports] == [StateUnknown]
+            # What libzmq has told of the storm before is read now.
+            assert slow.missed == 0
+            monitor._deliver([failed_accept() for _ in range(2 * ACCEPTS)])
+            assert slow.missed == 2 * ACCEPTS
+            assert len(slow._events) == ACCEPTS + 1
             with pytest.raises(StateUnknown):
                 await puller.connected(timeout=5)
             await w.sleep(0.1)
             assert len(reserve) == 0
+            assert len(looks) < 20  # one each time that the storm may be over
         await w.until(lambda: monitor._storm.next_deadline() == math.inf)
         visit(puller, 1)
         await w.until(lambda: LEFT in told)

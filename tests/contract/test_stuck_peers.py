@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import zmq
-
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import PeerStalled, PeerUnreachable, QueueFull

@@ -193,6 +193,19 @@ async def test_a_log_prefix_of_ones_own_may_come_late_or_raise(w, factory, how):
     assert bool(reported.call_count) == (how == "raises")  # by the reactor
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, ValueError])
+async def test_a_log_prefix_may_raise_anything(w, make, error):
+    def prefix():
+        raise error
+
+    puller = make(ZmqPullConnection, "bind inproc://prefix", logPrefix=prefix)
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            puller._zmqbridge__driver._prefix()
+    else:
+        assert puller._zmqbridge__driver._prefix() == "(buggy logPrefix method)"
+
+
 # Time.
 
 
