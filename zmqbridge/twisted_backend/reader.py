@@ -208,8 +208,7 @@ class ReactorReader:
             self._call_anyway("_read_again")
 
     def _timer_cancelled(self, call: Any) -> None:
-        if self._timer is call:
-            self._timer = None
+        if self._timer is call:  # so it was not we who cancelled it
             self._timer_lost()
 
     def _timer_lost(self) -> None:
