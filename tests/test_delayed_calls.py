@@ -18,9 +18,9 @@ on_reactors = pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect
 
 
 def cancel_all(reactor, spared=()):
-    """As trial does after a test, and many a tearDown."""
-    for call in reactor.getDelayedCalls():
-        if call not in spared and call.active():
+    """As trial does after a test, and many a tearDown; those that come of it, too."""
+    while calls := [call for call in reactor.getDelayedCalls() if call not in spared]:
+        for call in calls:
             call.cancel()
 
 

@@ -546,6 +546,7 @@ async def test_the_reserve_is_held_while_there_is_a_monitor(w):
     assert len(reserve) == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_no_reserve():
     kept = Reserve()
     kept.join("somebody")
@@ -553,6 +554,27 @@ def test_a_forked_child_has_no_reserve():
     kept.disown()
     assert len(kept) == 0
     kept.leave("somebody")
+    program = """
+import os
+from zmqbridge.reserve import reserve
+reserve.join("somebody")
+child = os.fork()
+if not child:
+    os._exit(len(reserve))
+print(len(reserve), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == (f"{SIZE} 0\n", "")
+
+
+def test_what_was_used_of_the_reserve_is_taken_anew():
+    kept = Reserve()
+    kept.join("somebody")
+    with kept.released():
+        assert len(kept) == 0
+    assert len(kept) == SIZE
+    kept.leave("somebody")
+    assert len(kept) == 0
 
 
 async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
