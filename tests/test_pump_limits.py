@@ -423,7 +423,7 @@ def test_when_nothing_had_come_a_late_timer_is_not_held_up_more(late):
 
 
 def test_after_a_delay_more_is_waited_for_until_nothing_comes_for_some_milliseconds(late):
-    assert 0.004 <= QUIET * SETTLES <= 0.01  # as long as others may have a core
+    assert 0.004 <= QUIET * SETTLES <= 0.03  # as long as others may have a core
     for _ in range(2):  # the second time it begins anew
         late.sends()
         assert late.looks(0.05) == 1 + QUIET

@@ -222,7 +222,7 @@ class ReactorReader:
         # Not by another delayed call: some cancel them until there are none. And not so that it
         # keeps a socket alive that somebody forgets in this way.
         hand_in = getattr(self._reactor, "callFromThread", None)
-        if hand_in is not None and not self._pump.closed:
+        if hand_in is not None:
             hand_in(call_weakly, ref(self), name)
 
     def _call_at(self, deadline: float) -> None:
