@@ -383,7 +383,7 @@ class Pump:
             if queue.discard(key):
                 self.withdrawn += 1
                 if waiters := queue.resume():
-                    self.standing_by(self._driver._wake, waiters)
+                    self._driver._wake(waiters)
                 return True
         return False
 

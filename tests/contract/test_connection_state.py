@@ -567,6 +567,19 @@ print(len(reserve), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert (ran.stdout, ran.stderr) == (f"{SIZE} 0\n", "")
 
 
+def test_a_reserve_takes_what_there_is(monkeypatch):
+    def dup(descriptor):
+        if len(kept) == 3:
+            raise OSError(errno.EMFILE, "none left")
+        return copy(descriptor)
+
+    kept, copy = Reserve(), os.dup
+    monkeypatch.setattr(os, "dup", dup)
+    assert not kept.fill()
+    assert len(kept) == 4  # one to begin with, which is copied
+    kept.empty()
+
+
 def test_what_was_used_of_the_reserve_is_taken_anew():
     kept = Reserve()
     kept.join("somebody")
