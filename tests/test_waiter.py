@@ -7,7 +7,7 @@ import contextvars
 
 import pytest
 
-from zmqbridge.asyncio_backend import Puller, Pusher
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter
 
 name = contextvars.ContextVar("name", default="nobody")
@@ -98,6 +98,29 @@ def test_where_nobody_names_callbacks_it_goes_on_at_once(run):
             assert await receiving == [b"x"]
             assert stepped == [(None, True)]
 
+    run(main)
+
+
+def test_a_reply_is_its_callers_alone(run):
+    tracemalloc = pytest.importorskip("tracemalloc")  # PyPy has none
+
+    async def main():
+        async with (
+            Replier(bind="inproc://held") as replier,
+            Requester(connect="inproc://held") as requester,
+        ):
+            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(large)))
+            tracemalloc.start()
+            try:
+                assert await requester.request(b"?") == [large]
+                await asyncio.sleep(0)
+                assert tracemalloc.get_traced_memory()[0] < len(large) / 2
+            finally:
+                tracemalloc.stop()
+            replier.close()
+            await serving
+
+    large = bytes(10_000_000)
     run(main)
 
 
