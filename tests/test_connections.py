@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import pytest
@@ -38,13 +39,28 @@ def pair():
         yield ours, far
 
 
-def test_a_connection_is_there_until_its_far_end_hangs_up(known, pair):
-    ours, far = pair
+@pytest.fixture(params=["ipc", "tcp"])
+def any_pair(request, pair):
+    if request.param == "ipc":
+        yield pair
+        return
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+        with ours, far:
+            yield ours, far
+
+
+def test_a_connection_is_there_until_its_far_end_hangs_up(known, any_pair):
+    ours, far = any_pair
     known.learn(b"it", Frame(ours.fileno()))
     assert not known.has_gone(b"it")
     far.send(b"unread")
     assert not known.has_gone(b"it")
     far.close()
+    assert [ours] == select.select([ours], (), (), 5)[0]  # tcp takes its time
+    while not known.has_gone(b"it") and ours.recv(100):
+        pass
     assert known.has_gone(b"it")
     assert known.has_gone(b"it")
 
@@ -54,7 +70,8 @@ def test_a_connection_has_gone_when_its_number_is_closed_or_another_ones(known, 
     known.learn(b"it", Frame(ours.fileno()))
     number = ours.fileno()
     ours.close()
-    with socket.socket() as other:
+    other, its_far = socket.socketpair()
+    with other, its_far:
         assert other.fileno() == number
         assert known.has_gone(b"it")
         # What is left of what it had sent does not bring it back.
@@ -118,6 +135,11 @@ def test_a_peer_that_is_heard_of_by_another_connection_has_come_back(known, pair
         assert not known.has_gone(b"it")
         known.age()
         assert not known.has_gone(b"it")
+        # Or it came by none, of which nothing is claimed.
+        known.learn(b"another", Frame(ours.fileno()))
+        known.age()
+        known.learn(b"another", Frame())
+        assert not known.has_gone(b"another")
     assert known.has_gone(b"it")
     assert known.is_silent(b"it")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import zmq
 from twisted.internet.testing import MemoryReactorClock
@@ -15,9 +18,9 @@ on_reactors = pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect
 
 
 def cancel_all(reactor, spared=()):
-    """As trial does after a test, and many a tearDown."""
-    for call in reactor.getDelayedCalls():
-        if call not in spared and call.active():
+    """As trial does after a test, and many a tearDown; those that come of it, too."""
+    while calls := [call for call in reactor.getDelayedCalls() if call not in spared]:
+        for call in calls:
             call.cancel()
 
 
@@ -107,6 +110,21 @@ async def test_requests_one_after_another_share_one_timer(w, pair):
 
 
 @on_reactors
+async def test_an_earlier_deadline_sets_the_timer_anew_and_later_ones_do_not(w, pair):
+    await w.sleep(0)
+    timers = Timers(w.reactor)
+    waiting = [pair.ask(b"quiet", timeout=timeout) for timeout in (50, 30)]
+    for number in range(10):
+        assert await pair.ask(b"%d" % number) == [b"%d" % number]
+    assert timers.made == 2
+    assert len(timers.set()) == 1
+    for each in waiting:
+        each.cancel()
+        with pytest.raises(w.Cancelled):
+            await each
+
+
+@on_reactors
 async def test_a_timer_that_somebody_cancelled_is_set_anew_by_the_next_request(w, pair):
     await w.sleep(0)
     timers = Timers(w.reactor)
@@ -165,6 +183,18 @@ def test_a_loop_that_cancels_until_there_is_nothing_left_comes_to_its_end():
     for each in (puller, requester, pusher):
         each.close()
     assert reactor.getDelayedCalls() == []
+
+
+@on_reactors
+async def test_a_closed_socket_is_not_kept_by_a_timer_that_it_had(w):
+    # A reactor keeps a cancelled call until its time has come.
+    requester = w.Requester(connect="inproc://nobody")
+    requester.request(b"x", timeout=50).addErrback(lambda failure: None)
+    gone = weakref.ref(requester)
+    await w.sleep(0)
+    requester.close()
+    del requester
+    await w.until(lambda: gc.collect() >= 0 and gone() is None)
 
 
 @on_reactors

@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester
+from zmqbridge.asyncio_backend.loopsocket import LoopSocket
 from zmqbridge.pump import BURST
 
 
@@ -206,6 +207,30 @@ def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(loop):
     errors = []
     loop.set_exception_handler(lambda loop, context: errors.append(context))
     loop.run_until_complete(main())
+
+
+def test_a_loop_that_is_not_run_again_has_no_more_to_do(loop, monkeypatch):
+    async def main():
+        async with Replier(bind="tcp://127.0.0.1:*") as replier:
+            async with Requester(connect=replier.addresses, timeout=5) as requester:
+                serving = asyncio.ensure_future(replier.serve(lambda r: r.reply(*r.parts)))
+                for count in (1, 1, 1, 300):
+                    await asyncio.gather(*(requester.request(b"?") for _ in range(count)))
+                replier.close()
+                await serving
+        async with Puller(bind="inproc://room", options={zmq.RCVHWM: 1}) as puller:
+            async with Pusher(
+                connect="inproc://room", options={zmq.SNDHWM: 1}, send_queue=1
+            ) as pusher:
+                pushing = [asyncio.ensure_future(pusher.push(b"x")) for _ in range(20)]
+                for _ in pushing:
+                    await puller.receive()
+                await asyncio.gather(*pushing)
+
+    again = []
+    monkeypatch.setattr(LoopSocket, "_go_on_nested", lambda self: again.append(self))
+    loop.run_until_complete(main())
+    assert again == []
 
 
 async def culprit(puller, started):

@@ -1,4 +1,4 @@
-"""The pump without memory for a copy, and with more stuck peers than it can try each time."""
+"""The pump without memory for a copy, with too many stuck peers, and on a loop held up."""
 # ruff: noqa: F811  (fixtures of the other file about the pump)
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from test_pump import context, driven, numbered, plain, send_all, until  # noqa:
 from zmqbridge import OutOfMemory, PeerUnreachable
 from zmqbridge import pump as module
 from zmqbridge.plain import COMPILED
-from zmqbridge.pump import FEW, PATROL
+from zmqbridge.pump import BURST, FEW, PATROL, QUIET, SETTLES
 
 TOO_LARGE = 1000  # bytes, from which on there is no memory for a copy
 
@@ -103,14 +103,32 @@ def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(driven, plain, message
     assert driver.pump.sent == 2
 
 
+def test_what_libzmq_can_neither_copy_nor_take_now_waits(driven, plain):
+    driver = driven(zmq.PUSH, bind="inproc://starved", hwm=1)
+    peer = plain(zmq.PULL, "inproc://starved", hwm=1)
+    driver.settle()
+    starve(driver)
+    sent = 0
+    while not driver.pump.queued:
+        driver.pump.send([LARGE])
+        sent += 1
+    while sent:
+        until(lambda: peer.poll(0), driver)
+        assert peer.recv() == LARGE
+        sent -= 1
+    assert driver.pump.queued == 0
+
+
 def test_who_sends_is_told_that_there_is_no_memory(driven, plain):
     def send(part, flags, copy=True):
         raise zmq.ZMQError(errno.ENOMEM)
 
     driver = driven(zmq.PUSH, bind="inproc://starved")
+    driver.settle()
     real, driver.pump._send = driver.pump._send, send
     with pytest.raises(OutOfMemory, match="1000 bytes"):
         driver.pump.send([LARGE])
+    assert driver.owed  # the attempt may have silenced the FD
     driver.settle()
     driver.pump._send = real
     peer = plain(zmq.PULL, "inproc://starved")
@@ -149,7 +167,11 @@ def tried(driver, monkeypatch):
 try_send = module.Pump.try_send
 
 
+TRYING = 2.5e-6  # seconds, about
+
+
 def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
+    monkeypatch.setattr(module, "monotonic", lambda: 100.0)  # so there is time for all of them
     tries = tried(crowded, monkeypatch)
     for _ in range(10):
         crowded.pump.schedule()
@@ -158,6 +180,7 @@ def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
     # And a look at all of them is due so seldom that it takes one part in twenty of the time.
     pause = crowded.pump.patrol()
     assert pause == len(crowded.peers) * module.APART < PATROL
+    assert 0.02 < len(crowded.peers) * TRYING / pause < 0.1
     assert sorted(tries) == sorted(b"%d" % number for number in range(len(crowded.peers)))
 
 
@@ -186,6 +209,111 @@ def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypat
     assert sorted(tries) == sorted(b"%d" % number for number in range(len(crowded.peers)))
 
 
+def test_what_a_queue_has_left_when_time_is_up_goes_out_in_the_next_turns(crowded, monkeypatch):
+    for number, peer in enumerate(crowded.peers):
+        crowded.pump.send([b"%d" % number, b"another"])
+        while peer.poll(0):
+            peer.recv()
+    assert crowded.pump.queued == 2 * len(crowded.peers)
+    clock = iter(range(10**6))
+    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    crowded.pump.patrol()
+    assert crowded.pump.queued == 2 * len(crowded.peers) - 1
+    crowded.settle()
+    assert crowded.pump.queued == 0
+
+
+def test_of_many_stuck_peers_all_are_asked_for_in_the_time_of_one_patrol(driven, monkeypatch):
+    # But each time some of them, because to ask takes longer than to try.
+    driver = driven(zmq.ROUTER, bind="inproc://many")
+    asked = []
+    monkeypatch.setattr(module.Pump, "try_send", lambda self, message: False)
+    monkeypatch.setattr(
+        module.Connections, "is_silent", lambda self, peer: asked.append(peer) or False
+    )
+    many = 300
+    for number in range(many):
+        driver.pump.send([b"%d" % number, b"x"])
+    driver.settle()
+    for _ in range(3):
+        asked.clear()
+        passed = 0
+        while passed < PATROL:
+            before = len(asked)
+            passed += driver.pump.patrol()
+            assert len(asked) - before < many / 10
+            driver.settle()
+        assert len(set(asked)) == many
+        assert len(asked) < 2 * many
+    # However many they are, each is tried every half second.
+    for number in range(many, 100 * many):
+        driver.pump.queues[b"%d" % number] = driver.pump.queues[b"0"]
+    assert driver.pump.pause_of_patrols() == PATROL == 0.5
+
+
+def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without_end(
+    driven, plain, monkeypatch
+):
+    monkeypatch.setattr(module, "monotonic", lambda: 100.0)  # so each burst is a full one
+    options = {"ROUTER_MANDATORY": 1, "SNDHWM": 1}
+    driver = driven(zmq.ROUTER, bind="inproc://on", hwm=0, socket_options=options)
+    driver._room = lambda: 0
+    stuck = plain(zmq.DEALER, "inproc://on", hwm=1, IDENTITY=b"stuck")
+    asks = plain(zmq.DEALER, "inproc://on", hwm=0, IDENTITY=b"asks")
+    driver.settle()
+    driver.pump._high = 100_000
+
+    def patrols():
+        driver.settle()
+        for _ in range(60):
+            driver.pump.patrol()
+            received = driver.pump.received
+            driver.settle()
+            assert driver.pump.received == received  # a patrol only
+        return driver.pump.received
+
+    for _ in range(11_000):
+        asks.send(b"?")
+    assert patrols() == 0  # nobody is stuck
+    until(lambda: driver.pump.send([b"stuck", b"x"]) or driver.pump.queued)
+    assert 10_000 <= patrols() < 10_500
+    # And when it has been served, there is as much for the next who is stuck.
+    while driver.pump.patrol() < float("inf"):
+        while stuck.poll(0):
+            stuck.recv()
+        driver.settle()
+    until(lambda: driver.pump.send([b"stuck", b"x"]) or driver.pump.queued)
+    assert patrols() == 11_000
+
+
+def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_by_and_by(
+    driven, plain, monkeypatch
+):
+    def age(connections):
+        ages.append(now)
+        return aged(connections)
+
+    now, ages, aged = 100.0, [], module.Connections.age
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(module.Connections, "age", age)
+    driver = driven(zmq.ROUTER, bind="tcp://127.0.0.1:*")
+    address = driver.socket.get(zmq.LAST_ENDPOINT).decode()
+    peers = [plain(zmq.DEALER, address, IDENTITY=b"%d" % number) for number in range(2)]
+    for read in driver.pump.turn, driver.pump.ring:
+        for number, peer in enumerate(peers):
+            now += 1.5
+            due = now
+            for _ in range(2):
+                driver.settle()
+                peer.send(b"here")
+                until(lambda: driver.pump._get(zmq.EVENTS) & zmq.POLLIN)
+                read()
+                now += 0.1
+            assert list(driver.pump._known) == [b"%d" % number]
+            assert ages.pop() == due
+            assert ages == []
+
+
 def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monkeypatch):
     def has_gone(connections, peer):
         connections.lost |= {peer: None} if peer < b"2" else {}
@@ -193,11 +321,14 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
 
     monkeypatch.setattr(module.Connections, "has_gone", has_gone)
     monkeypatch.setattr(module, "BEYOND", 0)
-    for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
-        crowded.pump.patrol()
-        crowded.settle()
-    assert len(crowded.pump.queues) == len(crowded.peers)  # libzmq would have told
-    crowded._room = lambda: 0
+    for unread, room in (False, BURST), (True, BURST), (False, 0):
+        crowded._room = lambda: room  # noqa: B023
+        for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
+            if unread:
+                crowded.peers[-1].send(b"is read at once")
+            crowded.pump.patrol()
+            crowded.settle()
+        assert len(crowded.pump.queues) == len(crowded.peers)  # libzmq would have told
     for peer in crowded.peers[-3:]:
         peer.send(b"unread")
     gone = [peer for peer in crowded.pump.queues if peer < b"2"]
@@ -211,8 +342,108 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
     assert crowded.pump.unreachable == crowded.pump.dropped == len(gone)
     with pytest.raises(PeerUnreachable):
         crowded.pump.send([gone[0], b"x"])
-    # When all was read, and libzmq does not say the same, it has come back.
-    crowded._room = lambda: module.BURST
+    monkeypatch.setattr(module.Connections, "has_gone", lambda connections, peer: False)
+    back, hears, closed, *_ = gone
+    # Who takes a message has come back,
+    reads(crowded.peers[int(hears)])
+    crowded.settle()  # which brings the news of room
+    stall(crowded, hears)
+    # and who does not, when all was read and libzmq does not say the same.
+    crowded._room = lambda: BURST
     crowded.settle()
-    crowded.pump.send([gone[0], b"x"])
-    assert gone[0] in crowded.pump.queues
+    stall(crowded, back)
+    crowded._room = lambda: 0
+    crowded.peers[-1].send(b"unread")
+    for peer in back, hears:
+        while peer in crowded.pump.queues:
+            reads(crowded.peers[int(peer)])
+            crowded.settle()
+            crowded.pump.patrol()
+        while crowded.pump.try_send([peer, b"x"]):
+            pass
+        crowded.pump.send([peer, b"x"])  # it waits, like anybody's
+        assert peer in crowded.pump.queues
+    # Who is unreachable by libzmq's own word needs no other.
+    assert closed in crowded.pump._lost
+    crowded.peers[int(closed)].close()
+    crowded._room = lambda: BURST
+    crowded.settle()
+    with pytest.raises(PeerUnreachable):
+        until(lambda: crowded.pump.try_send([closed, b"x"]), crowded)
+    assert closed not in crowded.pump._lost
+
+
+def reads(peer):
+    while peer.poll(0):
+        peer.recv()
+
+
+def stall(driver, peer):
+    while peer not in driver.pump.queues:
+        driver.pump.send([peer, b"x"])
+
+
+class Late:
+    """A puller whose loop was held up, its peer, and a clock that stands."""
+
+    def __init__(self, driver, peer):
+        self.driver, self.peer, self.now = driver, peer, 100.0
+
+    def sends(self):
+        self.peer.send(b"x")
+        until(lambda: self.driver.pump._get(zmq.EVENTS) & zmq.POLLIN)
+
+    def looks(self, late):
+        """How often it has to look until it is content, a millisecond apart."""
+        for number in range(1, 100):
+            if self.driver.pump.caught_up(late + number * SETTLES):
+                return number
+            self.now += SETTLES
+        raise AssertionError("never")
+
+
+@pytest.fixture
+def late(driven, plain, monkeypatch):
+    driver = driven(zmq.PULL, bind="inproc://late")
+    late = Late(driver, plain(zmq.PUSH, "inproc://late"))
+    driver.settle()
+    monkeypatch.setattr(module, "monotonic", lambda: late.now)
+    return late
+
+
+def test_before_something_expires_what_has_come_is_read(late):
+    for lateness in (0.0, 0.002):  # a timer that goes off as timers do
+        late.sends()
+        assert late.looks(lateness - SETTLES) == 1
+        assert late.driver.received.pop() == [b"x"]
+
+
+def test_when_nothing_had_come_a_late_timer_is_not_held_up_more(late):
+    assert late.looks(5.0) == 1
+
+
+def test_after_a_delay_more_is_waited_for_until_nothing_comes_for_some_milliseconds(late):
+    assert 0.004 <= QUIET * SETTLES <= 0.03  # as long as others may have a core
+    for _ in range(2):  # the second time it begins anew
+        late.sends()
+        assert late.looks(0.05) == 1 + QUIET
+    # What comes at the very end of that time has as much after it.
+    late.sends()
+    for _ in range(QUIET):
+        assert not late.driver.pump.caught_up(0.05)
+    late.sends()
+    assert late.looks(0.05) == 1 + QUIET
+    assert len(late.driver.received) == 4
+
+
+@pytest.mark.parametrize(("lateness", "at_most"), [(0.05, 1), (5, 5)])
+def test_but_not_for_ever_where_messages_never_end(late, lateness, at_most):
+    for _ in range(2):
+        began = late.now
+        while True:
+            late.sends()
+            if late.driver.pump.caught_up(lateness + late.now - began):
+                break
+            late.now += 0.1
+            assert late.now - began < 2 * at_most
+        assert late.now - began == pytest.approx(at_most, abs=0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
+import socket
 import subprocess
 import sys
 import textwrap
@@ -177,6 +178,38 @@ def test_news_that_come_while_it_is_closed_ring_nobody(run):
             assert puller._fd not in selector_thread._thread._watches
 
     run(main)
+
+
+def test_nothing_is_done_while_another_thread_has_the_lock():
+    class Loop:
+        def call_soon_threadsafe(self, call):
+            told.append(call)
+
+    def waits(call, *args):
+        thread = threading.Thread(target=call, args=args)
+        with selector_thread._lock:
+            thread.start()
+            thread.join(0.05)
+            assert thread.is_alive()
+        thread.join(10)
+        assert not thread.is_alive()
+
+    until_it_has_ended()
+    told, reader = [], selector_thread.ThreadReader(Loop())
+    ours, far = socket.socketpair()
+    with ours, far:
+        waits(reader.add_reader, ours.fileno(), lambda: None)
+        with selector_thread._lock:
+            far.send(b"x")
+            time.sleep(0.05)
+            assert told == []
+        end = time.monotonic() + 10
+        while not told:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        waits(told.pop())
+        waits(reader.remove_reader, ours.fileno())
+    until_it_has_ended()
 
 
 def test_in_a_forked_child_nobody_holds_its_lock(run):

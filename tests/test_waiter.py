@@ -7,7 +7,8 @@ import contextvars
 
 import pytest
 
-from zmqbridge.asyncio_backend.waiter import Waiter
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter
 
 name = contextvars.ContextVar("name", default="nobody")
 
@@ -27,9 +28,9 @@ def run(request):
     return run
 
 
-async def parked():
+async def parked(kind=Waiter):
     """A waiter, a list of what its task came to, and the task, which waits."""
-    waiter, log = Waiter(asyncio.get_running_loop()), []
+    waiter, log = kind(asyncio.get_running_loop()), []
 
     async def wait():
         name.set("the task")
@@ -57,6 +58,69 @@ def test_told_by_the_loop_the_task_goes_on_before_the_call_returns(run):
         await task
         assert seen == [["hello", "the task"]]
 
+    run(main)
+
+
+@pytest.mark.parametrize("by", ["the loop", "a task"])
+def test_where_callbacks_are_named_it_goes_on_soon_whoever_tells(run, by):
+    async def main():
+        waiter, log, task = await parked(LoopWaiter)
+        seen = []
+
+        def tell():
+            waiter.set_result("hello")
+            seen.append(list(log))
+            assert not waiter.cancel()  # it was told
+
+        if by == "the loop":
+            asyncio.get_running_loop().call_soon(tell)
+        else:
+            tell()
+        await task
+        assert seen == [[]]
+        assert log == ["hello", "the task"]
+
+    run(main)
+
+
+def test_where_nobody_names_callbacks_it_goes_on_at_once(run):
+    async def main():
+        async with (
+            Puller(bind="inproc://once") as puller,
+            Pusher(connect="inproc://once") as pusher,
+        ):
+            receiving = asyncio.ensure_future(puller.receive())
+            receiving.add_done_callback(lambda _: None)
+            await asyncio.sleep(0)
+            deliver, stepped = puller._pump._driver._arrived, []
+            puller._arrived = lambda: stepped.append((deliver(), receiving.done()))
+            await pusher.push(b"x")
+            assert await receiving == [b"x"]
+            assert stepped == [(None, True)]
+
+    run(main)
+
+
+def test_a_reply_is_its_callers_alone(run):
+    tracemalloc = pytest.importorskip("tracemalloc")  # PyPy has none
+
+    async def main():
+        async with (
+            Replier(bind="inproc://held") as replier,
+            Requester(connect="inproc://held") as requester,
+        ):
+            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(large)))
+            tracemalloc.start()
+            try:
+                assert await requester.request(b"?") == [large]
+                await asyncio.sleep(0)
+                assert tracemalloc.get_traced_memory()[0] < len(large) / 2
+            finally:
+                tracemalloc.stop()
+            replier.close()
+            await serving
+
+    large = bytes(10_000_000)
     run(main)
 
 

@@ -50,6 +50,11 @@ def test_what_is_taken_away_is_not_there():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_nobody_is_asked_how_a_connection_is():
+    ran = windows("-c", "from zmqbridge import connections; assert not connections.TELLS")
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "twisted"])
 def test_both_backends(backend):
     ran = windows("-m", "both_backends", backend)

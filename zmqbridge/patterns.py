@@ -397,7 +397,7 @@ class Routing(Endpoint):
 
     def _set_patrol(self, pause: float) -> None:
         due = self._now() + pause
-        if due < self._patrol_at and not self._closed:
+        if due < self._patrol_at:
             self._patrol_at = due
             self._call_at(due)
 

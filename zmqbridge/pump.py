@@ -384,7 +384,7 @@ class Pump:
             if queue.discard(key):
                 self.withdrawn += 1
                 if waiters := queue.resume():
-                    self.standing_by(self._driver._wake, waiters)
+                    self._driver._wake(waiters)
                 return True
         return False
 
@@ -457,7 +457,7 @@ class Pump:
             self._unquiet -= 1
         if self._unquiet and now < self._give_up_at:
             return False
-        self._give_up_at, self._unquiet = 0.0, 0
+        self._give_up_at = 0.0
         return True
 
     def stand_by(self, queue: deque[Any]) -> None:
@@ -621,9 +621,6 @@ class Pump:
                 waiters += queue.resume()
         if waiters:
             self.standing_by(self._driver._wake, waiters)
-        if not self.queues:  # `wake` may have closed us
-            self.schedule()
-            return inf
         self._untried = list(self.queues)
         self.turn()
         self._reads_on = False

@@ -449,7 +449,12 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._monitor, puller.events()
         await until(events, EventKind.LISTENING)
-        tell = zmq.Socket.monitor
+        tell, deliver, told = zmq.Socket.monitor, monitor._deliver, []
+
+        def note(burst):
+            if monitor._aside is None:
+                told.append(burst)
+            deliver(burst)
 
         def rages_on(*args):
             object.__delattr__(puller.socket, "monitor")
@@ -461,7 +466,9 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w):
             tell(puller.socket, *args)
 
         object.__setattr__(puller.socket, "monitor", rages_on)
+        monitor._deliver = note
         monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        assert not any(failed_accept() in burst for burst in told[1:])  # nobody keeps them
         assert events.missed == 500
         assert len(events._events) == ACCEPTS + 1
         visit(puller, 1)
@@ -475,23 +482,31 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
         raise zmq.ZMQError(errno.EMFILE)
 
     def none_left(*args):
+        looks.append(1)
         raise OSError(errno.EMFILE, "none left")
 
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
-    told = []
+    told, looks = [], []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor = puller._monitor
         listening = w.spawn(collect(puller.events(), told))
         await w.until(lambda: told)
+        slow = puller.events()
         object.__setattr__(puller.socket, "monitor", fails)
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", none_left)
             monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
             assert [type(report) for report in w.reports] == [StateUnknown]
+            # What libzmq has told of the storm before is read now.
+            assert slow.missed == 0
+            monitor._deliver([failed_accept() for _ in range(2 * ACCEPTS)])
+            assert slow.missed == 2 * ACCEPTS
+            assert len(slow._events) == ACCEPTS + 1
             with pytest.raises(StateUnknown):
                 await puller.connected(timeout=5)
             await w.sleep(0.1)
             assert len(reserve) == 0
+            assert len(looks) < 20  # one each time that the storm may be over
         await w.until(lambda: monitor._storm.next_deadline() == math.inf)
         visit(puller, 1)
         await w.until(lambda: LEFT in told)
@@ -501,11 +516,14 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
 
 async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, monkeypatch):
     def fails(*args):
-        object.__delattr__(puller.socket, "monitor")
+        failed.append(1)
+        if len(failed) == 3:
+            object.__delattr__(puller.socket, "monitor")
         zmq.Socket.monitor(puller.socket, None, 0)
         raise zmq.ZMQError(errno.EMFILE)
 
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
+    failed = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._monitor, puller.events()
         monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
@@ -528,6 +546,7 @@ async def test_the_reserve_is_held_while_there_is_a_monitor(w):
     assert len(reserve) == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_no_reserve():
     kept = Reserve()
     kept.join("somebody")
@@ -535,6 +554,40 @@ def test_a_forked_child_has_no_reserve():
     kept.disown()
     assert len(kept) == 0
     kept.leave("somebody")
+    program = """
+import os
+from zmqbridge.reserve import reserve
+reserve.join("somebody")
+child = os.fork()
+if not child:
+    os._exit(len(reserve))
+print(len(reserve), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == (f"{SIZE} 0\n", "")
+
+
+def test_a_reserve_takes_what_there_is(monkeypatch):
+    def dup(descriptor):
+        if len(kept) == 3:
+            raise OSError(errno.EMFILE, "none left")
+        return copy(descriptor)
+
+    kept, copy = Reserve(), os.dup
+    monkeypatch.setattr(os, "dup", dup)
+    assert not kept.fill()
+    assert len(kept) == 4  # one to begin with, which is copied
+    kept.empty()
+
+
+def test_what_was_used_of_the_reserve_is_taken_anew():
+    kept = Reserve()
+    kept.join("somebody")
+    with kept.released():
+        assert len(kept) == 0
+    assert len(kept) == SIZE
+    kept.leave("somebody")
+    assert len(kept) == 0
 
 
 async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):

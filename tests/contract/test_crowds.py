@@ -186,7 +186,10 @@ def native(reactor):
 
 
 @pytest.mark.parametrize("make", [facade, native])
-@pytest.mark.parametrize("stops", ["after closing", "when all were told", "before closing"])
+@pytest.mark.parametrize(
+    "stops",
+    ["after closing", "when all calls are cancelled", "when all were told", "before closing"],
+)
 def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
     def start():
         for _ in range(CROWD):
@@ -197,7 +200,10 @@ def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
             return
         close()
         fired.append(len(ended))
-        if stops == "after closing":
+        if stops == "when all calls are cancelled":
+            for call in reactor.getDelayedCalls():
+                call.cancel()
+        if stops in ("after closing", "when all calls are cancelled"):
             reactor.stop()
         else:
             look()

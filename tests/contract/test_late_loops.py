@@ -8,14 +8,17 @@ import time
 
 import pytest
 import zmq
+from twisted.internet.testing import MemoryReactorClock
 
-from zmqbridge import RequestTimeout
+from zmqbridge import RequestTimeout, twisted_backend
+from zmqbridge.pump import QUIET, SETTLES
+from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
 )
 TIMEOUTS = [0.5, 2, 6]  # seconds; a busy machine does not answer all within the first
-QUIET = b"do not answer"
+SILENT = b"do not answer"
 
 
 @contextlib.contextmanager
@@ -26,7 +29,7 @@ def server():
         while not stop.is_set():
             while router.poll(10):
                 message = router.recv_multipart()
-                if message[-1] != QUIET:
+                if message[-1] != SILENT:
                     router.send_multipart(message)
                     answered.append(message)
 
@@ -53,7 +56,7 @@ async def test_a_reply_that_came_in_time_does_not_lose_against_its_timeout(w, co
                 answered.clear()
                 sent = requester.statistics().sent + count + 1
                 began = time.monotonic()
-                quiet = w.spawn(requester.request(QUIET, timeout=timeout))
+                quiet = w.spawn(requester.request(SILENT, timeout=timeout))
                 asking = [
                     w.spawn(requester.request(b"%d" % number, timeout=timeout))
                     for number in range(count)
@@ -102,3 +105,54 @@ async def test_replies_without_end_hold_up_no_timeout_for_long(w):
         finally:
             stop.set()
             thread.join()
+
+
+@contextlib.contextmanager
+def native(reactor, address):
+    requester = twisted_backend.Requester(connect=address, reactor=reactor)
+    try:
+        yield lambda part: requester.request(part, timeout=1), requester.socket.context
+    finally:
+        requester.close()
+
+
+@contextlib.contextmanager
+def facade(reactor, address):
+    factory = ZmqFactory()
+    factory.reactor = reactor
+    connection = ZmqREQConnection(factory, ZmqEndpoint("connect", address))
+    try:
+        yield lambda part: connection.sendMsg(part, timeout=1), factory.context
+    finally:
+        factory.shutdown()
+
+
+@pytest.mark.parametrize("make", [native, facade])
+def test_replies_that_libzmq_hands_over_little_by_little_are_all_in_time(make):
+    # Its I/O thread refills what a loop that was held up empties, and may have to wait for a core.
+    def answer():
+        router.send_multipart(router.recv_multipart())
+
+    reactor = MemoryReactorClock()
+    look = 1.5 * SETTLES  # one at a time
+    address = "inproc://little by little"
+    with make(reactor, address) as (ask, context), context.socket(zmq.ROUTER) as router:
+        router.set(zmq.LINGER, 0)
+        router.bind(address)
+        asking = [ask(b"%d" % number) for number in range(4)]
+        errors = []
+        asking[-1].addErrback(errors.append)
+        reactor.advance(0)
+        answer()
+        reactor.advance(2)
+        assert [each.called for each in asking] == [True, False, False, False]
+        for number in 1, 2:
+            reactor.pump([look] * (QUIET - 1))
+            answer()
+            reactor.advance(look)
+            assert asking[number].result == [b"%d" % number]
+        reactor.pump([look] * (QUIET - 1))
+        assert errors == []
+        reactor.advance(look)
+        assert errors[0].check(RequestTimeout)
+        assert reactor.getDelayedCalls() == []

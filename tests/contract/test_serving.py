@@ -103,6 +103,120 @@ async def test_a_cancellation_that_comes_after_its_handler_stops_nothing(w, limi
             await serving
 
 
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+async def test_a_cancellation_that_nobody_aimed_at_serve_leaves_no_mark_on_the_next_handler(w):
+    async def handler(request):
+        marks.append(asyncio.current_task().cancelling())
+        if request.parts == [b"poison"]:
+            marks[0:0] = [asyncio.current_task()]
+            marks[0].cancel()
+            await asyncio.sleep(0)
+        same.append(asyncio.current_task() is marks[0])
+        await request.reply(b"well")
+
+    marks, same = [], []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler, 1))
+        poisoned = w.spawn(requester.request(b"poison"))
+        await w.until(lambda: w.reports)
+        assert await requester.request(b"?", timeout=5) == [b"well"]
+        assert marks[1:] == [0, 0]
+        assert same == [True]  # it was the same worker
+        poisoned.cancel()
+        replier.close()
+        await serving
+
+
+@some_worlds
+async def test_handlers_that_set_context_variables_leave_room_for_as_many_as_before(w):
+    async def handler(request):
+        seen_by.set(request.parts[0])
+        running.append(request)
+        while gate:
+            await w.sleep(0.001)
+        await request.reply(b"well")
+        running.remove(request)
+
+    running, gate = [], []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = w.spawn(replier.serve(handler, 3))
+        for number in range(10):
+            await requester.request(b"%d" % number, timeout=5)
+        gate.append(True)
+        asking = [w.spawn(requester.request(b"%d" % number)) for number in range(9)]
+        await w.until(lambda: len(running) == 3)
+        gate.clear()
+        await w.gather(*asking)
+        replier.close()
+        await serving
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+async def test_who_serves_may_have_been_cancelled_before(w):
+    async def handler(request):
+        if request.parts == [b"poison"]:
+            await of_what_it_awaits(w)
+        await request.reply(b"well")
+
+    async def serve():
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            await replier.serve(handler)
+
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = asyncio.ensure_future(serve())
+        await asyncio.sleep(0)
+        serving.cancel()
+        poisoned = w.spawn(requester.request(b"poison"))
+        await w.until(lambda: w.reports)
+        assert await requester.request(b"?", timeout=5) == [b"well"]
+        poisoned.cancel()
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+        assert len(w.reports) == 1
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+@pytest.mark.parametrize("how", ["all tasks", "a scope", "a timeout", "one of anyio's"])
+async def test_whatever_cancels_serve_nothing_is_said_of_its_handlers(w, how):
+    # All tasks at once, as ``asyncio.run`` does when its program has ended.
+    async def handler(request):
+        handling.append(asyncio.current_task())
+        await asyncio.sleep(100)
+
+    async def serve():
+        if how == "a scope":
+            with scope:
+                await replier.serve(handler)
+        elif how == "a timeout":
+            async with asyncio.timeout(0.2):
+                await replier.serve(handler)
+        elif how == "one of anyio's":
+            with anyio.fail_after(0.2):
+                await replier.serve(handler)
+        else:
+            await replier.serve(handler)
+
+    handling, scope = [], anyio.CancelScope()
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        asking = [w.spawn(requester.request(b"%d" % number)) for number in range(5)]
+        serving = asyncio.ensure_future(serve())
+        await w.until(lambda: len(handling) == 5)
+        if how == "all tasks":
+            for task in [*handling, serving]:
+                task.cancel()
+        elif how == "a scope":
+            scope.cancel()
+        ended = await asyncio.wait_for(asyncio.gather(serving, return_exceptions=True), 5)
+        kinds = {"all tasks": asyncio.CancelledError, "a scope": type(None)}
+        assert type(ended[0]) is kinds.get(how, TimeoutError)
+        assert w.reports == []
+        for each in asking:
+            each.cancel()
+
+
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio"], indirect=True)
 async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
     on_trio = getattr(w, "how", {}).get("backend") == "trio"
@@ -130,7 +244,7 @@ async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
 
 
 @pytest.mark.parametrize("w", ["trio"], indirect=True)
-@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, GeneratorExit])
 async def test_what_ends_the_program_ends_serve_also_out_of_a_group(w, end):
     # On asyncio the loop itself lets it out.
     async def handler(request):
@@ -219,6 +333,32 @@ async def test_on_twisted_whatever_a_handler_raises_is_logged(w, error):
         poisoned.addErrback(lambda _: None)
         replier.close()
         await serving
+
+
+@pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+async def test_on_twisted_cancelling_serve_cancels_its_handlers_without_a_word(w):
+    handling, ended = [], []
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        serving = replier.serve(lambda request: handling.append(defer.Deferred()) or handling[-1])
+        asking = [requester.request(b"?") for _ in range(3)]
+        await w.until(lambda: len(handling) == 3)
+        serving.cancel()
+        with pytest.raises(w.Cancelled):
+            await serving
+        assert [each.called for each in handling] == [True] * 3
+        assert w.reports == []
+        # What ends the program is not reported, either.
+        serving = replier.serve(interrupt)
+        serving.addErrback(lambda failure: ended.append(failure.type))
+        asking.append(requester.request(b"?"))
+        await w.until(lambda: ended == [KeyboardInterrupt])
+        assert w.reports == []
+        for each in asking:
+            each.addErrback(lambda _: None)
+
+
+def interrupt(request):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("w", ["asyncio", "trio"], indirect=True)

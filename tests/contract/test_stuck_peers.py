@@ -8,8 +8,12 @@ import sys
 
 import pytest
 import zmq
+from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import PeerStalled, PeerUnreachable, QueueFull
+from zmqbridge.core.sendqueue import SendQueue
+from zmqbridge.pump import PATROL, Pump
+from zmqbridge.twisted_backend import Router
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
@@ -266,6 +270,20 @@ async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w):
                         del left[peer]
                 await w.sleep(0.001)
             assert router.statistics().queued == 0
+
+
+def test_who_is_stuck_later_puts_no_look_at_the_others_off(monkeypatch):
+    looks = []
+    monkeypatch.setattr(Pump, "patrol", lambda pump: looks.append(reactor.seconds()) or PATROL)
+    reactor = MemoryReactorClock()
+    router = Router(reactor=reactor)
+    for tenth in range(20):
+        if not tenth % 3:
+            router._stalled(None)
+        monkeypatch.setattr(router._pump, "queues", {b"stuck": SendQueue(10)})
+        reactor.advance(0.1)
+    assert len(looks) == 3
+    router.close()
 
 
 @some_worlds

@@ -193,6 +193,28 @@ async def test_a_log_prefix_of_ones_own_may_come_late_or_raise(w, factory, how):
     assert bool(reported.call_count) == (how == "raises")  # by the reactor
 
 
+async def test_a_request_with_no_part_is_one_here_as_in_the_original(w, make):
+    got = []
+    replier = make(
+        ZmqREPConnection, "bind inproc://no-part", gotMessage=lambda *message: got.append(message)
+    )
+    replier.messageReceived([b"peer", b"id", b""])
+    assert got == [(b"id",)]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, ValueError])
+async def test_a_log_prefix_may_raise_anything(w, make, error):
+    def prefix():
+        raise error
+
+    puller = make(ZmqPullConnection, "bind inproc://prefix", logPrefix=prefix)
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            puller._zmqbridge__driver._prefix()
+    else:
+        assert puller._zmqbridge__driver._prefix() == "(buggy logPrefix method)"
+
+
 # Time.
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import Task, current_task
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context, copy_context
-from math import inf
 from typing import Any, TypeVar
 
 import anyio
@@ -110,8 +109,6 @@ def aim(cancelled: type[BaseException]) -> Callable[[BaseException], bool]:
         if not isinstance(error, cancelled):
             return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
         if server is None or server.cancelling() > before:
-            return True
-        if anyio.current_effective_deadline() == -inf:
             return True
         worker = current_asyncio_task()
         while worker is not None and worker.cancelling():

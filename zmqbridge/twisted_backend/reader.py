@@ -210,8 +210,7 @@ class ReactorReader:
             self._call_anyway("_read_again")
 
     def _timer_cancelled(self, call: Any) -> None:
-        if self._timer is call:
-            self._timer = None
+        if self._timer is call:  # so it was not we who cancelled it
             self._timer_lost()
 
     def _timer_lost(self) -> None:
@@ -225,7 +224,7 @@ class ReactorReader:
         # Not by another delayed call: some cancel them until there are none. And not so that it
         # keeps a socket alive that somebody forgets in this way.
         hand_in = getattr(self._reactor, "callFromThread", None)
-        if hand_in is not None and not self._pump.closed:
+        if hand_in is not None:
             hand_in(call_weakly, ref(self), name)
 
     def _call_at(self, deadline: float) -> None:

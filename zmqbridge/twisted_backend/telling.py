@@ -41,9 +41,9 @@ def soon(reactor: Any, call: Callable[[], object]) -> bool:
         call()
 
     def make_now() -> None:
-        if delayed.active():
+        if delayed.active():  # else somebody has cancelled it, as test runners do
             delayed.cancel()
-            call()
+        call()
 
     delayed = reactor.callLater(0, make_soon)
     trigger = reactor.addSystemEventTrigger("during", "shutdown", make_now)
