@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from zmqbridge.errors import ZmqBridgeError
+from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.untold import Untold, another
 
 Tell = Callable[[Sequence[Deferred[Any]], ZmqBridgeError], None]
@@ -45,6 +46,6 @@ def soon(reactor: Any, call: Callable[[], object]) -> bool:
             delayed.cancel()
             call()
 
-    delayed = reactor.callLater(0, make_soon)
+    delayed = steady(reactor).callLater(0, make_soon)
     trigger = reactor.addSystemEventTrigger("during", "shutdown", make_now)
     return True

@@ -23,6 +23,7 @@ from zmqbridge.errors import (
     ZmqBridgeError,
 )
 from zmqbridge.pump import SETTLES
+from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import revoke
 from zmqbridge.twisted_backend.sockets import Reply
 from zmqbridge.twisted_backend.telling import Tell, fail, tell
@@ -256,7 +257,7 @@ class ZmqREQConnection(ZmqConnection):
             if driver.own_clock and "reactor" not in _module:
                 deadline = driver._now() + timeout
             elif msgId not in table:
-                keeper = timekeeper(driver, _module)
+                keeper = steady(timekeeper(driver, _module))
                 timer = keeper.callLater(timeout, self._timeoutRequest, msgId)
         table.open((waiter, timer), deadline, msgId)
         try:
