@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import ConnectTimeout, RequestTimeout
-
 from zmqbridge.twisted_backend.clocks import steady
 
 PROGRAM = """

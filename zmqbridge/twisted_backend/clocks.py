@@ -1,4 +1,4 @@
-"""Clocks: delays on a reactor go by the monotonic clock, though the reactor's own is the wall clock.
+"""Clocks: delays on a reactor go by the monotonic clock, though its own is the wall clock.
 
 Twisted's reactors, the asyncio reactor too, keep the time of each delayed call on ``time.time``.
 When that is set forward, delayed calls come early: ours look at the monotonic clock, and wait on.
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from sys import modules
 from threading import Thread, current_thread
 from time import monotonic, sleep
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakSet
 
-from zmqbridge.guards import living, snapshot
+from zmqbridge.guards import in_forked_child, living, snapshot
 
 # So often the clocks are compared, while a socket is open on a real reactor: 15 µs each time. So
 # late is at the most what was due when the wall clock was set back.
@@ -29,10 +30,9 @@ def real(reactor: Any) -> Any:
 
     A ``task.Clock`` does not, nor a real one in which a test has replaced ``callLater``.
     """
-    from twisted.internet.base import ReactorBase  # imported by then, if it is a real one
-
+    base = modules.get("twisted.internet.base")  # imported by then, if it is a real one
     maker = getattr(getattr(reactor, "callLater", None), "__self__", None)
-    return maker if issubclass(type(maker), ReactorBase) else None
+    return maker if base is not None and issubclass(type(maker), base.ReactorBase) else None
 
 
 def clock_of(reactor: Any) -> Callable[[], float]:
@@ -93,36 +93,38 @@ class Timekeeper:
 
 
 def steady(reactor: Any) -> Any:
-    """Who makes delayed calls that a jump of the wall clock does not move; stand-ins for a reactor
-    do it themselves."""
+    """Who makes delayed calls that a jump of the wall clock does not move.
+
+    A stand-in for a reactor does so itself.
+    """
     maker = real(reactor)
     return reactor if maker is None else Timekeeper(maker)
 
 
 _delays: WeakSet[Delay] = WeakSet()
-_watchers: WeakKeyDictionary[Any, Thread] = WeakKeyDictionary()
+_watchers: dict[Any, Thread] = {}
+in_forked_child(_watchers.clear)  # its threads are not there
 
 
 def watch(reactor: Any) -> None:
     """Have the clocks compared, for as long as a socket or a delay is there."""
-    watcher = _watchers.get(reactor)
-    if watcher is None or not watcher.is_alive():  # as it is in a forked child
+    if reactor not in _watchers:
+        ahead = reactor.seconds() - monotonic()
         watcher = Thread(
-            target=_compare,
-            args=[ref(reactor), reactor.seconds() - monotonic()],
-            name="zmqbridge-clocks",
-            daemon=True,
+            target=_compare, args=[reactor, ahead], name="zmqbridge-clocks", daemon=True
         )
         _watchers[reactor] = watcher
-        with suppress(RuntimeError):  # no more threads, or the interpreter ends
+        try:
             watcher.start()
+        except RuntimeError:  # no more threads, or the interpreter ends
+            _watchers.pop(reactor, None)
 
 
-def _compare(whose: Callable[[], Any], ahead: float) -> None:
-    while (reactor := whose()) is not None and _watchers.get(reactor) is current_thread():
+def _compare(reactor: Any, ahead: float) -> None:
+    while _watchers.get(reactor) is current_thread():  # else two have begun at once
         if not _needed(reactor):
             # Somebody may come now, and count on this thread.
-            del _watchers[reactor]
+            _watchers.pop(reactor, None)
             if _needed(reactor):
                 watch(reactor)
             return
@@ -132,7 +134,6 @@ def _compare(whose: Callable[[], Any], ahead: float) -> None:
                 reactor.callFromThread(set_right, reactor)
         else:
             ahead = max(ahead, before)  # what it falls behind slowly adds up
-        del reactor
         sleep(TICK)
 
 
