@@ -168,7 +168,9 @@ class ReactorSocket(ReactorReader, Monitored):
 
     def _close_socket(self) -> list[Any]:
         self._home_thread = -1  # the next call looks closer
-        return super()._close_socket() + self._yielding
+        waiters = super()._close_socket()
+        waiters += self._yielding
+        return waiters
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
         """Wait until libzmq has taken what is queued, and fire with how many messages it has not.

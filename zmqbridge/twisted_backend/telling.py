@@ -24,12 +24,13 @@ def tell(waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
 
 def fail(
     reactor: Any,
-    waiters: Sequence[Deferred[Any] | None],
+    waiters: Sequence[Any],
     error: ZmqBridgeError,
     tell: Tell = tell,
+    remains: Sequence[Any] = (),
 ) -> None:
     """Give Deferreds an error; a crowd gets it in slices, with the reactor running in between."""
-    Untold(tell, partial(soon, reactor)).add([each for each in waiters if each is not None], error)
+    Untold(tell, partial(soon, reactor)).add(waiters, error, remains)
 
 
 def soon(reactor: Any, call: Callable[[], object]) -> bool:

@@ -53,7 +53,7 @@ class NoPump:
         """Nothing is queued."""
         return False
 
-    def close(self) -> list[Any]:
+    def close(self, remains: list[Any] | None = None) -> list[Any]:
         """Nobody waits."""
         self.closed = True
         return []
