@@ -33,7 +33,7 @@ from zmqbridge.guards import busy, calling_place, leave_to_parent, living
 from zmqbridge.mechanisms import refuse_open_server, secure
 from zmqbridge.options import set_option
 from zmqbridge.pump import BURST, BridgedSocket, Pump
-from zmqbridge.untold import Untold
+from zmqbridge.untold import Untold, is_crowd
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
@@ -92,6 +92,7 @@ class Endpoint(ABC):
     """The loop's own clock, in seconds."""
 
     _untold: Untold | None = None
+    _remains: list[Any]  # of what was closed
     """Those of a crowd of waiters who get their error a little later."""
 
     # The loop's, from when it runs; whoever finds another thread here asks `_check_open`.
@@ -354,11 +355,13 @@ class Endpoint(ABC):
         """How many messages `_deliver` would take now."""
         return BURST
 
-    def _fail(self, waiters: Sequence[Any], error: ZmqBridgeError) -> None:
+    def _fail(
+        self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()
+    ) -> None:
         """Give waiters an error; a crowd gets it in slices, with the loop running in between."""
         if self._untold is None:
             self._untold = Untold(self._tell, self._soon)
-        self._untold.add(waiters, error)
+        self._untold.add(waiters, error, remains)
 
     def _catch_up(self) -> None:
         """Take now what libzmq has received already."""
@@ -371,14 +374,17 @@ class Endpoint(ABC):
         # Without an error it was you who closed it.
         if not self._closed:
             self._stop()
-            if waiters := self._close_socket():
+            waiters = self._close_socket()
+            remains, self._remains = self._remains, []
+            if waiters or any(map(is_crowd, remains)):
                 text = f"{self!r} was closed while this waited"
-                self._fail(waiters, error or self.closed_error(text))
+                self._fail(waiters, error or self.closed_error(text), remains)
 
     def _close_socket(self) -> list[Any]:
         """Close what is libzmq's and return all waiters, who must be told."""
         self._closed = True
-        waiters = self._pump.close()
+        self._remains = []
+        waiters = self._pump.close(self._remains)
         for name in self._addresses:
             # libzmq closes in another thread; this way the name is free when we return.
             if name.startswith("inproc:"):

@@ -326,7 +326,9 @@ class Requesting(Endpoint):
             self._call_at(deadline)
 
     def _close_socket(self) -> list[Any]:
-        return super()._close_socket() + self._table.close()
+        waiters = super()._close_socket()
+        waiters += self._table.close(self._remains)
+        return waiters
 
     def statistics(self) -> Statistics:
         return (

@@ -722,15 +722,20 @@ class Pump:
             return ContextTerminated("the context of this socket was terminated; it is closed now")
         return SocketClosed(f"the socket under this object is of no use: {error}")
 
-    def close(self) -> list[Any]:
-        """Stop for good, drop what is queued, and return the senders that wait."""
+    def close(self, remains: list[Any] | None = None) -> list[Any]:
+        """Stop for good, drop what is queued, and return the senders that wait.
+
+        Args:
+            remains: what held all that is appended, see `Untold`.
+        """
         self.closed = True
         if self._held:
             self._let_go()
         waiters = []
+        remains = [] if remains is None else remains
         for queue in self.queues.values():
-            self.dropped += len(queue.clear())
-            waiters += queue.drop_waiters()
+            self.dropped += len(queue)
+            waiters += queue.close(remains)
         self.queues.clear()
         return waiters
 

@@ -1,9 +1,10 @@
-"""Untold: waiters who are to get an error, of whom a crowd is told in slices of time."""
+"""Untold: waiters who are to get an error; a crowd is told, and what held it freed, in slices."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from math import ceil
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,11 @@ AT_ONCE = 512
 # needs to be told adds up to what makes Python collect its garbage: a second, where tasks are many.
 MOST = 128
 FEWEST = 16
+
+
+def is_crowd(those: Sized) -> bool:
+    """Whether there are too many to be seen to in one go."""
+    return len(those) > AT_ONCE
 
 
 class Untold:
@@ -41,21 +47,37 @@ class Untold:
     ) -> None:
         self._tell = tell
         self._soon = soon
-        self._batches: deque[tuple[list[Any], ZmqBridgeError]] = deque()
+        # Waiters, the first at the end, their error, what is to be freed, and how much of each
+        # while so many of them are told.
+        self._batches: deque[tuple[list[Any], ZmqBridgeError, list[Any], int]] = deque()
         self._size = AT_ONCE
         self._began = 0.0
 
     def __len__(self) -> int:
-        return sum(len(waiters) for waiters, _ in self._batches)
+        return sum(len(batch[0]) for batch in self._batches)
 
-    def add(self, waiters: Sequence[Any], error: ZmqBridgeError) -> None:
-        """These are to get this error; some of them do before this returns."""
+    def add(
+        self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()
+    ) -> None:
+        """These are to get this error; some of them do before this returns.
+
+        Args:
+            waiters: the first of them is told first.
+            error: each gets one of its own.
+            remains: lists and dicts that nobody uses any more. To free 300,000 messages and
+                deadlines at once would hold up the loop for 0.1 to 0.3 seconds, so crowds of
+                them are freed bit by bit, while the waiters are told.
+        """
         comes = bool(self._batches)
-        if len(waiters) <= AT_ONCE and not comes:
+        if not comes and not is_crowd(waiters):
             self._tell(waiters, error)
-            return
-        self._batches.append((list(reversed(waiters)), error))
-        if not comes:
+            comes, waiters = bool(self._batches), ()  # one of them may have closed something
+        crowds = list(filter(is_crowd, remains))
+        if waiters or crowds:
+            stretches = len(waiters) / FEWEST
+            share = max(map(len, crowds), default=0) / stretches if stretches else AT_ONCE
+            self._batches.append((list(reversed(waiters)), error, crowds, ceil(share)))
+        if self._batches and not comes:
             self._size, self._began = MOST, monotonic()
             self.go_on()
 
@@ -73,15 +95,26 @@ class Untold:
 
     def _tell_some(self, size: int, end: float) -> None:
         while size > 0 and self._batches:
-            waiters, error = self._batches[0]
+            waiters, error, remains, share = self._batches[0]
             some = waiters[: -FEWEST - 1 : -1]
             del waiters[-FEWEST:]
-            if not waiters:
+            for each in remains:
+                free_some(each, share)
+            if not waiters and not any(remains):
                 self._batches.popleft()
             self._tell(some, error)
             size -= FEWEST
             if monotonic() > end:
                 break
+
+
+def free_some(remains: Any, count: int) -> None:
+    """Free so many of what is left in a list or dict."""
+    if isinstance(remains, list):
+        del remains[-count:]
+    else:
+        for _ in range(min(count, len(remains))):
+            remains.popitem()
 
 
 def another(error: ZmqBridgeError) -> ZmqBridgeError:

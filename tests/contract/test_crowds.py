@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
 import weakref
+from math import inf
 
 import pytest
 from twisted.internet import selectreactor
@@ -14,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 from zmqbridge import RequestTimeout, SocketClosed, twisted_backend
 from zmqbridge.asyncio_backend import Requester
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
-from zmqbridge.untold import AT_ONCE, another
+from zmqbridge.untold import AT_ONCE, Untold, another
 
 CROWD = 4000
 TCP = "tcp://127.0.0.1:*"
@@ -242,6 +244,62 @@ def test_a_reactor_that_does_not_run_tells_all_at_once(make):
     close()
     assert len(ended) == CROWD
     end()
+
+
+def held(part):
+    return sys.getrefcount(part)
+
+
+@pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="PyPy frees when it likes to")
+@pytest.mark.parametrize("kind", ["Requester", "Pusher"])
+async def test_what_a_crowd_has_queued_is_freed_while_the_loop_goes_on(w, kind):
+    part = bytes(bytearray(b"each message has this part"))
+    before, count, asked = held(part), CROWD, []
+    async with (w.Pusher if kind == "Pusher" else w.Requester)(bind=TCP, send_queue=inf) as socket:
+        if kind == "Pusher":
+            count *= 10
+            for _ in range(count):
+                socket.push_nowait(part)
+        else:
+            asked = [w.spawn(outcome(socket, part)) for _ in range(count)]
+            await w.until(lambda: socket.statistics().queued == count)
+        socket.close()
+        assert held(part) > before + count / 2
+        assert socket.statistics().queued == 0
+        assert socket.statistics().dropped == count
+        assert set(await w.gather(*asked)) <= {SocketClosed}
+        await w.until(lambda: held(part) < before + 10)
+
+
+async def outcome(requester, part):
+    try:
+        await requester.request(part)
+    except SocketClosed:
+        return SocketClosed
+
+
+@pytest.mark.parametrize("count", [0, 10, 600, 3000])
+@pytest.mark.parametrize("size", [100, 600, 3000])
+def test_who_waits_is_told_and_what_held_him_is_freed_by_the_same_slices(count, size):
+    told, calls = [], []
+
+    def soon(call):
+        calls.append(call)
+        return True
+
+    untold = Untold(lambda waiters, error: told.extend(waiters), soon)
+    kept, freed = list(range(size)), dict.fromkeys(range(size))
+    untold.add(range(count), SocketClosed(), [kept, freed])
+    if count >= 3000 and size > AT_ONCE:
+        assert kept
+        assert freed
+    while calls:
+        assert len(untold) == count - len(told)
+        calls.pop()()
+    assert told == list(range(count))
+    if size > AT_ONCE:
+        assert not kept
+        assert not freed
 
 
 def test_an_error_for_each_says_the_same():

@@ -85,6 +85,17 @@ class Requests(RuleBasedStateMachine):
         self.gone += self.open
         self.open.clear()
 
+    @rule()
+    def close_and_keep_what_held_them(self):
+        remains = []
+        assert self.table.close(remains) == [waiter for waiter, _ in self.open.values()]
+        by_id, heap, deadlines = remains
+        assert list(by_id) == list(self.open)
+        assert set(deadlines) <= {key for _, key in heap} & set(by_id)
+        assert not self.table.timed
+        self.gone += self.open
+        self.open.clear()
+
     @invariant()
     def agrees(self):
         assert len(self.table) == len(self.open)

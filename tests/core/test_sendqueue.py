@@ -82,6 +82,19 @@ class Queue(RuleBasedStateMachine):
         self.waiting = []
         self.paused = False
 
+    @rule()
+    def end(self):
+        remains = []
+        assert self.queue.close(remains) == self.waiting
+        messages, waiters = remains
+        assert (list(messages.values()), list(waiters)) == (
+            list(self.model.values()),
+            self.waiting,
+        )
+        self.model.clear()
+        self.waiting = []
+        self.paused = False
+
     @invariant()
     def agrees(self):
         if hasattr(self, "queue"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -50,10 +50,12 @@ class DeadlineHeap(Generic[Key]):
                 heap[:] = [(deadline, key) for key, deadline in self.deadlines.items()]
                 heapify(heap)
 
-    def clear(self) -> None:
-        """Forget all of them."""
-        self.deadlines.clear()
-        self._heap.clear()
+    def clear(self) -> list[Any]:
+        """Forget all of them, and return what held them: to free it takes a while."""
+        remains = [self._heap, self.deadlines]
+        self._heap, self.deadlines = [], {}
+        self.remove = self.deadlines.pop
+        return remains
 
     def next(self) -> float:
         """The earliest deadline, ``inf`` when there is none."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 from math import inf
 from struct import Struct
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zmqbridge.core.deadlines import DeadlineHeap
 
@@ -127,9 +127,16 @@ class RequestTable(Generic[Waiter]):
         self.armed = inf
         return [due for due in self._deadlines.pop_due(now, AT_ONCE) if due in self.by_id]
 
-    def close(self) -> list[Waiter]:
-        """Close all requests and return their waiters, oldest first."""
+    def close(self, remains: list[Any] | None = None) -> list[Waiter]:
+        """Close all requests and return their waiters, oldest first.
+
+        Args:
+            remains: what held them is appended, lists and dicts: to free it takes a while.
+        """
         waiters = list(self.by_id.values())
-        self.by_id.clear()
-        self._deadlines.clear()
+        held = [self.by_id, *self._deadlines.clear()]
+        if remains is not None:
+            remains += held
+        self.by_id = {}
+        self.timed = self._deadlines.deadlines
         return waiters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zmqbridge.core.framing import Message
 from zmqbridge.errors import QueueFull
@@ -96,6 +96,19 @@ class SendQueue(Generic[Waiter]):
         """Hand out the waiters whatever the state, because the socket is closing."""
         waiters = list(self._waiters)
         self._waiters.clear()
+        return waiters
+
+    def close(self, remains: list[Any]) -> list[Waiter]:
+        """Empty the queue and hand out the waiters, because the socket is closing.
+
+        Args:
+            remains: what holds the messages and waiters is appended, dicts: to free it takes a
+                while.
+        """
+        waiters = list(self._waiters)
+        remains += [self._messages, self._waiters]
+        self._messages, self._waiters = OrderedDict(), OrderedDict()
+        self.paused = False
         return waiters
 
     def clear(self) -> list[Message]:

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 
 from zmqbridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
+from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 
 
@@ -44,7 +45,7 @@ class Authenticator(Authenticating, ReactorSocket):
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
         if isinstance(answer, Deferred):
-            answer.addTimeout(PATIENCE, self._reactor)
+            answer.addTimeout(PATIENCE, steady(self._reactor))
         return answer
 
     def _close_socket(self) -> list[Any]:

@@ -10,6 +10,7 @@ from twisted.internet.task import deferLater
 
 from zmqbridge import context
 from zmqbridge.patterns import patience
+from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import global_reactor
 
 
@@ -42,5 +43,5 @@ async def _end(deadline: float, reactor: Any) -> bool:
     while any(thread.is_alive() for thread in threads):
         if monotonic() >= deadline:
             return False
-        await deferLater(reactor, context.LOOK)
+        await deferLater(steady(reactor), context.LOOK)
     return True

@@ -38,6 +38,7 @@ from zmqbridge.patterns import (
     seconds,
 )
 from zmqbridge.pump import SLICE, STRIDE
+from zmqbridge.twisted_backend.clocks import clock_of, steady
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
 from zmqbridge.twisted_backend.telling import soon, tell
@@ -106,7 +107,7 @@ class ReactorSocket(ReactorReader, Monitored):
         reactor: Any = None,
     ) -> None:
         self._reactor = watching(global_reactor() if reactor is None else reactor)
-        self._now = self._reactor.seconds
+        self._now = clock_of(self._reactor)
         self._yielding: list[Deferred[None]] = []
         super().__init__(
             bind=bind,
@@ -167,7 +168,9 @@ class ReactorSocket(ReactorReader, Monitored):
 
     def _close_socket(self) -> list[Any]:
         self._home_thread = -1  # the next call looks closer
-        return super()._close_socket() + self._yielding
+        waiters = super()._close_socket()
+        waiters += self._yielding
+        return waiters
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
         """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
@@ -206,7 +209,7 @@ class ReactorSocket(ReactorReader, Monitored):
         finally:
             self.close()
             while self._untold:
-                await deferLater(self._reactor, 0)
+                await deferLater(steady(self._reactor), 0)
 
     def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
         """What happens to its connections from now on, by ``async for`` or a handler.
@@ -269,7 +272,7 @@ class ReactorSocket(ReactorReader, Monitored):
             raise self._no_peer(timeout)
 
         if timeout < inf:
-            waiting.addTimeout(timeout, self._reactor, too_late)
+            waiting.addTimeout(timeout, steady(self._reactor), too_late)
         return waiting
 
     def _make_monitor(self) -> ReactorMonitor:

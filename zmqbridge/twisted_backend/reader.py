@@ -19,6 +19,7 @@ from zmqbridge.errors import LoopError, UsedAfterFork
 from zmqbridge.guards import busy
 from zmqbridge.inherited import own_poller
 from zmqbridge.pump import Pump
+from zmqbridge.twisted_backend.clocks import hasten, real, steady, watch
 
 
 def global_reactor() -> Any:
@@ -94,6 +95,7 @@ class ReactorReader:
     _said: bool
     _made_elsewhere = False
     _timer: IDelayedCall | None = None
+    _due = -inf  # when the timer is to go off, if the reactor might have it do so too early
     _canceller: Any = None
     _noticing: Any = None
     _pump: Pump
@@ -118,6 +120,8 @@ class ReactorReader:
     def _enter(self) -> None:
         if not self._pump.closed:
             self._reactor.addReader(self._reader())
+            if (reactor := real(self._reactor)) is not None:
+                watch(reactor)
 
     def doRead(self) -> None:
         """The reactor calls this when the FD rings, and when the turn is due that we scheduled."""
@@ -229,8 +233,21 @@ class ReactorReader:
 
     def _call_at(self, deadline: float) -> None:
         self._disarm()
+        self._due = -inf if real(self._reactor) is None else deadline
         delay = max(0, deadline - self._now())
-        self._timer = self._call_later(delay, self._alarm, "_timer_cancelled")
+        self._timer = self._call_later(delay, self._go_off, "_timer_cancelled")
+
+    def _go_off(self) -> None:
+        if self._now() < self._due:  # the wall clock was set forward
+            self._call_at(self._due)
+        else:
+            self._alarm()
+
+    def _set_right(self) -> None:
+        """The wall clock was set back, and with it what is delayed."""
+        if self._timer is not None and self._timer.active() and self._due > -inf:
+            self._call_at(self._due)
+        hasten(self._reader().read_scheduled)
 
     def _disarm(self) -> None:
         timer, self._timer = self._timer, None
@@ -254,7 +271,7 @@ class ReactorReader:
         while (queue := self._pump.backlog()) is not None and (left := deadline - self._now()) > 0:
             room = self._room_in(queue)
             if left < inf:
-                room.addTimeout(left, self._reactor)
+                room.addTimeout(left, steady(self._reactor))
             try:
                 await room
             except TimeoutError:

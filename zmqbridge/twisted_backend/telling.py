@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from zmqbridge.errors import ZmqBridgeError
+from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.untold import Untold, another
 
 Tell = Callable[[Sequence[Deferred[Any]], ZmqBridgeError], None]
@@ -23,12 +24,13 @@ def tell(waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
 
 def fail(
     reactor: Any,
-    waiters: Sequence[Deferred[Any] | None],
+    waiters: Sequence[Any],
     error: ZmqBridgeError,
     tell: Tell = tell,
+    remains: Sequence[Any] = (),
 ) -> None:
     """Give Deferreds an error; a crowd gets it in slices, with the reactor running in between."""
-    Untold(tell, partial(soon, reactor)).add([each for each in waiters if each is not None], error)
+    Untold(tell, partial(soon, reactor)).add(waiters, error, remains)
 
 
 def soon(reactor: Any, call: Callable[[], object]) -> bool:
@@ -45,6 +47,6 @@ def soon(reactor: Any, call: Callable[[], object]) -> bool:
             delayed.cancel()
         call()
 
-    delayed = reactor.callLater(0, make_soon)
+    delayed = steady(reactor).callLater(0, make_soon)
     trigger = reactor.addSystemEventTrigger("during", "shutdown", make_now)
     return True

@@ -109,6 +109,7 @@ class Driver(ReactorReader):
         self._most = BURST
         self.called = False
         self.timed: Collection[bytes] = ()
+        self.remains: list[Any] = []  # of what was closed
 
     def take(self, socket: Any, high: float) -> None:
         """Work on this socket from now on, which may be a mock."""
@@ -397,7 +398,7 @@ class Driver(ReactorReader):
         """Close the socket, and drop what it has not sent."""
         if self.monitor is not None:
             self.monitor.close()
-        for waiter in self._pump.close():
+        for waiter in self._pump.close(self.remains):
             waiter.errback(SocketClosed(f"{self!r} was shut down while this waited"))
         self.unclaimed = len(self.unhandled)
         self.unhandled.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -23,6 +23,7 @@ from zmqbridge.errors import (
     ZmqBridgeError,
 )
 from zmqbridge.pump import SETTLES
+from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import revoke
 from zmqbridge.twisted_backend.sockets import Reply
 from zmqbridge.twisted_backend.telling import Tell, fail, tell
@@ -75,6 +76,7 @@ class _Asking(Driver):
         # Each waiter with its own timer, or None where the one timer does.
         self.table: RequestTable[tuple[defer.Deferred[Message], Any]] = RequestTable()
         self.timed = self.table.timed
+        self.has_timers = False  # some have
         self.canceller = self._cancelled  # one for all
         self.ids = request_ids()
         self.ours = next(self.ids)[:8]  # what each of them begins with
@@ -108,13 +110,23 @@ class _Asking(Driver):
         self.fail(refused, failure)
         return bool(refused)
 
-    def fail(self, entries: Iterable[Any], problem: ZmqBridgeError, tell: Tell = tell) -> None:
+    def fail(self, entries: Sequence[Any], problem: ZmqBridgeError, tell: Tell = tell) -> None:
         """Give those who wait an error; a crowd gets it in slices, with the reactor in between."""
-        waiters = []
-        for waiter, timer in filter(None, entries):
-            revoke(timer)
-            waiters.append(waiter)
-        fail(self._reactor, waiters, problem, tell)
+        if self.has_timers:
+            for _, timer in filter(None, entries):
+                revoke(timer)
+
+        def tell_some(entries: Sequence[Any], problem: ZmqBridgeError) -> None:
+            tell([waiter for waiter, _ in filter(None, entries)], problem)
+
+        remains, self.remains = self.remains, []
+        fail(self._reactor, entries, problem, tell_some, remains)
+
+    def end_requests(self, problem: ZmqBridgeError) -> None:
+        """Close all that are open; who keeps none of their Deferreds hears nothing of it."""
+        entries = self.open_requests().close(self.remains)
+        self.connection._requests, self.timed = self.table.by_id, self.table.timed
+        self.fail(entries, problem, _tell_who_listens)
 
     def forget(self, msgId: bytes) -> tuple[defer.Deferred[Message] | None, bool]:
         """Close a request: its waiter, if it is open, and whether it was still in the queue."""
@@ -256,8 +268,9 @@ class ZmqREQConnection(ZmqConnection):
             if driver.own_clock and "reactor" not in _module:
                 deadline = driver._now() + timeout
             elif msgId not in table:
-                keeper = timekeeper(driver, _module)
+                keeper = steady(timekeeper(driver, _module))
                 timer = keeper.callLater(timeout, self._timeoutRequest, msgId)
+                driver.has_timers = True
         table.open((waiter, timer), deadline, msgId)
         try:
             self.send([msgId, b"", *messageParts])
@@ -290,7 +303,7 @@ class ZmqREQConnection(ZmqConnection):
         ZmqConnection.shutdown(self)
         driver = self._zmqbridge__driver
         text = f"{driver!r} was shut down before the reply came"
-        driver.fail(driver.open_requests().close(), SocketClosed(text), _tell_who_listens)
+        driver.end_requests(SocketClosed(text))
 
 
 class _Replying(Driver):

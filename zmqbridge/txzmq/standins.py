@@ -11,6 +11,7 @@ from typing import Any
 
 from zmq import constants
 
+from zmqbridge.twisted_backend.clocks import real
 from zmqbridge.twisted_backend.reader import global_reactor
 
 
@@ -52,7 +53,7 @@ class NoPump:
         """Nothing is queued."""
         return False
 
-    def close(self) -> list[Any]:
+    def close(self, remains: list[Any] | None = None) -> list[Any]:
         """Nobody waits."""
         self.closed = True
         return []
@@ -72,6 +73,8 @@ class ReactorOf:
 def clock_of(reactor: Any) -> tuple[Callable[[], float], bool]:
     """A clock to measure delays by, and whether it is the reactor's own."""
     seconds = getattr(reactor, "seconds", None)
+    if seconds is not None and real(reactor) is not None:
+        return monotonic, True
     if seconds is not None and isinstance(seconds(), int | float):
         return seconds, True
     return monotonic, False
