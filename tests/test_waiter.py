@@ -8,7 +8,7 @@ import contextvars
 import pytest
 
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
-from zmqbridge.asyncio_backend.waiter import LoopWaiter, Waiter
+from zmqbridge.asyncio_backend.waiter import MeasuredWaiter, Waiter
 
 name = contextvars.ContextVar("name", default="nobody")
 
@@ -64,7 +64,7 @@ def test_told_by_the_loop_the_task_goes_on_before_the_call_returns(run):
 @pytest.mark.parametrize("by", ["the loop", "a task"])
 def test_where_callbacks_are_named_it_goes_on_soon_whoever_tells(run, by):
     async def main():
-        waiter, log, task = await parked(LoopWaiter)
+        waiter, log, task = await parked(MeasuredWaiter)
         seen = []
 
         def tell():

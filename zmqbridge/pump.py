@@ -94,7 +94,7 @@ BEYOND = 10_000  # messages
 # anything expires. That may take libzmq's I/O thread a while, as it refills what we empty: so until
 # nothing has come for some milliseconds, but not for ever where messages never end.
 HELD_UP = 0.01  # seconds
-SETTLES = 0.001  # seconds
+SETTLES = 0.002  # seconds
 QUIET = 5  # times that nothing has come, as the I/O thread may have to wait for a core
 AT_LAST = 1.0  # seconds, or for as long as the loop was held up
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
@@ -442,7 +442,7 @@ class Pump:
                 self.turn()
 
     def caught_up(self, late: float) -> bool:
-        """Read what has come, before something expires; False: ask again in a millisecond.
+        """Read what has come, before something expires; False: ask again after SETTLES.
 
         Args:
             late: by how many seconds the timer is late which tells that something expires.
