@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import socket as sockets
+import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
@@ -29,7 +30,63 @@ REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
 IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
 BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
+# Over ipc: where a socket is bound and connected, and the linger that nobody asked for; likewise.
+IPC = "_zmqbridge_ipc"
+DEFAULT_LINGER = "_zmqbridge_linger"
+HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")  # see `zmqbridge.ipclinger`
 _left: dict[str, float] = {}  # addresses, and when they were given up
+
+
+class Place(NamedTuple):
+    """An address of ipc and the end of it at which a socket is.
+
+    Attributes:
+        name: of a listener as the kernel knows it; to whoever connects, only that of the file, as
+            the way there can be written in several ways.
+        bound: whether this is the listener's end.
+    """
+
+    name: bytes
+    bound: bool
+
+    @classmethod
+    def of(cls, name: bytes, bound: bool) -> Place:
+        """The place of a name as the kernel knows it."""
+        if not bound and not name.startswith(b"\0"):
+            name = name.rpartition(b"/")[2]
+        return cls(name, bound)
+
+
+def place_of(address: Any, bound: bool) -> Place | None:
+    """The place of an address as libzmq takes it; None if it is not of ipc, or nothing is held."""
+    if isinstance(address, str):
+        address = address.encode(errors="surrogateescape")
+    if not HOLDS or not isinstance(address, bytes) or not address.startswith(b"ipc://"):
+        return None
+    name = address[6:]
+    return Place.of(b"\0" + name[1:] if name.startswith(b"@") else name, bound)
+
+
+def note(socket: Any, address: Any, bound: bool) -> None:
+    """A socket was bound or connected there: what it sends over ipc has to be read at its end."""
+    place = place_of(address, bound)
+    if place is not None:
+        vars(socket).setdefault(IPC, []).append(place)
+
+
+def forget(socket: Any, address: Any, bound: bool) -> Place | None:
+    """A socket leaves an address; returns the place if it was noted."""
+    place = place_of(address, bound)
+    noted = vars(socket).get(IPC, ())
+    if place not in noted:
+        return None
+    noted.remove(place)
+    return place
+
+
+def by_default(socket: Any, linger: int) -> None:
+    """Nobody asked for this linger, which is in milliseconds; over ipc it may be longer."""
+    getattr(socket, "__dict__", {})[DEFAULT_LINGER] = linger
 
 
 def plain_bind(socket: Any, address: Any) -> None:
@@ -67,6 +124,7 @@ def bind(
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)
+    note(socket, name, True)
     return name
 
 

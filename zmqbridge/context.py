@@ -21,6 +21,7 @@ from weakref import WeakSet
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge.addresses import IPC, Place
 from zmqbridge.errors import ContextInUse
 from zmqbridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge.iothreads import OwnContext
@@ -42,7 +43,8 @@ LINGER = int(zmq.LINGER)
 
 # The contexts that belong to somebody else than `shared`: each ZmqFactory has one.
 loose: WeakSet[OwnContext] = WeakSet()
-_endings: dict[Thread, zmq.Context[Any]] = {}
+# With what each ends: a context, or what holds connections open.
+_endings: dict[Thread, Any] = {}
 
 
 def started(thread: Thread) -> bool:
@@ -70,6 +72,8 @@ def closing(socket: Any) -> int:
     Returns:
         Its linger, in milliseconds; 0 if nobody waits.
     """
+    if IPC in getattr(socket, "__dict__", ()):
+        hold(socket)
     context = socket.context
     if not isinstance(context, OwnContext):
         return 0
@@ -84,6 +88,17 @@ def closing(socket: Any) -> int:
     return linger
 
 
+def hold(socket: Any, left: Place | None = None) -> None:
+    """Over ipc: have what a socket wrote read, though it closes or leaves an address.
+
+    See `zmqbridge.ipclinger`, which is loaded now at the earliest.
+    """
+    with suppress(ImportError, OSError):  # as when there is no descriptor left to load it
+        from zmqbridge import ipclinger
+
+        ipclinger.hold(socket, left)
+
+
 def end(
     context: zmq.Context[Any], name: str = "zmqbridge-context", exiting: bool = False
 ) -> Thread | None:
@@ -94,7 +109,7 @@ def end(
     me = object()
     if vars(context).setdefault("_ended_by", me) is not me:
         return None  # libzmq does not survive that two do it
-    ending = _thread(lambda: _finish(context, exiting), context, name)
+    ending = in_thread(lambda: _finish(context, exiting), context, name)
     if ending is None:
         context.destroy(linger=int(EXIT_PATIENCE * 1000))
     return ending
@@ -108,7 +123,14 @@ def _finish(context: zmq.Context[Any], exiting: bool) -> None:
             context.term()
 
 
-def _thread(work: Callable[[], None], context: zmq.Context[Any], name: str) -> Thread | None:
+def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | None:
+    """Do something in a thread of its own that is waited for at the end, if there can be one.
+
+    Args:
+        work: what.
+        context: that ends so, or whatever else has `lingers_until`.
+        name: the thread's.
+    """
     # Other threads of a child of multiprocessing may outlive our last call there; what they send
     # must leave, too, before it is cut off. But nobody waits for ever.
     daemon = not in_child_of_multiprocessing() or getattr(context, "lingers_until", inf) == inf
@@ -127,7 +149,7 @@ def _thread(work: Callable[[], None], context: zmq.Context[Any], name: str) -> T
     return None
 
 
-def _until(context: zmq.Context[Any], begun: float) -> float:
+def _until(context: Any, begun: float) -> float:
     """When the lingers of a context's closed sockets are over, for one who waits since `begun`."""
     return min(getattr(context, "lingers_until", 0.0), begun + ENDLESS)
 
@@ -172,7 +194,7 @@ class SharedContext:
             self._users -= 1
             endless = self._context.lingers_until == inf
             if self._reaper is None and (endless or self._users <= 0):
-                self._reaper = _thread(self._end_when_unused, context, "zmqbridge-context")
+                self._reaper = in_thread(self._end_when_unused, context, "zmqbridge-context")
             elif endless:
                 self._changed.notify_all()
 
@@ -329,11 +351,15 @@ def _raw(context: zmq.Context[Any]) -> bool:
 
 
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
+    held = sys.modules.get("zmqbridge.ipclinger")
     for thread, context in list(_endings.items()):
-        thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
+        if isinstance(context, zmq.Context):
+            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
     # What was closed in these cannot be asked whether it is gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - time.monotonic()))
+    if held is not None:
+        held.keeper.finish()
 
 
 shared = SharedContext()

@@ -16,7 +16,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge import addresses
-from zmqbridge.context import closing, shared
+from zmqbridge.context import closing, hold, shared
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
@@ -148,6 +148,8 @@ class Endpoint(ABC):
             for option, value in defaults.items():
                 if option not in wanted:
                     CompiledSocket.set(self._socket, option, value)  # ours need no second look
+            if zmq.LINGER not in wanted:
+                addresses.by_default(self._socket, LINGER)
             for option, value in wanted.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
@@ -275,6 +277,7 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
+        self._leave(address, True)
         name = self._at("unbind", CompiledSocket.unbind, address)
         addresses.left(self._socket, name)
         self._forget(name)
@@ -287,6 +290,7 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
+        self._leave(address, False)
         self._forget(self._at("disconnect from", CompiledSocket.disconnect, address))
 
     def statistics(self) -> Statistics:
@@ -457,6 +461,11 @@ class Endpoint(ABC):
         if name in self._addresses:
             self._addresses.remove(name)
 
+    def _leave(self, address: Address, bound: bool) -> None:
+        place = addresses.forget(self._socket, address, bound)
+        if place is not None:
+            hold(self._socket, place)
+
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
         """Count the malformed messages of a burst, and report them once."""
         if malformed:
@@ -470,6 +479,7 @@ def _connect(socket: zmq.Socket[bytes], name: str) -> None:
     if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
         raise zmq.ZMQError(zmq.EINVAL)
     CompiledSocket.connect(socket, name)
+    addresses.note(socket, name, False)
 
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> bool:
