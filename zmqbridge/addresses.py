@@ -30,10 +30,11 @@ REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
 IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
 BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
-# Over ipc: where a socket is bound and connected, and the linger that nobody asked for; likewise.
+# Where a socket is bound and connected over ipc, likewise; see `zmqbridge.ipclinger`.
 IPC = "_zmqbridge_ipc"
-DEFAULT_LINGER = "_zmqbridge_linger"
-HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")  # see `zmqbridge.ipclinger`
+CONNECTED_AT = "_zmqbridge_connected"  # when that was done last, on time.monotonic
+SENT = "_zmqbridge_sent"  # there, when something was sent past the pump
+HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
 
@@ -72,6 +73,7 @@ def note(socket: Any, address: Any, bound: bool) -> None:
     place = place_of(address, bound)
     if place is not None:
         vars(socket).setdefault(IPC, []).append(place)
+        vars(socket)[CONNECTED_AT] = time.monotonic()
 
 
 def forget(socket: Any, address: Any, bound: bool) -> Place | None:
@@ -82,11 +84,6 @@ def forget(socket: Any, address: Any, bound: bool) -> Place | None:
         return None
     noted.remove(place)
     return place
-
-
-def by_default(socket: Any, linger: int) -> None:
-    """Nobody asked for this linger, which is in milliseconds; over ipc it may be longer."""
-    getattr(socket, "__dict__", {})[DEFAULT_LINGER] = linger
 
 
 def plain_bind(socket: Any, address: Any) -> None:

@@ -21,7 +21,7 @@ from weakref import WeakSet
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import IPC, Place
+from zmqbridge.addresses import IPC, SENT, Place
 from zmqbridge.errors import ContextInUse
 from zmqbridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge.iothreads import OwnContext
@@ -39,7 +39,12 @@ PAUSE = 0.1  # seconds
 # How often who waits on a loop looks whether it is done.
 LOOK = 0.005  # seconds
 
-LINGER = int(zmq.LINGER)
+# Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
+# linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
+LINGER = 100  # milliseconds
+# Over ipc it is longer, unless you have asked for another; then this is in the socket's __dict__.
+LINGER_IS_GIVEN = "_zmqbridge_linger"
+LINGER_OF = int(zmq.LINGER)
 
 # The contexts that belong to somebody else than `shared`: each ZmqFactory has one.
 loose: WeakSet[OwnContext] = WeakSet()
@@ -66,19 +71,24 @@ def in_child_of_multiprocessing() -> bool:
     )
 
 
-def closing(socket: Any) -> int:
+def closing(socket: Any, sent: int) -> int:
     """A socket closes now: note how long its context, if it is ours, has to be waited for.
+
+    Args:
+        socket: pyzmq's.
+        sent: how many messages it has sent, past its own methods.
 
     Returns:
         Its linger, in milliseconds; 0 if nobody waits.
     """
-    if IPC in getattr(socket, "__dict__", ()):
+    state = getattr(socket, "__dict__", ())
+    if IPC in state and (sent or SENT in state):
         hold(socket)
     context = socket.context
     if not isinstance(context, OwnContext):
         return 0
     try:
-        linger: int = CompiledSocket.get(socket, LINGER)  # type: ignore[assignment]
+        linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
     except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or somebody has closed it already
         return 0
     until = inf if linger < 0 else time.monotonic() + linger / 1000
@@ -322,7 +332,7 @@ def _is_of_a_factory(each: Owned) -> bool:
 def _close_idle() -> set[zmq.Context[Any]]:
     """Close the sockets that nobody can be using; returns the contexts of the others."""
     left = set()
-    idle: list[zmq.Socket[Any]] = []
+    idle: list[tuple[zmq.Socket[Any], int]] = []
     for each in snapshot(living):
         socket = _socket_of(each)
         if socket is None:
@@ -331,14 +341,14 @@ def _close_idle() -> set[zmq.Context[Any]]:
             left.add(socket.context)
             leave_to_parent(socket, socket.context)
         elif isinstance(socket.context, OwnContext):
-            idle.append(socket)
-    for socket in idle:
+            idle.append((socket, each._pump.sent))
+    for socket, _ in idle:
         with suppress(zmq.ZMQError):
             # Else its monitor's end may be closed first, and libzmq waits for that for ever.
             socket.monitor(None, 0)
-    for socket in idle:
+    for socket, sent in idle:
         with suppress(zmq.ZMQError):
-            if closing(socket) < 0:
+            if closing(socket, sent) < 0:
                 socket.close(linger=int(ENDLESS * 1000))
             else:
                 socket.close()

@@ -16,7 +16,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge import addresses
-from zmqbridge.context import closing, hold, shared
+from zmqbridge.context import LINGER, LINGER_IS_GIVEN, closing, hold, shared
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
@@ -42,10 +42,6 @@ Address = str | bytes
 Addresses = Address | Iterable[Address]
 Options = Mapping[int, Any]
 ONE = (str, bytes, bytearray, memoryview)  # address, not several
-
-# Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
-# linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
-LINGER = 100  # milliseconds
 
 # A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
 IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first needed
@@ -148,8 +144,8 @@ class Endpoint(ABC):
             for option, value in defaults.items():
                 if option not in wanted:
                     CompiledSocket.set(self._socket, option, value)  # ours need no second look
-            if zmq.LINGER not in wanted:
-                addresses.by_default(self._socket, LINGER)
+            if zmq.LINGER in wanted:
+                vars(self._socket)[LINGER_IS_GIVEN] = True
             for option, value in wanted.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
@@ -388,7 +384,7 @@ class Endpoint(ABC):
             if name.startswith("inproc:"):
                 with suppress(zmq.ZMQError):  # it was connected, not bound
                     self._socket.unbind(name)
-        closing(self._socket)
+        closing(self._socket, self._pump.sent)
         addresses.left(self._socket)
         self._socket.close()
         self._release_context()
@@ -463,7 +459,7 @@ class Endpoint(ABC):
 
     def _leave(self, address: Address, bound: bool) -> None:
         place = addresses.forget(self._socket, address, bound)
-        if place is not None:
+        if place is not None and self._pump.sent:
             hold(self._socket, place)
 
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:

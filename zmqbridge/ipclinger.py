@@ -29,18 +29,22 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import DEFAULT_LINGER, IPC, Place
-from zmqbridge.context import in_thread
+from zmqbridge.addresses import CONNECTED_AT, IPC, Place
+from zmqbridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
 from zmqbridge.guards import in_forked_child
 
 DESCRIPTORS = "/proc/self/fd"
-LINGER, TYPE = int(zmq.LINGER), int(zmq.TYPE)
+TYPE = int(zmq.TYPE)
 SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
 
 # The linger of ipc where nobody asked for another, and how long a peer may read nothing.
 PATIENCE = 5.0  # seconds
 # How often it is looked whether the peer has read: first soon, as most have, then more seldom.
 SOON, SELDOM = 0.001, 0.02  # seconds
+# A socket that closes right after it was connected: how long to wait, in the loop, until its
+# connection is there. Mostly that takes 0.2 ms; where nobody listens it is in vain.
+RECENT = 0.1  # seconds
+COMING, STEP = 0.002, 0.0002  # seconds
 # Looking takes no more than this part of the time.
 SHARE = 20
 # At exit a linger of -1 is not waited for.
@@ -149,31 +153,41 @@ class Keeper:
         """When the linger of all is over, on time.monotonic."""
         return max((copy.until for copy in list(self._copies.values())), default=0.0)
 
-    def keep(self, places: Collection[Place], until: float) -> bool:
+    def keep(self, places: Collection[Place], until: float, patience: float = 0.0) -> bool:
         """Copy the connections at these addresses, one for each time that one was connected to.
 
         Args:
             places: those of the socket that closes.
             until: when its linger is over, on time.monotonic.
+            patience: how many seconds to wait for connections that are not there yet.
 
         Returns:
             Whether there are any.
         """
-        with self._lock:
-            now = time.monotonic()
-            wanted = set(places)
-            for copy in self._find(wanted):
-                copy.since = now
-                self._copies[copy.inode] = copy
-            kept = [copy for copy in self._copies.values() if copy.place in wanted]
-            for copy in kept:
-                copy.until = max(copy.until, until)
-            self._due.update(place for place in places if any(c.place == place for c in kept))
-            if kept:
-                self._news.set()
-                if not self._watching:
-                    self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
-            return bool(kept)
+        wanted = set(places)
+        give_up = time.monotonic() + patience
+        while True:
+            with self._lock:
+                for copy in self._find(wanted):
+                    copy.since = time.monotonic()
+                    self._copies[copy.inode] = copy
+                there = Counter(copy.place for copy in self._copies.values())
+                due = Counter(place for place in places if not place.bound)
+                if due <= there or time.monotonic() >= give_up:
+                    return self._hold(wanted, due & there, until)
+            time.sleep(STEP)
+
+    def _hold(self, wanted: set[Place], due: Counter[Place], until: float) -> bool:
+        # Called with the lock held.
+        kept = [copy for copy in self._copies.values() if copy.place in wanted]
+        for copy in kept:
+            copy.until = max(copy.until, until)
+        self._due += due
+        if kept:
+            self._news.set()
+            if not self._watching:
+                self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
+        return bool(kept)
 
     def _find(self, wanted: set[Place]) -> Iterator[Copy]:
         # What was no connection of ours when last seen need not be asked again: inodes of sockets
@@ -228,7 +242,8 @@ class Keeper:
             if copy.look(now) and not copy.place.bound:
                 self._due[copy.place] -= 1
         for copy in copies:
-            foreign = copy.standing and (exiting or self._due[copy.place] <= 0)
+            due = copy.place.bound or self._due[copy.place] > 0
+            foreign = copy.standing and (exiting or not due)
             if foreign or copy.is_over(now):
                 # In this order, as the child of a fork closes what it finds here.
                 del self._copies[copy.inode]
@@ -272,12 +287,14 @@ def hold(socket: Any, left: Place | None = None) -> None:
     try:
         if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
             return
-        linger: Any = CompiledSocket.get(socket, LINGER)
+        linger: Any = CompiledSocket.get(socket, LINGER_OF)
         wanted = linger
-        if left is None and linger == state.get(DEFAULT_LINGER):
-            wanted = max(linger, int(PATIENCE * 1000))
+        if left is None and linger == LINGER and LINGER_IS_GIVEN not in state:
+            wanted = int(PATIENCE * 1000)
         until = inf if wanted < 0 else time.monotonic() + wanted / 1000
-        if wanted and keeper.keep([left] if left else state[IPC], until) and wanted != linger:
-            CompiledSocket.set(socket, LINGER, wanted)
+        young = time.monotonic() - state[CONNECTED_AT] < RECENT
+        places = [left] if left else state[IPC]
+        if wanted and keeper.keep(places, until, COMING * young) and wanted != linger:
+            CompiledSocket.set(socket, LINGER_OF, wanted)
     except (TypeError, zmq.ZMQError):  # somebody has closed it already
         pass

@@ -34,7 +34,7 @@ from typing import Any, Protocol
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import note
+from zmqbridge.addresses import SENT, note
 from zmqbridge.connections import Connections
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.sendqueue import HIGH, SendQueue
@@ -130,7 +130,10 @@ def _touching(name: str) -> Any:
             return getattr(super(BridgedSocket, self), name)(*args, **kwargs)
         finally:
             self.touched()
+            if sends:
+                vars(self)[SENT] = True
 
+    sends = name == "send"
     call.__name__, call.__doc__ = name, getattr(zmq.Socket, name).__doc__
     return call
 

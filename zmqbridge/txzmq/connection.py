@@ -21,7 +21,6 @@ from zope.interface import implementer
 from zmqbridge import addresses
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.endpoint import LINGER
 from zmqbridge.errors import AddressError, ResourcesExhausted, SocketClosed, ZmqBridgeError
 from zmqbridge.exhaustion import explained
 from zmqbridge.mechanisms import refuse_open_server, secure
@@ -201,8 +200,6 @@ class ZmqConnection:
             self.fd: int = driver.descriptor()
             for option, value in _options(self).items():
                 self.socket.set(option, value)
-            if factory.lingerPeriod == LINGER:
-                addresses.by_default(self.socket, LINGER)
             driver.prepare()
             driver.security = _wanted_security(self)
             secure(self.socket, driver.security)
