@@ -92,7 +92,7 @@ def written(address):
     wanted, most = place_of(address, False), 0
     for number in os.listdir("/proc/self/fd"):
         try:
-            if wanted in places_of(int(number)):
+            if wanted in (places_of(int(number)) or ()):
                 most = max(most, unread_by_peer(int(number)))
         except OSError:  # no socket; or closed meanwhile
             pass
@@ -420,4 +420,46 @@ def test_a_process_whose_peer_never_reads_ends(receiver, monkeypatch):
         assert process.stdout.readline() == "leaves\n"
         begun = time.monotonic()
         assert process.wait(BOUND) == 0
-        assert time.monotonic() - begun > 0.5 * ipclinger.PATIENCE
+        assert time.monotonic() - begun > 0.5
+
+
+@pytest.fixture
+def sought(monkeypatch):
+    times = []
+    seek = ipclinger.Keeper._seek
+    monkeypatch.setattr(ipclinger.Keeper, "_seek", lambda self: (times.append(1), seek(self)))
+    return times
+
+
+def test_many_that_close_together_seek_their_connections_once(receiver, context, sought):
+    pushers = [Pusher(connect=receiver.address, context=context) for _ in range(20)]
+    for pusher in pushers:
+        pusher.push_nowait(message(0))
+    receiver.read(20)
+    for pusher in pushers:
+        pusher.close()
+    assert len(sought) == 1
+    until(nothing_is_held)
+
+
+def test_what_is_connected_later_or_anew_is_sought_again(receiver, context):
+    filled(receiver, context).close()
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+    pusher = filled(receiver, context)
+    pusher.close()
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+
+    pusher = Pusher(connect=receiver.address, context=context, options={zmq.RECONNECT_IVL: 1})
+    other = Pusher(connect=receiver.address, context=context)
+    for each in (pusher, other):
+        each.push_nowait(message(0))
+    assert receiver.read(2) == [0, 0]
+    other.close()  # now that of `pusher` is known, too
+    until(nothing_is_held)
+    receiver.close()
+    again = Receiver(address=receiver.address)
+    fill_by_hand(pusher, again)
+    pusher.close()
+    context.term()
+    assert again.read(MANY - 1) == list(range(1, MANY))
+    again.close()

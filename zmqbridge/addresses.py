@@ -35,6 +35,9 @@ IPC = "_zmqbridge_ipc"
 CONNECTED_AT = "_zmqbridge_connected"  # when that was done last, on time.monotonic
 SENT = "_zmqbridge_sent"  # there, when something was sent past the pump
 HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
+# How often a socket is connected to each place, and which were connected to since all were sought.
+connects: dict[Place, int] = {}
+fresh: set[Place] = set()
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
 
@@ -74,16 +77,36 @@ def note(socket: Any, address: Any, bound: bool) -> None:
     if place is not None:
         vars(socket).setdefault(IPC, []).append(place)
         vars(socket)[CONNECTED_AT] = time.monotonic()
+        if not bound:
+            connects[place] = connects.get(place, 0) + 1
+            fresh.add(place)
 
 
-def forget(socket: Any, address: Any, bound: bool) -> Place | None:
-    """A socket leaves an address; returns the place if it was noted."""
+def noted(socket: Any, address: Any, bound: bool) -> Place | None:
+    """The place of an address, if it was noted for this socket."""
     place = place_of(address, bound)
-    noted = vars(socket).get(IPC, ())
-    if place not in noted:
-        return None
-    noted.remove(place)
-    return place
+    return place if place in vars(socket).get(IPC, ()) else None
+
+
+def forget(socket: Any, place: Place) -> None:
+    """A socket has left a place that was noted."""
+    vars(socket)[IPC].remove(place)
+    _gone(place)
+
+
+def _gone(place: Place) -> None:
+    count = connects.get(place, 0) - 1
+    if count > 0:
+        connects[place] = count
+    else:
+        connects.pop(place, None)
+        fresh.discard(place)
+
+
+def forget_all(socket: Any) -> None:
+    """A socket with such addresses closes."""
+    for place in vars(socket).pop(IPC):
+        _gone(place)
 
 
 def plain_bind(socket: Any, address: Any) -> None:

@@ -21,7 +21,7 @@ from weakref import WeakSet
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import IPC, SENT, Place
+from zmqbridge.addresses import IPC, SENT, Place, forget_all
 from zmqbridge.errors import ContextInUse
 from zmqbridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge.iothreads import OwnContext
@@ -82,8 +82,10 @@ def closing(socket: Any, sent: int) -> int:
         Its linger, in milliseconds; 0 if nobody waits.
     """
     state = getattr(socket, "__dict__", ())
-    if IPC in state and (sent or SENT in state):
-        hold(socket)
+    if IPC in state:
+        if sent or SENT in state:
+            hold(socket)
+        forget_all(socket)
     context = socket.context
     if not isinstance(context, OwnContext):
         return 0

@@ -458,9 +458,11 @@ class Endpoint(ABC):
             self._addresses.remove(name)
 
     def _leave(self, address: Address, bound: bool) -> None:
-        place = addresses.forget(self._socket, address, bound)
-        if place is not None and self._pump.sent:
-            hold(self._socket, place)
+        place = addresses.noted(self._socket, address, bound)
+        if place is not None:
+            if self._pump.sent:
+                hold(self._socket, place)
+            addresses.forget(self._socket, place)
 
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
         """Count the malformed messages of a burst, and report them once."""

@@ -22,14 +22,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from math import inf
-from socket import AF_UNIX, SocketType
+from socket import AF_UNIX, SOCK_STREAM, SocketType
 from stat import S_ISSOCK
 from typing import Any
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import CONNECTED_AT, IPC, Place
+from zmqbridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
 from zmqbridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
 from zmqbridge.guards import in_forked_child
 
@@ -107,23 +107,31 @@ def unread_by_peer(fd: int) -> int:
         return 0
 
 
-def places_of(fd: int) -> tuple[Place, ...]:
-    """By which addresses a connection of AF_UNIX may be known; none if it is something else."""
-    face = SocketType(fileno=fd)
+def places_of(original: int) -> tuple[Place, ...] | None:
+    """By which addresses a connection of AF_UNIX may be known; none if it is of another family.
+
+    Returns:
+        None if it is not connected, as it may be soon.
+
+    Raises:
+        OSError: it is no socket, or there is no descriptor left.
+    """
+    fd = os.dup(original)  # whoever is interrupted here closes what he has
     try:
-        if face.family == AF_UNIX:
-            # Of a listener the peer has no name, and nobody has bound a connection to one.
-            peer, own = face.getpeername(), face.getsockname()
-            return tuple(
-                Place.of(os.fsencode(name), bound)
-                for name, bound in ((peer, False), (own, True))
-                if name
-            )
-    except OSError:  # not connected
-        pass
+        face = SocketType(-1, SOCK_STREAM, 0, fd)
+    except OSError:
+        os.close(fd)
+        raise
+    try:
+        if face.family != AF_UNIX:
+            return ()
+        # Of a listener the peer has no name, and nobody has bound a connection to one.
+        ends = ((face.getpeername(), False), (face.getsockname(), True))
+        return tuple(Place.of(os.fsencode(name), bound) for name, bound in ends if name)
+    except OSError:
+        return None
     finally:
-        face.detach()
-    return ()
+        face.close()
 
 
 class Keeper:
@@ -135,7 +143,10 @@ class Keeper:
 
     def __init__(self) -> None:
         self._copies: dict[int, Copy] = {}  # by inode
-        self._names: dict[int, tuple[Place, ...]] = {}  # of what was there lately, by inode
+        # Of all sockets that were there when all were sought last, by inode; and the other way.
+        self._names: dict[int, tuple[Place, ...]] = {}
+        self._seen: dict[Place, list[tuple[int, int]]] = {}
+        self._kept_at = 0.0
         self._reset()
 
     def _reset(self) -> None:
@@ -183,6 +194,7 @@ class Keeper:
         for copy in kept:
             copy.until = max(copy.until, until)
         self._due += due
+        self._kept_at = time.monotonic()  # others that close now need them, too
         if kept:
             self._news.set()
             if not self._watching:
@@ -190,33 +202,53 @@ class Keeper:
         return bool(kept)
 
     def _find(self, wanted: set[Place]) -> Iterator[Copy]:
-        # What was no connection of ours when last seen need not be asked again: inodes of sockets
-        # are numbered on and on.
-        names, self._names = self._names, {}
-        with suppress(OSError):  # it is not shown; or there is no descriptor left for a copy
-            for number in os.listdir(DESCRIPTORS):
-                original = int(number)
-                try:
-                    status = os.fstat(original)
-                except OSError:  # closed meanwhile; or it was the listing's own
+        """Make the copies that are missing, as far as there are descriptors left for them."""
+        with suppress(OSError):
+            if not all(map(self._knows, wanted)):
+                self._seek()
+            for place in wanted:
+                for original, inode in self._seen.get(place, ()):
+                    if inode not in self._copies and _is(original, inode):
+                        fd = os.dup(original)
+                        if _is(fd, inode):
+                            yield Copy(fd, inode, original, place)
+                        else:
+                            os.close(fd)
+
+    def _knows(self, place: Place) -> bool:
+        # All connections of a place are known when there are as many as were made, none lately.
+        # So those who close many sockets at once need not seek each time.
+        if place.bound or place in fresh or place not in self._seen:
+            return False
+        self._seen[place] = those = [
+            each for each in self._seen[place] if each[1] in self._copies or _is(*each)
+        ]
+        there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
+        return there >= connects.get(place, 1)
+
+    def _seek(self) -> None:
+        # What the name of a socket was need not be asked again: inodes are numbered on and on.
+        names, self._names, self._seen = self._names, {}, {}
+        fresh.clear()
+        for number in os.listdir(DESCRIPTORS):
+            original = int(number)
+            try:
+                status = os.fstat(original)
+                if not S_ISSOCK(status.st_mode):
                     continue
                 inode = status.st_ino
-                if not S_ISSOCK(status.st_mode) or inode in self._copies:
+                held = self._copies.get(inode)
+                if held is not None and held.fd == original:
                     continue
-                known = names.get(inode)
-                if known is not None:
-                    self._names[inode] = known
-                    if wanted.isdisjoint(known):
-                        continue
-                copy = os.dup(original)
+                known = (held.place,) if held else names.get(inode)
                 if known is None:
-                    known = places_of(copy)
-                place = next((each for each in known if each in wanted), None)
-                if place is None or not _is(copy, inode):
-                    os.close(copy)
-                    self._names[inode] = known
-                else:
-                    yield Copy(copy, inode, original, place)
+                    known = places_of(original)
+            except OSError:  # closed meanwhile; or it was the listing's own
+                continue
+            if known is not None:
+                self._names[inode] = known
+                for place in known:
+                    self._seen.setdefault(place, []).append((original, inode))
 
     def _watch(self) -> None:
         pause = SOON
@@ -243,7 +275,7 @@ class Keeper:
                 self._due[copy.place] -= 1
         for copy in copies:
             due = copy.place.bound or self._due[copy.place] > 0
-            foreign = copy.standing and (exiting or not due)
+            foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
             if foreign or copy.is_over(now):
                 # In this order, as the child of a fork closes what it finds here.
                 del self._copies[copy.inode]
@@ -270,6 +302,7 @@ class Keeper:
             with suppress(OSError):
                 os.close(self._copies.popitem()[1].fd)
         self._names.clear()
+        self._seen.clear()
         self._reset()
 
 
