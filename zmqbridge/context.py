@@ -365,7 +365,7 @@ def _raw(context: zmq.Context[Any]) -> bool:
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge.ipclinger")
     for thread, context in list(_endings.items()):
-        if isinstance(context, zmq.Context):
+        if held is None or context is not held.keeper:
             thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
     # What was closed in these cannot be asked whether it is gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
