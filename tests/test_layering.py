@@ -63,6 +63,7 @@ def test_a_layer_does_without_what_is_above_it(module):
         "endpoint",
         "context",
         "addresses",
+        "ipclinger",
         "inherited",
         "patterns",
         "monitoring",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import errno
 import socket as sockets
+import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
@@ -29,7 +30,83 @@ REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
 IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
 BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
+# Where a socket is bound and connected over ipc, likewise; see `zmqbridge.ipclinger`.
+IPC = "_zmqbridge_ipc"
+CONNECTED_AT = "_zmqbridge_connected"  # when that was done last, on time.monotonic
+SENT = "_zmqbridge_sent"  # there, when something was sent past the pump
+HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
+# How often a socket is connected to each place, and which were connected to since all were sought.
+connects: dict[Place, int] = {}
+fresh: set[Place] = set()
 _left: dict[str, float] = {}  # addresses, and when they were given up
+
+
+class Place(NamedTuple):
+    """An address of ipc and the end of it at which a socket is.
+
+    Attributes:
+        name: of a listener as the kernel knows it; to whoever connects, only that of the file, as
+            the way there can be written in several ways.
+        bound: whether this is the listener's end.
+    """
+
+    name: bytes
+    bound: bool
+
+    @classmethod
+    def of(cls, name: bytes, bound: bool) -> Place:
+        """The place of a name as the kernel knows it."""
+        if not bound and not name.startswith(b"\0"):
+            name = name.rpartition(b"/")[2]
+        return cls(name, bound)
+
+
+def place_of(address: Any, bound: bool) -> Place | None:
+    """The place of an address as libzmq takes it; None if it is not of ipc, or nothing is held."""
+    if isinstance(address, str):
+        address = address.encode(errors="surrogateescape")
+    if not HOLDS or not isinstance(address, bytes) or not address.startswith(b"ipc://"):
+        return None
+    name = address[6:]
+    return Place.of(b"\0" + name[1:] if name.startswith(b"@") else name, bound)
+
+
+def note(socket: Any, address: Any, bound: bool) -> None:
+    """A socket was bound or connected there: what it sends over ipc has to be read at its end."""
+    place = place_of(address, bound)
+    if place is not None:
+        vars(socket).setdefault(IPC, []).append(place)
+        vars(socket)[CONNECTED_AT] = time.monotonic()
+        if not bound:
+            connects[place] = connects.get(place, 0) + 1
+            fresh.add(place)
+
+
+def noted(socket: Any, address: Any, bound: bool) -> Place | None:
+    """The place of an address, if it was noted for this socket."""
+    place = place_of(address, bound)
+    return place if place in vars(socket).get(IPC, ()) else None
+
+
+def forget(socket: Any, place: Place) -> None:
+    """A socket has left a place that was noted."""
+    vars(socket)[IPC].remove(place)
+    _gone(place)
+
+
+def _gone(place: Place) -> None:
+    count = connects.get(place, 0) - 1
+    if count > 0:
+        connects[place] = count
+    else:
+        connects.pop(place, None)
+        fresh.discard(place)
+
+
+def forget_all(socket: Any) -> None:
+    """A socket with such addresses closes."""
+    for place in vars(socket).pop(IPC):
+        _gone(place)
 
 
 def plain_bind(socket: Any, address: Any) -> None:
@@ -67,6 +144,7 @@ def bind(
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)
+    note(socket, name, True)
     return name
 
 

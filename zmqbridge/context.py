@@ -21,6 +21,7 @@ from weakref import WeakSet
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge.addresses import IPC, SENT, Place, forget_all
 from zmqbridge.errors import ContextInUse
 from zmqbridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge.iothreads import OwnContext
@@ -38,11 +39,17 @@ PAUSE = 0.1  # seconds
 # How often who waits on a loop looks whether it is done.
 LOOK = 0.005  # seconds
 
-LINGER = int(zmq.LINGER)
+# Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
+# linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
+LINGER = 100  # milliseconds
+# Over ipc it is longer, unless you have asked for another; then this is in the socket's __dict__.
+LINGER_IS_GIVEN = "_zmqbridge_linger"
+LINGER_OF = int(zmq.LINGER)
 
 # The contexts that belong to somebody else than `shared`: each ZmqFactory has one.
 loose: WeakSet[OwnContext] = WeakSet()
-_endings: dict[Thread, zmq.Context[Any]] = {}
+# With what each ends: a context, or what holds connections open.
+_endings: dict[Thread, Any] = {}
 
 
 def started(thread: Thread) -> bool:
@@ -64,17 +71,26 @@ def in_child_of_multiprocessing() -> bool:
     )
 
 
-def closing(socket: Any) -> int:
+def closing(socket: Any, sent: int) -> int:
     """A socket closes now: note how long its context, if it is ours, has to be waited for.
+
+    Args:
+        socket: pyzmq's.
+        sent: how many messages it has sent, past its own methods.
 
     Returns:
         Its linger, in milliseconds; 0 if nobody waits.
     """
+    state = getattr(socket, "__dict__", ())
+    if IPC in state:
+        if sent or SENT in state:
+            hold(socket)
+        forget_all(socket)
     context = socket.context
     if not isinstance(context, OwnContext):
         return 0
     try:
-        linger: int = CompiledSocket.get(socket, LINGER)  # type: ignore[assignment]
+        linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
     except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or somebody has closed it already
         return 0
     until = inf if linger < 0 else time.monotonic() + linger / 1000
@@ -82,6 +98,17 @@ def closing(socket: Any) -> int:
         # Past pyzmq's own __setattr__, which looks for an option of that name first.
         vars(context)["lingers_until"] = until
     return linger
+
+
+def hold(socket: Any, left: Place | None = None) -> None:
+    """Over ipc: have what a socket wrote read, though it closes or leaves an address.
+
+    See `zmqbridge.ipclinger`, which is loaded now at the earliest.
+    """
+    with suppress(ImportError, OSError):  # as when there is no descriptor left to load it
+        from zmqbridge import ipclinger
+
+        ipclinger.hold(socket, left)
 
 
 def end(
@@ -94,7 +121,7 @@ def end(
     me = object()
     if vars(context).setdefault("_ended_by", me) is not me:
         return None  # libzmq does not survive that two do it
-    ending = _thread(lambda: _finish(context, exiting), context, name)
+    ending = in_thread(lambda: _finish(context, exiting), context, name)
     if ending is None:
         context.destroy(linger=int(EXIT_PATIENCE * 1000))
     return ending
@@ -108,7 +135,14 @@ def _finish(context: zmq.Context[Any], exiting: bool) -> None:
             context.term()
 
 
-def _thread(work: Callable[[], None], context: zmq.Context[Any], name: str) -> Thread | None:
+def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | None:
+    """Do something in a thread of its own that is waited for at the end, if there can be one.
+
+    Args:
+        work: what.
+        context: that ends so, or whatever else has `lingers_until`.
+        name: the thread's.
+    """
     # Other threads of a child of multiprocessing may outlive our last call there; what they send
     # must leave, too, before it is cut off. But nobody waits for ever.
     daemon = not in_child_of_multiprocessing() or getattr(context, "lingers_until", inf) == inf
@@ -127,7 +161,7 @@ def _thread(work: Callable[[], None], context: zmq.Context[Any], name: str) -> T
     return None
 
 
-def _until(context: zmq.Context[Any], begun: float) -> float:
+def _until(context: Any, begun: float) -> float:
     """When the lingers of a context's closed sockets are over, for one who waits since `begun`."""
     return min(getattr(context, "lingers_until", 0.0), begun + ENDLESS)
 
@@ -172,7 +206,7 @@ class SharedContext:
             self._users -= 1
             endless = self._context.lingers_until == inf
             if self._reaper is None and (endless or self._users <= 0):
-                self._reaper = _thread(self._end_when_unused, context, "zmqbridge-context")
+                self._reaper = in_thread(self._end_when_unused, context, "zmqbridge-context")
             elif endless:
                 self._changed.notify_all()
 
@@ -300,7 +334,7 @@ def _is_of_a_factory(each: Owned) -> bool:
 def _close_idle() -> set[zmq.Context[Any]]:
     """Close the sockets that nobody can be using; returns the contexts of the others."""
     left = set()
-    idle: list[zmq.Socket[Any]] = []
+    idle: list[tuple[zmq.Socket[Any], int]] = []
     for each in snapshot(living):
         socket = _socket_of(each)
         if socket is None:
@@ -309,14 +343,14 @@ def _close_idle() -> set[zmq.Context[Any]]:
             left.add(socket.context)
             leave_to_parent(socket, socket.context)
         elif isinstance(socket.context, OwnContext):
-            idle.append(socket)
-    for socket in idle:
+            idle.append((socket, each._pump.sent))
+    for socket, _ in idle:
         with suppress(zmq.ZMQError):
             # Else its monitor's end may be closed first, and libzmq waits for that for ever.
             socket.monitor(None, 0)
-    for socket in idle:
+    for socket, sent in idle:
         with suppress(zmq.ZMQError):
-            if closing(socket) < 0:
+            if closing(socket, sent) < 0:
                 socket.close(linger=int(ENDLESS * 1000))
             else:
                 socket.close()
@@ -329,11 +363,15 @@ def _raw(context: zmq.Context[Any]) -> bool:
 
 
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
+    held = sys.modules.get("zmqbridge.ipclinger")
     for thread, context in list(_endings.items()):
-        thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
+        if held is None or context is not held.keeper:
+            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
     # What was closed in these cannot be asked whether it is gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - time.monotonic()))
+    if held is not None:
+        held.keeper.finish()
 
 
 shared = SharedContext()

@@ -16,7 +16,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge import addresses
-from zmqbridge.context import closing, shared
+from zmqbridge.context import LINGER, LINGER_IS_GIVEN, closing, hold, shared
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
@@ -42,10 +42,6 @@ Address = str | bytes
 Addresses = Address | Iterable[Address]
 Options = Mapping[int, Any]
 ONE = (str, bytes, bytearray, memoryview)  # address, not several
-
-# Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
-# linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
-LINGER = 100  # milliseconds
 
 # A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
 IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first needed
@@ -149,6 +145,8 @@ class Endpoint(ABC):
             for option, value in defaults.items():
                 if option not in wanted:
                     CompiledSocket.set(self._socket, option, value)  # ours need no second look
+            if zmq.LINGER in wanted:
+                vars(self._socket)[LINGER_IS_GIVEN] = True
             for option, value in wanted.items():
                 set_option(self._socket, option, value)
             secure(self._socket, security)
@@ -276,6 +274,7 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
+        self._leave(address, True)
         name = self._at("unbind", CompiledSocket.unbind, address)
         addresses.left(self._socket, name)
         self._forget(name)
@@ -288,6 +287,7 @@ class Endpoint(ABC):
             SocketClosed: the socket is closed.
         """
         self._check_open()
+        self._leave(address, False)
         self._forget(self._at("disconnect from", CompiledSocket.disconnect, address))
 
     def statistics(self) -> Statistics:
@@ -390,7 +390,7 @@ class Endpoint(ABC):
             if name.startswith("inproc:"):
                 with suppress(zmq.ZMQError):  # it was connected, not bound
                     self._socket.unbind(name)
-        closing(self._socket)
+        closing(self._socket, self._pump.sent)
         addresses.left(self._socket)
         self._socket.close()
         self._release_context()
@@ -463,6 +463,13 @@ class Endpoint(ABC):
         if name in self._addresses:
             self._addresses.remove(name)
 
+    def _leave(self, address: Address, bound: bool) -> None:
+        place = addresses.noted(self._socket, address, bound)
+        if place is not None:
+            if self._pump.sent:
+                hold(self._socket, place)
+            addresses.forget(self._socket, place)
+
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
         """Count the malformed messages of a burst, and report them once."""
         if malformed:
@@ -476,6 +483,7 @@ def _connect(socket: zmq.Socket[bytes], name: str) -> None:
     if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
         raise zmq.ZMQError(zmq.EINVAL)
     CompiledSocket.connect(socket, name)
+    addresses.note(socket, name, False)
 
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> bool:

@@ -24,6 +24,10 @@ Item = TypeVar("Item")
 class Owned(Protocol):
     """What belongs to the process in which it was made."""
 
+    @property
+    def _pump(self) -> Any:
+        """Its pump, if it has a socket."""
+
     def _disown(self) -> None:
         """This is a child of that process: refuse every call from now on."""
 

@@ -35,6 +35,7 @@ from typing import Any, Protocol
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge.addresses import SENT, note
 from zmqbridge.connections import Connections
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.sendqueue import HIGH, SendQueue
@@ -130,7 +131,10 @@ def _touching(name: str) -> Any:
             return getattr(super(BridgedSocket, self), name)(*args, **kwargs)
         finally:
             self.touched()
+            if sends:
+                vars(self)[SENT] = True
 
+    sends = name == "send"
     call.__name__, call.__doc__ = name, getattr(zmq.Socket, name).__doc__
     return call
 
@@ -140,6 +144,22 @@ TOUCHING = """
 """
 for _name in TOUCHING.split():
     setattr(BridgedSocket, _name, _touching(_name))
+
+
+def _noting(name: str, bound: bool) -> Any:
+    act = getattr(BridgedSocket, name)
+
+    def call(self: BridgedSocket, addr: Any) -> Any:
+        result = act(self, addr)
+        note(self, addr, bound)
+        return result
+
+    call.__name__, call.__doc__ = name, getattr(zmq.Socket, name).__doc__
+    return call
+
+
+for _name, _bound in (("bind", True), ("connect", False)):
+    setattr(BridgedSocket, _name, _noting(_name, _bound))
 
 
 class Driver(Protocol):

@@ -404,7 +404,7 @@ class Driver(ReactorReader):
         self.unhandled.clear()
         for socket in {id(each): each for each in (self.connection.socket, self.socket)}.values():
             if socket is not None:
-                closing(socket)
+                closing(socket, self._pump.sent)
                 addresses.left(socket)
                 socket.close()
         self.connection.socket = None

@@ -102,6 +102,7 @@ class ZmqFactory:
         reactor: the reactor of all its connections; set another on a subclass or an instance.
         ioThreads: how many I/O threads libzmq uses.
         lingerPeriod: milliseconds for which what was sent may linger when a connection closes.
+            The 100 of the class become 5,000 over ipc (docs/what-can-be-lost.md); 0 is none.
         context: the libzmq context of its connections, None after `shutdown`.
         connections: the open connections, None after `shutdown`.
         trigger: what the reactor gave `registerForShutdown`.

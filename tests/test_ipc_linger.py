@@ -1,0 +1,465 @@
+"""What a sender over ipc has sent is read though it closes while its receiver is at its mark."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import pytest
+import zmq
+
+from zmqbridge.addresses import HOLDS, place_of
+from zmqbridge.twisted_backend import Dealer, Pusher
+
+ipclinger = pytest.importorskip("zmqbridge.ipclinger", exc_type=ImportError)
+keeper = ipclinger.keeper
+places_of, unread_by_peer = ipclinger.places_of, ipclinger.unread_by_peer
+
+BOUND = 30  # seconds
+pytestmark = pytest.mark.skipif(not HOLDS, reason="only Linux tells what a peer has not read")
+
+# They fit into the kernel's buffer, though libzmq may write each by itself, and that takes 1 KiB
+# then. A receiver with this mark takes half of them: with the last one it has read 8 KiB.
+MANY, MARK = 150, 10
+BODY = bytes(120)
+IN_KERNEL = 5_000  # bytes, at least, when a receiver takes no more
+QUIET = 3000  # milliseconds in which nothing comes, so it is lost
+
+
+class Receiver:
+    """A socket of plain pyzmq that is at its mark, until somebody reads."""
+
+    def __init__(self, kind=zmq.PULL, address="ipc://{path}", connect=()):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(kind)
+        self.socket.set(zmq.RCVHWM, MARK)
+        self.socket.set(zmq.LINGER, 0)
+        self.socket.set(zmq.RCVTIMEO, QUIET)
+        for each in connect:
+            self.socket.connect(each)
+        if not connect:
+            self.socket.bind(address)
+        self.address = address
+
+    def read(self, wanted=MANY):
+        got = []
+        while len(got) < wanted:
+            try:
+                got.append(int(self.socket.recv_multipart()[-1][:6]))
+            except zmq.Again:
+                break
+        return got
+
+    def close(self):
+        self.context.destroy(0)
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    made = Receiver(address=f"ipc://{tmp_path}/it")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context():
+    made = zmq.Context()
+    yield made
+    made.destroy(0)
+
+
+def message(number):
+    return b"%06d" % number + BODY
+
+
+def holders():
+    return [each for each in threading.enumerate() if each.name == "zmqbridge-ipc"]
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def written(address):
+    """How much lies in the kernel for whoever listens there, in bytes."""
+    wanted, most = place_of(address, False), 0
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if wanted in (places_of(int(number)) or ()):
+                most = max(most, unread_by_peer(int(number)))
+        except OSError:  # no socket; or closed meanwhile
+            pass
+    return most
+
+
+async def fill(pusher, receiver, many=MANY):
+    """Have a receiver at its mark, and all else in the kernel; the first message is read."""
+    await pusher.push(message(0))
+    assert receiver.read(1) == [0]
+    for number in range(1, many):
+        await pusher.push(message(number))
+
+
+async def all_is_written(w, receiver):
+    """Wait until libzmq has nothing any more."""
+    await w.until(lambda: written(receiver.address) > IN_KERNEL)
+
+
+@pytest.mark.every_world
+@pytest.mark.parametrize("how", ["aclose", "close", "disconnect"])
+async def test_what_was_sent_is_read_after_the_sender_has_closed(w, receiver, context, how):
+    async with w.Pusher(connect=receiver.address, context=context) as pusher:
+        await fill(pusher, receiver)
+        await all_is_written(w, receiver)
+        if how == "disconnect":
+            pusher.disconnect(receiver.address)
+        elif how == "close":
+            pusher.close()
+    context.term()  # so libzmq has closed its own descriptor
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+    await w.until(lambda: not holders())
+
+
+def filled(receiver, context, **options):
+    """A sender of which the receiver is at its mark, and all else is in the kernel."""
+    pusher = Pusher(connect=receiver.address, context=context, **options)
+    fill_by_hand(pusher, receiver)
+    return pusher
+
+
+def fill_by_hand(pusher, receiver):
+    pusher.push_nowait(message(0))
+    assert receiver.read(1) == [0]
+    for number in range(1, MANY):
+        pusher.push_nowait(message(number))
+    until(lambda: written(receiver.address) > IN_KERNEL)
+
+
+def until(condition, bound=10):
+    end = time.monotonic() + bound
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def nothing_is_held():
+    return not holders() and not len(keeper)
+
+
+def test_the_side_that_is_bound_and_the_raw_socket_too(tmp_path, context):
+    address = f"ipc://{tmp_path}/its"
+    dealer = Dealer(bind=address, context=context)
+    receiver = Receiver(zmq.DEALER, connect=[address])
+    for number in range(MANY):
+        dealer.socket.send(message(number))
+    assert receiver.read(1) == [0]
+    dealer.close()
+    context.term()
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+    receiver.close()
+    until(nothing_is_held)
+
+
+def test_who_closes_right_after_connecting_is_waited_for(receiver, context):
+    first = filled(receiver, context)
+    for number in range(5):
+        with contextlib.closing(Pusher(connect=receiver.address, context=context)) as pusher:
+            pusher.push_nowait(message(MANY + number))
+    first.close()
+    context.term()
+    assert sorted(receiver.read(MANY + 4)) == list(range(1, MANY + 5))
+
+
+def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(receiver, context, monkeypatch):
+    before = descriptors()
+    monkeypatch.setattr(ipclinger, "PATIENCE", 0.3)
+    pusher = filled(receiver, context)
+    begun = time.monotonic()
+    pusher.close()
+    assert time.monotonic() - begun < 0.2  # it is waited for elsewhere
+    assert len(keeper) == 1
+    context.term()
+    until(nothing_is_held)
+    assert time.monotonic() - begun > 0.25
+    receiver.close()
+    until(lambda: descriptors() <= before)
+
+
+def test_a_peer_that_has_hung_up_is_not_waited_for(receiver, context):
+    pusher = filled(receiver, context)
+    pusher.close()
+    assert len(keeper) == 1
+    context.term()
+    receiver.close()
+    until(nothing_is_held, 3)  # long before the linger is over
+
+
+@pytest.mark.parametrize("linger", [0, 30])
+def test_the_linger_bounds_it_and_zero_switches_it_off(receiver, context, linger):
+    pusher = filled(receiver, context, options={zmq.LINGER: linger})
+    pusher.close()
+    if not linger:
+        assert nothing_is_held()
+    until(nothing_is_held, 3)
+    context.term()
+    receiver.socket.set(zmq.RCVTIMEO, 300)
+    assert len(receiver.read()) < MANY - 1  # so they were lost
+
+
+def test_the_connections_of_others_are_let_go_at_once(receiver, context):
+    others = [Pusher(connect=receiver.address, context=context) for _ in range(3)]
+    for each in others:
+        each.push_nowait(message(1))
+    receiver.read(3)
+    strangers = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+    strangers[0].connect(receiver.address.removeprefix("ipc://"))
+    strangers[1].bind("")  # Linux chooses an abstract name; it is not connected
+    pusher = Pusher(connect=receiver.address, context=context)
+    pusher.push_nowait(message(2))
+    receiver.read(1)
+    before = descriptors()
+    pusher.close()
+    until(nothing_is_held, 3)
+    assert descriptors() <= before
+    for each in others:
+        each.push_nowait(message(3))
+    assert receiver.read(3) == [3, 3, 3]
+    for each in [*others, *strangers]:
+        each.close()
+    until(nothing_is_held, 3)
+
+
+def test_sockets_that_close_together_are_held_each(receiver, context):
+    pushers = [Pusher(connect=receiver.address, context=context) for _ in range(4)]
+    for number, pusher in enumerate(pushers):
+        for each in range(100):
+            pusher.push_nowait(message(100 * number + each))
+    first = receiver.read(1)
+    for pusher in pushers:
+        pusher.close()
+    context.term()
+    assert sorted(first + receiver.read(399)) == list(range(400))
+    until(nothing_is_held)
+
+
+def test_without_descriptors_it_closes_all_the_same(receiver, context, monkeypatch):
+    def refuse(fd):
+        raise OSError(errno.EMFILE, "none left")
+
+    pusher = filled(receiver, context)
+    monkeypatch.setattr(os, "dup", refuse)
+    pusher.close()
+    assert nothing_is_held()
+    context.term()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_the_child_of_a_fork_keeps_none_of_its_parents(receiver, context):
+    pusher = filled(receiver, context)
+    before = descriptors()
+    pusher.close()
+    assert len(keeper) == 1
+    context.term()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks amid threads
+        child = os.fork()
+    if not child:
+        keeper._lock.acquire(timeout=1)
+        os._exit(0 if not len(keeper) and descriptors() <= before else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+    until(nothing_is_held)
+
+
+def test_nothing_is_loaded_until_there_is_something_to_hold(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS_NOTHING, f"ipc://{tmp_path}/it"],
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+LOADS_NOTHING = """
+import sys
+from zmqbridge.twisted_backend import Puller, Pusher
+
+for address in ("tcp://127.0.0.1:*", "inproc://it", sys.argv[1]):
+    puller = Puller(bind=address)
+    pusher = Pusher(connect=puller.addresses)
+    if not address.startswith("ipc:"):
+        pusher.push_nowait(b"x")
+    pusher.close()
+    puller.close()
+    assert "zmqbridge.ipclinger" not in sys.modules, address
+"""
+
+# How programs end: their sockets are forgotten, or closed just before.
+ENDS = {
+    "asyncio": """
+import asyncio
+from zmqbridge.asyncio_backend import Pusher
+async def main():
+    kept.append(Pusher(connect=address))
+    for number in range(many):
+        await kept[0].push(message(number))
+    await written()
+kept = []
+asyncio.run(main())
+""",
+    "twisted": """
+from twisted.internet import defer, task
+from zmqbridge.twisted_backend import Pusher
+async def main():
+    async with Pusher(connect=address) as pusher:
+        for number in range(many):
+            await pusher.push(message(number))
+        await written()
+task.react(lambda reactor: defer.ensureDeferred(main()))
+""",
+    "facade": """
+from twisted.internet import defer, task
+from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPushConnection
+async def main(reactor):
+    factory = ZmqFactory()
+    pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", address))
+    while True:
+        try:
+            pusher.push(message(0))
+            break
+        except Exception:
+            await task.deferLater(reactor, 0.01)
+    for number in range(1, many):
+        pusher.push(message(number))
+    await written()
+    factory.shutdown()
+task.react(lambda reactor: defer.ensureDeferred(main(reactor)))
+""",
+    "multiprocessing": """
+import asyncio, multiprocessing
+from zmqbridge.asyncio_backend import Pusher
+async def main():
+    async with Pusher(connect=address) as pusher:
+        for number in range(many):
+            await pusher.push(message(number))
+        await written()
+child = multiprocessing.get_context("fork").Process(target=lambda: asyncio.run(main()))
+child.start()
+child.join()
+""",
+    "fork": """
+import asyncio, os
+from zmqbridge.asyncio_backend import Pusher, end_context
+async def main():
+    async with Pusher(connect=address) as pusher:
+        for number in range(many):
+            await pusher.push(message(number))
+        await written()
+    await end_context()
+child = os.fork()
+if not child:
+    asyncio.run(main())
+    os._exit(0)
+os.waitpid(child, 0)
+""",
+}
+SENDER = """
+import sys
+sys.path.insert(0, sys.argv[3])
+import test_ipc_linger as tests
+address, many, message = sys.argv[1], int(sys.argv[2]), tests.message
+async def written():
+    if many > 1:
+        tests.until(lambda: tests.written(address) > tests.IN_KERNEL)
+    print("leaves", flush=True)
+"""
+
+
+def sender(end, address, many=MANY):
+    return subprocess.Popen(
+        [sys.executable, "-c", SENDER + ENDS[end], address, str(many), os.path.dirname(__file__)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_process_that_ends_waits_until_it_was_read(receiver, end):
+    with sender(end, receiver.address) as process:
+        first = receiver.read(1)
+        assert process.stdout.readline() == "leaves\n"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)  # so it has ended, if it does not wait
+        assert first + receiver.read(MANY - 1) == list(range(MANY))
+        assert process.wait(BOUND) == 0
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_process_of_which_all_was_read_ends_at_once(receiver, end):
+    with sender(end, receiver.address, many=1) as process:
+        assert receiver.read(1) == [0]
+        assert process.stdout.readline() == "leaves\n"
+        begun = time.monotonic()
+        assert process.wait(BOUND) == 0
+        assert time.monotonic() - begun < 0.8 * ipclinger.PATIENCE
+
+
+def test_a_process_whose_peer_never_reads_ends(receiver, monkeypatch):
+    assert ipclinger.PATIENCE == 5
+    monkeypatch.setitem(ENDS, "asyncio", "tests.ipclinger.PATIENCE = 1\n" + ENDS["asyncio"])
+    with sender("asyncio", receiver.address) as process:
+        receiver.read(1)
+        assert process.stdout.readline() == "leaves\n"
+        begun = time.monotonic()
+        assert process.wait(BOUND) == 0
+        assert time.monotonic() - begun > 0.5
+
+
+@pytest.fixture
+def sought(monkeypatch):
+    times = []
+    seek = ipclinger.Keeper._seek
+    monkeypatch.setattr(ipclinger.Keeper, "_seek", lambda self: (times.append(1), seek(self)))
+    return times
+
+
+def test_many_that_close_together_seek_their_connections_once(receiver, context, sought):
+    pushers = [Pusher(connect=receiver.address, context=context) for _ in range(20)]
+    for pusher in pushers:
+        pusher.push_nowait(message(0))
+    receiver.read(20)
+    for pusher in pushers:
+        pusher.close()
+    assert len(sought) == 1
+    until(nothing_is_held)
+
+
+def test_what_is_connected_later_or_anew_is_sought_again(receiver, context):
+    filled(receiver, context).close()
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+    pusher = filled(receiver, context)
+    pusher.close()
+    assert receiver.read(MANY - 1) == list(range(1, MANY))
+
+    pusher = Pusher(connect=receiver.address, context=context, options={zmq.RECONNECT_IVL: 1})
+    other = Pusher(connect=receiver.address, context=context)
+    for each in (pusher, other):
+        each.push_nowait(message(0))
+    assert receiver.read(2) == [0, 0]
+    other.close()  # now that of `pusher` is known, too
+    until(nothing_is_held)
+    receiver.close()
+    again = Receiver(address=receiver.address)
+    fill_by_hand(pusher, again)
+    pusher.close()
+    context.term()
+    assert again.read(MANY - 1) == list(range(1, MANY))
+    again.close()

@@ -1,0 +1,333 @@
+"""The linger of ipc (Linux): a connection stays open until its peer has read what was written.
+
+A receiver of libzmq that is at its high water mark drops what lies in the kernel's buffer when the
+sender hangs up (zeromq/libzmq#4660). So before libzmq may close the descriptor of a connection a
+copy of it is made. It is closed when libzmq has closed its own and the kernel says that all was
+read; or the linger is over; or the peer has read nothing for `PATIENCE`.
+
+Nothing tells which descriptors libzmq uses. Their addresses do, but where several sockets are
+connected to one address, those of all are copied. As many go as connections were closed; then the
+others are not of these, and their copies are closed, too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import termios
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from math import inf
+from socket import AF_UNIX, SOCK_STREAM, SocketType
+from stat import S_ISSOCK
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
+from zmqbridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
+from zmqbridge.guards import in_forked_child
+
+DESCRIPTORS = "/proc/self/fd"
+TYPE = int(zmq.TYPE)
+SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
+
+# The linger of ipc where nobody asked for another, and how long a peer may read nothing.
+PATIENCE = 5.0  # seconds
+# How often it is looked whether the peer has read: first soon, as most have, then more seldom.
+SOON, SELDOM = 0.001, 0.02  # seconds
+# A socket that closes right after it was connected: how long to wait, in the loop, until its
+# connection is there. Mostly that takes 0.2 ms; where nobody listens it is in vain.
+RECENT = 0.1  # seconds
+COMING, STEP = 0.002, 0.0002  # seconds
+# Looking takes no more than this part of the time.
+SHARE = 20
+# At exit a linger of -1 is not waited for.
+ENDLESS = 30.0  # seconds
+
+
+class Copy:
+    """A copy of the descriptor of a connection.
+
+    Attributes:
+        fd: its number.
+        inode: the connection's own, by which its original is known.
+        original: the number that libzmq knows.
+        place: the address by which it was found.
+        until: when its linger is over, on time.monotonic.
+        standing: whether libzmq has it still.
+        unread: how much the peer has not read, in bytes of kernel memory.
+        since: since when that has not changed.
+    """
+
+    __slots__ = ("fd", "inode", "original", "place", "since", "standing", "unread", "until")
+
+    def __init__(self, fd: int, inode: int, original: int, place: Place) -> None:
+        self.fd = fd
+        self.inode = inode
+        self.original = original
+        self.place = place
+        self.until = 0.0
+        self.standing = True
+        self.unread = -1
+        self.since = 0.0
+
+    def look(self, now: float) -> bool:
+        """Look how it is; returns whether libzmq has closed its own just now."""
+        unread = unread_by_peer(self.fd)
+        went = self.standing and not _is(self.original, self.inode)
+        if went or unread != self.unread:
+            self.standing, self.unread, self.since = self.standing and not went, unread, now
+        return went
+
+    def is_over(self, now: float) -> bool:
+        """Whether there is nothing more to wait for."""
+        if now >= self.until:
+            return True
+        return not self.standing and (not self.unread or now >= self.since + PATIENCE)
+
+
+def _is(fd: int, inode: int) -> bool:
+    try:
+        return os.fstat(fd).st_ino == inode
+    except OSError:
+        return False
+
+
+def unread_by_peer(fd: int) -> int:
+    """How much of what was written the peer has not read; 0 where the system does not say."""
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
+def places_of(original: int) -> tuple[Place, ...] | None:
+    """By which addresses a connection of AF_UNIX may be known; none if it is of another family.
+
+    Returns:
+        None if it is not connected, as it may be soon.
+
+    Raises:
+        OSError: it is no socket, or there is no descriptor left.
+    """
+    fd = os.dup(original)  # whoever is interrupted here closes what he has
+    try:
+        face = SocketType(-1, SOCK_STREAM, 0, fd)
+    except OSError:
+        os.close(fd)
+        raise
+    try:
+        if face.family != AF_UNIX:
+            return ()
+        # Of a listener the peer has no name, and nobody has bound a connection to one.
+        ends = ((face.getpeername(), False), (face.getsockname(), True))
+        return tuple(Place.of(os.fsencode(name), bound) for name, bound in ends if name)
+    except OSError:
+        return None
+    finally:
+        face.close()
+
+
+class Keeper:
+    """Holds the copies, and closes each one in time, in a thread of its own.
+
+    - commands: `keep` (a socket closes), `finish` (the process ends)
+    - getters: `lingers_until`, `len`
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, Copy] = {}  # by inode
+        # Of all sockets that were there when all were sought last, by inode; and the other way.
+        self._names: dict[int, tuple[Place, ...]] = {}
+        self._seen: dict[Place, list[tuple[int, int]]] = {}
+        self._kept_at = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        # It may be taken twice, as a forgotten socket ends anywhere.
+        self._lock = threading.RLock()
+        self._news = threading.Event()
+        self._watching = False
+        self._due: Counter[Place] = Counter()  # how many connections have yet to go
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    @property
+    def lingers_until(self) -> float:
+        """When the linger of all is over, on time.monotonic."""
+        return max((copy.until for copy in list(self._copies.values())), default=0.0)
+
+    def keep(self, places: Collection[Place], until: float, patience: float = 0.0) -> bool:
+        """Copy the connections at these addresses, one for each time that one was connected to.
+
+        Args:
+            places: those of the socket that closes.
+            until: when its linger is over, on time.monotonic.
+            patience: how many seconds to wait for connections that are not there yet.
+
+        Returns:
+            Whether there are any.
+        """
+        wanted = set(places)
+        give_up = time.monotonic() + patience
+        while True:
+            with self._lock:
+                for copy in self._find(wanted):
+                    copy.since = time.monotonic()
+                    self._copies[copy.inode] = copy
+                there = Counter(copy.place for copy in self._copies.values())
+                due = Counter(place for place in places if not place.bound)
+                if due <= there or time.monotonic() >= give_up:
+                    return self._hold(wanted, due & there, until)
+            time.sleep(STEP)
+
+    def _hold(self, wanted: set[Place], due: Counter[Place], until: float) -> bool:
+        # Called with the lock held.
+        kept = [copy for copy in self._copies.values() if copy.place in wanted]
+        for copy in kept:
+            copy.until = max(copy.until, until)
+        self._due += due
+        self._kept_at = time.monotonic()  # others that close now need them, too
+        if kept:
+            self._news.set()
+            if not self._watching:
+                self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
+        return bool(kept)
+
+    def _find(self, wanted: set[Place]) -> Iterator[Copy]:
+        """Make the copies that are missing, as far as there are descriptors left for them."""
+        with suppress(OSError):
+            if not all(map(self._knows, wanted)):
+                self._seek()
+            for place in wanted:
+                for original, inode in self._seen.get(place, ()):
+                    if inode not in self._copies and _is(original, inode):
+                        fd = os.dup(original)
+                        if _is(fd, inode):
+                            yield Copy(fd, inode, original, place)
+                        else:
+                            os.close(fd)
+
+    def _knows(self, place: Place) -> bool:
+        # All connections of a place are known when there are as many as were made, none lately.
+        # So those who close many sockets at once need not seek each time.
+        if place.bound or place in fresh or place not in self._seen:
+            return False
+        self._seen[place] = those = [
+            each for each in self._seen[place] if each[1] in self._copies or _is(*each)
+        ]
+        there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
+        return there >= connects.get(place, 1)
+
+    def _seek(self) -> None:
+        # What the name of a socket was need not be asked again: inodes are numbered on and on.
+        names, self._names, self._seen = self._names, {}, {}
+        fresh.clear()
+        for number in os.listdir(DESCRIPTORS):
+            original = int(number)
+            try:
+                status = os.fstat(original)
+                if not S_ISSOCK(status.st_mode):
+                    continue
+                inode = status.st_ino
+                held = self._copies.get(inode)
+                if held is not None and held.fd == original:
+                    continue
+                known = (held.place,) if held else names.get(inode)
+                if known is None:
+                    known = places_of(original)
+            except OSError:  # closed meanwhile; or it was the listing's own
+                continue
+            if known is not None:
+                self._names[inode] = known
+                for place in known:
+                    self._seen.setdefault(place, []).append((original, inode))
+
+    def _watch(self) -> None:
+        pause = SOON
+        while True:
+            begun = time.monotonic()
+            with self._lock:
+                left = self._look()
+                if not left:
+                    self._watching = False
+                    return
+            pause = max(pause, SHARE * (time.monotonic() - begun))
+            if self._news.wait(pause):
+                self._news.clear()
+                pause = SOON
+            else:
+                pause = min(2 * pause, SELDOM)
+
+    def _look(self, exiting: bool = False) -> int:
+        # Called with the lock held; returns how many are left.
+        now = time.monotonic()
+        copies = list(self._copies.values())
+        for copy in copies:
+            if copy.look(now) and not copy.place.bound:
+                self._due[copy.place] -= 1
+        for copy in copies:
+            due = copy.place.bound or self._due[copy.place] > 0
+            foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
+            if foreign or copy.is_over(now):
+                # In this order, as the child of a fork closes what it finds here.
+                del self._copies[copy.inode]
+                os.close(copy.fd)
+        left = {copy.place for copy in self._copies.values()}
+        for place in list(self._due):
+            if place not in left:
+                del self._due[place]
+        return len(self._copies)
+
+    def finish(self) -> None:
+        """Wait until all is over; what libzmq has still is not of a context that we have ended."""
+        end = time.monotonic() + ENDLESS
+        while True:
+            with self._lock:
+                left = self._look(exiting=True)
+            if not left or time.monotonic() > end:
+                return
+            time.sleep(SOON)
+
+    def disown(self) -> None:
+        """This is a child of that process, in which nobody waits for these."""
+        while self._copies:
+            with suppress(OSError):
+                os.close(self._copies.popitem()[1].fd)
+        self._names.clear()
+        self._seen.clear()
+        self._reset()
+
+
+keeper = Keeper()
+in_forked_child(keeper.disown)
+
+
+def hold(socket: Any, left: Place | None = None) -> None:
+    """A socket closes now, or leaves one address: see that what it wrote is read.
+
+    A linger that nobody asked for becomes `PATIENCE`, where there are connections. With a linger of
+    0 nothing is held.
+    """
+    state = vars(socket)
+    try:
+        if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
+            return
+        linger: Any = CompiledSocket.get(socket, LINGER_OF)
+        wanted = linger
+        if left is None and linger == LINGER and LINGER_IS_GIVEN not in state:
+            wanted = int(PATIENCE * 1000)
+        until = inf if wanted < 0 else time.monotonic() + wanted / 1000
+        young = time.monotonic() - state[CONNECTED_AT] < RECENT
+        places = [left] if left else state[IPC]
+        if wanted and keeper.keep(places, until, COMING * young) and wanted != linger:
+            CompiledSocket.set(socket, LINGER_OF, wanted)
+    except (TypeError, zmq.ZMQError):  # somebody has closed it already
+        pass
