@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from sys import modules
 from threading import Thread, current_thread
 from time import monotonic, sleep
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from zmqbridge.guards import in_forked_child, living, snapshot
 
@@ -102,7 +103,7 @@ def steady(reactor: Any) -> Any:
 
 
 _delays: WeakSet[Delay] = WeakSet()
-_watchers: dict[Any, Thread] = {}
+_watchers: WeakKeyDictionary[Any, Thread] = WeakKeyDictionary()
 in_forked_child(_watchers.clear)  # its threads are not there
 
 
@@ -111,7 +112,7 @@ def watch(reactor: Any) -> None:
     if reactor not in _watchers:
         ahead = reactor.seconds() - monotonic()
         watcher = Thread(
-            target=_compare, args=[reactor, ahead], name="zmqbridge-clocks", daemon=True
+            target=_compare, args=[ref(reactor), ahead], name="zmqbridge-clocks", daemon=True
         )
         _watchers[reactor] = watcher
         try:
@@ -120,21 +121,28 @@ def watch(reactor: Any) -> None:
             _watchers.pop(reactor, None)
 
 
-def _compare(reactor: Any, ahead: float) -> None:
-    while _watchers.get(reactor) is current_thread():  # else two have begun at once
-        if not _needed(reactor):
-            # Somebody may come now, and count on this thread.
-            _watchers.pop(reactor, None)
-            if _needed(reactor):
-                watch(reactor)
-            return
-        before, ahead = ahead, reactor.seconds() - monotonic()
-        if ahead < before - FALLS:
-            with suppress(Exception):  # its loop is closed
-                reactor.callFromThread(set_right, reactor)
-        else:
-            ahead = max(ahead, before)  # what it falls behind slowly adds up
+def _compare(whose: Callable[[], Any], ahead: float) -> None:
+    # It sleeps without the reactor, or forgotten sockets could not warn when the process ends.
+    while (ahead := _look(whose(), ahead)) < inf:
         sleep(TICK)
+
+
+def _look(reactor: Any, before: float) -> float:
+    # How far the wall clock is ahead; inf when nobody wants to know any more, or the reactor is gone.
+    if reactor is None or _watchers.get(reactor) is not current_thread():  # two may begin at once
+        return inf
+    if not _needed(reactor):
+        # Somebody may come now, and count on this thread.
+        _watchers.pop(reactor, None)
+        if _needed(reactor):
+            watch(reactor)
+        return inf
+    ahead: float = reactor.seconds() - monotonic()
+    if ahead >= before - FALLS:
+        return max(ahead, before)  # what it falls behind slowly adds up
+    with suppress(Exception):  # its loop is closed
+        reactor.callFromThread(set_right, reactor)
+    return ahead
 
 
 def _needed(reactor: Any) -> bool:
