@@ -128,7 +128,7 @@ def _compare(whose: Callable[[], Any], ahead: float) -> None:
 
 
 def _look(reactor: Any, before: float) -> float:
-    # How far the wall clock is ahead; inf when nobody wants to know any more, or the reactor is gone.
+    # How far the wall clock is ahead; inf when nobody wants to know, or the reactor is gone.
     if reactor is None or _watchers.get(reactor) is not current_thread():  # two may begin at once
         return inf
     if not _needed(reactor):
