@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.pump import BURST, Pump
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
-from zmqbridge.pump import BURST, Pump
 
 COUNT = 10_000
 RUNS = 15

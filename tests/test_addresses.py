@@ -10,7 +10,8 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import AddressError, addresses
+from zmqbridge import AddressError
+from zmqbridge._bridge import addresses
 from zmqbridge.twisted_backend import Puller
 
 BOUND = 10  # seconds

@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 import zmqbridge
-from zmqbridge.plain import COMPILED
+from zmqbridge._bridge.uncompiled import COMPILED
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
 COUNT = 2000

@@ -8,8 +8,8 @@ import socket
 import pytest
 import zmq
 
-from zmqbridge import connections as module
-from zmqbridge.connections import Connections
+from zmqbridge._bridge import connections as module
+from zmqbridge._bridge.connections import Connections
 
 pytestmark = pytest.mark.skipif(not module.TELLS, reason="the system does not tell")
 

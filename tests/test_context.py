@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from zmqbridge import ContextInUse
-from zmqbridge.context import EXIT_PATIENCE, SharedContext
+from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext
 from zmqbridge.twisted_backend import Puller, Pusher
 
 BOUND = 10  # seconds
@@ -91,7 +91,7 @@ def test_it_is_kept_for_a_socket_that_comes_soon(mine):
 def test_a_forked_child_gets_a_fresh_one():
     done = run("""
         import os
-        from zmqbridge.context import shared
+        from zmqbridge._bridge.context import shared
         from zmqbridge.twisted_backend import Puller
 
         parents = Puller()
@@ -182,9 +182,9 @@ def ended(process):
 
 
 LAST_WORDS = """
-    import sys, time, zmq, zmqbridge.context
+    import sys, time, zmq, zmqbridge._bridge.context
     address, linger, after, how = sys.argv[1:]
-    zmqbridge.context.EXIT_PATIENCE = 0.2
+    zmqbridge._bridge.context.EXIT_PATIENCE = 0.2
     if how == "facade":
         from twisted.internet import reactor
         from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPushConnection
@@ -233,7 +233,7 @@ def test_a_linger_without_end_holds_up_the_exit_for_a_bounded_time_only():
     begun = time.monotonic()
     programs = [
         start(
-            "import zmqbridge.context; zmqbridge.context.ENDLESS = 0.3\n"
+            "import zmqbridge._bridge.context; zmqbridge._bridge.context.ENDLESS = 0.3\n"
             + textwrap.dedent(LAST_WORDS),
             "tcp://127.0.0.1:1",
             -1,
@@ -253,9 +253,9 @@ IN_A_DAEMON_THREAD = """
 
     touched = []
     atexit.register(lambda: print("touched", touched, flush=True))  # called last
-    import zmqbridge.context
+    import zmqbridge._bridge.context
     atexit.register(print, "exiting", flush=True)  # called first
-    zmqbridge.context.PAUSE = 2.0  # for a machine that is busy
+    zmqbridge._bridge.context.PAUSE = 2.0  # for a machine that is busy
 
     def watched(kind, name):
         original = getattr(kind, name)
@@ -506,8 +506,8 @@ def test_importing_the_library_does_not_load_multiprocessing():
 @pytest.fixture
 def fresh(mine, monkeypatch):
     """The same in place of everybody's."""
-    monkeypatch.setattr("zmqbridge.context.shared", mine)
-    monkeypatch.setattr("zmqbridge.endpoint.shared", mine)
+    monkeypatch.setattr("zmqbridge._bridge.context.shared", mine)
+    monkeypatch.setattr("zmqbridge._bridge.endpoint.shared", mine)
     return mine
 
 

@@ -13,9 +13,10 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import iothreads, pump, txzmq
-from zmqbridge.iothreads import OwnContext, threads_named
-from zmqbridge.pump import CROWD
+from zmqbridge import txzmq
+from zmqbridge._bridge import iothreads, pump
+from zmqbridge._bridge.iothreads import OwnContext, threads_named
+from zmqbridge._bridge.pump import CROWD
 
 
 def may_hold():

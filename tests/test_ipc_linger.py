@@ -15,10 +15,10 @@ import warnings
 import pytest
 import zmq
 
-from zmqbridge.addresses import HOLDS, place_of
+from zmqbridge._bridge.addresses import HOLDS, place_of
 from zmqbridge.twisted_backend import Dealer, Pusher
 
-ipclinger = pytest.importorskip("zmqbridge.ipclinger", exc_type=ImportError)
+ipclinger = pytest.importorskip("zmqbridge._bridge.ipclinger", exc_type=ImportError)
 keeper = ipclinger.keeper
 places_of, unread_by_peer = ipclinger.places_of, ipclinger.unread_by_peer
 
@@ -299,7 +299,7 @@ for address in ("tcp://127.0.0.1:*", "inproc://it", sys.argv[1]):
         pusher.push_nowait(b"x")
     pusher.close()
     puller.close()
-    assert "zmqbridge.ipclinger" not in sys.modules, address
+    assert "zmqbridge._bridge.ipclinger" not in sys.modules, address
 """
 
 # How programs end: their sockets are forgotten, or closed just before.

@@ -13,10 +13,10 @@ import pytest
 import zmq
 
 from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
-from zmqbridge import pump as module
+from zmqbridge._bridge import pump as module
+from zmqbridge._bridge.iothreads import OwnContext
+from zmqbridge._bridge.pump import BURST, CROWD, BridgedSocket, Pump
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.iothreads import OwnContext
-from zmqbridge.pump import BURST, CROWD, BridgedSocket, Pump
 
 DONTWAIT = zmq.DONTWAIT
 BOUND = 3  # seconds that anything may take; all of it takes milliseconds

@@ -10,9 +10,9 @@ import zmq
 from test_pump import context, driven, numbered, plain, send_all, until  # noqa: F401
 
 from zmqbridge import OutOfMemory, PeerUnreachable
-from zmqbridge import pump as module
-from zmqbridge.plain import COMPILED
-from zmqbridge.pump import BURST, FEW, PATROL, QUIET, SETTLES
+from zmqbridge._bridge import pump as module
+from zmqbridge._bridge.pump import BURST, FEW, PATROL, QUIET, SETTLES
+from zmqbridge._bridge.uncompiled import COMPILED
 
 TOO_LARGE = 1000  # bytes, from which on there is no memory for a copy
 

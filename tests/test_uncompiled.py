@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import zmq
 
-from zmqbridge import pump
-from zmqbridge.plain import COMPILED, plain_calls
+from zmqbridge._bridge import pump
+from zmqbridge._bridge.uncompiled import COMPILED, plain_calls
 
 both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 LARGE = 3 * zmq.COPY_THRESHOLD

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from zmqbridge import SocketClosed
-from zmqbridge import untold as module
-from zmqbridge.pump import SLICE
-from zmqbridge.untold import FEWEST, MOST, Untold
+from zmqbridge._bridge import untold as module
+from zmqbridge._bridge.pump import SLICE
+from zmqbridge._bridge.untold import FEWEST, MOST, Untold
 
 QUICK, SLOW = SLICE / 2, 3 * SLICE
 

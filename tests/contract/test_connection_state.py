@@ -27,11 +27,11 @@ from zmqbridge import (
     SocketClosed,
     StateUnknown,
 )
+from zmqbridge._bridge.reserve import SIZE, Reserve, reserve
+from zmqbridge._bridge.uncompiled import COMPILED
 from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import ACCEPTS, EventKind
-from zmqbridge.plain import COMPILED
-from zmqbridge.reserve import SIZE, Reserve, reserve
 
 TCP = "tcp://127.0.0.1:*"
 PEERS = {
@@ -556,7 +556,7 @@ def test_a_forked_child_has_no_reserve():
     kept.leave("somebody")
     program = """
 import os
-from zmqbridge.reserve import reserve
+from zmqbridge._bridge.reserve import reserve
 reserve.join("somebody")
 child = os.fork()
 if not child:

@@ -14,9 +14,9 @@ from twisted.internet import selectreactor
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import RequestTimeout, SocketClosed, twisted_backend
+from zmqbridge._bridge.untold import AT_ONCE, Untold, another
 from zmqbridge.asyncio_backend import Requester
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
-from zmqbridge.untold import AT_ONCE, Untold, another
 
 CROWD = 4000
 TCP = "tcp://127.0.0.1:*"

@@ -21,9 +21,9 @@ from zmqbridge import (
     HandshakeFailed,
     OptionError,
     RequestTimeout,
-    mechanisms,
     twisted_backend,
 )
+from zmqbridge._bridge import mechanisms
 from zmqbridge.asyncio_backend import Authenticator, Puller
 from zmqbridge.core.monitor import EventKind
 from zmqbridge.security import (

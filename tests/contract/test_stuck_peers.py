@@ -11,8 +11,8 @@ import zmq
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import PeerStalled, PeerUnreachable, QueueFull
+from zmqbridge._bridge.pump import PATROL, Pump
 from zmqbridge.core.sendqueue import SendQueue
-from zmqbridge.pump import PATROL, Pump
 from zmqbridge.twisted_backend import Router
 
 some_worlds = pytest.mark.parametrize(

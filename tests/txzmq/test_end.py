@@ -131,7 +131,7 @@ def test_addresses_are_free_when_a_factory_was_shut_down(w, addresses, monkeypat
             for address in addresses:
                 with other.socket(zmq.PULL) as puller:
                     puller.bind(address)
-                zmqbridge.addresses.wait_until_free([address])
+                zmqbridge._bridge.addresses.wait_until_free([address])
 
 
 async def test_a_connection_can_be_bound_where_one_was_just_shut_down(w, addresses, make):
@@ -163,8 +163,8 @@ def test_it_is_waited_for_until_they_are_free_and_no_longer(w, monkeypatch):
         asked.append(name)
         return len(asked) >= wanted
 
-    monkeypatch.setattr(zmqbridge.addresses, "is_free", is_free)
-    monkeypatch.setattr(zmqbridge.addresses, "PATIENCE", 0.3)
+    monkeypatch.setattr(zmqbridge._bridge.addresses, "is_free", is_free)
+    monkeypatch.setattr(zmqbridge._bridge.addresses, "PATIENCE", 0.3)
     took = []
     for wanted, linger in [  # noqa: B007
         (5, 1500),

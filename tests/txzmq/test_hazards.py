@@ -18,8 +18,8 @@ from zmqbridge import (
     SocketClosed,
     ZmqBridgeError,
 )
+from zmqbridge._bridge.pump import BURST
 from zmqbridge.core.routes import LIMIT
-from zmqbridge.pump import BURST
 from zmqbridge.security import PlainClient
 from zmqbridge.txzmq import (
     ZmqConnection,

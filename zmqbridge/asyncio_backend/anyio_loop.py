@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
-from zmqbridge.pump import Pump
+from zmqbridge._bridge.pump import Pump
 
 Result = TypeVar("Result")
 

@@ -11,9 +11,9 @@ from typing import Any, final
 import anyio
 import zmq
 
+from zmqbridge._bridge.authentication import PATIENCE, Authenticating
 from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop
 from zmqbridge.asyncio_backend.loopsocket import CannotWatch, LoopSocket
-from zmqbridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
 
 

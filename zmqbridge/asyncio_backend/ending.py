@@ -6,8 +6,8 @@ from time import monotonic
 
 import anyio
 
-from zmqbridge import context
-from zmqbridge.patterns import patience
+from zmqbridge._bridge import context
+from zmqbridge._bridge.patterns import patience
 
 
 async def end_context(timeout: float | None = None) -> bool:

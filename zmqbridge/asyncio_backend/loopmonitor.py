@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import Any
 
+from zmqbridge._bridge.monitoring import Monitor
 from zmqbridge.asyncio_backend.loopsocket import LoopSocket
-from zmqbridge.monitoring import Monitor
 
 
 class LoopMonitor(Monitor, LoopSocket):

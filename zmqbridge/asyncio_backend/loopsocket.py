@@ -17,6 +17,18 @@ import anyio
 import zmq
 from anyio.abc import UnreliableObjectReceiveStream
 
+from zmqbridge._bridge.endpoint import Addresses, Options
+from zmqbridge._bridge.monitored import Monitored
+from zmqbridge._bridge.patterns import (
+    Receiving,
+    bytes_at_most,
+    held_at_most,
+    patience,
+    queued_at_most,
+    seconds,
+)
+from zmqbridge._bridge.pump import SLICE, STRIDE
+from zmqbridge._bridge.untold import another
 from zmqbridge.asyncio_backend.anyio_loop import (
     AnyioLoop,
     AnyioWaiter,
@@ -26,24 +38,12 @@ from zmqbridge.asyncio_backend.anyio_loop import (
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
 from zmqbridge.asyncio_backend.waiter import Waiter, waiter_for
-from zmqbridge.endpoint import Addresses, Options
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
-from zmqbridge.monitored import Monitored
-from zmqbridge.patterns import (
-    Receiving,
-    bytes_at_most,
-    held_at_most,
-    patience,
-    queued_at_most,
-    seconds,
-)
-from zmqbridge.pump import SLICE, STRIDE
-from zmqbridge.untold import another
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.monitoring import Events
     from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
     from zmqbridge.asyncio_backend.selector_thread import ThreadReader
-    from zmqbridge.monitoring import Events
     from zmqbridge.security import Security
 
 Item = TypeVar("Item")
@@ -200,7 +200,7 @@ class LoopSocket(Monitored):
         self._reader = NO_LOOP
         if not loop.is_closed():
             with suppress(Exception):  # of loops that we do not know
-                from zmqbridge.inherited import own_selector  # for a forked child only
+                from zmqbridge._bridge.inherited import own_selector  # for a forked child only
 
                 if own_selector(loop):
                     loop.remove_reader(self._fd)

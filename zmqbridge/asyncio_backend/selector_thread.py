@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from zmqbridge.guards import in_forked_child
+from zmqbridge._bridge.guards import in_forked_child
 
 # How long the thread waits for another socket when the last has gone.
 GRACE = 0.1  # seconds

@@ -22,6 +22,9 @@ from typing import Any, final
 
 import zmq
 
+from zmqbridge._bridge.patterns import Request as AnyRequest
+from zmqbridge._bridge.patterns import Requesting, Routing
+from zmqbridge._bridge.subscribing import Subscribing
 from zmqbridge.asyncio_backend.loopsocket import (
     AnyWaiter,
     LoopExchange,
@@ -31,9 +34,6 @@ from zmqbridge.asyncio_backend.loopsocket import (
 )
 from zmqbridge.asyncio_backend.running import here
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
-from zmqbridge.patterns import Request as AnyRequest
-from zmqbridge.patterns import Requesting, Routing
-from zmqbridge.subscribing import Subscribing
 
 
 @final

@@ -9,7 +9,7 @@ from typing import Any, final
 import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge.authentication import PATIENCE, Authenticating
+from zmqbridge._bridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
 from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reactorsocket import ReactorSocket

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
-from zmqbridge.guards import in_forked_child, living, snapshot
+from zmqbridge._bridge.guards import in_forked_child, living, snapshot
 
 # So often the clocks are compared, while a socket is open on a real reactor: 15 µs each time. So
 # late is at the most what was due when the wall clock was set back.

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from zmqbridge import context
-from zmqbridge.patterns import patience
+from zmqbridge._bridge import context
+from zmqbridge._bridge.patterns import patience
 from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import global_reactor
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from zmqbridge._bridge.pump import ignore
 from zmqbridge.errors import ZmqBridgeError
-from zmqbridge.pump import ignore
 from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 
 

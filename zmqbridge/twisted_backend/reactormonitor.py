@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zmqbridge.monitoring import Monitor
+from zmqbridge._bridge.monitoring import Monitor
 from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 
 

@@ -19,17 +19,9 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
-from zmqbridge.core.framing import Message
-from zmqbridge.endpoint import Addresses, Endpoint, Options
-from zmqbridge.errors import (
-    ContextTerminated,
-    LoopError,
-    SocketClosed,
-    UsedAfterFork,
-    ZmqBridgeError,
-)
-from zmqbridge.monitored import Monitored
-from zmqbridge.patterns import (
+from zmqbridge._bridge.endpoint import Addresses, Endpoint, Options
+from zmqbridge._bridge.monitored import Monitored
+from zmqbridge._bridge.patterns import (
     Receiving,
     bytes_at_most,
     held_at_most,
@@ -37,15 +29,23 @@ from zmqbridge.patterns import (
     queued_at_most,
     seconds,
 )
-from zmqbridge.pump import SLICE, STRIDE
+from zmqbridge._bridge.pump import SLICE, STRIDE
+from zmqbridge.core.framing import Message
+from zmqbridge.errors import (
+    ContextTerminated,
+    LoopError,
+    SocketClosed,
+    UsedAfterFork,
+    ZmqBridgeError,
+)
 from zmqbridge.twisted_backend.clocks import clock_of, steady
 from zmqbridge.twisted_backend.handlers import dispatch, follow
 from zmqbridge.twisted_backend.reader import ReactorReader, global_reactor, watching
 from zmqbridge.twisted_backend.telling import soon, tell
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.monitoring import Events
     from zmqbridge.core.monitor import MonitorEvent
-    from zmqbridge.monitoring import Events
     from zmqbridge.security import Security
     from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
 

@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
+from zmqbridge._bridge.guards import busy
+from zmqbridge._bridge.inherited import own_poller
+from zmqbridge._bridge.pump import Pump
 from zmqbridge.errors import LoopError, UsedAfterFork
-from zmqbridge.guards import busy
-from zmqbridge.inherited import own_poller
-from zmqbridge.pump import Pump
 from zmqbridge.twisted_backend.clocks import hasten, real, steady, watch
 
 

@@ -28,11 +28,11 @@ from typing import Any, final
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, fail
 
+from zmqbridge._bridge.patterns import Request as AnyRequest
+from zmqbridge._bridge.patterns import Requesting, Routing
+from zmqbridge._bridge.subscribing import Subscribing
 from zmqbridge.core.framing import Message, as_name, join_topic, split_request
 from zmqbridge.errors import LoopError, ZmqBridgeError
-from zmqbridge.patterns import Request as AnyRequest
-from zmqbridge.patterns import Requesting, Routing
-from zmqbridge.subscribing import Subscribing
 from zmqbridge.twisted_backend.handlers import follow
 from zmqbridge.twisted_backend.producers import Paced
 from zmqbridge.twisted_backend.reactorsocket import (

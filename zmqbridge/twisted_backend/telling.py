@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from zmqbridge._bridge.untold import Untold, another
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend.clocks import steady
-from zmqbridge.untold import Untold, another
 
 Tell = Callable[[Sequence[Deferred[Any]], ZmqBridgeError], None]
 

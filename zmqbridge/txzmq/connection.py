@@ -18,13 +18,15 @@ from zmq import Socket as PlainSocket
 from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
-from zmqbridge import addresses
+from zmqbridge._bridge import addresses
+from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.mechanisms import refuse_open_server, secure
+from zmqbridge._bridge.patterns import patience
+from zmqbridge._bridge.watched import SEND
+from zmqbridge._bridge.watched import WatchedSocket as Socket
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, ResourcesExhausted, SocketClosed, ZmqBridgeError
-from zmqbridge.exhaustion import explained
-from zmqbridge.mechanisms import refuse_open_server, secure
-from zmqbridge.patterns import patience
 from zmqbridge.security import Security
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
 from zmqbridge.txzmq.driver import Driver, parts_of
@@ -35,8 +37,6 @@ from zmqbridge.txzmq.factory import (
     stay_with_process,
 )
 from zmqbridge.txzmq.standins import ReactorOf
-from zmqbridge.watched import SEND
-from zmqbridge.watched import WatchedSocket as Socket
 
 ZMQ3 = zmq_version_info()[0] >= 3
 

@@ -13,8 +13,11 @@ from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
 from zmq import Socket, constants, error
 
-from zmqbridge import addresses
-from zmqbridge.context import closing
+from zmqbridge._bridge import addresses
+from zmqbridge._bridge.context import closing
+from zmqbridge._bridge.guards import leave_to_parent, living
+from zmqbridge._bridge.pump import BURST, BridgedSocket, Pump
+from zmqbridge._bridge.watched import GET, RECV, WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
@@ -25,8 +28,6 @@ from zmqbridge.errors import (
     WrongThread,
     ZmqBridgeError,
 )
-from zmqbridge.guards import leave_to_parent, living
-from zmqbridge.pump import BURST, BridgedSocket, Pump
 from zmqbridge.security import CurveClient, PlainClient, Security
 from zmqbridge.twisted_backend.handlers import dispatch, follow_coroutine
 from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
@@ -40,7 +41,6 @@ from zmqbridge.txzmq.standins import (
     send_by_socket,
     timekeeper,
 )
-from zmqbridge.watched import GET, RECV, WatchedSocket, untouched
 
 # The threads in which a hook is being called, of whichever connection.
 _hooks: set[int] = set()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zmqbridge import addresses
-from zmqbridge.context import end, loose, shared
-from zmqbridge.guards import leave_to_parent, living
-from zmqbridge.iothreads import OwnContext
+from zmqbridge._bridge import addresses
+from zmqbridge._bridge.context import end, loose, shared
+from zmqbridge._bridge.guards import leave_to_parent, living
+from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.twisted_backend.reader import global_reactor
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Context = OwnContext
 
 # How long `shutdown` waits for the context to end, which mostly takes less than a millisecond;
 # with messages that linger it goes on in its own thread, and the reactor goes on too. Only for
-# addresses to be free again `shutdown` waits longer, see `zmqbridge.addresses`.
+# addresses to be free again `shutdown` waits longer, see `zmqbridge._bridge.addresses`.
 PATIENCE = 0.01  # seconds
 
 _ending: set[int] = set()  # by `id`, as the factories of programs may have no hash

@@ -8,10 +8,10 @@ from typing import Any
 
 from zmq import constants
 
+from zmqbridge._bridge.receivingsocket import ReceivingSocket
 from zmqbridge.core.framing import InTwoParts, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
-from zmqbridge.receivingsocket import ReceivingSocket
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
 from zmqbridge.txzmq.driver import Driver
 

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet import defer
 from zmq import constants, error
 
+from zmqbridge._bridge.pump import SETTLES
 from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes
@@ -22,7 +23,6 @@ from zmqbridge.errors import (
     SocketClosed,
     ZmqBridgeError,
 )
-from zmqbridge.pump import SETTLES
 from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import revoke
 from zmqbridge.twisted_backend.sockets import Reply

@@ -25,6 +25,10 @@ from weakref import WeakSet
 
 import zmq
 
+from zmqbridge._bridge.endpoint import Endpoint
+from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.refusals import Refusals
+from zmqbridge._bridge.reserve import reserve
 from zmqbridge.core.framing import Message, split_all
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import (
@@ -35,11 +39,7 @@ from zmqbridge.core.monitor import (
     parse_event,
     without_failed_accepts,
 )
-from zmqbridge.endpoint import Endpoint
 from zmqbridge.errors import HandshakeFailed, SocketClosed, StateUnknown
-from zmqbridge.exhaustion import explained
-from zmqbridge.refusals import Refusals
-from zmqbridge.reserve import reserve
 
 _numbers = itertools.count(1)
 

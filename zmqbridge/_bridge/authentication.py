@@ -12,10 +12,10 @@ from typing import Any
 import zmq
 from zmq.auth import load_certificates
 
-from zmqbridge import mechanisms
+from zmqbridge._bridge import mechanisms
+from zmqbridge._bridge.endpoint import Endpoint
 from zmqbridge.core.framing import Message
 from zmqbridge.core.zap import Policy, Question, Zap
-from zmqbridge.endpoint import Endpoint
 from zmqbridge.errors import AddressError, ContextTerminated, MalformedMessage, PeerUnreachable
 
 # How long a callback may take. After 30 seconds libzmq gives the handshake up itself.

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.endpoint import Address, Options, several
+from zmqbridge._bridge.patterns import Receiving
+from zmqbridge._bridge.receivingsocket import ReceivingSocket
 from zmqbridge.core.framing import Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
-from zmqbridge.endpoint import Address, Options, several
-from zmqbridge.patterns import Receiving
-from zmqbridge.receivingsocket import ReceivingSocket
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security

@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge._bridge.endpoint import Address, Endpoint
 from zmqbridge.core.framing import as_name
-from zmqbridge.endpoint import Address, Endpoint
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 
 if TYPE_CHECKING:
-    from zmqbridge.monitoring import Monitor
+    from zmqbridge._bridge.monitoring import Monitor
 
 
 class Monitored(Endpoint):

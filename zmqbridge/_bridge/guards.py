@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 import zmq
 
-HERE = os.path.dirname(__file__) + os.sep
+HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 Place = tuple[str, int]
 Item = TypeVar("Item")

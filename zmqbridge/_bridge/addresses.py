@@ -30,7 +30,7 @@ REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
 IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
 BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
-# Where a socket is bound and connected over ipc, likewise; see `zmqbridge.ipclinger`.
+# Where a socket is bound and connected over ipc, likewise; see `zmqbridge._bridge.ipclinger`.
 IPC = "_zmqbridge_ipc"
 CONNECTED_AT = "_zmqbridge_connected"  # when that was done last, on time.monotonic
 SENT = "_zmqbridge_sent"  # there, when something was sent past the pump

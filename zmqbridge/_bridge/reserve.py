@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from zmqbridge.guards import in_forked_child
+from zmqbridge._bridge.guards import in_forked_child
 
 # Libzmq needs one for another monitor. But its I/O thread accepts as soon as there is any, in some
 # 20 µs each, and on a busy machine we may have to wait for a lock that it has.

@@ -9,9 +9,9 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.mechanisms import SECRET
+from zmqbridge._bridge.receivingsocket import TOLD
 from zmqbridge.errors import OptionError
-from zmqbridge.mechanisms import SECRET
-from zmqbridge.receivingsocket import TOLD
 
 NAMES = {int(option): option.name for option in zmq.SocketOption}
 

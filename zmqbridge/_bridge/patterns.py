@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import zmq
 
+from zmqbridge._bridge.endpoint import Address, Endpoint, Options
+from zmqbridge._bridge.pump import SETTLES
+from zmqbridge._bridge.receivingsocket import ReceivingSocket
 from zmqbridge.core.framing import (
     Message,
     as_bytes,
@@ -20,7 +23,6 @@ from zmqbridge.core.framing import (
 from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 from zmqbridge.core.requests import RequestTable
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.endpoint import Address, Endpoint, Options
 from zmqbridge.errors import (
     AlreadyReplied,
     HandshakeFailed,
@@ -29,8 +31,6 @@ from zmqbridge.errors import (
     RequestTimeout,
     SocketClosed,
 )
-from zmqbridge.pump import SETTLES
-from zmqbridge.receivingsocket import ReceivingSocket
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security

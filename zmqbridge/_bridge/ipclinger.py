@@ -29,9 +29,9 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
-from zmqbridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
-from zmqbridge.guards import in_forked_child
+from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
+from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
+from zmqbridge._bridge.guards import in_forked_child
 
 DESCRIPTORS = "/proc/self/fd"
 TYPE = int(zmq.TYPE)

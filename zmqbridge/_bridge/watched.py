@@ -13,7 +13,7 @@ import zmq
 import zmq.sugar.socket
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.receivingsocket import ReceivingSocket
 
 CALLS = frozenset(("get", "recv", "send"))
 

@@ -8,8 +8,8 @@ from math import ceil
 from time import monotonic
 from typing import Any
 
+from zmqbridge._bridge.pump import SLICE
 from zmqbridge.errors import ZmqBridgeError
-from zmqbridge.pump import SLICE
 
 # So many are told in one go.
 AT_ONCE = 512

@@ -21,10 +21,10 @@ from weakref import WeakSet
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import IPC, SENT, Place, forget_all
+from zmqbridge._bridge.addresses import IPC, SENT, Place, forget_all
+from zmqbridge._bridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
+from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.errors import ContextInUse
-from zmqbridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
-from zmqbridge.iothreads import OwnContext
 
 # How long a context without sockets is kept for the next one: programs that open one socket after
 # another would otherwise start and stop libzmq's I/O thread each time.
@@ -103,10 +103,10 @@ def closing(socket: Any, sent: int) -> int:
 def hold(socket: Any, left: Place | None = None) -> None:
     """Over ipc: have what a socket wrote read, though it closes or leaves an address.
 
-    See `zmqbridge.ipclinger`, which is loaded now at the earliest.
+    See `zmqbridge._bridge.ipclinger`, which is loaded now at the earliest.
     """
     with suppress(ImportError, OSError):  # as when there is no descriptor left to load it
-        from zmqbridge import ipclinger
+        from zmqbridge._bridge import ipclinger
 
         ipclinger.hold(socket, left)
 
@@ -363,7 +363,7 @@ def _raw(context: zmq.Context[Any]) -> bool:
 
 
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
-    held = sys.modules.get("zmqbridge.ipclinger")
+    held = sys.modules.get("zmqbridge._bridge.ipclinger")
     for thread, context in list(_endings.items()):
         if held is None or context is not held.keeper:
             thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))

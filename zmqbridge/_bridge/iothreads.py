@@ -45,7 +45,7 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
     _holdable = False
     # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
     _looking: Any = None
-    # When the linger of all its closed sockets is over, on time.monotonic; see `zmqbridge.context`.
+    # When the linger of all its closed sockets is over, on time.monotonic; see `context.py`.
     lingers_until = 0.0
 
     def __init__(self, io_threads: int = 1, shadow: Any = 0) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.guards import in_forked_child
 from zmqbridge.errors import AuthenticationMissing, OptionError
-from zmqbridge.exhaustion import explained
-from zmqbridge.guards import in_forked_child
 
 if TYPE_CHECKING:
     from zmqbridge.security import CurveClient, CurveServer, Security

@@ -16,7 +16,7 @@ Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11
   remaining parts of this one first. They are given to it, then the whole message waits again.
 - When crowds of messages come one upon the other, the I/O thread of our own context waits while
   they are handled, and what is sent in answer leaves together, at the next turn: see
-  `zmqbridge.iothreads`.
+  `zmqbridge._bridge.iothreads`.
 - A paused turn reads EVENTS, which silences the FD, and no message: what is unread fills RCVHWM
   and pushes back on the peer.
 - The loop may be run again from within a delivery (nest_asyncio and the like). For that time a
@@ -35,8 +35,10 @@ from typing import Any, Protocol
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.addresses import SENT, note
-from zmqbridge.connections import Connections
+from zmqbridge._bridge.addresses import SENT, note
+from zmqbridge._bridge.connections import Connections
+from zmqbridge._bridge.iothreads import OwnContext
+from zmqbridge._bridge.uncompiled import COMPILED, plain_calls
 from zmqbridge.core.framing import Message, as_parts
 from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import (
@@ -48,8 +50,6 @@ from zmqbridge.errors import (
     SocketClosed,
     ZmqBridgeError,
 )
-from zmqbridge.iothreads import OwnContext
-from zmqbridge.plain import COMPILED, plain_calls
 
 DONTWAIT = int(zmq.DONTWAIT)
 DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)

@@ -1,0 +1,1 @@
+"""What stands between the pure core and the loops: libzmq's sockets, their pump, and their end."""
