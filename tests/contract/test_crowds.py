@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sys
 import weakref
 
 import pytest
@@ -18,6 +19,8 @@ from zmqbridge.untold import AT_ONCE, another
 
 CROWD = 4000
 TCP = "tcp://127.0.0.1:*"
+# What a Deferred throws into a coroutine is held in a cycle by these, any Deferred's.
+KEEPS_WHAT_IS_THROWN = (3, 12) <= sys.version_info < (3, 14)
 
 
 class Asked:
@@ -116,7 +119,10 @@ async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w):
     assert sorted(asked.ended) == list(range(CROWD))
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="it counts no references")
 async def test_who_was_told_leaves_nothing_to_the_garbage_collector(w):
+    if KEEPS_WHAT_IS_THROWN and w.backend is twisted_backend:
+        pytest.skip("Python 3.12 and 3.13 leave it to the collector themselves")
     errors = []
 
     async def asks():
