@@ -60,7 +60,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "--ignore=tests/core", *session.posargs)
 
 
-@nox.session(python=["3.11", "3.12", "3.13", "3.14", "pypy3.11"])
+@nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.15", "pypy3.11"])
 def pythons(session: nox.Session) -> None:
     """All tests, on every Python that is installed."""
     install(session, "test")

@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks import growth, plot, report
+from benchmarks import plot, report
 from benchmarks.runner import Failed, measure
 from benchmarks.subjects import SUBJECTS
 from benchmarks.workloads import WORKLOADS
@@ -65,7 +65,11 @@ def main() -> None:
 
     print(report.machine(subjects))
     results = run([name for name in what if name in WORKLOADS], subjects, options.rounds)
-    bounds = growth.measured(progress) if "growth" in what else []
+    bounds = []
+    if "growth" in what:
+        from benchmarks import growth  # which traces memory, as PyPy cannot
+
+        bounds = growth.measured(progress)
     if results:
         print(report.targets(results))
     if bounds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 
@@ -96,3 +97,31 @@ def test_what_was_given_up_is_remembered_up_to_a_limit(monkeypatch):
     monkeypatch.setattr(addresses, "_left", {})
     names = [bind("tcp://127.0.0.1:*") for _ in range(5)]
     assert list(addresses._left) == names[2:]
+
+
+def test_sockets_of_many_threads_give_up_theirs_at_once(monkeypatch):
+    class Bound:
+        pass
+
+    def gives_up(thread):
+        for number in range(3000):
+            bound = Bound()
+            vars(bound)[addresses.BOUND] = [f"tcp://127.0.0.1:{thread}{number}"]
+            addresses.left(bound)
+        done.append(thread)
+
+    monkeypatch.setattr(addresses, "MOST", 3)
+    monkeypatch.setattr(addresses, "_left", {})
+    done = []
+    threads = [threading.Thread(target=gives_up, args=[number]) for number in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(BOUND)
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(done) == [0, 1, 2, 3]
+    assert len(addresses._left) <= 3 + len(threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -18,6 +19,10 @@ from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext
 from zmqbridge.twisted_backend import Puller, Pusher
 
 BOUND = 10  # seconds
+# Others, and Python without its GIL, leave to the system what is there when they exit.
+COLLECTS_AT_EXIT = sys.implementation.name == "cpython" and not sysconfig.get_config_var(
+    "Py_GIL_DISABLED"
+)
 
 
 def run(program, *options):
@@ -122,7 +127,8 @@ def test_a_process_with_a_forgotten_socket_ends_in_time_and_says_so():
         "-Wdefault",
     )
     assert done.returncode == 0, done.stderr
-    assert "ResourceWarning: unclosed <Pusher tcp://127.0.0.1:1>" in done.stderr
+    if COLLECTS_AT_EXIT:
+        assert "ResourceWarning: unclosed <Pusher tcp://127.0.0.1:1>" in done.stderr
     assert time.monotonic() - start < EXIT_PATIENCE  # it did not have to be cut off
 
 

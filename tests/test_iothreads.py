@@ -142,6 +142,15 @@ def test_a_context_that_has_ended_holds_nothing(before):
     context.let_go()
 
 
+@pytest.mark.parametrize("error", [RuntimeError, zmq.ZMQError, TypeError])
+def test_whatever_pyzmq_says_of_a_context_that_has_ended_nothing_is_held(own, monkeypatch, error):
+    def ended(self, option):
+        raise error(zmq.ETERM)  # TypeError is what the uncompiled one says
+
+    monkeypatch.setattr(OwnContext, "get", ended)
+    assert not own.hold()
+
+
 def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(monkeypatch):
     with OwnContext(0) as context, context.socket(zmq.PULL):
         assert not context.hold()

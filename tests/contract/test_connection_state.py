@@ -687,7 +687,7 @@ def test_a_forgotten_socket_is_warned_of_once(w):
         warnings.simplefilter("always")
         w.Puller(bind=TCP, monitor=True)
         gc.collect()
-    assert ["Puller" in str(each.message) for each in warned] == [True]
+    assert sum("Puller" in str(each.message) for each in warned) == 1
 
 
 @pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)

@@ -20,6 +20,8 @@ from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 
 CROWD = 4000
 TCP = "tcp://127.0.0.1:*"
+# What a Deferred throws into a coroutine is held in a cycle by these, any Deferred's.
+KEEPS_WHAT_IS_THROWN = (3, 12) <= sys.version_info < (3, 14)
 
 
 class Asked:
@@ -111,14 +113,18 @@ async def test_receivers_are_a_crowd_as_well(w):
 async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w):
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, CROWD, timeout=0.5)
-        await w.until(lambda: requester.statistics().open_requests == CROWD)
+        # On a slow machine the first have ended by now.
+        await w.until(lambda: requester.statistics().open_requests + len(asked.ended) == CROWD)
         await asked.until_all_ended(w)
         assert requester.statistics().queued == 0
     assert asked.errors == {RequestTimeout}
     assert sorted(asked.ended) == list(range(CROWD))
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="it counts no references")
 async def test_who_was_told_leaves_nothing_to_the_garbage_collector(w):
+    if KEEPS_WHAT_IS_THROWN and w.backend is twisted_backend:
+        pytest.skip("Python 3.12 and 3.13 leave it to the collector themselves")
     errors = []
 
     async def asks():

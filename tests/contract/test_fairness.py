@@ -17,13 +17,17 @@ some_worlds = pytest.mark.parametrize(
 )
 TICK = 0.005  # seconds
 FLOOD = 0.3  # seconds for which ticks are counted
-WANTED = 0.8  # of the ticks
+# Of the ticks. PyPy's compiler stops the loop as it pleases, with bare pyzmq as well.
+WANTED = 0.8 if sys.implementation.name == "cpython" else 0.5
 
 
 @pytest.fixture(autouse=True)
 def nothing_to_collect():
     """What two thousand other tests have left takes Python's collector longer than a tick."""
     gc.collect()
+    if not hasattr(gc, "freeze"):  # as on PyPy, whose collector looks at the young alone
+        yield
+        return
     gc.freeze()
     yield
     gc.unfreeze()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import threading
 import time
 import warnings
@@ -287,13 +288,17 @@ async def test_a_forgotten_socket_says_where_it_was_made(w):
     assert any(text.endswith(f"made in {__file__}:{line}") for text in texts), texts
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="its collector itself takes seconds")
 @pytest.mark.parametrize("backend", [asyncio_backend, twisted_backend])
 def test_collecting_a_forgotten_socket_with_a_message_that_nobody_takes_takes_no_time(backend):
     # As a constructor of the application may leave it behind that raises.
     context = zmq.Context()
     options = {} if backend is asyncio_backend else {"reactor": Reactorless()}
-    longest = 0.0
+    longest = collecting = 0.0
     for _ in range(3):
+        start = time.monotonic()
+        gc.collect()  # on some Pythons that alone takes a second
+        collecting = max(collecting, time.monotonic() - start)
         forgotten = backend.Pusher(
             connect="tcp://127.0.0.1:9", context=context, options={zmq.LINGER: 300}, **options
         )
@@ -307,7 +312,7 @@ def test_collecting_a_forgotten_socket_with_a_message_that_nobody_takes_takes_no
     ending.start()
     ending.join(10)
     assert not ending.is_alive()
-    assert longest < 0.5
+    assert longest < 0.5 + 2 * collecting
 
 
 def Reactorless():

@@ -104,10 +104,11 @@ async def test_publishers_of_ours_hear_them_all(w, tmp_path):
         w.Subscriber(MANY, connect=publisher.addresses) as subscriber,
     ):
         await w.connected(publisher, subscriber, MANY[-1])
-        for first in range(0, len(MANY), 500):
-            for tag in MANY[first : first + 500]:
+        # libzmq may learn 500 late what was taken, and drops what is more than 1,000 ahead.
+        for first in range(0, len(MANY), 250):
+            for tag in MANY[first : first + 250]:
                 publisher.publish(b"x", tag)
-            for tag in MANY[first : first + 500]:
+            for tag in MANY[first : first + 250]:
                 assert await subscriber.receive() == (tag.encode(), b"x")
 
 

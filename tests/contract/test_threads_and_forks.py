@@ -115,6 +115,8 @@ async def test_another_thread_is_refused_before_libzmq_is_touched(w):
 async def test_messages_are_handed_in_by_the_loops_own_call(w):
     threads, each = 8, 1500
     hand_in = way_in(w)
+    if sys.implementation.name == "pypy" and "AsyncioSelectorReactor" in repr(hand_in):
+        pytest.skip("its callLater(0) keeps no order where the clock is coarse")
     async with (
         w.Puller(bind="inproc://handed-in", options=unlimited) as puller,
         w.Pusher(connect="inproc://handed-in", options=unlimited) as pusher,

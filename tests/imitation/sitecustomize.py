@@ -18,6 +18,7 @@ def take_away(module, *starts):
 
 
 take_away(select, "epoll", "EPOLL", "poll", "POLL")  # before anybody chooses among them
+take_away(os, "pidfd_")
 
 import asyncio
 import socket

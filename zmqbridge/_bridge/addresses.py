@@ -12,10 +12,13 @@ import socket as sockets
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge.guards import snapshot
 
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
 
@@ -163,7 +166,7 @@ def _bind_when_free(socket: Any, address: Any, call: Callable[[Any, Any], object
 def _was_ours(address: Any) -> bool:
     name = address.decode() if isinstance(address, bytes) else address
     since = time.monotonic() - RECENT
-    return any(_key(each) == _key(name) and then > since for each, then in list(_left.items()))
+    return any(_key(each) == _key(name) and then > since for each, then in snapshot(_left.items()))
 
 
 def _key(name: str) -> str:
@@ -187,8 +190,9 @@ def left(socket: Any, name: str | None = None) -> None:
                 names.remove(each)
                 _left.pop(each, None)  # the newest is the last
                 _left[each] = now
-        if len(_left) > MOST:
-            del _left[next(iter(_left))]
+        while len(_left) > MOST:
+            with suppress(RuntimeError, StopIteration):  # another thread's socket closes as well
+                _left.pop(next(iter(_left)), None)
 
 
 def wait_until_free(names: Iterable[str], done: Callable[[], bool] = bool) -> None:

@@ -258,7 +258,7 @@ class SharedContext:
                 shown = ", ".join(f"{each!r}, made in {place}" for each, place in self._open()[:5])
                 raise ContextInUse(f"close these first: {shown or 'one that is being made'}")
             self._end_now()
-        return list(_endings)
+        return snapshot(_endings)
 
     def _open(self) -> list[tuple[Any, str]]:
         return [
@@ -306,7 +306,7 @@ class SharedContext:
 
 
 def _forget_in_child() -> None:
-    for context in [*_endings.values(), *snapshot(loose)]:
+    for context in [*snapshot(_endings.values()), *snapshot(loose)]:
         leave_to_parent(None, context)
     _endings.clear()
     loose.clear()
@@ -317,7 +317,7 @@ in_forked_child(_forget_in_child)
 
 def _others() -> set[int]:
     """The threads of Python that run beside this one, without those in which contexts end."""
-    ending = {thread.ident for thread in list(_endings)}
+    ending = {thread.ident for thread in snapshot(_endings)}
     return {each for each in sys._current_frames() if each not in ending} - {threading.get_ident()}
 
 
@@ -364,7 +364,7 @@ def _raw(context: zmq.Context[Any]) -> bool:
 
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
-    for thread, context in list(_endings.items()):
+    for thread, context in snapshot(_endings.items()):
         if held is None or context is not held.keeper:
             thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
     # What was closed in these cannot be asked whether it is gone.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import get_ident
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
@@ -49,7 +49,7 @@ living: WeakSet[Owned] = WeakSet()
 _contexts: list[zmq.Context[Any]] = []
 
 
-def snapshot(those: WeakSet[Item]) -> list[Item]:
+def snapshot(those: Iterable[Item]) -> list[Item]:
     """All that live now, though other threads go on making more."""
     while True:
         try:

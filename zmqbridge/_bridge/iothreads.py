@@ -24,6 +24,9 @@ import zmq
 
 HOLDABLE = hasattr(os, "SCHED_BATCH") and hasattr(os, "sched_setscheduler")
 TASKS = "/proc/self/task"
+# They are not to be seen; or the context has ended, which pyzmq says by one or the other, and where
+# it is not compiled by handing None to libzmq.
+HIDDEN = (OSError, RuntimeError, zmq.ZMQError, TypeError)
 
 _numbers = count(1)
 
@@ -87,11 +90,7 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
                 found = threads_named(self._name)
                 wanted = self.get(zmq.IO_THREADS)
                 usual = all(os.sched_getscheduler(thread) == os.SCHED_OTHER for thread in found)
-            except (
-                OSError,
-                RuntimeError,
-                zmq.ZMQError,
-            ):  # not to be seen; or the context has ended
+            except HIDDEN:
                 wanted, usual = 0, False
             if self._threads:  # another loop was faster, and may hold them already
                 return True

@@ -29,8 +29,8 @@ def plain_calls(socket: zmq.Socket[bytes]) -> tuple[Callable[..., Any], Callable
     """`send` and `recv` that do what pyzmq's compiled ones do, by what every backend has."""
     raw: Any = BackendSocket
 
-    def send(part: bytes, flags: int) -> None:
-        raw.send(socket, part, flags, True)  # a copy, or a large part would be shared
+    def send(part: bytes, flags: int, copy: bool = True) -> None:
+        raw.send(socket, part, flags, copy)  # uncopied, a large part is shared
 
     def recv(flags: int, copy: bool = True) -> bytes | Part:
         content = raw.recv(socket, flags)
