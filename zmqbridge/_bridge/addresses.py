@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge.guards import snapshot
+from zmqbridge._bridge.guards import snapshot
 
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
 
