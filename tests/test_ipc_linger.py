@@ -463,3 +463,26 @@ def test_what_is_connected_later_or_anew_is_sought_again(receiver, context):
     context.term()
     assert again.read(MANY - 1) == list(range(1, MANY))
     again.close()
+
+
+def test_what_is_written_right_before_libzmq_closes_is_waited_for(monkeypatch):
+    mine, peer = socket.socketpair()
+
+    def write_and_close_after(fd):
+        unread = unread_by_peer(fd)
+        if mine.fileno() >= 0:
+            mine.send(b"the last message")
+            mine.close()
+        return unread
+
+    monkeypatch.setattr(ipclinger, "unread_by_peer", write_and_close_after)
+    with peer, socket.socket(fileno=os.dup(mine.fileno())) as held:
+        inode = os.fstat(mine.fileno()).st_ino
+        copy = ipclinger.Copy(held.fileno(), inode, mine.fileno(), place_of("ipc:///x", False))
+        copy.until = 100.0
+        for now in 1.0, 2.0:
+            copy.look(now)
+            assert not copy.is_over(now)
+        peer.recv(100)
+        copy.look(3.0)
+        assert copy.is_over(3.0)

@@ -79,8 +79,9 @@ class Copy:
 
     def look(self, now: float) -> bool:
         """Look how it is; returns whether libzmq has closed its own just now."""
-        unread = unread_by_peer(self.fd)
+        # In this order: libzmq may write the last message and close its own in between.
         went = self.standing and not _is(self.original, self.inode)
+        unread = unread_by_peer(self.fd)
         if went or unread != self.unread:
             self.standing, self.unread, self.since = self.standing and not went, unread, now
         return went
