@@ -105,7 +105,7 @@ def check_table(out, count):
 @pytest.mark.parametrize("count", [1, 1203])
 def test_every_message_is_accounted_for(folder, transport, count):
     status, out, err = run(folder, "demo", "--count", count, "--transport", transport)
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, ""), out
     assert f"over {transport}:" in out
     assert "\r" not in out  # no terminal, so only lines that stay
     check_table(out, count)

@@ -61,9 +61,13 @@ async def test_a_shutdown_with_undeliverable_messages_does_not_hold_up_the_loop(
         await w.sleep(0.12)  # the context, too, has nobody left
 
     # On a busy machine the loop is held up by others, so of a few attempts the best counts.
-    gaps = [await largest_gap(w, shut_down) for _ in range(2)]
-    baseline = max([await largest_gap(w, idle) for _ in range(2)])
-    assert min(gaps) < 0.02 + baseline
+    gaps = []
+    for _ in range(6):
+        gaps.append(await largest_gap(w, shut_down))
+        baseline = max([await largest_gap(w, idle) for _ in range(2)])
+        if gaps[-1] < 0.02 + baseline:
+            return
+    pytest.fail(f"the loop stood still for {gaps} seconds")
 
 
 async def test_whatever_waits_gets_the_librarys_error_and_never_a_cancellation(w):
@@ -180,7 +184,7 @@ async def test_drain_says_what_was_not_given_to_libzmq(w):
 
 async def test_drain_ends_when_the_requests_that_it_waits_for_are_withdrawn(w):
     async with w.Requester() as requester:
-        timing_out = w.spawn(requester.request(b"x", timeout=0.02))
+        timing_out = w.spawn(requester.request(b"x", timeout=0.5))
         cancelled = w.spawn(requester.request(b"x"))
         await w.until(lambda: requester.statistics().queued == 2)
         draining = w.spawn(requester.drain())
