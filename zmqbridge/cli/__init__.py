@@ -1,25 +1,94 @@
-"""The command line: which commands there are, and what they take."""
+"""The command line: which commands there are, and what they take.
+
+Everything else is loaded when a command runs, so that ``--help`` loads neither zmq nor a loop.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from math import inf
+from typing import Any
+
+from zmqbridge import __version__
 
 COUNT = 10_000
+TYPES = ["PAIR", "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER"]
+
+# Of each socket: what it does, what its words are, and an example.
+SOCKETS = {
+    "push": ("send each line to one of the pullers, in turn", None, "seq 10 | %s push -c {a}"),
+    "pull": ("write what pushers send", None, "%s pull -b {a} --count 10"),
+    "pub": ("publish each line", "TAG", "date | %s pub -b {a} clock"),
+    "sub": ("write what publishers publish", "TAG", "%s sub -c {a} clock --timeout 5"),
+    "req": ("send each line as a request, and write its reply", None, "echo hi | %s req -c {a}"),
+    "rep": ("answer each request by itself or these words", "PART", "%s rep -b {a} pong"),
+    "dealer": ("send each line, and write what comes", None, "echo hi | %s dealer -c {a} --json"),
+    "router": ("the same, each line naming its peer", None, "%s router -b {a} --json"),
+}
+ADDRESS = "tcp://127.0.0.1:5555"
+STATUS = """
+exit status: 0 all is well, 1 time is up or a message was not sent,
+2 what was given cannot be used, 130 Ctrl-C, 141 nobody reads the output
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, print the usage."""
     parser = argparse.ArgumentParser(
-        prog="python -m zmqbridge", description="ØMQ patterns for Twisted and asyncio."
+        prog=called_as(), description="ØMQ patterns for Twisted and asyncio."
     )
+    parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    demo = commands.add_parser(
+    add_demo(commands)
+    for pattern in SOCKETS:
+        add_socket(commands, pattern)
+    add_ping(commands)
+    add_keygen(commands)
+    given = vars(parser.parse_args(arguments))
+    module = given.pop("module", None)
+    if module is None:
+        parser.print_help()
+        return 0
+    # Late, since the processes of the demo import this package, too.
+    status: int = import_module(f"zmqbridge.cli.{module}").run(**given)
+    return status
+
+
+def called_as() -> str:
+    """How the user has called this."""
+    name = os.path.basename(sys.argv[0])
+    return "python -m zmqbridge" if name == "__main__.py" else "zmqbridge"
+
+
+def add(commands: Any, name: str, text: str, module: str, example: str, **more: Any) -> Any:
+    """One more command, with an example at the end of its help."""
+    command = commands.add_parser(
+        name,
+        help=text,
+        epilog=f"example:  {example.format(a=ADDRESS)}" + more.pop("after", ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **more,
+    )
+    command.set_defaults(module=module)
+    return command
+
+
+def add_demo(commands: Any) -> None:
+    """The demo."""
+    demo = add(
+        commands,
         "demo",
-        help="let a Twisted and an asyncio process work together",
-        description="Starts a Twisted process (on the txZMQ facade) and an asyncio process, lets "
-        "them publish, push, request and route messages to each other, and counts every one. "
-        "The exit status is 0 only when all are accounted for.",
+        "let a Twisted and an asyncio process work together",
+        "demo",
+        f"{called_as()} demo --count 100",
+        description="""\
+Starts a Twisted process (on the txZMQ facade) and an asyncio process, lets them
+publish, push, request and route messages to each other, and counts every one.
+The exit status is 0 only when all are accounted for.""",
     )
     demo.add_argument(
         "--count",
@@ -33,21 +102,83 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=["ipc", "tcp"],
         help="tcp is on 127.0.0.1 (default: ipc, and tcp where there is no ipc)",
     )
-    demo.set_defaults(run=run_demo)
-    options = vars(parser.parse_args(arguments))
-    run = options.pop("run", None)
-    if run is None:
-        parser.print_help()
-        return 0
-    status: int = run(**options)
-    return status
 
 
-def run_demo(count: int, transport: str | None) -> int:
-    """The demo; imported late, since its processes import this package too."""
-    from zmqbridge.cli.demo import run
+def add_socket(commands: Any, pattern: str) -> None:
+    """The command that is a socket of this pattern."""
+    text, word, example = SOCKETS[pattern]
+    command = add(
+        commands, pattern, text, "pipes", example % called_as(), after="\n" + STATUS,
+        description=f"A {pattern.upper()} socket as a filter: {text}.",
+    )  # fmt: skip
+    command.set_defaults(pattern=pattern)
+    for short, long, what in (
+        ("-c", "--connect", "connect to this address"),
+        ("-b", "--bind", "bind to this address"),
+    ):
+        command.add_argument(
+            short, long, type=address, action="append", default=[], metavar="ADDRESS", help=what
+        )
+    form = command.add_mutually_exclusive_group()
+    for name, what in (
+        ("lines", "a line of text is one part (default); not exact for what has line ends"),
+        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
+        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
+    ):
+        form.add_argument(
+            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
+        )
+    command.add_argument(
+        "--count", type=at_least_one, default=inf, metavar="N", help="end after so many messages"
+    )
+    command.add_argument(
+        "--timeout", type=positive, default=inf, metavar="S", help="seconds without a message, or "
+        "to wait for somebody who takes it (default: for ever)",
+    )  # fmt: skip
+    command.add_argument(
+        "--rate", type=positive, default=inf, metavar="N", help="send so many a second at the most"
+    )
+    command.add_argument(
+        "--curve", metavar="FILE", help="encrypt: with -b by our own secret key, with -c by the "
+        "server's public key; any client that has it may come in",
+    )  # fmt: skip
+    if word is not None:
+        command.add_argument("words", nargs="*", type=os.fsencode, metavar=word, default=[])
+    else:
+        command.set_defaults(words=[])
 
-    return run(count, transport)
+
+def add_ping(commands: Any) -> None:
+    """What listens there."""
+    ping = add(
+        commands,
+        "ping",
+        "say what listens at an address, and who may connect",
+        "ping",
+        f"{called_as()} ping {{a}} --as REQ",
+        after="\n\nexit status: 0 it fits, 1 it does not, 2 nobody is there, 3 it is not ØMQ",
+    )
+    ping.add_argument("address", type=address, metavar="ADDRESS")
+    ping.add_argument(
+        "--as", dest="role", type=str.upper, choices=TYPES, metavar="TYPE",
+        help="the type of the socket that is to connect, e.g. DEALER",
+    )  # fmt: skip
+    ping.add_argument("--timeout", type=positive, default=1.0, metavar="S", help="seconds")
+    ping.add_argument("--curve", metavar="FILE", help="the server's public key")
+
+
+def add_keygen(commands: Any) -> None:
+    """Keys for CURVE."""
+    keygen = add(
+        commands,
+        "keygen",
+        "make a pair of CURVE keys",
+        "keygen",
+        f"{called_as()} keygen server",
+        description="Writes NAME.key for the peers, and NAME.key_secret, which only you can read.",
+    )
+    keygen.add_argument("name", metavar="NAME")
+    keygen.add_argument("--folder", default=".", help="where the files go (default: here)")
 
 
 def at_least_one(text: str) -> int:
@@ -55,3 +186,29 @@ def at_least_one(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on, e.g. {COUNT}")
     return int(text)
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0, e.g. 2.5")
+    return number
+
+
+def address(text: str) -> str:
+    """An address that another process can reach."""
+    transport, found, place = text.partition("://")
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: write it with its transport, tcp://{text}")
+    if transport == "inproc":
+        raise argparse.ArgumentTypeError(f"{text!r}: inproc is within one process; use ipc or tcp")
+    if transport not in ("tcp", "ipc"):
+        raise argparse.ArgumentTypeError(f"{text!r}: use tcp or ipc")
+    port = place.rpartition(":")[2]
+    if not place or (transport == "tcp" and not (port.isdecimal() or port == "*")):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as {ADDRESS} or ipc:///tmp/socket")
+    return text

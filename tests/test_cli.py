@@ -1,0 +1,347 @@
+"""The commands of the command line as a shell runs them; the demo has tests of its own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import zmq
+
+from zmqbridge import __version__
+from zmqbridge.cli.formats import FORMATS, Item
+
+BOUND = 50  # seconds
+SILENCE = 0.5  # seconds in which nothing comes
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "zmqbridge", *map(str, arguments)],
+        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        | options,
+    )
+
+
+def run(*arguments, given=b""):
+    with start(*arguments) as process:
+        try:
+            out, err = process.communicate(given, timeout=BOUND)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return "ipc://it"
+
+
+@pytest.fixture
+def plain():
+    """Makes plain sockets, and gives the address to which each was bound."""
+    with zmq.Context() as context, contextlib.ExitStack() as stack:
+
+        def make(kind, **options):
+            made = stack.enter_context(context.socket(kind))
+            made.linger = 0
+            for name, value in options.items():
+                setattr(made, name, value)
+            port = made.bind_to_random_port("tcp://127.0.0.1")
+            return made, f"tcp://127.0.0.1:{port}"
+
+        yield make
+
+
+# What says how.
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["push", "pull", "pub", "sub", "req", "rep", "dealer", "router", "ping", "keygen", "demo"],
+)
+def test_each_command_has_an_example(command):
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, b"")
+    assert b"example:  " in out
+    assert max(map(len, out.decode().splitlines())) <= 80
+
+
+def test_help_loads_neither_zmq_nor_a_loop():
+    code = (
+        "import sys, zmqbridge.cli\n"
+        "try: zmqbridge.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'zmq', 'asyncio', 'twisted', 'anyio'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=BOUND)
+
+
+def test_its_version():
+    assert run("--version") == (0, f"zmqbridge {__version__}\n".encode(), b"")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("localhost:5555", "tcp://localhost:5555"),
+        ("inproc://it", "inproc is within one process"),
+        ("udp://1.2.3.4:5", "use tcp or ipc"),
+        ("tcp://localhost", "tcp://127.0.0.1:5555"),
+    ],
+)
+def test_an_address_that_cannot_be_one(wrong, hint):
+    status, _, err = run("ping", wrong)
+    assert status == 2
+    assert hint in err.decode()
+
+
+# Formats.
+
+MESSAGES = [
+    Item([b"text", "ü\n\t".encode()]),
+    Item([b"", b"\0\xff"]),
+    Item([bytes(range(256))], tag=b"tag"),
+    Item([b"to one"], peer=b"\0peer"),
+    Item([b"-"], tag=b""),
+]
+
+
+@pytest.mark.parametrize("name", ["hex", "json"])
+@pytest.mark.parametrize("message", MESSAGES)
+def test_what_was_written_reads_back_exactly(name, message):
+    form = FORMATS[name]()
+    line = form.write(message)
+    assert b"\n" not in line
+    fields = sum(each is not None for each in message[1:])
+    read = form.read(line, fields)
+    assert read.parts == message.parts
+    if fields:
+        assert (message.tag if message.tag is not None else message.peer) in read[1:]
+
+
+@pytest.mark.parametrize(
+    ("form", "line"),
+    [("--json", "nothing"), ("--json", '{"parts": [1]}'), ("--json", "{}"), ("--hex", "0g")],
+)
+def test_a_line_that_stands_for_nothing_is_named(address, form, line):
+    status, out, err = run("push", "-b", address, form, "--timeout", 1, given=line.encode())
+    assert (status, out) == (2, b"")
+    assert err.startswith(b"zmqbridge push: line 1: ")
+    assert b"give" in err
+
+
+# Sockets.
+
+
+@pytest.mark.parametrize("form", ["--json", "--hex"])
+def test_ten_megabytes_of_anything_go_through_a_pipe(address, form):
+    lines = []
+    for _ in range(160):
+        part = os.urandom(65536)
+        encoded = base64.b64encode(part).decode()
+        lines.append(
+            json.dumps({"parts": [{"base64": encoded}]}) if form == "--json" else part.hex()
+        )
+    given = "\n".join(lines).encode() + b"\n"
+    with start("pull", "-b", address, form, "--count", len(lines)) as puller:
+        status, out, err = run("push", "-c", address, form, given=given)
+        assert (status, out, err) == (0, b"", b"")
+        assert puller.communicate(timeout=BOUND) == (given, b"")
+    assert puller.returncode == 0
+
+
+def test_where_nobody_takes_it_the_status_says_so(address):
+    status, out, err = run("push", "-b", address, "--timeout", SILENCE, given=b"1\n2\n3\n")
+    assert (status, out) == (1, b"")
+    assert err == b"not all was sent: nobody takes it\n"
+
+
+def test_where_nothing_comes_the_status_says_so(address):
+    assert run("pull", "-b", address, "--timeout", SILENCE)[0] == 1
+    status, _, err = run("pull", "-b", address, "--timeout", SILENCE, "--count", 2)
+    assert (status, err) == (1, b"0 of 2 messages came\n")
+
+
+def test_requests_are_answered(address):
+    with start("rep", "-b", address, "pong", "--count", 2) as server:
+        answer = run("req", "-c", address, "--timeout", 10, given=b"a\nb\n")
+        assert answer == (0, b"pong\npong\n", b"")
+        assert server.communicate(timeout=BOUND) == (b"a\nb\n", b"")
+
+
+def test_a_request_that_nobody_answers(address):
+    status, out, err = run("req", "-c", address, "--timeout", SILENCE, given=b"a\n")
+    assert (status, out) == (1, b"")
+    assert b"no reply" in err
+
+
+def test_publications_of_plain_pyzmq_and_to_it(plain):
+    publisher, there = plain(zmq.XPUB)
+    with start("sub", "-c", there, "clock", "--count", 2) as subscriber:
+        assert publisher.poll(BOUND * 1000)
+        assert publisher.recv() == b"\1clock"
+        publisher.send(b"clock\0tick")
+        publisher.send(b"other\0tick")
+        publisher.send(b"clock\0tock")
+        assert subscriber.communicate(timeout=BOUND) == (b"clock\ttick\nclock\ttock\n", b"")
+    subscriber, there = plain(zmq.SUB)
+    subscriber.subscribe(b"clock")
+    with start("pub", "-c", there, "clock") as publisher:
+        publisher.stdin.write(b"tick\n")
+        publisher.stdin.close()
+        assert subscriber.poll(BOUND * 1000)  # it subscribes here, when somebody has connected
+        assert subscriber.recv() == b"clock\0tick"
+        assert publisher.wait(BOUND) == 0
+
+
+def test_dealer_and_router_talk(plain):
+    router, there = plain(zmq.ROUTER)
+    with start("dealer", "-c", there, "--json", "--count", 1) as dealer:
+        dealer.stdin.write(b'{"parts": ["hello", "you"]}\n')
+        dealer.stdin.flush()
+        assert router.poll(BOUND * 1000)
+        peer, *parts = router.recv_multipart()
+        assert parts == [b"hello", b"you"]
+        router.send_multipart([peer, b"bye"])
+        assert dealer.communicate(timeout=BOUND) == (b'{"parts": ["bye"]}\n', b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_ctrl_c_and_a_reader_that_goes(plain):
+    pusher, there = plain(zmq.PUSH)
+    with start("pull", "-c", there) as puller:
+        pusher.send(b"x")
+        assert puller.stdout.readline() == b"x\n"
+        puller.send_signal(2)
+        assert puller.communicate(timeout=BOUND) == (b"", b"")
+        assert puller.returncode == 130
+    with start("pull", "-c", there) as puller:
+        pusher.send(b"x")
+        assert puller.stdout.readline() == b"x\n"
+        puller.stdout.close()
+        end = time.monotonic() + BOUND
+        while puller.poll() is None and time.monotonic() < end:
+            if pusher.poll(10, zmq.POLLOUT):
+                with contextlib.suppress(zmq.Again):
+                    pusher.send(b"x", zmq.DONTWAIT)
+        assert (puller.returncode, puller.stderr.read()) == (141, b"")
+
+
+def test_keys_are_their_owners_and_open_a_server(tmp_path):
+    status, out, err = run("keygen", "server", "--folder", tmp_path)
+    assert (status, err) == (0, b"")
+    public, secret = tmp_path / "server.key", tmp_path / "server.key_secret"
+    assert out.decode().split() == [str(public), str(secret)]
+    if os.name == "posix":
+        assert secret.stat().st_mode & 0o077 == 0
+    assert run("keygen", "server", "--folder", tmp_path)[0] == 1  # nothing is overwritten
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        there = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with start("pull", "-b", there, "--count", 1, "--curve", secret) as puller:
+        assert run("push", "-c", there, "--curve", public, given=b"sealed\n")[0] == 0
+        assert puller.communicate(timeout=BOUND) == (b"sealed\n", b"")
+
+
+# Ping.
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "partners"),
+    [
+        ("ROUTER", "DEALER", "a DEALER or ROUTER or REQ"),
+        ("PUB", "SUB", "a SUB or XSUB"),
+        ("PULL", "PUSH", "a PUSH"),
+        ("REP", "REQ", "a REQ or DEALER"),
+        ("XSUB", "XPUB", "a PUB or XPUB"),
+        ("PAIR", "PAIR", "a PAIR"),
+    ],
+)
+def test_what_is_there_and_who_may_connect(plain, kind, role, partners):
+    _, there = plain(getattr(zmq, kind))
+    wanted = f"{there}: ZMTP 3.1, NULL, {kind}; {partners} may connect\n"
+    assert run("ping", there) == (0, wanted.encode(), b"")
+    assert run("ping", there, "--as", role)[0] == 0
+    status, out, err = run("ping", there, "--as", "PUSH" if kind != "PULL" else "SUB")
+    assert (status, out) == (1, b"")
+    assert b"may not connect" in err
+
+
+def test_a_routing_id_is_shown(plain):
+    for identity, shown in (b"node-7", "node-7"), (b"\1\xff", "01ff"):
+        _, there = plain(zmq.DEALER, routing_id=identity)
+        assert f"routing id {shown};" in run("ping", there)[1].decode()
+
+
+def test_a_server_that_wants_to_know_who_comes(plain, tmp_path):
+    _, there = plain(zmq.PULL, plain_server=True)
+    status, _, err = run("ping", there)
+    assert (status, b"PLAIN; it wants a user name" in err) == (1, True)
+    public, secret = zmq.curve_keypair()
+    _, there = plain(zmq.PUB, curve_server=True, curve_secretkey=secret)
+    status, _, err = run("ping", there)
+    assert (status, b"CURVE; clients need its public key" in err) == (1, True)
+    right = tmp_path / "right.key"
+    right.write_text(f'metadata\ncurve\n    public-key = "{public.decode()}"\n')
+    status, out, err = run("ping", there, "--curve", right)
+    assert (status, b"the key is right, a SUB may connect" in out) == (0, True), err
+    assert run("keygen", "wrong", "--folder", tmp_path)[0] == 0
+    status, _, err = run("ping", there, "--curve", tmp_path / "wrong.key", "--timeout", SILENCE)
+    assert (status, b"is not let in" in err) == (1, True)
+
+
+def speaks(answer):
+    """The address of a server that answers each line like this, and the server."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                heard = b""
+                while answer is None or not heard.endswith(b"\r\n\r\n"):
+                    try:
+                        more = connection.recv(4096)
+                    except OSError:
+                        break
+                    if not more:
+                        break
+                    heard += more
+                else:
+                    connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"tcp://127.0.0.1:{listener.getsockname()[1]}", listener
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"an HTTP server"), (None, b"says nothing")],
+)
+def test_what_is_not_zeromq(answer, name):
+    there, listener = speaks(answer)
+    with listener:
+        status, out, err = run("ping", there, "--timeout", SILENCE)
+    assert (status, out) == (3, b"")
+    assert name in err
+
+
+def test_where_nobody_listens(address):
+    assert run("ping", address)[0] == 2
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    status, out, err = run("ping", f"tcp://127.0.0.1:{port}")
+    assert (status, out) == (2, b"")
+    assert b"nobody is there: Connection refused" in err

@@ -1,0 +1,43 @@
+"""`zmqbridge keygen`: a pair of CURVE keys, in two files as `zmq.auth` reads them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import zmq
+
+TEXT = """# {what}, made by zmqbridge. {advice}
+metadata
+curve
+    public-key = "{public}"
+"""
+SECRET = '    secret-key = "{secret}"\n'
+
+
+def run(name: str, folder: str) -> int:
+    """Write NAME.key and NAME.key_secret, and print their names; returns the exit status."""
+    public, secret = (key.decode() for key in zmq.curve_keypair())
+    path = Path(folder, name)
+    texts = {
+        path.with_name(name + ".key"): TEXT.format(
+            what="The public key", advice="Give it to your peers.", public=public
+        ),
+        path.with_name(name + ".key_secret"): TEXT.format(
+            what="Both keys", advice="Keep this file to yourself.", public=public
+        )
+        + SECRET.format(secret=secret),
+    }
+    for file, text in texts.items():
+        mode = 0o600 if "secret" in file.suffix else 0o644
+        try:
+            # Nobody can read it before its mode is set, and none that is there is lost.
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except OSError as error:
+            print(f"zmqbridge keygen: {file}: {error.strerror}", file=sys.stderr)
+            return 1
+        with open(descriptor, "w", encoding="utf-8") as written:
+            written.write(text)
+        print(file)
+    return 0

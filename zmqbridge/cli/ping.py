@@ -1,0 +1,241 @@
+"""`zmqbridge ping`: what listens at an address, and why one cannot talk to it."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import dataclass
+
+from zmqbridge.core import zmtp
+from zmqbridge.errors import MalformedMessage
+
+FITS, DOES_NOT_FIT, NOBODY, NOT_ZMTP = range(4)
+
+# A peer hangs up on another mechanism than its own, and does not say which one that is.
+MECHANISMS = ("NULL", "PLAIN", "CURVE")
+WANTED = {
+    "PLAIN": "it wants a user name and a password",
+    "CURVE": "clients need its public key: give it by --curve FILE",
+}
+# One of these may talk to any socket.
+SOME_OF_ALL = ("DEALER", "SUB", "PULL", "PUSH", "PUB", "PAIR")
+# How others begin to speak.
+OTHERS = {
+    b"HTTP/": "an HTTP server",
+    b"<!DOCTYPE": "an HTTP server",
+    b"<html": "an HTTP server",
+    b"SSH-": "an SSH server",
+    b"\x15\x03": "a TLS server",
+    b"-ERR": "a Redis server",
+    b"220 ": "a mail or FTP server",
+    b"AMQP": "an AMQP broker",
+}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a peer has said in a connection, until it was silent or hung up."""
+
+    said: bytes
+    hung_up: bool
+
+
+class NotThere(Exception):
+    """There is no connection to be had; the reason."""
+
+
+def run(address: str, role: str | None, timeout: float, curve: str | None) -> int:
+    """Print one line on what listens at `address`, and return the exit status."""
+    try:
+        status, text = look(address, role, timeout, curve)
+    except NotThere as reason:
+        status, text = NOBODY, f"nobody is there: {reason}"
+    print(f"{address}: {text}", file=sys.stdout if status == FITS else sys.stderr)
+    return status
+
+
+def look(address: str, role: str | None, timeout: float, curve: str | None) -> tuple[int, str]:
+    """The exit status and what there is to say."""
+    for mechanism in MECHANISMS:
+        heard = ask(address, zmtp.pack_greeting(mechanism), timeout)
+        try:
+            greeting = zmtp.parse_greeting(heard.said)
+        except MalformedMessage:
+            return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
+        if greeting is not None:
+            return judge(address, greeting, heard.said, role, timeout, curve)
+        if not heard.hung_up:
+            break
+    if heard.hung_up:
+        return NOT_ZMTP, f"it hangs up, and speaks none of {', '.join(MECHANISMS)}"
+    if heard.said:
+        return NOT_ZMTP, "it begins like ØMQ, and then says nothing more"
+    # An empty line has most text protocols say something.
+    heard = ask(address, zmtp.pack_greeting("NULL") + b"\r\n\r\n", timeout)
+    return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
+
+
+def judge(
+    address: str,
+    greeting: zmtp.Greeting,
+    said: bytes,
+    role: str | None,
+    timeout: float,
+    curve: str | None,
+) -> tuple[int, str]:
+    """The same, of a peer that has introduced itself."""
+    version = ".".join(map(str, greeting.version))
+    if greeting.version < (3, 0):
+        return FITS, f"ZMTP {version}, which knows no security; libzmq before version 4"
+    known = f"ZMTP {version}, {greeting.mechanism}"
+    if greeting.mechanism == "CURVE" and curve is not None:
+        status, text = try_curve(address, [role] if role else list(SOME_OF_ALL), timeout, curve)
+        return status, f"{known}; {text}"
+    if greeting.mechanism != "NULL":
+        return DOES_NOT_FIT, f"{known}; {WANTED.get(greeting.mechanism, 'which is unknown here')}"
+    if curve is not None:
+        return DOES_NOT_FIT, f"{known}; it encrypts nothing, so clients must not use CURVE"
+    return judge_type(known, said[zmtp.GREETING :], role)
+
+
+def judge_type(known: str, said: bytes, role: str | None) -> tuple[int, str]:
+    """The same, of a peer without security, by the command that follows its greeting."""
+    try:
+        parsed = zmtp.parse_command(said)
+        if parsed is None:
+            return DOES_NOT_FIT, f"{known}; it does not say more: its authenticator may be silent"
+        command, _ = parsed
+        if command.name == "ERROR":
+            return DOES_NOT_FIT, f"{known}; it refuses us: {zmtp.parse_error(command.body)}"
+        properties = zmtp.parse_ready(command.body)
+    except MalformedMessage as error:
+        return NOT_ZMTP, f"{known}; then {error}"
+    kind = properties.get("Socket-Type", b"").decode("ascii", "replace")
+    partners = zmtp.PARTNERS.get(kind, [])
+    known += f", {kind or 'of no type'}"
+    if identity := properties.get("Identity"):
+        known += f", routing id {shown(identity)}"
+    may = f"{one_of(partners)} may connect" if partners else "this type is unknown here"
+    if role is not None and role not in partners:
+        return DOES_NOT_FIT, f"{known}; {article(role)} may not connect, {may}"
+    return FITS, f"{known}; {may}"
+
+
+def ask(address: str, said: bytes, timeout: float) -> Heard:
+    """Connect, say this, and listen until the greeting and a command are there, or no more comes.
+
+    Raises:
+        NotThere: there is no connection.
+    """
+    transport, _, place = address.partition("://")
+    try:
+        with open_connection(transport, place, timeout) as connection:
+            return hear(connection, said, timeout)
+    except TimeoutError:
+        raise NotThere(f"no connection in {timeout:g} s") from None
+    except OSError as error:
+        raise NotThere(error.strerror or str(error)) from None
+
+
+def open_connection(transport: str, place: str, timeout: float) -> socket.socket:
+    """A connection to the place of an address."""
+    if transport == "ipc":
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        try:
+            connection.connect("\0" + place[1:] if place.startswith("@") else place)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    host, _, port = place.rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), timeout)
+
+
+def hear(connection: socket.socket, said: bytes, timeout: float) -> Heard:
+    """Say this, and listen."""
+    connection.settimeout(timeout)
+    heard = b""
+    try:
+        connection.sendall(said)
+        while not is_whole(heard):
+            more = connection.recv(4096)
+            if not more:
+                return Heard(heard, True)
+            heard += more
+    except TimeoutError:
+        return Heard(heard, False)
+    except ConnectionError:
+        return Heard(heard, True)
+    return Heard(heard, False)
+
+
+def is_whole(said: bytes) -> bool:
+    """Whether there is nothing more to wait for."""
+    try:
+        greeting = zmtp.parse_greeting(said)
+        if greeting is None:
+            return False
+        if greeting.mechanism != "NULL":
+            return True
+        return zmtp.parse_command(said[zmtp.GREETING :]) is not None
+    except MalformedMessage:
+        return True
+
+
+def try_curve(address: str, roles: list[str], timeout: float, curve: str) -> tuple[int, str]:
+    """Whether a server lets a client in that has its public key, and new ones of its own."""
+    from zmq.auth import load_certificate
+
+    try:
+        key, _ = load_certificate(curve)
+    except (OSError, ValueError) as error:
+        return DOES_NOT_FIT, f"--curve {curve}: {error}"
+    # Its type is encrypted, too, and no server says more to a client than whether it may come in.
+    for role in roles:
+        if comes_in(address, role, key, timeout):
+            return FITS, f"the key is right, {article(role)} may connect"
+    return DOES_NOT_FIT, f"{article(' or '.join(roles))} with this key is not let in"
+
+
+def comes_in(address: str, role: str, key: bytes, timeout: float) -> bool:
+    """Whether a socket of this type gets through the handshake."""
+    import zmq
+    from zmq.utils.monitor import recv_monitor_message
+
+    good, bad = zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED
+    with zmq.Context() as context, context.socket(getattr(zmq, role)) as client:
+        client.setsockopt(zmq.LINGER, 0)
+        client.curve_serverkey = key
+        client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
+        wanted = good | bad | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        with client.get_monitor_socket(wanted) as events:
+            client.connect(address)
+            came = events.poll(int(timeout * 1000))
+            came = came and recv_monitor_message(events)["event"] == good
+            client.disable_monitor()
+        return bool(came)
+
+
+def what_else(said: bytes) -> str:
+    """What seems to listen, by what it says."""
+    for begin, name in OTHERS.items():
+        if said.startswith(begin):
+            return name
+    return f"something that begins with {said[:20]!r}" if said else "something that says nothing"
+
+
+def shown(identity: bytes) -> str:
+    """A routing id, as text where it is."""
+    text = identity.decode("utf-8", "replace")
+    return text if text.isprintable() and "\ufffd" not in text else identity.hex()
+
+
+def article(kind: str) -> str:
+    """A type of socket with its article."""
+    return f"{'an' if kind.startswith('X') else 'a'} {kind}"
+
+
+def one_of(kinds: list[str]) -> str:
+    """Types of sockets as alternatives."""
+    return article(" or ".join(kinds))
