@@ -1,5 +1,6 @@
 """The checks of the project, each in an environment of its own: ``nox`` runs what CI runs."""
 
+import random
 import re
 import tomllib
 from pathlib import Path
@@ -51,6 +52,26 @@ def core(session: nox.Session) -> None:
         env={"PYTHONPATH": "."},
     )
     session.run("coverage", "report", "--fail-under=100", "--show-missing")
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """The core's tests with other cases each time, many more of them; then the soak.
+
+    It prints the seed. ``nox -s nightly -- --hypothesis-seed=SEED`` runs the same cases again.
+    """
+    session.install(*nox.project.dependency_groups(PROJECT, "core"))
+    given = [each for each in session.posargs if each.startswith("--hypothesis-seed=")]
+    seed = given[-1].partition("=")[2] if given else str(random.SystemRandom().randrange(2**32))
+    session.log(f"seed {seed}; again: nox -s nightly -- --hypothesis-seed={seed}")
+    if not given:
+        session.notify("soak", ["--seed", seed])
+    session.run(
+        *["pytest", "-v", "--confcutdir=tests/core", "tests/core"],
+        *["--hypothesis-profile=nightly", f"--hypothesis-seed={seed}"],
+        *[each for each in session.posargs if each not in given],
+        env={"PYTHONPATH": "."},
+    )
 
 
 @nox.session
