@@ -44,8 +44,8 @@ class World:
       is reported reads it.
     - ``w.backend``: the backend's module; ``w.reactor``: the reactor, in Twisted's worlds alone.
 
-    A class of worlds supplies ``backend``, ``sleep``, ``spawn``, ``done``, ``gather``, ``Cancelled``,
-    ``reports`` and ``run(scenario)``; a new loop is one entry of `WORLDS`.
+    A class of worlds supplies ``backend``, ``sleep``, ``spawn``, ``done``, ``gather``,
+    ``Cancelled``, ``reports`` and ``run(scenario)``; a new loop is one entry of `WORLDS`.
     """
 
     async def until(self, condition, bound=10):
