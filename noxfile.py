@@ -1,5 +1,7 @@
 """The checks of the project, each in an environment of its own: ``nox`` runs what CI runs."""
 
+import json
+import random
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +12,7 @@ nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "core", "tests", "original_suite"]
 
+TYPES_KNOWN = 84  # % of the public names, a ratchet on the way to 100
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 
 
@@ -34,6 +37,27 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def public_types(session: nox.Session) -> None:
+    """How many of the public names pyright knows the types of; it reads an installed package."""
+    session.install(".", *nox.project.dependency_groups(PROJECT, "public_types"))
+    with session.chdir(session.create_tmp()):  # beside the sources it would read those
+        said = session.run(
+            *["pyright", "--verifytypes", "zmqbridge", "--ignoreexternal", "--outputjson"],
+            *["--pythonpath", str(Path(session.bin, "python"))],
+            silent=True,
+            success_codes=[0, 1],
+        )
+    report = json.loads(said[said.index("{") :])["typeCompleteness"]
+    for symbol in report["symbols"]:
+        for each in symbol["diagnostics"]:
+            session.log(f"{symbol['name']}: {each['message'].splitlines()[0].strip()}")
+    known = 100 * report["completenessScore"]
+    session.log(f"known: {known:.1f} % of the public names; wanted: {TYPES_KNOWN} %")
+    if known < TYPES_KNOWN:
+        session.error("a public name has lost its type")
+
+
+@nox.session
 def core(session: nox.Session) -> None:
     """The core alone, where neither zmq nor Twisted nor anyio is installed; every branch."""
     session.install(*nox.project.dependency_groups(PROJECT, "core"))
@@ -51,6 +75,26 @@ def core(session: nox.Session) -> None:
         env={"PYTHONPATH": "."},
     )
     session.run("coverage", "report", "--fail-under=100", "--show-missing")
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """The core's tests with other cases each time, many more of them; then the soak.
+
+    It prints the seed. ``nox -s nightly -- --hypothesis-seed=SEED`` runs the same cases again.
+    """
+    session.install(*nox.project.dependency_groups(PROJECT, "core"))
+    given = [each for each in session.posargs if each.startswith("--hypothesis-seed=")]
+    seed = given[-1].partition("=")[2] if given else str(random.SystemRandom().randrange(2**32))
+    session.log(f"seed {seed}; again: nox -s nightly -- --hypothesis-seed={seed}")
+    if not given:
+        session.notify("soak", ["--seed", seed])
+    session.run(
+        *["pytest", "-v", "--confcutdir=tests/core", "tests/core"],
+        *["--hypothesis-profile=nightly", f"--hypothesis-seed={seed}"],
+        *[each for each in session.posargs if each not in given],
+        env={"PYTHONPATH": "."},
+    )
 
 
 @nox.session

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from benchmarks.workloads import WORKLOADS
 
 
 def progress(text: str) -> None:
-    """One line that is written over, and on something that is no terminal nothing."""
+    """One line that is written over; on something that is no terminal, a line for each step."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def run(workloads: list[str], subjects: list[str], rounds: int) -> report.Results:
@@ -63,7 +66,7 @@ def main() -> None:
     for name in [name for name in subjects if name not in SUBJECTS]:
         parser.error(f"there is no subject {name!r}: choose from {', '.join(SUBJECTS)}")
 
-    print(report.machine(subjects))
+    print(report.machine(subjects), flush=True)
     results = run([name for name in what if name in WORKLOADS], subjects, options.rounds)
     bounds = []
     if "growth" in what:

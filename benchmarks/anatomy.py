@@ -25,7 +25,7 @@ RUNS = 15
 BODY = b"x" * 64
 DONTWAIT = int(zmq.DONTWAIT)
 DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
-UNLIMITED = {zmq.SNDHWM: 0, zmq.RCVHWM: 0, zmq.LINGER: 0}
+UNLIMITED: dict[int, int] = {zmq.SNDHWM: 0, zmq.RCVHWM: 0, zmq.LINGER: 0}
 
 
 class Layer(NamedTuple):
@@ -51,6 +51,9 @@ class Idle:
 
     def _deliver(self, burst: object) -> None:
         pass
+
+    def _standby_turn(self) -> Any:
+        raise AssertionError("no loop has given the pump its queue")
 
     _wake = _report = _end = _deliver
 

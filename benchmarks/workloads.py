@@ -20,7 +20,7 @@ class Workload(NamedTuple):
     role: str
     far: str
     size: int
-    count: int
+    count: int  # type: ignore[assignment]  # tuples have a method of that name
     unit: str = "/s"
 
 

@@ -7,6 +7,7 @@ task. They share a context, so they talk over inproc://; Ctrl-C ends both.
 """
 
 import asyncio
+from typing import Any
 
 from twisted.internet import asyncioreactor
 
@@ -24,11 +25,11 @@ STOCK = {b"apples": 12, b"pears": 3}
 
 
 class Stock(ZmqREPConnection):
-    def gotMessage(self, message_id, item):
+    def gotMessage(self, message_id: bytes, item: bytes) -> None:
         self.reply(message_id, b"%d" % STOCK.get(item, 0))
 
 
-async def report(context):
+async def report(context: Any) -> None:
     async with Requester(connect=ADDRESS, context=context, timeout=2) as requester:
         while True:
             for item in (b"apples", b"pears", b"plums"):
@@ -37,14 +38,16 @@ async def report(context):
             await asyncio.sleep(1)
 
 
-def main(reactor):
+def main(reactor: Any) -> Deferred[Any]:
     factory = ZmqFactory()
     factory.registerForShutdown()
     Stock(factory, ZmqEndpoint("bind", ADDRESS))
     reporting = loop.create_task(report(factory.context))
     running = Deferred.fromFuture(reporting)
 
-    def stop():  # on Ctrl-C; the reactor waits until the task has closed its socket
+    def stop() -> Deferred[
+        None
+    ]:  # on Ctrl-C; the reactor waits until the task has closed its socket
         reporting.cancel()
         return running
 

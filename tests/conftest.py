@@ -1,4 +1,7 @@
-"""The worlds in which every behaviour of the contract is run: each loop with its backend."""
+"""The worlds in which every behaviour of the contract is run: each loop with its backend.
+
+``pytest --world asyncio,trio`` runs the tests of these worlds alone; `World` lists the verbs.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,36 @@ from twisted.logger import globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
 
-BOUND = 20  # seconds that a behaviour may take; every one takes a small part of a second
+# Seconds that a behaviour may take. Most take a small part of one; beside eight busy processes ten
+# times as long. It is less than the 60 s of pytest-timeout, which tell less.
+BOUND = 45
 
 
 class World:
-    """A loop, the backend for it, and what tests need of any loop."""
+    """A loop, the backend for it, and what tests need of any loop: the fixture ``w``.
 
-    async def until(self, condition, bound=10):
+    A test that is a coroutine function and has the argument ``w`` runs in each world, on a loop or
+    a reactor of its own, for 45 s at most. It is written once, in these words:
+
+    - ``w.Puller(...)``, ``w.end_context()``: any public name of the backend, with its loop given.
+    - ``await w.until(condition, bound=20)``: wait until ``condition()`` is true; fail after
+      ``bound`` seconds with the condition's source. It stands where a fixed sleep would.
+    - ``await w.sleep(seconds)``: let so much time pass; ``w.sleep(0)`` is one round of the loop.
+    - ``await w.settled()``: ten rounds, after which each spawned call has come to where it waits.
+    - ``w.spawn(awaitable)``: start it now or in the next round, and go on. What it returns can be
+      awaited and has ``cancel()``: a task of asyncio, a Deferred, or a `Spawned` with anyio.
+    - ``w.done(spawned)``: whether that has ended. ``await w.gather(*awaitables)``: all results.
+    - ``w.Cancelled``: what awaiting a cancelled ``spawned`` raises.
+    - ``await w.connected(publisher, subscriber)``: wait until publications get through.
+    - ``w.reports``: the exceptions that were given to the loop's handler or the log. A test of what
+      is reported reads it.
+    - ``w.backend``: the backend's module; ``w.reactor``: the reactor, in Twisted's worlds alone.
+
+    A class of worlds supplies ``backend``, ``sleep``, ``spawn``, ``done``, ``gather``,
+    ``Cancelled``, ``reports`` and ``run(scenario)``; a new loop is one entry of `WORLDS`.
+    """
+
+    async def until(self, condition, bound=20):
         """Wait for a condition, and fail when it does not come true in time."""
         end = time.monotonic() + bound
         while not condition():
@@ -32,7 +58,7 @@ class World:
             await self.sleep(0.002)
 
     async def settled(self):
-        """Let everybody who was spawned come to where he waits."""
+        """Let each spawned call come to where it waits."""
         for _ in range(10):
             await self.sleep(0)
 
@@ -290,18 +316,48 @@ def provide_make_reactor():
 VARIANTS = {"debug", "deaf", "anyio", "anyio-deaf", "poll", "select", "asyncioreactor-uvloop"}
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--world",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="run only the tests of these worlds, variants included (repeatable, or with commas): "
+        + ", ".join(WORLDS),
+    )
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "every_world: run it in the variants of worlds, too")
+    unknown = [name for name in chosen_worlds(config) if name not in WORLDS]
+    if unknown:
+        raise pytest.UsageError(
+            f"--world: there is no world {', '.join(unknown)}; the worlds are {', '.join(WORLDS)}"
+        )
 
 
-def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items if has_its_own_worth(item)]
+def chosen_worlds(config):
+    return [name.strip() for given in config.getoption("world") for name in given.split(",")]
+
+
+def pytest_collection_modifyitems(config, items):
+    chosen = chosen_worlds(config)
+    if not chosen:
+        items[:] = [item for item in items if has_its_own_worth(item)]
+        return
+    left_out = [item for item in items if world_of(item) not in chosen]
+    items[:] = [item for item in items if world_of(item) in chosen]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def world_of(item):
+    """The name of the world that a test runs in; None of one that has none, or its own way."""
+    name = item.callspec.params.get("w") if hasattr(item, "callspec") else None
+    return name and name.removeprefix("facade on ")  # as tests/interop has it
 
 
 def has_its_own_worth(item):
-    if "EVERY_WORLD" in os.environ or not hasattr(item, "callspec"):
-        return True
-    if item.callspec.params.get("w") not in VARIANTS:
+    if "EVERY_WORLD" in os.environ or world_of(item) not in VARIANTS:
         return True
     asked_for = any("w" in mark.args[0] for mark in item.iter_markers("parametrize"))
     return asked_for or item.get_closest_marker("every_world") is not None
@@ -309,6 +365,7 @@ def has_its_own_worth(item):
 
 @pytest.fixture(params=WORLDS)
 def w(request):
+    """The world that the test runs in: a loop, its backend, and the verbs that `World` lists."""
     world = WORLDS[request.param]()
     yield world
     if isinstance(world, TwistedWorld):

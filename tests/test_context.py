@@ -66,18 +66,18 @@ def mine():
 def test_it_ends_elsewhere_after_its_last_socket_though_a_message_lingers(mine):
     context = mine.acquire()
     pusher = zmq.Socket(context, zmq.PUSH)
-    pusher.set(zmq.LINGER, 300)
+    pusher.set(zmq.LINGER, 600)
     pusher.connect("tcp://127.0.0.1:1")  # nobody is there
     pusher.send(b"unsent", zmq.DONTWAIT)
     pusher.close()
     start = time.monotonic()
     mine.release(context)
-    assert time.monotonic() - start < 0.1
+    assert not context.closed  # it has not been waited for
     end = time.monotonic() + BOUND
     while not context.closed:
         assert time.monotonic() < end
         time.sleep(0.005)
-    assert time.monotonic() - start > 0.25  # it was given its time
+    assert time.monotonic() - start > 0.5  # it was given its time
     assert mine.acquire() is not context
 
 

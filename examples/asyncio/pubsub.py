@@ -10,11 +10,12 @@ import argparse
 import asyncio
 import contextlib
 import time
+from typing import Any
 
 from zmqbridge.asyncio_backend import Publisher, Subscriber
 
 
-async def publish(address):
+async def publish(address: dict[str, Any]) -> None:
     async with Publisher(**address) as publisher:
         while True:
             now = time.strftime("%X")
@@ -23,7 +24,7 @@ async def publish(address):
             await asyncio.sleep(1)
 
 
-async def subscribe(address):
+async def subscribe(address: dict[str, Any]) -> None:
     async with Subscriber("time", **address) as subscriber:
         async for tag, body in subscriber:
             print(f"received {body.decode()}, tagged {tag.decode()}", flush=True)

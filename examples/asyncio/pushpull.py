@@ -10,11 +10,12 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+from typing import Any
 
 from zmqbridge.asyncio_backend import Puller, Pusher
 
 
-async def push(address):
+async def push(address: dict[str, Any]) -> None:
     async with Pusher(**address) as pusher:
         for number in itertools.count(1):
             await pusher.push(b"task", b"%d" % number)
@@ -22,7 +23,7 @@ async def push(address):
             await asyncio.sleep(1)
 
 
-async def pull(address):
+async def pull(address: dict[str, Any]) -> None:
     async with Puller(**address) as puller:
         async for kind, number in puller:
             print(f"pulled {kind.decode()} {number.decode()}", flush=True)

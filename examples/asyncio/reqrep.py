@@ -10,12 +10,13 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+from typing import Any
 
 from zmqbridge import RequestTimeout
-from zmqbridge.asyncio_backend import Replier, Requester
+from zmqbridge.asyncio_backend import Replier, Request, Requester
 
 
-async def ask(address):
+async def ask(address: dict[str, Any]) -> None:
     async with Requester(**address, timeout=2) as requester:
         for number in itertools.count(1):
             try:
@@ -26,13 +27,13 @@ async def ask(address):
             await asyncio.sleep(1)
 
 
-async def answer(request):
+async def answer(request: Request) -> None:
     number = int(request.parts[0])
     print(f"asked for the square of {number}", flush=True)
     await request.reply(b"%d" % number**2)
 
 
-async def serve(address):
+async def serve(address: dict[str, Any]) -> None:
     async with Replier(**address) as replier:
         await replier.serve(answer)
 

@@ -10,12 +10,13 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+from typing import Any
 
 from zmqbridge import PeerUnreachable
 from zmqbridge.asyncio_backend import Dealer, Router
 
 
-async def route(address):
+async def route(address: dict[str, Any]) -> None:
     async with Router(**address) as router:
         async for dealer, (job,) in router:
             print(f"got {job.decode()} from {dealer.hex()}", flush=True)
@@ -24,7 +25,7 @@ async def route(address):
                 await router.send(dealer, job, b"done")
 
 
-async def deal(address):
+async def deal(address: dict[str, Any]) -> None:
     async with Dealer(**address) as dealer, asyncio.TaskGroup() as group:
         group.create_task(hear(dealer))
         for number in itertools.count(1):
@@ -33,7 +34,7 @@ async def deal(address):
             await asyncio.sleep(1)
 
 
-async def hear(dealer):
+async def hear(dealer: Dealer) -> None:
     async for job, state in dealer:
         print(f"{job.decode()} is {state.decode()}", flush=True)
 

@@ -8,6 +8,7 @@ Run it in two terminals, in any order:
 
 import argparse
 import time
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
@@ -15,7 +16,7 @@ from twisted.internet.task import deferLater, react
 from zmqbridge.twisted_backend import Publisher, Subscriber
 
 
-async def publish(reactor, address):
+async def publish(reactor: Any, address: dict[str, Any]) -> None:
     async with Publisher(**address) as publisher:
         while True:
             now = time.strftime("%X")
@@ -24,16 +25,16 @@ async def publish(reactor, address):
             await deferLater(reactor, 1)
 
 
-async def subscribe(reactor, address):
+async def subscribe(reactor: Any, address: dict[str, Any]) -> None:
     async with Subscriber("time", **address) as subscriber:
         async for tag, body in subscriber:
             print(f"received {body.decode()}, tagged {tag.decode()}", flush=True)
 
 
-def main(reactor, run, address):
-    running = Deferred.fromCoroutine(run(reactor, address))
+def main(reactor: Any, run: Any, address: dict[str, Any]) -> Deferred[Any]:
+    running: Deferred[None] = Deferred.fromCoroutine(run(reactor, address))
 
-    def stop():  # on Ctrl-C; the reactor waits until all is closed
+    def stop() -> Deferred[None]:  # on Ctrl-C; the reactor waits until all is closed
         running.cancel()
         return running
 

@@ -8,6 +8,7 @@ Run it in two terminals, in any order:
 
 import argparse
 import itertools
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
@@ -15,7 +16,7 @@ from twisted.internet.task import deferLater, react
 from zmqbridge.twisted_backend import Puller, Pusher
 
 
-async def push(reactor, address):
+async def push(reactor: Any, address: dict[str, Any]) -> None:
     async with Pusher(**address) as pusher:
         for number in itertools.count(1):
             await pusher.push(b"task", b"%d" % number)
@@ -23,16 +24,16 @@ async def push(reactor, address):
             await deferLater(reactor, 1)
 
 
-async def pull(reactor, address):
+async def pull(reactor: Any, address: dict[str, Any]) -> None:
     async with Puller(**address) as puller:
         async for kind, number in puller:
             print(f"pulled {kind.decode()} {number.decode()}", flush=True)
 
 
-def main(reactor, run, address):
-    running = Deferred.fromCoroutine(run(reactor, address))
+def main(reactor: Any, run: Any, address: dict[str, Any]) -> Deferred[Any]:
+    running: Deferred[None] = Deferred.fromCoroutine(run(reactor, address))
 
-    def stop():  # on Ctrl-C; the reactor waits until all is closed
+    def stop() -> Deferred[None]:  # on Ctrl-C; the reactor waits until all is closed
         running.cancel()
         return running
 

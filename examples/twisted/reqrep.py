@@ -8,15 +8,16 @@ Run it in two terminals, in any order:
 
 import argparse
 import itertools
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
 
 from zmqbridge import RequestTimeout
-from zmqbridge.twisted_backend import Replier, Requester
+from zmqbridge.twisted_backend import Replier, Request, Requester
 
 
-async def ask(reactor, address):
+async def ask(reactor: Any, address: dict[str, Any]) -> None:
     async with Requester(**address, timeout=2) as requester:
         for number in itertools.count(1):
             try:
@@ -27,21 +28,21 @@ async def ask(reactor, address):
             await deferLater(reactor, 1)
 
 
-async def answer(request):
+async def answer(request: Request) -> None:
     number = int(request.parts[0])
     print(f"asked for the square of {number}", flush=True)
     await request.reply(b"%d" % number**2)
 
 
-async def serve(reactor, address):
+async def serve(reactor: Any, address: dict[str, Any]) -> None:
     async with Replier(**address) as replier:
         await replier.serve(answer)
 
 
-def main(reactor, run, address):
-    running = Deferred.fromCoroutine(run(reactor, address))
+def main(reactor: Any, run: Any, address: dict[str, Any]) -> Deferred[Any]:
+    running: Deferred[None] = Deferred.fromCoroutine(run(reactor, address))
 
-    def stop():  # on Ctrl-C; the reactor waits until all is closed
+    def stop() -> Deferred[None]:  # on Ctrl-C; the reactor waits until all is closed
         running.cancel()
         return running
 

@@ -9,6 +9,7 @@ Run it in two terminals, in any order:
 import argparse
 import contextlib
 import itertools
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
@@ -17,7 +18,7 @@ from zmqbridge import PeerUnreachable
 from zmqbridge.twisted_backend import Dealer, Router
 
 
-async def route(reactor, address):
+async def route(reactor: Any, address: dict[str, Any]) -> None:
     async with Router(**address) as router:
         async for dealer, (job,) in router:
             print(f"got {job.decode()} from {dealer.hex()}", flush=True)
@@ -26,7 +27,7 @@ async def route(reactor, address):
                 await router.send(dealer, job, b"done")
 
 
-async def deal(reactor, address):
+async def deal(reactor: Any, address: dict[str, Any]) -> None:
     async with Dealer(**address, handler=hear) as dealer:
         for number in itertools.count(1):
             await dealer.send(b"job %d" % number)
@@ -34,15 +35,15 @@ async def deal(reactor, address):
             await deferLater(reactor, 1)
 
 
-def hear(message):
+def hear(message: list[bytes]) -> None:
     job, state = message
     print(f"{job.decode()} is {state.decode()}", flush=True)
 
 
-def main(reactor, run, address):
-    running = Deferred.fromCoroutine(run(reactor, address))
+def main(reactor: Any, run: Any, address: dict[str, Any]) -> Deferred[Any]:
+    running: Deferred[None] = Deferred.fromCoroutine(run(reactor, address))
 
-    def stop():  # on Ctrl-C; the reactor waits until all is closed
+    def stop() -> Deferred[None]:  # on Ctrl-C; the reactor waits until all is closed
         running.cancel()
         return running
 

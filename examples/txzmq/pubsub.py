@@ -16,23 +16,23 @@ from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPubConnection, ZmqSubCon
 
 
 class Publisher(ZmqPubConnection):
-    def publishTime(self):
+    def publishTime(self) -> None:
         now = time.strftime("%X")
         self.publish(now.encode(), tag=b"time")
         print(f"published {now}", flush=True)
 
 
 class Subscriber(ZmqSubConnection):
-    def gotMessage(self, message, tag):
+    def gotMessage(self, message: bytes, tag: bytes) -> None:
         print(f"received {message.decode()}, tagged {tag.decode()}", flush=True)
 
 
-def publish(factory, endpoint):
+def publish(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     publisher = Publisher(factory, endpoint)
     LoopingCall(publisher.publishTime).start(1)
 
 
-def subscribe(factory, endpoint):
+def subscribe(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     subscriber = Subscriber(factory, endpoint)
     subscriber.subscribe(b"time")
 

@@ -18,7 +18,7 @@ from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPullConnection, ZmqPushC
 class Pusher(ZmqPushConnection):
     number = 1
 
-    def pushTask(self):
+    def pushTask(self) -> None:
         try:
             self.push([b"task", b"%d" % self.number])
         except zmq.Again:
@@ -28,17 +28,17 @@ class Pusher(ZmqPushConnection):
 
 
 class Puller(ZmqPullConnection):
-    def onPull(self, message):
+    def onPull(self, message: list[bytes]) -> None:
         kind, number = message
         print(f"pulled {kind.decode()} {number.decode()}", flush=True)
 
 
-def push(factory, endpoint):
+def push(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     pusher = Pusher(factory, endpoint)
     LoopingCall(pusher.pushTask).start(1)
 
 
-def pull(factory, endpoint):
+def pull(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     Puller(factory, endpoint)
 
 

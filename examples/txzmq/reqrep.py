@@ -26,7 +26,7 @@ class Requester(ZmqREQConnection):
     defaultRequestTimeout = 2
     number = 0
 
-    async def ask(self):
+    async def ask(self) -> None:
         self.number += 1
         try:
             (square,) = await self.sendMsg(b"%d" % self.number)
@@ -38,18 +38,18 @@ class Requester(ZmqREQConnection):
 
 
 class Replier(ZmqREPConnection):
-    def gotMessage(self, messageId, message):
+    def gotMessage(self, messageId: bytes, message: bytes) -> None:
         number = int(message)
         print(f"asked for the square of {number}", flush=True)
         self.reply(messageId, b"%d" % number**2)
 
 
-def ask(factory, endpoint):
+def ask(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     requester = Requester(factory, endpoint)
     LoopingCall(requester.ask).start(1)
 
 
-def serve(factory, endpoint):
+def serve(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     Replier(factory, endpoint)
 
 

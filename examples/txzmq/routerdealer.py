@@ -16,7 +16,7 @@ from zmqbridge.txzmq import ZmqDealerConnection, ZmqEndpoint, ZmqFactory, ZmqRou
 
 
 class Router(ZmqRouterConnection):
-    def gotMessage(self, dealer, job):
+    def gotMessage(self, dealer: bytes, job: bytes) -> None:
         print(f"got {job.decode()} from {dealer.hex()}", flush=True)
         self.sendMultipart(dealer, [job, b"accepted"])
         self.sendMultipart(dealer, [job, b"done"])
@@ -25,7 +25,7 @@ class Router(ZmqRouterConnection):
 class Dealer(ZmqDealerConnection):
     number = 1
 
-    def sendJob(self):
+    def sendJob(self) -> None:
         try:
             self.sendMsg(b"job %d" % self.number)
         except zmq.Again:
@@ -33,15 +33,15 @@ class Dealer(ZmqDealerConnection):
         print(f"sent job {self.number}", flush=True)
         self.number += 1
 
-    def gotMessage(self, job, state):
+    def gotMessage(self, job: bytes, state: bytes) -> None:
         print(f"{job.decode()} is {state.decode()}", flush=True)
 
 
-def route(factory, endpoint):
+def route(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     Router(factory, endpoint)
 
 
-def deal(factory, endpoint):
+def deal(factory: ZmqFactory, endpoint: ZmqEndpoint) -> None:
     dealer = Dealer(factory, endpoint)
     LoopingCall(dealer.sendJob).start(1)
 

@@ -16,7 +16,7 @@ some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
 )
 TICK = 0.005  # seconds
-FLOOD = 0.3  # seconds for which ticks are counted
+FLOOD = 0.3  # seconds of the loop's own thread for which ticks are counted
 # Of the ticks. PyPy's compiler stops the loop as it pleases, with bare pyzmq as well.
 WANTED = 0.8 if sys.implementation.name == "cpython" else 0.5
 
@@ -37,11 +37,12 @@ async def enough_ticks(w):
     """Check that a 5 ms ticker keeps most of its ticks.
 
     One is lost for each 5 ms that it comes late. What counts is the time that the loop's own thread
-    has used: on a busy machine other processes take time as well, which nobody here can help.
+    has used, for how late a tick is and for how long the flood goes on: on a busy machine other
+    processes take time as well, and in 0.3 s by the clock this thread may run for 0.03 s.
     """
     kept = lost = 0
-    end = time.monotonic() + FLOOD
-    while time.monotonic() < end:
+    end = time.thread_time() + FLOOD
+    while time.thread_time() < end:
         used = time.thread_time()
         await w.sleep(TICK)
         kept += 1
@@ -101,8 +102,8 @@ async def test_timers_go_on_while_a_handler_is_called(w, flood):
 
     def handler(message):
         handled.append(message)
-        end = time.perf_counter() + 0.00002
-        while time.perf_counter() < end:
+        end = time.thread_time() + 0.00002
+        while time.thread_time() < end:
             pass
 
     async with w.Puller(connect=flood, handler=handler) as puller:

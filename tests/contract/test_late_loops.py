@@ -31,7 +31,8 @@ def server():
                 message = router.recv_multipart()
                 if message[-1] != SILENT:
                     router.send_multipart(message)
-                    answered.append(message)
+                    if message[-1].isdigit():
+                        answered.append(message)
 
     stop, answered = threading.Event(), []
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
@@ -51,29 +52,36 @@ def server():
 async def test_a_reply_that_came_in_time_does_not_lose_against_its_timeout(w, count):
     with server() as (address, answered):
         async with w.Requester(connect=address) as requester:
-            await requester.request(b"?", timeout=10)
             for timeout in TIMEOUTS:
+                await requester.request(b"?", timeout=20)  # all that was sent before is answered
                 answered.clear()
-                sent = requester.statistics().sent + count + 1
+                before = requester.statistics()
                 began = time.monotonic()
                 quiet = w.spawn(requester.request(SILENT, timeout=timeout))
                 asking = [
                     w.spawn(requester.request(b"%d" % number, timeout=timeout))
                     for number in range(count)
                 ]
-                await w.until(lambda sent=sent: requester.statistics().sent == sent)
-                while len(answered) < count:
-                    time.sleep(0.001)
-                in_time = time.monotonic() < began + timeout
-                time.sleep(max(0, began + timeout + 0.1 - time.monotonic()))
-                if in_time:
-                    break
+                all_went = before.accepted + count + 1
+                await w.until(lambda wanted=all_went: went(requester.statistics()) == wanted)
+                # On a busy machine some are withdrawn before they are sent: once more, with longer.
+                if requester.statistics().withdrawn == before.withdrawn:
+                    while len(answered) < count:
+                        time.sleep(0.001)
+                    in_time = time.monotonic() < began + timeout
+                    time.sleep(max(0, began + timeout + 0.1 - time.monotonic()))
+                    if in_time:
+                        break
                 await w.gather(*map(ended, [quiet, *asking]))
             for number, reply in enumerate(asking):
                 assert await reply == [b"%d" % number]
             with pytest.raises(RequestTimeout) as error:
                 await quiet
             assert error.value.stage == "sent"
+
+
+def went(statistics):
+    return statistics.sent + statistics.withdrawn
 
 
 async def ended(asking):

@@ -68,7 +68,7 @@ async def served(w, security, *policy, context=None, **options):
 
 async def asked(w, address, security):
     """Whether this client comes in; if not, it must be told why within a second."""
-    async with w.Requester(connect=address, security=security, timeout=5) as requester:
+    async with w.Requester(connect=address, security=security, timeout=20) as requester:
         started = time.monotonic()
         try:
             assert await requester.request(b"hello") == [b"hello"]
@@ -76,7 +76,7 @@ async def asked(w, address, security):
             assert time.monotonic() - started < 1
             assert error.event.address == address
             return False
-        await requester.connected(timeout=5)
+        await requester.connected(timeout=20)
         return True
 
 
@@ -98,7 +98,7 @@ async def test_a_wrong_server_key_is_an_error_with_its_cause(w):
                 assert failed.value.event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL
             assert time.monotonic() - started < 1
             with pytest.raises(HandshakeFailed):
-                await requester.connected(timeout=5)
+                await requester.connected(timeout=20)
             assert requester.statistics().queued == 0
 
 
@@ -107,7 +107,7 @@ async def test_another_mechanism_is_refused(w, stranger):
     async with served(w, CURVE, Policy(any_key=True, passwords={"alice": SECRET})) as address:
         async with w.Requester(connect=address, security=stranger, monitor=True) as requester:
             with pytest.raises(HandshakeFailed, match="the same one of NULL, PLAIN and CURVE"):
-                await requester.request(b"hello", timeout=5)
+                await requester.request(b"hello", timeout=20)
 
 
 async def test_a_password_comes_in_and_no_other(w):
@@ -134,10 +134,10 @@ async def test_without_credentials_the_address_decides(w, policy, comes_in):
     async with served(w, Null("house"), {"house": policy}) as address:
         async with w.Requester(connect=address, monitor=True) as requester:
             if comes_in:
-                assert await requester.request(b"hello", timeout=5) == [b"hello"]
+                assert await requester.request(b"hello", timeout=20) == [b"hello"]
             else:
                 with pytest.raises(HandshakeFailed, match="does not let these credentials in"):
-                    await requester.request(b"hello", timeout=5)
+                    await requester.request(b"hello", timeout=20)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1"])
@@ -150,10 +150,10 @@ async def test_a_server_for_both_ips_denies_ipv4_by_either_name(w, address):
                 port = puller.addresses[0].rpartition(":")[2]
                 async with w.Pusher(connect=f"tcp://127.0.0.1:{port}", monitor=True) as pusher:
                     if comes_in:
-                        await pusher.connected(timeout=5)
+                        await pusher.connected(timeout=20)
                     else:
                         with pytest.raises(HandshakeFailed):
-                            await pusher.connected(timeout=5)
+                            await pusher.connected(timeout=20)
 
 
 async def test_over_ipc_a_peer_is_of_this_host(w, tmp_path):
@@ -165,10 +165,10 @@ async def test_over_ipc_a_peer_is_of_this_host(w, tmp_path):
             async with w.Puller(bind=at, security=Null(domain)):
                 async with w.Pusher(connect=at, monitor=True) as pusher:
                     if comes_in:
-                        await pusher.connected(timeout=5)
+                        await pusher.connected(timeout=20)
                     else:
                         with pytest.raises(HandshakeFailed):
-                            await pusher.connected(timeout=5)
+                            await pusher.connected(timeout=20)
 
 
 async def test_a_denied_address_does_not_come_in_with_a_good_key(w):
@@ -250,7 +250,7 @@ async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(w, check, er
     async with served(w, CURVE, Policy(keys=[ALICE[0]], check=check)) as address:
         async with w.Requester(connect=address, security=client(MALLORY)) as requester:
             with pytest.raises(HandshakeFailed, match="authenticator has failed"):
-                await requester.request(b"hello", timeout=5)
+                await requester.request(b"hello", timeout=20)
         assert await asked(w, address, client(ALICE))  # and the next one is served
     assert [type(report) for report in w.reports] == [error]
 
@@ -361,7 +361,7 @@ async def test_who_is_being_asked_about_is_refused_when_the_authenticator_closes
         async with served(w, CURVE) as address:
             waiting = [w.spawn(asked(w, address, client(ALICE))) for _ in range(3)]
             async with w.Requester(connect=address, security=client(ALICE)) as stays:
-                staying = w.spawn(stays.connected(timeout=5))
+                staying = w.spawn(stays.connected(timeout=20))
                 await w.until(lambda: len(asking) == 4)
                 authenticator.close()
                 assert len(authenticator._zap) == 0
@@ -371,8 +371,8 @@ async def test_who_is_being_asked_about_is_refused_when_the_authenticator_closes
                     await staying
                 async with w.Authenticator({"*": Policy(keys=[ALICE[0]])}):
                     with contextlib.suppress(HandshakeFailed):  # one could be under way
-                        await stays.request(b"hello", timeout=5)
-                    assert await stays.request(b"hello", timeout=5) == [b"hello"]
+                        await stays.request(b"hello", timeout=20)
+                    assert await stays.request(b"hello", timeout=20) == [b"hello"]
     assert w.reports == []
 
 
@@ -439,14 +439,14 @@ async def test_keys_are_read_again_without_a_restart(w, tmp_path):
             assert await asked(w, address, client(ALICE))
             async with w.Requester(connect=address, security=client(MALLORY)) as mallory:
                 with pytest.raises(HandshakeFailed):
-                    await mallory.request(b"hello", timeout=5)
+                    await mallory.request(b"hello", timeout=20)
                 grant("mallory", MALLORY)
                 (tmp_path / "alice.key").unlink()
                 authenticator.reload()
                 with contextlib.suppress(HandshakeFailed):  # one could be under way
-                    await mallory.request(b"hello", timeout=5)
+                    await mallory.request(b"hello", timeout=20)
                 # The same socket, which was refused.
-                assert await mallory.request(b"hello", timeout=5) == [b"hello"]
+                assert await mallory.request(b"hello", timeout=20) == [b"hello"]
                 assert not await asked(w, address, client(ALICE))
             (tmp_path / "broken.key").write_text("curve\n")
             with pytest.raises(ValueError, match=r"broken\.key"):
@@ -509,12 +509,12 @@ async def test_when_the_authenticator_has_gone_nobody_comes_in(w, security):
     async with w.Authenticator({"*": policy}) as authenticator:
         async with served(w, security) as address:
             async with w.Requester(connect=address, security=shows[type(security)]) as inside:
-                assert await inside.request(b"hello", timeout=5) == [b"hello"]
+                assert await inside.request(b"hello", timeout=20) == [b"hello"]
                 await authenticator.aclose()
                 async with w.Requester(connect=address, security=shows[type(security)]) as outside:
                     with pytest.raises((HandshakeFailed, RequestTimeout)):
                         await outside.request(b"hello", timeout=0.3)
-                assert await inside.request(b"hello", timeout=5) == [b"hello"]
+                assert await inside.request(b"hello", timeout=20) == [b"hello"]
 
 
 async def test_a_second_authenticator_is_refused_and_the_first_goes_on(w):
@@ -618,10 +618,10 @@ async def test_every_class_takes_both_sides(w, one, other):
         async with getattr(w, one)(bind=TCP, security=CURVE) as server:
             connect = {"connect": server.addresses}
             async with getattr(w, other)(**connect, security=client(ALICE)) as known:
-                await known.connected(timeout=5)
+                await known.connected(timeout=20)
             async with getattr(w, other)(**connect, security=client(MALLORY)) as unknown:
                 with pytest.raises(HandshakeFailed):
-                    await unknown.connected(timeout=5)
+                    await unknown.connected(timeout=20)
 
 
 async def test_what_waits_for_a_server_that_refuses_is_kept(w):
@@ -656,7 +656,7 @@ async def test_what_the_raw_socket_is_connected_to_is_told_as_well(w):
         async with w.Requester(security=client(ALICE)) as requester:
             requester.socket.connect(address)
             with pytest.raises(HandshakeFailed):
-                await requester.request(b"hello", timeout=5)
+                await requester.request(b"hello", timeout=20)
 
 
 async def test_with_two_servers_one_that_refuses_is_only_reported(w):
@@ -665,11 +665,11 @@ async def test_with_two_servers_one_that_refuses_is_only_reported(w):
             async with w.Requester(connect=no.addresses, security=client(ALICE)) as requester:
                 async with served(w, CURVE) as yes:
                     with pytest.raises(HandshakeFailed):
-                        await requester.connected(timeout=5)
+                        await requester.connected(timeout=20)
                     requester.connect(yes)
                     for _ in range(3):
-                        assert await requester.request(b"hello", timeout=5) == [b"hello"]
-                    await requester.connected(timeout=5)
+                        assert await requester.request(b"hello", timeout=20) == [b"hello"]
+                    await requester.connected(timeout=20)
 
 
 async def test_an_address_that_was_taken_back_is_not_tried_again(w):
@@ -686,12 +686,12 @@ async def test_an_address_that_was_taken_back_is_not_tried_again(w):
             ):
                 for pusher, disconnect in (one, one.disconnect), (other, other.socket.disconnect):
                     with pytest.raises(HandshakeFailed):
-                        await pusher.connected(timeout=5)
+                        await pusher.connected(timeout=20)
                     disconnect(at)
                 authenticator.reload({"*": Policy(keys=[ALICE[0]])})
                 await w.gather(waits_in_vain(one), waits_in_vain(other))
                 one.connect(at)
-                await one.connected(timeout=5)
+                await one.connected(timeout=20)
 
 
 @pytest.mark.parametrize(

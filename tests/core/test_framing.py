@@ -45,7 +45,7 @@ def test_a_tag_with_a_nul_is_refused():
 def test_a_body_may_be_any_buffer_but_no_str():
     assert join_topic(b"t", bytearray(b"x")) == join_topic(b"t", memoryview(b"x")) == b"t\0x"
     with pytest.raises(TypeError, match=r"\.encode\(\)"):
-        join_topic(b"t", "text")
+        join_topic(b"t", "text")  # type: ignore[arg-type]
 
 
 routes = st.lists(st.binary(min_size=1, max_size=4), min_size=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -21,7 +22,9 @@ class Servers(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        self.model: dict[str, dict] = {}  # by address: the error now, the last cause, the next try
+        self.model: dict[
+            str, dict[str, Any]
+        ] = {}  # by address: the error now, the last cause, the next try
 
     @initialize(wary=st.booleans())
     def make(self, wary):
@@ -54,6 +57,7 @@ class Servers(RuleBasedStateMachine):
         if kind == EventKind.HANDSHAKE_SUCCEEDED:
             about.update(error=None, cause=None)
         if fails:
+            assert error is not None
             assert error.event == event
             assert address in str(error)
             assert why(event) in str(error)

@@ -185,9 +185,9 @@ class ReceiversOfLargeMessages(Receivers):
 
 TestReceivers = Receivers.TestCase
 TestReceiversOfLargeMessages = ReceiversOfLargeMessages.TestCase
-TestReceiversOfLargeMessages.settings = settings(max_examples=300)
+TestReceiversOfLargeMessages.settings = settings(max_examples=3 * settings().max_examples)
 # Much must come together: several wait, a burst comes for them, they run, amid a pause at that.
-TestReceivers.settings = settings(max_examples=500)
+TestReceivers.settings = settings(max_examples=5 * settings().max_examples)
 
 
 def test_messages_that_left_past_it_end_a_pause_too():

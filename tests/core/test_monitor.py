@@ -32,9 +32,9 @@ COUNTED |= {*FAILURES, EventKind.HANDSHAKE_SUCCEEDED}
 def test_every_event_is_passed_on_whether_its_number_is_known_or_not(number, value, address):
     encoded = address.encode(errors="replace")
     event = parse_event([struct.pack("=HI", number, value), encoded])
-    assert event == (number, encoded.decode(), value)
+    assert tuple(event) == (number, encoded.decode(), value)
     assert isinstance(event.kind, EventKind) == (number in list(EventKind))
-    assert (event.kind.name if number in list(EventKind) else hex(number)) in str(event)
+    assert (EventKind(number).name if number in list(EventKind) else hex(number)) in str(event)
     Peers().saw(event)
 
 
@@ -92,8 +92,8 @@ class Connections(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.peers = Peers()
-        self.shaking = {address: [] for address in ADDRESSES}
-        self.up = {address: [] for address in ADDRESSES}
+        self.shaking: dict[str, list[int]] = {address: [] for address in ADDRESSES}
+        self.up: dict[str, list[int]] = {address: [] for address in ADDRESSES}
         self.mixed = dict.fromkeys(ADDRESSES, False)
         self.fd = 10
         self.failure = None

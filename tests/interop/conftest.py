@@ -10,17 +10,18 @@ import pytest
 import zmq
 from facade import FacadeWorld
 
-WORLD_OF = {"asyncio": "asyncio", "uvloop": "uvloop", "twisted": "epoll", "facade": "epoll"}
+FACES = ["asyncio", "uvloop", "epoll", "facade on epoll"]
 
 
-@pytest.fixture(params=WORLD_OF)
+@pytest.fixture(params=FACES)
 def w(request):
     # Several folders have a conftest, so none can be imported by that name.
     general = request.config.pluginmanager.get_plugin(
         str(Path(__file__).parents[1] / "conftest.py")
     )
-    world = general.WORLDS[WORLD_OF[request.param]]()
-    return FacadeWorld(world) if request.param == "facade" else world
+    face = request.param
+    world = general.WORLDS[face.removeprefix("facade on ")]()
+    return world if face in general.WORLDS else FacadeWorld(world)
 
 
 class Plain:

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 ACTORS = Path(__file__).with_name("actors.py")
+STEP = 10  # seconds between two lines of progress
 LOOPS = ["asyncio", "uvloop", "twisted", "facade"]
 # What a killed puller takes with it: both high water marks, the inbox, what the kernel holds.
 LOST_WITH_A_PULLER = 100 + 100 + 1000 + 1000
@@ -125,8 +126,13 @@ def black_out(actors):
 def torment(actors, seconds, chance):
     """Stop and kill at random for so long."""
     end = time.monotonic() + seconds
+    say_at = 0.0
     black_out(actors)
     while (now := time.monotonic()) < end:
+        if now > say_at:
+            kills, stops = sum(a.kills for a in actors), sum(a.stops for a in actors)
+            print(f"{end - now:.0f} s to go: {kills} kills, {stops} stops", flush=True)
+            say_at = now + STEP
         for actor in actors:
             actor.look(now)
         actor = chance.choice(actors)

@@ -18,6 +18,7 @@ from zmqbridge import SocketClosed
 SENDING = ["Publisher", "Pusher", "Requester"]
 RECEIVING = ["Subscriber", "Puller", "Replier", "Dealer", "Router"]
 WARM = 200  # cycles before the first count
+STEP = 500  # cycles between two lines of progress
 
 
 def resident():
@@ -59,8 +60,10 @@ async def run(loop, name, cycles):
         await cycle(loop)
     before = await settled()
     start = time.monotonic()
-    for _ in range(cycles):
+    for number in range(1, cycles + 1):
         await cycle(loop)
+        if number % STEP == 0:
+            print(f"{name}: {number} of {cycles} cycles", flush=True)
     took = time.monotonic() - start
     after = await settled()
     with_context.close()

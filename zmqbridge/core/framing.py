@@ -57,7 +57,7 @@ def as_name(value: object, what: str) -> bytes:
     return value.encode() if isinstance(value, str) else as_bytes(value, what)
 
 
-def join_topic(tag: bytes, body: bytes) -> bytes:
+def join_topic(tag: bytes, body: bytes | bytearray | memoryview) -> bytes:
     """One part that carries a tag and a body.
 
     Raises:
@@ -67,7 +67,7 @@ def join_topic(tag: bytes, body: bytes) -> bytes:
     if SEPARATOR in tag:
         raise ValueError(f"the tag {tag!r} holds a NUL byte, which ends a tag on the wire")
     try:
-        return b"%b\0%b" % (tag, body)
+        return b"%b\0%b" % (tag, body)  # type: ignore[str-format]  # a buffer will do
     except TypeError:
         return tag + SEPARATOR + as_bytes(body, "body")
 

@@ -148,7 +148,7 @@ class Policy:
             raises, or returns anything else, the peer is refused.
     """
 
-    keys: Iterable[str | bytes] = ()
+    keys: Iterable[str | bytes] | bytes = ()
     certificates: str | PathLike[str] | None = None
     any_key: bool = False
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
