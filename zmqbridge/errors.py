@@ -1,4 +1,4 @@
-"""The errors of zmqbridge: one class for each situation; each docstring also says what it is not."""
+"""The errors of zmqbridge: one class for each situation, and what each class does not mean."""
 
 from __future__ import annotations
 

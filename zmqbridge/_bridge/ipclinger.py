@@ -80,7 +80,7 @@ class Copy:
         self.since = 0.0
 
     def look(self, now: float) -> bool:
-        """Update the state; returns whether libzmq has closed its descriptor since the last time."""
+        """Update the state; returns whether libzmq has just closed its own descriptor."""
         unread = unread_by_peer(self.fd)
         went = self.standing and not _is(self.original, self.inode)
         if went or unread != self.unread:

@@ -101,7 +101,7 @@ class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
     kind = zmq.PULL
-    _said = True  # a forgotten socket is reported by the monitored socket, not by its monitor
+    _said = True  # in a forked child only the monitored socket reports that it is the parent's
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:

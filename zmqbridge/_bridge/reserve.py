@@ -58,7 +58,7 @@ class Reserve:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Close the descriptors inside ``with``, so that libzmq can use them; then open them again."""
+        """Close the descriptors for the time of a ``with``, so that libzmq can use them."""
         self.empty()
         try:
             yield
