@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what they take."""
+"""The command line: the commands and their arguments."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_demo(count: int, transport: str | None) -> int:
-    """The demo; imported late, since its processes import this package too."""
+    """Run the demo; it is imported late, because its processes import this package too."""
     from zmqbridge.cli.demo import run
 
     return run(count, transport)
 
 
 def at_least_one(text: str) -> int:
-    """A whole number from 1 on."""
+    """Parse a whole number of at least 1."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on, e.g. {COUNT}")
     return int(text)
