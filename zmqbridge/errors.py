@@ -94,7 +94,7 @@ class ResourcesExhausted(ZmqBridgeError, OSError):
 
 
 class AuthenticationMissing(ZmqBridgeError):
-    """A server needs an authenticator, and its context has none; the server is not opened.
+    """No authenticator would decide about the clients of a server, so the server is not opened.
 
     For example, a CURVE server without an authenticator would accept every client key. Not raised
     when a handshake fails: libzmq drops that peer silently.

@@ -24,7 +24,7 @@ IPC_PATH = 67
 COLUMNS = ("sent", "received", "filtered", "timed out")
 NOTES = """
 filtered: published under a tag that the subscriber did not ask for
-timed out: a request that is sent on purpose to a replier who does not answer it
+timed out: a request that is sent on purpose to a replier that does not answer it
 """
 BAR = 40  # characters
 
