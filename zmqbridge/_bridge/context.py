@@ -76,7 +76,7 @@ def in_child_of_multiprocessing() -> bool:
 
 
 def closing(socket: Any, sent: int) -> int:
-    """Note, as a socket closes, until when its context lingers, if the context is ours.
+    """Note, when a socket closes, how long its context lingers for it, if the context is ours.
 
     Args:
         socket: pyzmq's.

@@ -47,7 +47,7 @@ SOON, SELDOM = 0.001, 0.02  # seconds
 # connection exists. Mostly that takes 0.2 ms; where no peer listens, the wait is for nothing.
 RECENT = 0.1  # seconds
 COMING, STEP = 0.002, 0.0002  # seconds
-# The checks take at most one part in so many of the time.
+# The checks take at most 1/SHARE of the time.
 SHARE = 20
 # At exit a linger of -1 means this.
 ENDLESS = 30.0  # seconds

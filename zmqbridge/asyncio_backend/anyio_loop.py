@@ -19,7 +19,7 @@ log = logging.getLogger("zmqbridge")
 
 def native_loop() -> Any:
     """The object that stands for the running loop if it is not asyncio's; None if none runs."""
-    from anyio.lowlevel import current_token  # takes 2 ms: not at import, as asyncio needs it not
+    from anyio.lowlevel import current_token  # takes 2 ms, and is not needed on asyncio
 
     try:
         token: Any = current_token()

@@ -20,8 +20,8 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 from zmqbridge._bridge.guards import in_forked_child, living, snapshot
 
-# How often the clocks are compared while a socket is open on a real reactor; each time takes 15 µs.
-# A call that is due when the wall clock is set back comes at most so much too late.
+# The clocks are compared at this interval while a socket is open on a real reactor; each time takes
+# 15 µs. When the wall clock is set back, a call that is due then is late by this much at the most.
 TICK = 0.1  # seconds
 # The wall clock may fall behind by this much before we act. It is mostly more than the time
 # between the readings of the two clocks.
