@@ -1,4 +1,4 @@
-"""Runs the benchmarks, round by round, every subject in turn, and shows what came of it.
+"""Runs the benchmarks, round by round, every subject in turn, and shows the results.
 
 python -m benchmarks                    all workloads, and how cost grows
 python -m benchmarks receive send       these workloads
@@ -21,7 +21,7 @@ from benchmarks.workloads import WORKLOADS
 
 
 def progress(text: str) -> None:
-    """One line that is written over; on something that is no terminal, a line for each step."""
+    """One line that is rewritten on a terminal; without a terminal, a line for each step."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
@@ -29,7 +29,7 @@ def progress(text: str) -> None:
 
 
 def run(workloads: list[str], subjects: list[str], rounds: int) -> report.Results:
-    """Measure each workload, all subjects in each round, so that noise hits all of them alike."""
+    """Measure each workload, all subjects in each round, so that noise affects all alike."""
     results: report.Results = defaultdict(lambda: defaultdict(list))
     failures: dict[tuple[str, str], str] = {}
     for workload in workloads:

@@ -1,8 +1,8 @@
 """Where the time of a message goes: what each layer adds, over inproc in one process.
 
-Every figure is the best of several runs of CPU time in the thread that works, so that neither
-libzmq's I/O threads nor other programs count; the runs take turns, so that a slow minute of the
-machine hits all of them alike.
+Every figure is the best of several runs, as CPU time of the working thread, so that neither
+libzmq's I/O threads nor other programs count. The runs take turns, so that a slow minute of the
+machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Layer(NamedTuple):
     """A measurement.
 
     Attributes:
-        name: what is measured; what is indented is what the one above is made of.
+        name: what is measured; indented lines are the parts of the line above them.
         microseconds: for one message, or for one request with its reply.
     """
 
@@ -41,7 +41,7 @@ class Layer(NamedTuple):
 
 
 class Idle:
-    """A pump's driver who does nothing with what he gets."""
+    """A pump's driver that does nothing with the messages it gets."""
 
     def _call_soon(self) -> None:
         pass
@@ -59,7 +59,7 @@ class Idle:
 
 
 def best(*runs: Callable[[], float]) -> list[float]:
-    """µs for each message, the best of several runs of each; a run returns seconds for COUNT."""
+    """µs for each message, the best of several runs; a run returns the seconds for COUNT."""
     rounds = [[run() for run in runs] for _ in range(RUNS)]
     return [min(times) / COUNT * 1e6 for times in zip(*rounds, strict=True)]
 
@@ -206,7 +206,7 @@ def requesting() -> list[Layer]:
     outstanding = 500
 
     async def woken() -> float:
-        """Each of so many tasks waits for a future and goes on: what asyncio takes for that."""
+        """The time that asyncio takes when each of many tasks waits for a future and goes on."""
         loop = asyncio.get_running_loop()
         waiters: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""The far side of a one-way workload: blocking pyzmq in a process of its own, the same for all."""
+"""The far side of a one-way workload: blocking pyzmq in its own process, the same for all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zmq
 
 
 def push(address: str, count: int, size: int) -> None:
-    """Push so many and one messages as fast as they are taken."""
+    """Push `count` messages and one more, as fast as they are taken."""
     socket = zmq.Context().socket(zmq.PUSH)
     socket.connect(address)
     body = b"x" * size
@@ -19,7 +19,7 @@ def push(address: str, count: int, size: int) -> None:
 
 
 def publish(address: str, count: int, size: int) -> None:
-    """Publish so many and one, once there is a subscriber; it blocks, so none is dropped."""
+    """Publish `count` messages and one more, once there is a subscriber; blocks, so drops none."""
     socket = zmq.Context().socket(zmq.XPUB)
     socket.set(zmq.XPUB_NODROP, 1)
     socket.connect(address)
@@ -31,7 +31,7 @@ def publish(address: str, count: int, size: int) -> None:
 
 
 def pull(address: str, count: int, size: int) -> None:
-    """Take messages as fast as they come."""
+    """Receive messages as fast as they come."""
     socket = zmq.Context().socket(zmq.PULL)
     socket.connect(address)
     while True:
@@ -39,7 +39,7 @@ def pull(address: str, count: int, size: int) -> None:
 
 
 def subscribe(address: str, count: int, size: int) -> None:
-    """Take publications as fast as they come, and say when the first is here."""
+    """Receive publications as fast as they come, and report the first one."""
     socket = zmq.Context().socket(zmq.SUB)
     socket.set(zmq.RCVHWM, 0)
     socket.set(zmq.SUBSCRIBE, b"")

@@ -1,4 +1,4 @@
-"""How cost grows: with outstanding requests, sockets, imports; and what each keeps in memory."""
+"""How cost grows with outstanding requests, sockets and imports, and how much memory each keeps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELD = b"held"  # a request that is not answered, so that it stays outstanding
 
 
 async def asked(outstanding: int, count: int = 20_000, batch: int = 500) -> float:
-    """CPU seconds for a request and its reply, both ends, while so many others are outstanding."""
+    """CPU seconds for a request and its reply, both ends, while many others are outstanding."""
     async with (
         Replier(bind="inproc://outstanding") as replier,
         Requester(1000.0, connect="inproc://outstanding") as requester,
@@ -38,7 +38,7 @@ async def asked(outstanding: int, count: int = 20_000, batch: int = 500) -> floa
         held = [asyncio.create_task(requester.request(HELD)) for _ in range(outstanding)]
         while replier.statistics().received < outstanding:
             await asyncio.sleep(0.01)
-        gc.collect()  # so that what is due for making so many tasks is not due in the time measured
+        gc.collect()  # so that the collection for making so many tasks is not in the measured time
         start = process_time()
         for _ in range(count // batch):
             await asyncio.gather(*(requester.request(b"x") for _ in range(batch)))
@@ -78,10 +78,10 @@ def timer_calls() -> float:
 
 
 def idle_sockets() -> float:
-    """CPU of 1,000 sockets that have nothing to do, in ms a second."""
+    """CPU time of 1,000 idle sockets, in ms per second."""
 
     async def main() -> float:
-        # libzmq allows 1,023 sockets in a context, so they are all that there are
+        # libzmq allows 1,023 sockets in a context, so there are no others
         sockets = [Puller(bind=f"inproc://idle-{number}") for number in range(1_000)]
         for socket in sockets:
             await socket.__aenter__()
@@ -97,7 +97,7 @@ def idle_sockets() -> float:
 
 
 def open_and_close() -> float:
-    """Opening and closing a bound socket, against plain pyzmq's."""
+    """The time to open and close a bound socket, relative to plain pyzmq."""
     context = zmq.Context()
     count = 300
 
@@ -124,9 +124,9 @@ def open_and_close() -> float:
 
 
 def import_time() -> float:
-    """Importing the asyncio backend, against ``zmq.asyncio``."""
+    """The time to import the asyncio backend, relative to ``zmq.asyncio``."""
 
-    # An installer compiles what it installs; a clone has to be allowed to keep what it compiled.
+    # An installer compiles the modules; in a clone Python must be allowed to keep compiled ones.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
     def seconds(module: str) -> float:
@@ -143,7 +143,7 @@ def import_time() -> float:
 
 
 class Kept:
-    """Within ``with``, counts the memory of Python objects that are made and stay."""
+    """Inside ``with``, counts the memory of the Python objects that are made and kept."""
 
     def __enter__(self) -> Kept:
         gc.collect()
@@ -166,10 +166,10 @@ def idle_connection() -> float:
             sockets = [Puller(bind=f"inproc://idle-{next(names)}") for _ in range(count)]
             for socket in sockets:
                 await socket.__aenter__()
-            await asyncio.sleep(0.05)  # now they are as idle as can be
+            await asyncio.sleep(0.05)  # now they are idle
             return sockets
 
-        sockets = await opened()  # what is made once and for all is not a connection's
+        sockets = await opened()  # objects made once for all do not count for a connection
         with Kept() as kept:
             sockets += await opened()
         for socket in sockets:
@@ -180,14 +180,14 @@ def idle_connection() -> float:
 
 
 def outstanding_request() -> float:
-    """What an outstanding request takes, beside the task of its caller."""
+    """The memory of an outstanding request, without the task of its caller."""
     count = 10_000
 
     async def main() -> float:
         async with Requester(1000.0, connect="inproc://nobody") as requester:
             tasks = [asyncio.ensure_future(requester.request(b"x" * 64)) for _ in range(count)]
             with Kept() as kept:
-                await asyncio.sleep(0)  # now they ask
+                await asyncio.sleep(0)  # now the requests are made
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -208,7 +208,7 @@ MEASURED: list[tuple[str, Callable[[], float], float, str]] = [
 
 
 def measured(progress: Callable[[str], None]) -> list[Bound]:
-    """All of it."""
+    """All measurements."""
     bounds = []
     for name, measure, limit, unit in MEASURED:
         progress(name)

@@ -1,8 +1,9 @@
 """What each layer adds to a message that comes alone, as large ones do: python -m benchmarks.lone
 
-All in one thread, over inproc: a copy of 1 MiB empties the caches, as such a message does, then a
-small one is sent, and from there on it is measured until the receiver is ready for the next. What
-libzmq's I/O threads do, the copy of the message itself and the time asleep are not in it.
+Everything is in one thread, over inproc. A copy of 1 MiB empties the caches, as a message of that
+size does. Then a small message is sent, and the time is measured until the receiver is ready for
+the next one. The figures do not include libzmq's I/O threads, the copy of the message itself, and
+the time asleep.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ EVENTS = int(zmq.EVENTS)
 
 
 class Cycle:
-    """Sends messages one by one, and sums up the CPU time from each of them to the next."""
+    """Sends messages one by one, and sums up the CPU time from each message to the next."""
 
     def __init__(self, send: Callable[[], object] = lambda: None) -> None:
         self._send = send
@@ -38,7 +39,7 @@ class Cycle:
         self.left = COUNT + 1
 
     def next(self) -> None:
-        """The receiver is ready, and gets one more."""
+        """Send one more message; the receiver calls this when it is ready."""
         self.seconds += thread_time() - self._sent_at
         if self.left > COUNT:
             self.seconds = 0.0
@@ -50,7 +51,7 @@ class Cycle:
 
 @contextmanager
 def pair() -> Iterator[tuple[Any, Callable[[], object]]]:
-    """A plain socket that is asleep, and how to send to it."""
+    """A plain socket without messages, and a function that sends one to it."""
     context: zmq.Context[Any] = zmq.Context()
     pull, push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
     pull.bind(ADDRESS)
@@ -61,7 +62,7 @@ def pair() -> Iterator[tuple[Any, Callable[[], object]]]:
 
 
 def calls(pull: Any) -> tuple[Callable[[], None], Callable[[], object]]:
-    """Take a message as the pump does; have the FD ring for the next."""
+    """Take a message as the pump does, and make libzmq signal the FD for the next one."""
     receive, get = CompiledSocket.recv.__get__(pull), CompiledSocket.get.__get__(pull)
 
     def take() -> None:
@@ -103,7 +104,7 @@ def polled() -> float:
 
 
 def on_a_loop(attach: Callable[[Any, Callable[[], None]], object]) -> float:
-    """What is attached to a socket calls `got` for each message."""
+    """Measure a receiver that calls `got` for each message."""
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
@@ -113,7 +114,7 @@ def on_a_loop(attach: Callable[[Any, Callable[[], None]], object]) -> float:
         cycle = Cycle(lambda: push.send(b"x"))
 
         def got() -> None:
-            # Not at once: the receiver has to fall asleep first, as it does when messages are rare.
+            # Not at once: the receiver must fall asleep first, as it does when messages are rare.
             if cycle.left:
                 loop.call_soon(cycle.next)
             else:
@@ -122,7 +123,7 @@ def on_a_loop(attach: Callable[[Any, Callable[[], None]], object]) -> float:
         async with Puller(bind=ADDRESS, context=context) as puller:
             push.connect(ADDRESS)
             await asyncio.sleep(0)
-            attached = attach(puller, got)  # held, as the loop itself would forget a task
+            attached = attach(puller, got)  # kept, as the loop holds a task only weakly
             got()
             seconds: float = await done
         del attached
@@ -134,7 +135,7 @@ def on_a_loop(attach: Callable[[Any, Callable[[], None]], object]) -> float:
 
 
 def rounds() -> float:
-    """Nothing but the round of the loop that `got` costs."""
+    """The cost of the loop iteration that `got` needs, and nothing else."""
 
     async def main() -> float:
         loop = asyncio.get_running_loop()
@@ -177,7 +178,7 @@ def pumped() -> float:
 
 
 class Told:
-    """Who waits in the inbox, and is no task."""
+    """A waiter of the inbox that is no task."""
 
     done = False
 
@@ -192,7 +193,7 @@ class Told:
         self._inbox.wait(self)
 
     def set_exception(self, _: Exception) -> None:
-        """The socket is closed; all were counted."""
+        """Do nothing: the socket is closed, and all messages were counted."""
 
 
 def kept() -> float:
@@ -213,7 +214,7 @@ def iterated() -> float:
     return on_a_loop(attach)
 
 
-# Each contains what the one above it does; and what its measurement costs by itself.
+# Each layer contains the layer above it. The second function measures the cost of the measurement.
 LAYERS: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
     ("pyzmq's recv, .bytes, .more, and EVENTS", received, nothing),
     ("epoll_wait", polled, nothing),

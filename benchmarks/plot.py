@@ -18,14 +18,14 @@ OURS, THEIRS, YARDSTICK = "#1b6ca8", "#b8b8b8", "#555555"
 
 
 def color(subject: str) -> str:
-    """Ours, a peer, or what all are measured by."""
+    """The colour of a subject: ours, a peer, or blocking pyzmq, to which all are compared."""
     if SUBJECTS[subject].module.startswith("ours_"):
         return OURS
     return YARDSTICK if subject == "pyzmq" else THEIRS
 
 
 def draw(results: Results, file: Path) -> None:
-    """One panel a workload, a bar a subject, thousands of messages a second."""
+    """Draw a panel for each workload, a bar for each subject, in thousands of messages a second."""
     import matplotlib
 
     matplotlib.use("Agg")

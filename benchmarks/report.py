@@ -21,7 +21,7 @@ REFERENCES = ("pyzmq", "zmq.asyncio", "txZMQ")
 
 
 class Bound(NamedTuple):
-    """One thing that grows, and how far it may."""
+    """One quantity that may grow, and its bound."""
 
     name: str
     value: float
@@ -44,7 +44,7 @@ def versions(subjects: list[str]) -> dict[str, str]:
 
 
 def machine(subjects: list[str]) -> str:
-    """A line of what this runs on."""
+    """A line that describes the machine and the versions."""
     names = ", ".join(f"{name} {number}" for name, number in versions(subjects).items())
     return f"{os.cpu_count()} cores, {platform.machine()}; {names}\n"
 
@@ -55,7 +55,7 @@ def value(results: list[Result]) -> float:
 
 
 def factor(workload: str, ours: list[Result], theirs: list[Result]) -> float:
-    """How many times better one is than another, whichever way better is."""
+    """How many times better one value is than another; for latencies less is better."""
     ratio = value(ours) / value(theirs)
     return 1 / ratio if WORKLOADS[workload].unit == "µs" else ratio
 
@@ -65,7 +65,7 @@ def table(
     results: Mapping[str, list[Result]],
     failures: Mapping[tuple[str, str], str],
 ) -> str:
-    """One workload: a line for each subject, those that failed among them."""
+    """The table of one workload: a line for each subject, including those that failed."""
     unit = WORKLOADS[workload].unit
     references = [name for name in REFERENCES if results.get(name)]
     lines = [
@@ -112,7 +112,7 @@ def bounds(measured: list[Bound]) -> str:
 
 
 def plain(results: Results, bounds: list[Bound], subjects: list[str]) -> dict[str, Any]:
-    """Everything as JSON takes it."""
+    """All results in a form that JSON takes."""
     return {
         "versions": versions(subjects),
         "results": {

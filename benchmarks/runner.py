@@ -1,4 +1,4 @@
-"""Runs one workload of one subject: the processes at both ends, and what they say."""
+"""Runs one workload of one subject: the processes at both ends, and their output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def start(module: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def said_something(process: subprocess.Popen[str], while_runs: subprocess.Popen[str]) -> bool:
-    """Wait until a process says something; False when the other one ends before that."""
+    """Wait until a process prints a line; False if the other process ends before that."""
     while while_runs.poll() is None:
         if select.select([process.stdout], [], [], 0.05)[0]:
             return True
@@ -43,7 +43,7 @@ def said_something(process: subprocess.Popen[str], while_runs: subprocess.Popen[
 
 
 def last_words(process: subprocess.Popen[str]) -> str:
-    """What a process that gives no result does, or how it ended; it is killed for that."""
+    """Whether a process runs or how it ended, and its last error line; then kill it."""
     status = process.poll()
     process.kill()
     _, errors = process.communicate()
@@ -55,7 +55,7 @@ def last_words(process: subprocess.Popen[str]) -> str:
 def both_ends(
     workload: Workload, name: str, count: int
 ) -> Iterator[tuple[subprocess.Popen[str], subprocess.Popen[str]]]:
-    """The processes of one run: the one that is measured and its far side; none is left."""
+    """The two processes of one run, the measured one and its far side; ends both afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         address = f"ipc://{folder}/socket"
         near = start("benchmarks.subject", name, workload.role, address, count, workload.size)
@@ -81,7 +81,8 @@ def measure(workload_name: str, name: str) -> Result:
     """
     workload = WORKLOADS[workload_name]
     count = workload.count
-    # Large ones take all subjects alike; and in fewer, what buffers take at once would count more.
+    # Large messages take all subjects about the same time. And with fewer of them, the ones that
+    # fit into the buffers at once would count too much.
     if workload.size < 10_000 and workload.unit != "µs":
         count = max(1000, round(count * SUBJECTS[name].speed / 1000) * 1000)
     with both_ends(workload, name, count) as (near, far):

@@ -2,11 +2,11 @@
 
 A role is a function of a subject's module and returns a `Result`:
 
-- ``pull(address, count)``, ``subscribe(address, count)``: bind, receive so many;
-- ``push(address, count, body)``, ``publish(address, count, body)``: bind, send so many;
+- ``pull(address, count)``, ``subscribe(address, count)``: bind, receive `count` messages;
+- ``push(address, count, body)``, ``publish(address, count, body)``: bind, send `count` messages;
 - ``replier(address)``: bind, answer every request with its own parts until it is killed;
-- ``ask_many(address, count, body)``: connect, so many requests with 1,000 outstanding, each with a
-  timeout;
+- ``ask_many(address, count, body)``: connect, make `count` requests with 1,000 outstanding, each
+  with a timeout;
 - ``ask_one(address, count, body)``: one request at a time.
 """
 
@@ -21,12 +21,12 @@ from benchmarks.subjects.common import Result
 
 
 def report(result: Result) -> None:
-    """Tell the parent."""
+    """Print a result for the parent."""
     print(json.dumps(result), flush=True)
 
 
 def main(name: str, role: str, address: str, count: int, size: int) -> None:
-    """Run it; the result goes to standard output."""
+    """Run the role; its result goes to standard output."""
     module = importlib.import_module(f"benchmarks.subjects.{SUBJECTS[name].module}")
     measure = getattr(module, role, None)
     if measure is None:

@@ -15,14 +15,14 @@ from typing import NamedTuple
 from benchmarks.runner import PATIENCE, both_ends
 from benchmarks.workloads import WORKLOADS
 
-COUNT = 500_000  # enough to last until the second look, 2.2 s after the first request
-WARM_UP = 1.2  # seconds until all is imported, connected and in full swing
-WHILE = 1.0  # seconds that are looked at
+COUNT = 500_000  # enough to last until the second reading, 2.2 s after the first request
+WARM_UP = 1.2  # seconds until everything is imported and connected, and runs at full speed
+WHILE = 1.0  # seconds between the two readings
 USUAL = ("asyncio", "twisted", "facade", "bare asyncio", "asyncio unheld")
 
 
 class Used(NamedTuple):
-    """What a thread has used so far.
+    """The resources that a thread has used so far.
 
     Attributes:
         cpu: µs of processor time.

@@ -10,8 +10,8 @@ class Workload(NamedTuple):
 
     Attributes:
         role: the function of a subject that is measured, see `benchmarks.subject`.
-        far: what sits at the other end: a role of `benchmarks.far`, or ``"replier"``, which is
-            the subject itself in a second process.
+        far: the other end: a role of `benchmarks.far`, or ``"replier"``, which is the subject
+            itself in a second process.
         size: bytes of a message's body.
         count: messages in a run, for a subject whose SPEED is 1.
         unit: what the result counts; for ``"µs"`` less is better.

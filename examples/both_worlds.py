@@ -2,8 +2,8 @@
 
     python examples/both_worlds.py
 
-The old half keeps a stock and is still as it was written for txZMQ. The new half is an asyncio
-task. They share a context, so they talk over inproc://; Ctrl-C ends both.
+The old half keeps a stock; its code is unchanged since it was written for txZMQ. The new half is an
+asyncio task. Both share a context, so they talk over inproc://; Ctrl-C ends both.
 """
 
 import asyncio

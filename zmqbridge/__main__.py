@@ -5,6 +5,6 @@ import signal
 from zmqbridge.cli import main
 
 if __name__ == "__main__":
-    # Until a command has something to clean up, Ctrl-C just ends it.
+    # As long as a command has nothing to clean up, Ctrl-C ends the process at once.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise SystemExit(main())

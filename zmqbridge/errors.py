@@ -1,4 +1,4 @@
-"""The errors of zmqbridge: one class a situation, each saying what it is not."""
+"""The errors of zmqbridge: one class for each situation, and what each class does not mean."""
 
 from __future__ import annotations
 
@@ -10,58 +10,62 @@ if TYPE_CHECKING:
 
 
 class ZmqBridgeError(Exception):
-    """Everything the library raises of its own accord is one of these.
+    """The base class of all errors that the library itself defines.
 
-    Misuse that Python already has a word for (a ``str`` where bytes are meant, a negative
-    timeout) is a plain ``TypeError`` or ``ValueError`` instead.
+    For misuse that has an error class in Python (a ``str`` in place of bytes, a negative timeout)
+    the library raises a plain ``TypeError`` or ``ValueError`` instead.
     """
 
 
 class SocketClosed(ZmqBridgeError):
-    """You closed this socket, before the call or while it was waiting.
+    """This socket was closed by your program, before the call or while the call waited.
 
-    Not a statement about the peer: ØMQ hides whether a peer is there.
+    It says nothing about the peer: ØMQ does not show whether a peer is there.
     """
 
 
 class ContextTerminated(ZmqBridgeError):
-    """Somebody terminated the context under this socket, which is closed now.
+    """The context of this socket was terminated, so the socket is closed now.
 
     Not raised when you close the socket yourself (that is `SocketClosed`), and never for the
-    context that the library owns: it ends only after the last socket.
+    context that the library owns: that one ends only after its last socket.
     """
 
 
 class ContextInUse(ZmqBridgeError):
-    """The context that the library owns cannot end yet: sockets of it are open, which it names."""
+    """The context that the library owns cannot end yet, because sockets of it are open.
+
+    The text of the error names them.
+    """
 
 
 class LoopError(ZmqBridgeError, RuntimeError):
-    """There is no running event loop, or the socket already belongs to another one."""
+    """There is no running event loop, or the socket already belongs to another loop."""
 
 
 class WrongThread(LoopError):
-    """A socket was used from another thread than that of its loop; nothing was done.
+    """A socket was used in a thread other than its loop's; the call did nothing.
 
-    Not a matter of luck: libzmq's sockets are not made for threads, and may abort the process.
-    Hand the call to the loop: ``loop.call_soon_threadsafe`` or ``reactor.callFromThread``.
+    The check does not depend on luck. libzmq's sockets must not be used by two threads, and may
+    abort the process. Hand the call to the loop: ``loop.call_soon_threadsafe`` or
+    ``reactor.callFromThread``.
     """
 
 
 class UsedAfterFork(LoopError):
-    """The socket belongs to the process that was forked; in the child, make a new one.
+    """The socket belongs to the parent process of a fork; make a new socket in the child.
 
-    Not a sign of damage: nothing of the parent's socket was touched.
+    Nothing is damaged: the child did not touch the parent's socket.
     """
 
 
 class AddressError(ZmqBridgeError, ValueError):
     """libzmq refused an address: malformed, in use, not on this host, or not known to the socket.
 
-    Not raised when nobody listens at an address you connect to: ØMQ keeps trying.
+    Not raised when no peer listens at an address that you connect to: ØMQ keeps trying.
 
     Attributes:
-        address: the address as it was given.
+        address: the address as you gave it.
         errno: libzmq's error number, e.g. ``zmq.EADDRINUSE``.
     """
 
@@ -72,13 +76,14 @@ class AddressError(ZmqBridgeError, ValueError):
 
 
 class OptionError(ZmqBridgeError, ValueError):
-    """A socket option that does not exist, or does not take the value it was given."""
+    """A socket option does not exist, cannot be set, or does not take the given value."""
 
 
 class ResourcesExhausted(ZmqBridgeError, OSError):
     """There is no room for one more socket: in its context, or among the process's descriptors.
 
-    Not a leftover: what was made until then is closed again, and nothing was bound or connected.
+    Nothing is left over: whatever was made before the error is closed again, and no socket was
+    bound or connected.
 
     Attributes:
         errno: ``errno.EMFILE``.
@@ -89,17 +94,18 @@ class ResourcesExhausted(ZmqBridgeError, OSError):
 
 
 class AuthenticationMissing(ZmqBridgeError):
-    """A CURVE server without an authenticator would let any client key in, so it is not opened.
+    """No authenticator would decide about the clients of a server, so the server is not opened.
 
-    Not raised by a handshake that fails: libzmq drops that peer silently.
+    For example, a CURVE server without an authenticator would accept every client key. Not raised
+    when a handshake fails: libzmq drops that peer silently.
     """
 
 
 class ConnectTimeout(ZmqBridgeError, TimeoutError):
-    """No peer was there in time: none whose handshake had succeeded.
+    """No peer had completed a handshake when the time was over.
 
-    Not the end of trying: libzmq goes on, and you may wait again. Not a proof that nobody listens
-    there either: look at `failure`.
+    The socket goes on trying to connect, and you may wait again. The error does not prove that no
+    peer listens there: look at `failure`.
 
     Attributes:
         failure: the last `MonitorEvent` that ended a handshake, None if there was none.
@@ -112,14 +118,15 @@ class ConnectTimeout(ZmqBridgeError, TimeoutError):
 
 
 class HandshakeFailed(ZmqBridgeError):
-    """Every server that this socket connects to has refused it; the last has, for this cause.
+    """Every server that this socket connects to has refused it; the text has the last cause.
 
-    Not a server that is away: that is waited for. Not the end of trying: every half second it is
-    tried again, so keys may be added in the meantime. Not a proof of a wrong key either when the
-    server just hung up, which is all that a wrong key makes it do.
+    Not raised for a server that is not there: the socket waits for that one. The socket goes on
+    trying to connect, every half second, so the server may get the right key in the meantime. If
+    the server only hung up, that does not prove a wrong key, although a wrong key shows in no other
+    way.
 
     Attributes:
-        event: the `MonitorEvent` that told of it.
+        event: the `MonitorEvent` of the last refusal.
     """
 
     def __init__(self, message: str, event: MonitorEvent) -> None:
@@ -128,22 +135,22 @@ class HandshakeFailed(ZmqBridgeError):
 
 
 class StateUnknown(ZmqBridgeError, RuntimeError):
-    """Whether a peer is there cannot be known of this socket.
+    """This socket cannot tell whether a peer is there.
 
-    Not a statement about peers. libzmq tells what happens, not what is: so the socket must be
-    made with ``monitor=True``, or get its addresses after `connected` or `events` was called. Of
-    ``inproc`` peers libzmq tells nothing.
+    It says nothing about the peers. libzmq reports changes, not the present state. So you must
+    make the socket with ``monitor=True``, or call `connected` or `events` before you give it
+    addresses. About ``inproc`` peers libzmq reports nothing.
     """
 
 
 class RequestTimeout(ZmqBridgeError, TimeoutError):
     """No reply came in time; a reply that comes later is dropped and counted.
 
-    Not a proof that the request was not carried out: look at `stage`.
+    This does not prove that the request was not carried out: look at `stage`.
 
     Attributes:
-        stage: ``"queued"`` when no peer ever took the request (it has left our queue and will
-            not be sent any more), ``"sent"`` when it was given to libzmq for a live peer.
+        stage: ``"queued"`` if no peer ever took the request (it was removed from our queue and will
+            not be sent any more), ``"sent"`` if it was given to libzmq for a live peer.
     """
 
     def __init__(self, stage: str) -> None:
@@ -158,9 +165,9 @@ _STAGES = {
 
 
 class QueueFull(ZmqBridgeError):
-    """The peer pushes back and our queue has reached its high water mark.
+    """The peer takes no more messages, and our queue has reached its high water mark.
 
-    Not a loss: the refused message is handed back, nothing of it was sent.
+    Nothing is lost: the error has the refused message, and no part of it was sent.
 
     Attributes:
         message: the parts that were refused.
@@ -174,13 +181,13 @@ class QueueFull(ZmqBridgeError):
 
 
 class PeerUnreachable(ZmqBridgeError):
-    """A ROUTER cannot reach this peer, so the message was not sent: no such peer is connected.
+    """A ROUTER cannot reach this peer: no such peer is connected. The message was not sent.
 
-    Not backpressure: a peer that is merely slow makes ``send`` wait. One that is connected and
-    reads nothing is a `PeerStalled`.
+    Not raised for backpressure: for a slow peer ``send`` waits. For a peer that is connected and
+    reads nothing the error is `PeerStalled`.
 
     Attributes:
-        peer: the routing id that nobody answers to.
+        peer: the routing id that no connected peer has.
     """
 
     def __init__(self, peer: bytes) -> None:
@@ -191,8 +198,9 @@ class PeerUnreachable(ZmqBridgeError):
 class PeerStalled(PeerUnreachable, QueueFull):
     """A ROUTER's peer is connected and does not read: the queue for it is at its high water mark.
 
-    Raised by what does not wait: ``reply`` and ``send_nowait``. Not a loss: the refused message
-    is handed back, nothing of it was sent. Not a matter of other peers: each has its own queue.
+    Raised by the calls that do not wait: ``reply`` and ``send_nowait``. Nothing is lost: the error
+    has the refused message, and no part of it was sent. Other peers are not affected: each has its
+    own queue.
 
     Attributes:
         peer: the routing id of the peer.
@@ -208,18 +216,18 @@ class PeerStalled(PeerUnreachable, QueueFull):
 
 
 class OutOfMemory(ZmqBridgeError, MemoryError):
-    """There is no memory for a message: one that came is lost, one to be sent was not sent.
+    """There is no memory for a message: a received one is lost, an outgoing one was not sent.
 
-    Not the end of the socket: the next message is received or sent. Of one that came no part is
+    The socket still works: it receives or sends the next message. No part of the lost message is
     delivered; it is counted in ``statistics().lost``.
     """
 
 
 class MalformedMessage(ZmqBridgeError):
-    """A peer's message does not have the shape of its pattern.
+    """A peer's message does not have the form that the pattern needs.
 
-    Never raised at you while receiving: it is counted in ``statistics()`` and reported once per
-    burst, and the next message is delivered.
+    A receiving call never raises it: the message is counted in ``statistics()`` and reported once
+    per burst, and the next message is delivered.
 
     Attributes:
         message: the parts as they came.
@@ -231,14 +239,14 @@ class MalformedMessage(ZmqBridgeError):
 
 
 class AlreadyReplied(ZmqBridgeError):
-    """This request was answered before; ØMQ takes one reply a request.
+    """This request has a reply already; ØMQ takes one reply for each request.
 
     Not raised when the peer is gone: that is `PeerUnreachable`.
     """
 
 
 def _shown(message: Sequence[bytes], parts: int = 4, length: int = 40) -> str:
-    # A log line, not a dump: a malformed message may be of any size.
+    # A malformed message may have any size, and this text goes to a log. So it is cut.
     shown = [repr(part[:length]) + ("…" if len(part) > length else "") for part in message[:parts]]
     if len(message) > parts:
         shown.append(f"… {len(message)} parts")

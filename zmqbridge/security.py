@@ -1,6 +1,6 @@
-"""What the ``security=`` of a socket takes, and the policies of an authenticator.
+"""The values for the ``security=`` of a socket, and the policies of an authenticator.
 
-Nothing here belongs to a loop, and none of it shows a secret: not its repr, not its errors.
+Nothing here belongs to a loop. No repr and no error text shows a secret.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _store(instance: object, **values: object) -> None:
 
 
 def _domain(domain: str) -> str:
-    # libzmq asks nobody about clients of a domain without a name.
+    # libzmq does not ask the authenticator about clients of a domain without a name.
     if not isinstance(domain, str):
         raise TypeError(f"domain is given as {type(domain).__name__}: give a str, e.g. {DOMAIN!r}")
     if not 0 < len(domain.encode()) < 256:
@@ -40,16 +40,17 @@ def _credential(value: str | bytes, what: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CurveServer:
-    """CURVE, the side that has a key which its clients know beforehand.
+    """CURVE, the server's side: its clients know its public key beforehand.
 
-    An authenticator in the socket's context decides about the clients' keys. Without one the
-    socket does not bind, and lets nobody in who comes after its authenticator was closed.
+    An authenticator in the socket's context decides about the clients' keys. Without an
+    authenticator the socket does not bind. After the authenticator is closed, the socket accepts no
+    new client.
 
     Attributes:
-        secret_key: its own, in Z85 or as 32 bytes.
-        domain: the name under which the authenticator has a policy for it.
-        any_key: let any client in, and ask no authenticator. What is sent is encrypted, but
-            everybody who knows the server's public key can read and send.
+        secret_key: the server's secret key, in Z85 or as 32 bytes.
+        domain: the name under which the authenticator has a policy for this server.
+        any_key: accept every client, and ask no authenticator. The messages are encrypted, but
+            every client that knows the server's public key can read and send.
     """
 
     secret_key: str | bytes = field(repr=False)
@@ -65,15 +66,15 @@ class CurveServer:
 
 @dataclass(frozen=True, slots=True)
 class CurveClient:
-    """CURVE, the side that knows the server's key and shows a key of its own.
+    """CURVE, the client's side: it knows the server's public key and has a pair of its own.
 
     Attributes:
         server_key: the server's public key, in Z85 or as 32 bytes.
-        public_key: its own public key, likewise.
-        secret_key: its own secret key, likewise.
+        public_key: the client's public key, likewise.
+        secret_key: the client's secret key, likewise.
     """
 
-    wary: ClassVar[bool] = True  # it shows credentials, which the server may refuse
+    wary: ClassVar[bool] = True  # shows credentials, which the server may refuse
 
     server_key: str | bytes
     public_key: str | bytes
@@ -90,10 +91,12 @@ class CurveClient:
 
 @dataclass(frozen=True, slots=True)
 class PlainServer:
-    """PLAIN, the side that asks for a user name and a password, which go over the wire as they are.
+    """PLAIN, the server's side: it asks for a user name and a password.
+
+    PLAIN does not encrypt them on the wire.
 
     Attributes:
-        domain: the name under which the authenticator has a policy for it.
+        domain: the name under which the authenticator has a policy for this server.
     """
 
     domain: str = DOMAIN
@@ -104,7 +107,7 @@ class PlainServer:
 
 @dataclass(frozen=True, slots=True)
 class PlainClient:
-    """PLAIN, the side that shows a user name and a password.
+    """PLAIN, the client's side: it sends a user name and a password.
 
     Attributes:
         username: 1 to 255 bytes.
@@ -126,10 +129,10 @@ class PlainClient:
 
 @dataclass(frozen=True, slots=True)
 class Null:
-    """No credentials at all, but an authenticator decides by the client's address.
+    """NULL: no credentials, but an authenticator decides by the client's address.
 
     Attributes:
-        domain: the name under which the authenticator has a policy for it.
+        domain: the name under which the authenticator has a policy for this socket.
     """
 
     domain: str = DOMAIN

@@ -1,4 +1,4 @@
-"""The implementations that are compared, a module each, and how far their runs must be scaled."""
+"""The implementations that are compared, one module for each, and the scale of their runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The floor of requests and of large messages: asyncio and pyzmq's calls, and nothing around them.
+"""The floor of requests and of large messages: asyncio and pyzmq's calls, and nothing else.
 
-No queue, no deadline, no id that is checked, no error that is met: what is left is what any library
-on this loop and this binding must at least take.
+There is no queue, no deadline, no check of ids, no handling of errors. So this is the least that
+any library takes on this loop and this binding.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ID = b"an id of 16 byte"
 
 
 def calls(socket: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Send a message; read all there are, which is also what the FD wants after a send."""
+    """Send a message, then read all messages, which the FD needs after a send anyway."""
     send_part = CompiledSocket.send.__get__(socket)
     receive_part = CompiledSocket.recv.__get__(socket)
 
@@ -40,7 +40,7 @@ def calls(socket: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
                     frame = receive_part(DONTWAIT, False)
                     message.append(frame.bytes)
                 deliver(message)
-                del frame, message  # else malloc gives the memory of large ones back each time
+                del frame, message  # otherwise malloc returns the memory of large ones each time
         except zmq.Again:
             pass
 
@@ -73,7 +73,7 @@ def pull(address: str, count: int) -> Result:
 def replier(address: str) -> None:
     async def main() -> None:
         socket = zmq.Context().socket(zmq.ROUTER)
-        socket.set(zmq.SNDHWM, 0)  # at its mark a ROUTER drops
+        socket.set(zmq.SNDHWM, 0)  # at its high water mark a ROUTER drops messages
         socket.bind(address)
         send, read = calls(socket)
         asyncio.get_running_loop().add_reader(socket.fileno(), read, send)

@@ -1,4 +1,4 @@
-"""What subjects share: the stopwatch, the end of a warm-up, how requests are measured."""
+"""The parts that subjects share: the stopwatch, the end of a warm-up, measuring requests."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ TIMEOUT = 30.0  # seconds that every request may take; none comes near it
 
 
 def told_to_go() -> bool:
-    """Whether the far side is there, which the parent says on our standard input."""
+    """Whether the far side is there; the parent says so on our standard input."""
     return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 class Result(NamedTuple):
-    """What a run measured.
+    """The result of a run.
 
     Attributes:
         value: messages or requests a second, or the median of a latency in µs.
         cpu: µs of processor time for each, in the process that was measured, libzmq's I/O thread
-            included: it tells more than the clock when the machine is busy with something else.
+            included: it says more than the clock when the machine is busy with other programs.
     """
 
     value: float
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 
 
 class Stopwatch:
-    """Started when it is made, for so many messages."""
+    """Starts when it is made, for a given number of messages."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -40,12 +40,12 @@ class Stopwatch:
         self.start = perf_counter()
 
     def rate(self) -> Result:
-        """Messages a second, now that all are done."""
+        """Messages per second, called when all are done."""
         seconds = perf_counter() - self.start
         return Result(self.count / seconds, (process_time() - self.cpu) / self.count * 1e6)
 
     def typical(self, latencies: list[float]) -> Result:
-        """The median of the seconds that each took, in µs."""
+        """A result with the median of these latencies; they are in seconds, the result in µs."""
         return Result(median(latencies) * 1e6, self.rate().cpu)
 
 
@@ -58,7 +58,7 @@ async def requests_at_once(
     body: bytes,
     at_once: Callable[[list[Coroutine[Any, Any, Any]]], Awaitable[Any]],
 ) -> Result:
-    """So many requests, of which OUTSTANDING are always under way."""
+    """Make `count` requests, of which OUTSTANDING are always waiting for their replies."""
     await request(body)
 
     async def worker() -> None:
@@ -71,7 +71,7 @@ async def requests_at_once(
 
 
 async def requests_in_turn(request: Request, count: int, body: bytes) -> Result:
-    """So many requests, each when the one before is answered."""
+    """Make `count` requests, each after the reply to the previous one."""
     latencies = []
     watch = Stopwatch(count)
     for _ in range(count):

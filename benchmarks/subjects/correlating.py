@@ -1,4 +1,4 @@
-"""Requests with timeouts over an asyncio DEALER that knows none, as its users write them."""
+"""Requests with timeouts over an asyncio DEALER without timeouts, as its users write them."""
 
 from __future__ import annotations
 

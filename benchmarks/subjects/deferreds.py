@@ -1,4 +1,4 @@
-"""What every subject on Twisted needs: many coroutines at once."""
+"""Runs many coroutines at once, for the subjects on Twisted."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from twisted.internet import defer
 
 
 def at_once(coroutines: list[Coroutine[Any, Any, Any]]) -> defer.Deferred[Any]:
-    """Run them all; fires when the last has ended."""
+    """Run coroutines; fires when the last one has ended."""
     return defer.gatherResults([defer.Deferred.fromCoroutine(each) for each in coroutines])

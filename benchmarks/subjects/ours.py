@@ -1,6 +1,6 @@
-"""What is measured of zmqbridge's native classes, once for both backends, which have them alike.
+"""The roles of zmqbridge's native classes, written once, because both backends have the same API.
 
-What differs is how a program is run, how it sleeps and how it does many things at once.
+The differences are how a program is run, how it sleeps and how it does many things at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def roles(
         async def main() -> Result:
             async with backend.Pusher(bind=address) as pusher:
                 await pusher.push(b"first")
-                await pusher.drain()  # the first that has to wait does so in the queue
+                await pusher.drain()  # the first message that has to wait is in the queue
                 watch = Stopwatch(count)
                 for _ in range(count):
                     await pusher.push(body)

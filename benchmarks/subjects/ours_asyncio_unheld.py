@@ -1,4 +1,4 @@
-"""zmqbridge.asyncio_backend on a context of its user, whose I/O thread it may not hold."""
+"""zmqbridge.asyncio_backend on a user's own context, whose I/O thread it may not hold."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ async def route(reactor: Any, address: dict[str, Any]) -> None:
     async with Router(**address) as router:
         async for dealer, (job,) in router:
             print(f"got {job.decode()} from {dealer.hex()}", flush=True)
-            with contextlib.suppress(PeerUnreachable):  # it may have left meanwhile
+            with contextlib.suppress(PeerUnreachable):  # the dealer may have left
                 await router.send(dealer, job, b"accepted")
                 await router.send(dealer, job, b"done")
 

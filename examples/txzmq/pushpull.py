@@ -22,7 +22,7 @@ class Pusher(ZmqPushConnection):
         try:
             self.push([b"task", b"%d" % self.number])
         except zmq.Again:
-            return  # nobody pulls: the next call tries it again
+            return  # there is no puller: the next call tries again
         print(f"pushed task {self.number}", flush=True)
         self.number += 1
 

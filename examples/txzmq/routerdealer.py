@@ -29,7 +29,7 @@ class Dealer(ZmqDealerConnection):
         try:
             self.sendMsg(b"job %d" % self.number)
         except zmq.Again:
-            return  # no router is there: the next call tries it again
+            return  # there is no router: the next call tries again
         print(f"sent job {self.number}", flush=True)
         self.number += 1
 

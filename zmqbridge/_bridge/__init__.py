@@ -1,1 +1,1 @@
-"""What stands between the pure core and the loops: libzmq's sockets, their pump, and their end."""
+"""The layer between the pure core and the loops: libzmq's sockets, their pump, and their end."""

@@ -2,7 +2,7 @@
 
 libzmq closes a listener in its I/O thread: mostly within a millisecond, later on a busy machine.
 Until then a tcp port is in use, and so is an abstract ipc name. The path of an ipc address is not:
-whoever binds it takes it, and libzmq does not remove it when it closes.
+the next socket that binds it takes it over, and libzmq does not remove it when it closes.
 """
 
 from __future__ import annotations
@@ -22,34 +22,37 @@ from zmqbridge._bridge.guards import snapshot
 
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
 
-# How long binding, and the end of a factory, wait for an address at the most.
+# The longest time that binding, and the end of a factory, wait for an address.
 PATIENCE = 1.0  # seconds
-# For how long it is remembered that an address was ours, and how many are.
+# For how long we remember that an address was ours, and how many addresses we remember.
 RECENT = 10.0  # seconds
 MOST = 1000
 STEP = 0.0005  # seconds
-# On Windows the other would bind what another listens on.
+# On Windows SO_REUSEADDR would let the probe bind an address on which another socket listens.
 REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
-IN_USE = ("tcp:", "ipc://@")  # for a while after they were given up
-BOUND = "_zmqbridge_bound"  # in the socket's own __dict__, past pyzmq's slow __setattr__
-# Where a socket is bound and connected over ipc, likewise; see `zmqbridge._bridge.ipclinger`.
+# Addresses that stay in use for a while after the socket gave them up.
+IN_USE = ("tcp:", "ipc://@")
+# The next four are keys in the socket's own __dict__, because pyzmq's __setattr__ is slow.
+BOUND = "_zmqbridge_bound"
+# The places where a socket is bound or connected over ipc; see `zmqbridge._bridge.ipclinger`.
 IPC = "_zmqbridge_ipc"
-CONNECTED_AT = "_zmqbridge_connected"  # when that was done last, on time.monotonic
-SENT = "_zmqbridge_sent"  # there, when something was sent past the pump
+CONNECTED_AT = "_zmqbridge_connected"  # when it last bound or connected so, on time.monotonic
+SENT = "_zmqbridge_sent"  # present if a message was sent without the pump
 HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
-# How often a socket is connected to each place, and which were connected to since all were sought.
+# How many connections there are to each place, and the places that were connected to since
+# ipclinger last searched all descriptors.
 connects: dict[Place, int] = {}
 fresh: set[Place] = set()
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
 
 class Place(NamedTuple):
-    """An address of ipc and the end of it at which a socket is.
+    """An address of ipc, and at which end of it a socket is.
 
     Attributes:
-        name: of a listener as the kernel knows it; to whoever connects, only that of the file, as
-            the way there can be written in several ways.
+        name: at the listener's end, the name as the kernel knows it; at the connecting end only
+            the name of the file, because one path can be written in several ways.
         bound: whether this is the listener's end.
     """
 
@@ -65,7 +68,11 @@ class Place(NamedTuple):
 
 
 def place_of(address: Any, bound: bool) -> Place | None:
-    """The place of an address as libzmq takes it; None if it is not of ipc, or nothing is held."""
+    """The place of an address as libzmq takes it.
+
+    Returns:
+        None if the address is not of ipc, or if nothing is held on this system.
+    """
     if isinstance(address, str):
         address = address.encode(errors="surrogateescape")
     if not HOLDS or not isinstance(address, bytes) or not address.startswith(b"ipc://"):
@@ -75,7 +82,7 @@ def place_of(address: Any, bound: bool) -> Place | None:
 
 
 def note(socket: Any, address: Any, bound: bool) -> None:
-    """A socket was bound or connected there: what it sends over ipc has to be read at its end."""
+    """Note that a socket was bound or connected, so that `ipclinger` finds its connections."""
     place = place_of(address, bound)
     if place is not None:
         vars(socket).setdefault(IPC, []).append(place)
@@ -92,7 +99,7 @@ def noted(socket: Any, address: Any, bound: bool) -> Place | None:
 
 
 def forget(socket: Any, place: Place) -> None:
-    """A socket has left a place that was noted."""
+    """Note that a socket has left a place."""
     vars(socket)[IPC].remove(place)
     _gone(place)
 
@@ -107,33 +114,34 @@ def _gone(place: Place) -> None:
 
 
 def forget_all(socket: Any) -> None:
-    """A socket with such addresses closes."""
+    """Note that a socket closes, and leaves all its places."""
     for place in vars(socket).pop(IPC):
         _gone(place)
 
 
 def plain_bind(socket: Any, address: Any) -> None:
-    """Bind by whatever the socket has for that, which users may have replaced."""
+    """Bind by the socket's own method, which a user may have replaced."""
     socket.bind(address)
 
 
 def bind(
     socket: Any, address: Any, call: Callable[[Any, Any], object] = CompiledSocket.bind
 ) -> str:
-    """Bind a socket, and where this process has just given that address up, wait until it is free.
+    """Bind a socket; if this process has just given up that address, wait until it is free.
 
-    It blocks, mostly for less than a millisecond, and for a second at the most.
+    The wait blocks, mostly for less than a millisecond, and for one second at the most.
 
     Args:
-        socket: pyzmq's own way of binding goes on to ask where that was, for use in ``with``: 2 µs.
+        socket: pyzmq's.
         address: as libzmq takes it.
-        call: what binds it.
+        call: binds the socket. The default is not pyzmq's own ``bind``, which also asks for the
+            bound address, for use in ``with``, and takes 2 µs for that.
 
     Returns:
-        Where it is bound, a wildcard port as the real one.
+        The address that is bound, with the real port in place of a wildcard.
 
     Raises:
-        zmq.ZMQError: as libzmq says.
+        zmq.ZMQError: libzmq's own error.
     """
     try:
         call(socket, address)
@@ -141,7 +149,7 @@ def bind(
         if error.errno != zmq.EADDRINUSE or not _was_ours(address):
             raise
         _bind_when_free(socket, address, call)
-    if not isinstance(socket, CompiledSocket):  # but what tests put in its place
+    if not isinstance(socket, CompiledSocket):  # a test has put a mock in its place
         return ""
     last: Any = CompiledSocket.get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
@@ -170,18 +178,18 @@ def _was_ours(address: Any) -> bool:
 
 
 def _key(name: str) -> str:
-    # A port is in use whatever interface was named.
+    # A port counts as in use on every interface.
     transport, _, place = name.partition("://")
     return "tcp:" + place.rpartition(":")[2] if transport == "tcp" else name
 
 
 def of(socket: Any) -> list[str]:
-    """Where a socket is bound, as far as that may be in use for a while when it has closed."""
+    """The bound addresses of a socket that may stay in use for a while after it closes."""
     return list(getattr(socket, "__dict__", {}).get(BOUND, ()))
 
 
 def left(socket: Any, name: str | None = None) -> None:
-    """A socket gives up one address, or all as it closes."""
+    """Note that a socket gives up one address, or all of them as it closes."""
     names = getattr(socket, "__dict__", {}).get(BOUND)
     if names:
         now = time.monotonic()
@@ -196,7 +204,7 @@ def left(socket: Any, name: str | None = None) -> None:
 
 
 def wait_until_free(names: Iterable[str], done: Callable[[], bool] = bool) -> None:
-    """Block until these addresses are free or it is `done`, for `PATIENCE` at the most."""
+    """Block until these addresses are free or `done` returns true, for `PATIENCE` at the most."""
     deadline = time.monotonic() + PATIENCE
     for name in names:
         while not done() and not is_free(name) and time.monotonic() < deadline:
@@ -216,7 +224,7 @@ def is_free(name: str) -> bool:
         family = sockets.AF_INET6 if host.startswith("[") else sockets.AF_INET
         where = (host.strip("[]"), int(port))
     with sockets.socket(family, sockets.SOCK_STREAM) as probe:
-        # As libzmq does it: then only one that listens is in the way, not a connection.
+        # libzmq sets the same option. With it only a listener is in the way, not a connection.
         probe.setsockopt(sockets.SOL_SOCKET, REUSE, 1)
         try:
             probe.bind(where)

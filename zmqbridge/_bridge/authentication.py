@@ -1,4 +1,4 @@
-"""Authenticating: the ZAP handler of a context as an endpoint, on no loop in particular."""
+"""Authenticating: the ZAP handler of a context, as an endpoint; the same on every loop."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from zmqbridge.core.framing import Message
 from zmqbridge.core.zap import Policy, Question, Zap
 from zmqbridge.errors import AddressError, ContextTerminated, MalformedMessage, PeerUnreachable
 
-# How long a callback may take. After 30 seconds libzmq gives the handshake up itself.
+# How long a callback may take. After 30 seconds libzmq itself ends the handshake.
 PATIENCE = 30.0  # seconds
 
 
 class Authenticating(Endpoint):
-    """Decides by policies who may come in to the sockets of its context.
+    """Decides by policies which peers may connect to the sockets of its context.
 
-    It must be there before a socket binds that wants its decisions, and answers as long as its
-    loop runs; after it was closed, nobody comes in any more, and whoever waits for a decision is
-    refused at once. Who is in stays in.
+    The authenticator must exist before a socket binds that needs its decisions. It answers as long
+    as its loop runs. After it is closed, no new peer is accepted, and a peer that waits for a
+    decision is refused at once. Peers that were accepted before stay connected.
 
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
         context: the context of the sockets, if it is not the one that the library owns.
 
     Raises:
-        TypeError, ValueError: these are no policies.
-        OSError: a folder of certificates is not there.
+        TypeError, ValueError: the policies are not valid.
+        OSError: a folder of certificates does not exist.
         AddressError: the context has an authenticator already.
         ResourcesExhausted: there is no room for one more socket.
     """
@@ -67,19 +67,20 @@ class Authenticating(Endpoint):
 
     @abstractmethod
     def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
-        """The answer of a callback, or a TimeoutError when it takes longer than `PATIENCE`."""
+        """The answer of a callback, or a TimeoutError if that takes longer than `PATIENCE`."""
 
     @abstractmethod
     def _comes_from_outside(self, error: BaseException) -> bool:
-        """Whether this ends more than the callback that it came out of, e.g. the whole loop."""
+        """Whether an exception ends more than the callback that raised it, e.g. the whole loop."""
 
     def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
         """Decide by other policies from now on, or by the same with their folders read again.
 
-        When it raises, everything is as it was. Who is in stays in.
+        If this raises, the old policies stay in force. Peers that were accepted before stay
+        connected.
 
         Raises:
-            TypeError, ValueError, OSError: as when it is made.
+            TypeError, ValueError, OSError: as in the constructor.
         """
         policies = self._policies if policies is None else policies
         self._zap.configure(_read(policies))
@@ -102,7 +103,7 @@ class Authenticating(Endpoint):
         self._reject(malformed)
 
     async def _see(self, question: Question) -> None:
-        """Ask the callback, and pass its verdict on."""
+        """Call the check of a policy, and send its verdict."""
         verdict: bool | None = None
         try:
             answer = question.check(question.peer)
@@ -111,7 +112,7 @@ class Authenticating(Endpoint):
             if answer is not None and not isinstance(answer, bool):
                 raise TypeError(f"check returned a {type(answer).__name__}: True lets the peer in")
             verdict = bool(answer)
-        except GeneratorExit:  # nothing runs any more, and this may be any thread
+        except GeneratorExit:  # the loop has ended, and this may be any thread
             raise
         except BaseException as error:
             if self._comes_from_outside(error):
@@ -127,24 +128,24 @@ class Authenticating(Endpoint):
             self._reply(reply)
 
     def close(self) -> None:
-        # libzmq would wait for what is not answered now until its time is up, 30 seconds.
+        # For each question without an answer libzmq would wait until its time limit, 30 seconds.
         if not self._closed:
             self._check_open()
-            with suppress(zmq.ZMQError):  # the context has ended, or it was unbound by hand
-                self._socket.unbind(mechanisms.ZAP)  # so that nobody else asks
+            with suppress(zmq.ZMQError):  # the context has ended, or the user has unbound it
+                self._socket.unbind(mechanisms.ZAP)  # so that no new question comes
             for reply in self._zap.close():
                 self._reply(reply)
             self._catch_up()
         super().close()
 
     def _reply(self, reply: Message) -> None:
-        # Its connection has ended in the meantime, or the context has.
+        # The connection or the context may have ended in the meantime.
         with suppress(PeerUnreachable, ContextTerminated):
             self._pump.send(reply)
 
 
 def _read(policies: Mapping[str, Policy]) -> dict[str, Policy]:
-    """The policies with the keys of their folders."""
+    """The policies, each with the keys from its folder of certificates added."""
     if not isinstance(policies, Mapping):
         kind = type(policies).__name__
         raise TypeError(f"policies is given as {kind}: give a Policy for each domain, in a dict")

@@ -1,8 +1,9 @@
 """The contexts that the library owns, the one that sockets share among them, and how each ends.
 
-One rule for all, told to users in docs/end.md: a context ends in a thread of its own, because
-``Context.term()`` blocks until the last message has lingered out; whoever waits for that, waits as
-long as the largest linger of its sockets asks; and no socket of a loop that runs is touched.
+There is one rule for all of them, and docs/end.md tells it to users. A context ends in a thread of
+its own, because ``Context.term()`` blocks until the lingers of its sockets are over. A caller that
+waits for this waits as long as the largest of these lingers. No socket of a running loop is
+touched.
 """
 
 from __future__ import annotations
@@ -29,31 +30,34 @@ from zmqbridge.errors import ContextInUse
 # How long a context without sockets is kept for the next one: programs that open one socket after
 # another would otherwise start and stop libzmq's I/O thread each time.
 GRACE = 0.1  # seconds
-# How much longer than the lingers ask an exiting process waits: the sockets that users made in our
-# context themselves may hold it up for ever.
+# An exiting process waits this much longer than the lingers, and then no more: a socket that a
+# user made in our context may delay the end of the context for ever.
 EXIT_PATIENCE = 5.0  # seconds
-# How long it waits for a linger of -1, which asks for ever.
+# How long an exiting process waits for a linger of -1, which means for ever.
 ENDLESS = 30.0  # seconds
-# Where a loop goes on in a daemon thread, nobody may ask whether its sockets have anything left.
+# How long an exiting process waits for a loop that still runs in a daemon thread. Its sockets may
+# not be asked from here whether they have messages left to send.
 PAUSE = 0.1  # seconds
-# How often who waits on a loop looks whether it is done.
+# How often a caller that waits on a loop checks whether the context has ended.
 LOOK = 0.005  # seconds
 
 # Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
 # linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
 LINGER = 100  # milliseconds
-# Over ipc it is longer, unless you have asked for another; then this is in the socket's __dict__.
+# Over ipc the default is longer. If the user has set a linger, this name is in the socket's
+# __dict__, and the user's value holds.
 LINGER_IS_GIVEN = "_zmqbridge_linger"
 LINGER_OF = int(zmq.LINGER)
 
-# The contexts that belong to somebody else than `shared`: each ZmqFactory has one.
+# The contexts of the library that do not belong to `shared`: each ZmqFactory has one.
 loose: WeakSet[OwnContext] = WeakSet()
-# With what each ends: a context, or what holds connections open.
+# The threads in which something ends, each with the object that ends: a context, or the keeper of
+# ipc connections.
 _endings: dict[Thread, Any] = {}
 
 
 def started(thread: Thread) -> bool:
-    """Start a thread, unless the process is ending and its Python (3.12) starts none any more."""
+    """Start a thread; False if the process is exiting, when Python 3.12 refuses to start one."""
     try:
         thread.start()
     except RuntimeError:
@@ -62,7 +66,7 @@ def started(thread: Thread) -> bool:
 
 
 def in_child_of_multiprocessing() -> bool:
-    """Whether this process is one, which can be told without loading that package."""
+    """Whether this process is a child of multiprocessing; asked without loading that package."""
     process: Any = sys.modules.get("multiprocessing.process")
     return (
         process is not None
@@ -72,14 +76,14 @@ def in_child_of_multiprocessing() -> bool:
 
 
 def closing(socket: Any, sent: int) -> int:
-    """A socket closes now: note how long its context, if it is ours, has to be waited for.
+    """Note, when a socket closes, how long its context lingers for it, if the context is ours.
 
     Args:
         socket: pyzmq's.
-        sent: how many messages it has sent, past its own methods.
+        sent: how many messages were sent on it without its own methods.
 
     Returns:
-        Its linger, in milliseconds; 0 if nobody waits.
+        The linger of the socket, in milliseconds; 0 if there is nothing to wait for.
     """
     state = getattr(socket, "__dict__", ())
     if IPC in state:
@@ -91,21 +95,21 @@ def closing(socket: Any, sent: int) -> int:
         return 0
     try:
         linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
-    except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or somebody has closed it already
+    except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or it is closed already
         return 0
     until = inf if linger < 0 else time.monotonic() + linger / 1000
     if until > context.lingers_until:
-        # Past pyzmq's own __setattr__, which looks for an option of that name first.
+        # This avoids pyzmq's own __setattr__, which first looks for an option of that name.
         vars(context)["lingers_until"] = until
     return linger
 
 
 def hold(socket: Any, left: Place | None = None) -> None:
-    """Over ipc: have what a socket wrote read, though it closes or leaves an address.
+    """Over ipc: let the peer read what a socket wrote, though the socket closes or disconnects.
 
-    See `zmqbridge._bridge.ipclinger`, which is loaded now at the earliest.
+    See `zmqbridge._bridge.ipclinger`. That module is not loaded before the first call of this.
     """
-    with suppress(ImportError, OSError):  # as when there is no descriptor left to load it
+    with suppress(ImportError, OSError):  # e.g. there is no descriptor left to load the module
         from zmqbridge._bridge import ipclinger
 
         ipclinger.hold(socket, left)
@@ -114,13 +118,17 @@ def hold(socket: Any, left: Place | None = None) -> None:
 def end(
     context: zmq.Context[Any], name: str = "zmqbridge-context", exiting: bool = False
 ) -> Thread | None:
-    """Have a context end whose sockets are closed; None if it has ended, or somebody ends it.
+    """End a context whose sockets are closed, in a thread, and return the thread.
 
-    At exit the sockets that users have made in it themselves are closed, too.
+    At exit this also closes the sockets that users have made in the context themselves.
+
+    Returns:
+        The thread. None if another call has ended the context or is ending it, or if no thread can
+        be started any more: then the context has ended before this returns.
     """
     me = object()
     if vars(context).setdefault("_ended_by", me) is not me:
-        return None  # libzmq does not survive that two do it
+        return None  # libzmq does not survive it when two threads end one context
     ending = in_thread(lambda: _finish(context, exiting), context, name)
     if ending is None:
         context.destroy(linger=int(EXIT_PATIENCE * 1000))
@@ -128,7 +136,7 @@ def end(
 
 
 def _finish(context: zmq.Context[Any], exiting: bool) -> None:
-    with suppress(zmq.ZMQError):  # somebody else has ended it meanwhile
+    with suppress(zmq.ZMQError):  # the context was ended elsewhere in the meantime
         if exiting:
             context.destroy()
         else:
@@ -136,15 +144,19 @@ def _finish(context: zmq.Context[Any], exiting: bool) -> None:
 
 
 def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | None:
-    """Do something in a thread of its own that is waited for at the end, if there can be one.
+    """Call `work` in a thread of its own; an exiting process waits for that thread.
 
     Args:
-        work: what.
-        context: that ends so, or whatever else has `lingers_until`.
-        name: the thread's.
+        work: is called without arguments.
+        context: the context that ends in the thread, or another object with `lingers_until`.
+        name: the name of the thread.
+
+    Returns:
+        The thread; None if no thread can be started any more.
     """
-    # Other threads of a child of multiprocessing may outlive our last call there; what they send
-    # must leave, too, before it is cut off. But nobody waits for ever.
+    # Other threads of a child of multiprocessing may outlive our last call there, and what they
+    # send must leave before the process is cut off: hence no daemon thread in such a child. But a
+    # linger of -1 must not keep the process for ever: for that one the thread is a daemon.
     daemon = not in_child_of_multiprocessing() or getattr(context, "lingers_until", inf) == inf
 
     def run() -> None:
@@ -162,14 +174,17 @@ def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | Non
 
 
 def _until(context: Any, begun: float) -> float:
-    """When the lingers of a context's closed sockets are over, for one who waits since `begun`."""
+    """When the lingers of a context's closed sockets are over, for a caller waiting since `begun`.
+
+    The result is on time.monotonic.
+    """
     return min(getattr(context, "lingers_until", 0.0), begun + ENDLESS)
 
 
 class SharedContext:
-    """Hands out one context per process and ends it, off every loop's thread, when it is unused.
+    """Hands out one context per process; ends it, in no loop's thread, when no socket uses it.
 
-    After a fork the child gets a new context: libzmq's must not be touched there.
+    After a fork the child gets a new context: the parent's must not be touched there.
     """
 
     def __init__(self) -> None:
@@ -180,7 +195,8 @@ class SharedContext:
 
     def _reset(self) -> None:
         leave_to_parent(None, self._context)
-        # It may be taken twice, as a forgotten socket ends anywhere.
+        # One thread may take the lock twice: the garbage collector can end a forgotten socket
+        # anywhere, also while the lock is held.
         self._changed = threading.Condition(threading.RLock())
         self._context = None
         self._users = 0
@@ -199,9 +215,9 @@ class SharedContext:
             return self._context
 
     def release(self, context: zmq.Context[Any]) -> None:
-        """One socket of `context` has closed."""
+        """Note that one socket of `context` has closed."""
         with self._changed:
-            if context is not self._context:  # a parent's, from before a fork
+            if context is not self._context:  # the parent's, made before a fork
                 return
             self._users -= 1
             endless = self._context.lingers_until == inf
@@ -218,7 +234,8 @@ class SharedContext:
             _finish(context, exiting)
 
     def _unused(self) -> tuple[OwnContext | None, bool]:
-        # Take the context when it is unused, or one that was handed over. Lets go of the lock.
+        # Take the context when it is unused, or the one that was handed over. Releases the lock
+        # while it waits.
         while self._handed is None:
             if self._context is None:
                 return None, False
@@ -231,8 +248,8 @@ class SharedContext:
             elif self._context.lingers_until < inf:
                 return None, False
             else:
-                # At exit there must be a thread that can be waited for with a bound; by then none
-                # can be started, since Python 3.12.
+                # At exit there must be a thread to wait for with a bound, and since Python 3.12
+                # none can be started by then. So this one stays.
                 self._changed.wait()
         context, self._handed = self._handed, None
         return context, self._exiting
@@ -248,7 +265,7 @@ class SharedContext:
             end(context, exiting=self._exiting)
 
     def end(self) -> list[Thread]:
-        """Begin to end it now; returns the threads in which contexts of the library end.
+        """Begin to end the context now; returns the threads in which contexts of the library end.
 
         Raises:
             ContextInUse: a socket is open.
@@ -270,27 +287,32 @@ class SharedContext:
         ]
 
     def flush_in_children(self) -> None:
-        """Have a child of multiprocessing, which ends by ``os._exit``, do what others do at exit.
+        """Make a child of multiprocessing do at its end what other processes do at exit.
 
-        That is so until Python 3.14 (python/cpython#114279).
+        Such a child ends by ``os._exit``, which calls no exit handlers. That is so until
+        Python 3.14 (python/cpython#114279).
         """
         if not self._finalized and in_child_of_multiprocessing():
             self._finalized = True
-            # After all others: those of queues have -5.
+            # After all other finalizers: those of queues have -5.
             sys.modules["multiprocessing.util"].Finalize(None, self._at_exit, exitpriority=-100)
 
     def _at_exit(self) -> None:
-        """Give what was sent just before the end its time, as daemon threads would be cut off."""
+        """Wait until messages that were sent just before the exit have left.
+
+        Without this wait the daemon threads in which contexts end would be cut off.
+        """
         begun = time.monotonic()
         others = _others()
         if any(_is_of_a_factory(each) for each in snapshot(living)):
-            # txZMQ left these to the end of the process, which over ipc is kinder: whoever reads
-            # slowly loses what lies in his kernel's buffer when a peer hangs up.
+            # txZMQ left these sockets to the end of the process, and over ipc that loses less: a
+            # receiver that reads slowly loses the contents of its kernel buffer when its peer
+            # hangs up.
             time.sleep(PAUSE)
         with self._changed:
             unknown = self._users - len(self._open())
             left = _close_idle()
-            # Where other threads run, the sockets that we know nothing of may be theirs.
+            # Where other threads run, sockets that we do not know of may belong to them.
             if others:
                 left |= {each for each in (self._context, *snapshot(loose)) if each and _raw(each)}
                 if self._context is not None and unknown > 0:
@@ -316,14 +338,14 @@ in_forked_child(_forget_in_child)
 
 
 def _others() -> set[int]:
-    """The threads of Python that run beside this one, without those in which contexts end."""
+    """The idents of Python's other threads, without the threads in which contexts end."""
     ending = {thread.ident for thread in snapshot(_endings)}
     return {each for each in sys._current_frames() if each not in ending} - {threading.get_ident()}
 
 
 def _socket_of(each: Owned) -> zmq.Socket[Any] | None:
     socket = each._libzmq()
-    return socket if isinstance(socket, CompiledSocket) else None  # tests may put in another
+    return socket if isinstance(socket, CompiledSocket) else None  # tests may put in a mock
 
 
 def _is_of_a_factory(each: Owned) -> bool:
@@ -332,7 +354,7 @@ def _is_of_a_factory(each: Owned) -> bool:
 
 
 def _close_idle() -> set[zmq.Context[Any]]:
-    """Close the sockets that nobody can be using; returns the contexts of the others."""
+    """Close the sockets that no thread can be using; returns the contexts of the others."""
     left = set()
     idle: list[tuple[zmq.Socket[Any], int]] = []
     for each in snapshot(living):
@@ -346,7 +368,8 @@ def _close_idle() -> set[zmq.Context[Any]]:
             idle.append((socket, each._pump.sent))
     for socket, _ in idle:
         with suppress(zmq.ZMQError):
-            # Else its monitor's end may be closed first, and libzmq waits for that for ever.
+            # Otherwise the reading end of its monitor may be closed first, and then libzmq waits
+            # for that end for ever.
             socket.monitor(None, 0)
     for socket, sent in idle:
         with suppress(zmq.ZMQError):
@@ -358,7 +381,7 @@ def _close_idle() -> set[zmq.Context[Any]]:
 
 
 def _raw(context: zmq.Context[Any]) -> bool:
-    """Whether a context has sockets that users have made in it themselves."""
+    """Whether a context has sockets that a user has made in it directly."""
     return len(context._sockets) > 0
 
 
@@ -367,7 +390,7 @@ def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     for thread, context in snapshot(_endings.items()):
         if held is None or context is not held.keeper:
             thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
-    # What was closed in these cannot be asked whether it is gone.
+    # There is no way to ask whether the messages of the sockets closed in these have left.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - time.monotonic()))
     if held is not None:

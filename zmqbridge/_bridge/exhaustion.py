@@ -14,7 +14,11 @@ NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def why_no_room(context: zmq.Context[Any] | None) -> str:
-    """The cause and the remedy, after libzmq has said EMFILE, which may mean either."""
+    """The cause and the remedy when libzmq says EMFILE.
+
+    EMFILE has two possible causes: the process has no descriptor left, or the context has reached
+    its largest number of sockets.
+    """
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError:
@@ -31,7 +35,7 @@ def why_no_room(context: zmq.Context[Any] | None) -> str:
 
 
 def explained(error: zmq.ZMQError, context: zmq.Context[Any] | None) -> Exception:
-    """The same error; or one of ours with the cause, if there is no room for one more socket."""
+    """The error to raise: `ResourcesExhausted` if there is no room, otherwise the same error."""
     if error.errno not in NO_ROOM:
         return error
     return ResourcesExhausted(why_no_room(context), error.errno)

@@ -1,7 +1,7 @@
-"""Guards: a socket stays with the process that made it; where a forgotten one was made.
+"""Guards: a socket stays in the process that made it; and the place where a socket was made.
 
-libzmq's sockets do not survive a fork: their I/O threads are not there in the child, and their
-descriptors are the parent's too. So nothing of them is touched there, not even to close them.
+libzmq's sockets do not survive a fork: the child does not have their I/O threads, and shares their
+descriptors with the parent. So the child touches nothing of them, not even to close them.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ Item = TypeVar("Item")
 
 
 class Owned(Protocol):
-    """What belongs to the process in which it was made."""
+    """An object that belongs to the process in which it was made."""
 
     @property
     def _pump(self) -> Any:
         """Its pump, if it has a socket."""
 
     def _disown(self) -> None:
-        """This is a child of that process: refuse every call from now on."""
+        """Refuse every call from now on: this process is a forked child."""
 
     def _libzmq(self) -> zmq.Socket[Any] | None:
-        """Its socket, while that is open."""
+        """Its libzmq socket while that is open, otherwise None."""
 
     def _busy(self) -> bool:
-        """Whether another thread than this may use that socket now."""
+        """Whether a thread other than this one may be using that socket now."""
 
 
 def in_forked_child(call: Callable[[], object]) -> None:
-    """Have this called in each child that this process forks; where there is no fork, never."""
-    if hasattr(os, "register_at_fork"):  # as it is not on Windows
+    """Register a function to be called in each forked child; where there is no fork, never."""
+    if hasattr(os, "register_at_fork"):  # Windows does not have it
         os.register_at_fork(after_in_child=call)
 
 
 living: WeakSet[Owned] = WeakSet()
-# In a child these live as long as it does, because pyzmq would warn of their end.
+# The parent's contexts. A child keeps them until it ends, because pyzmq would warn when they die.
 _contexts: list[zmq.Context[Any]] = []
 
 
 def snapshot(those: Iterable[Item]) -> list[Item]:
-    """All that live now, though other threads go on making more."""
+    """The members now, while other threads may add more."""
     while True:
         try:
             return list(those)
-        except RuntimeError:  # the set has changed meanwhile
+        except RuntimeError:  # another thread has changed the set
             pass
 
 
 def busy(home: int, maker: int, running: bool, over: bool) -> bool:
-    """Whether another thread than this may use a socket now.
+    """Whether a thread other than this one may be using a socket now.
 
     Args:
-        home: the thread of its loop, 0 before that runs.
-        maker: the thread that made it, 0 if that is not known.
-        running: whether its loop says that it runs.
-        over: whether its loop will never run again.
+        home: the thread of the socket's loop, 0 before the loop runs.
+        maker: the thread that made the socket, 0 if that is not known.
+        running: whether the loop says that it runs.
+        over: whether the loop will never run again.
     """
     here, alive = get_ident(), sys._current_frames()
     if home > 0:
@@ -83,9 +83,9 @@ in_forked_child(_in_child)
 
 
 def leave_to_parent(socket: zmq.Socket[Any] | None, context: zmq.Context[Any] | None) -> None:
-    """Have pyzmq neither close these in this process nor complain that nobody did."""
+    """Prevent pyzmq from closing these in this process, and from warning that they are open."""
     if socket is not None:
-        object.__setattr__(socket, "_shadow", True)  # to pyzmq: the socket is somebody else's
+        object.__setattr__(socket, "_shadow", True)  # tells pyzmq that it does not own the socket
     if context is not None:
         _contexts.append(context)
 

@@ -1,8 +1,9 @@
-"""A loop that a forked child has inherited: it gets a poller that is the child's own.
+"""A loop that a forked child has inherited: it gets a poller of the child's own.
 
-An epoll object is one for parent and child (epoll(7)): of what the child takes out of it, the
-parent hears no more. So before the child uses it, a loop whose books we know gets another, with
-what they say. What poll and select watch, each process keeps for itself; kqueue is not inherited.
+Parent and child share one epoll object (epoll(7)): when the child unregisters a descriptor, the
+parent gets no more events of it. So before the child uses the epoll object, we replace it by a new
+one, if we know the attributes in which the loop keeps what it watches; the new one watches the
+same. With poll and select each process has its own list; kqueue is not inherited.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from contextlib import suppress
 from typing import Any
 
 Epoll: Any = getattr(select, "epoll", None)
-IN, OUT = 1, 4  # EPOLLIN and EPOLLOUT, which are selectors' two events as well, but for the value
+IN, OUT = 1, 4  # EPOLLIN and EPOLLOUT; the module selectors has the same two with other values
 
 
 class Renewed:
-    """Stands in for an inherited epoll object, and makes another when that is first used.
+    """Stands in for an inherited epoll object, and makes a new one at its first use.
 
-    Most children run another program or another loop, and need none.
+    Most children run another program or another loop, and never need the new one.
 
     Args:
-        put: puts the new one in its place.
-        watched: what the loop watches then, by FD.
+        put: puts the new epoll object in the place of this stand-in.
+        watched: returns what the loop watches at that time, by FD.
     """
 
     def __init__(self, put: Callable[[Any], None], watched: Callable[[], dict[int, int]]) -> None:
@@ -42,7 +43,7 @@ class Renewed:
         return fresh
 
     def register(self, fd: int, events: int) -> None:
-        """As epoll's; asyncio has it in its books already."""
+        """Like epoll's. asyncio has already noted the FD, so the new object may watch it by now."""
         fresh = self._renew()
         try:
             fresh.register(fd, events)
@@ -50,14 +51,18 @@ class Renewed:
             fresh.modify(fd, events)
 
     def unregister(self, fd: int) -> None:
-        """The loop takes it out of its books, and that is enough."""
+        """Do nothing: the loop removes the FD from its list, of which the new object is made."""
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: the stand-in holds no descriptor."""
 
 
 def own_selector(loop: Any) -> bool:
-    """Give an asyncio loop a poller of its own; False if its books are not known, as uvloop's."""
+    """Give an asyncio loop a poller of its own.
+
+    Returns:
+        False if we do not know where the loop keeps what it watches, as with uvloop.
+    """
     selector: Any = getattr(loop, "_selector", None)
     keys = getattr(selector, "_fd_to_key", None)
     if keys is None:
@@ -74,7 +79,7 @@ def own_selector(loop: Any) -> bool:
 
 
 def own_poller(reactor: Any) -> bool:
-    """The same for a reactor of Twisted."""
+    """Give a reactor of Twisted a poller of its own; False as in `own_selector`."""
     loop = getattr(reactor, "_asyncioEventloop", None)
     if loop is not None:
         return own_selector(loop)

@@ -1,13 +1,15 @@
 """The linger of ipc (Linux): a connection stays open until its peer has read what was written.
 
-A receiver of libzmq that is at its high water mark drops what lies in the kernel's buffer when the
-sender hangs up (zeromq/libzmq#4660). So before libzmq may close the descriptor of a connection a
-copy of it is made. It is closed when libzmq has closed its own and the kernel says that all was
-read; or the linger is over; or the peer has read nothing for `PATIENCE`.
+A receiver of libzmq that is at its high water mark drops what is in the kernel's buffer when the
+sender hangs up (zeromq/libzmq#4660). So before libzmq may close the descriptor of a connection, we
+make a copy of the descriptor. The copy is closed in one of three cases: libzmq has closed its own
+descriptor and the kernel says that the peer has read everything; the linger is over; the peer has
+read nothing for `PATIENCE`.
 
-Nothing tells which descriptors libzmq uses. Their addresses do, but where several sockets are
-connected to one address, those of all are copied. As many go as connections were closed; then the
-others are not of these, and their copies are closed, too.
+libzmq does not tell which descriptors it uses, but the address of a descriptor shows it. Where
+several sockets are connected to one address, the descriptors of all of them are copied. As soon as
+libzmq has closed as many descriptors as connections were closed, the remaining ones belong to
+other sockets, and their copies are closed, too.
 """
 
 from __future__ import annotations
@@ -37,17 +39,17 @@ DESCRIPTORS = "/proc/self/fd"
 TYPE = int(zmq.TYPE)
 SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
 
-# The linger of ipc where nobody asked for another, and how long a peer may read nothing.
+# The linger of ipc where the user has set none, and how long a peer may read nothing.
 PATIENCE = 5.0  # seconds
-# How often it is looked whether the peer has read: first soon, as most have, then more seldom.
+# How often we check whether the peer has read: soon at first, as most peers have, then more rarely.
 SOON, SELDOM = 0.001, 0.02  # seconds
-# A socket that closes right after it was connected: how long to wait, in the loop, until its
-# connection is there. Mostly that takes 0.2 ms; where nobody listens it is in vain.
+# When a socket closes right after it was connected: how long to wait, in the loop, until its
+# connection exists. Mostly that takes 0.2 ms; where no peer listens, the wait is for nothing.
 RECENT = 0.1  # seconds
 COMING, STEP = 0.002, 0.0002  # seconds
-# Looking takes no more than this part of the time.
+# The checks take at most 1/SHARE of the time.
 SHARE = 20
-# At exit a linger of -1 is not waited for.
+# At exit a linger of -1 means this.
 ENDLESS = 30.0  # seconds
 
 
@@ -55,14 +57,14 @@ class Copy:
     """A copy of the descriptor of a connection.
 
     Attributes:
-        fd: its number.
-        inode: the connection's own, by which its original is known.
-        original: the number that libzmq knows.
-        place: the address by which it was found.
-        until: when its linger is over, on time.monotonic.
-        standing: whether libzmq has it still.
+        fd: the number of the copy.
+        inode: the inode of the connection, by which the original is recognised.
+        original: the number of libzmq's own descriptor.
+        place: the address by which the connection was found.
+        until: when the linger is over, on time.monotonic.
+        standing: whether libzmq still has its descriptor open.
         unread: how much the peer has not read, in bytes of kernel memory.
-        since: since when that has not changed.
+        since: when `unread` or `standing` last changed, on time.monotonic.
     """
 
     __slots__ = ("fd", "inode", "original", "place", "since", "standing", "unread", "until")
@@ -78,7 +80,7 @@ class Copy:
         self.since = 0.0
 
     def look(self, now: float) -> bool:
-        """Look how it is; returns whether libzmq has closed its own just now."""
+        """Update the state; returns whether libzmq has just closed its own descriptor."""
         # In this order: libzmq may write the last message and close its own in between.
         went = self.standing and not _is(self.original, self.inode)
         unread = unread_by_peer(self.fd)
@@ -87,7 +89,7 @@ class Copy:
         return went
 
     def is_over(self, now: float) -> bool:
-        """Whether there is nothing more to wait for."""
+        """Whether the copy can be closed."""
         if now >= self.until:
             return True
         return not self.standing and (not self.unread or now >= self.since + PATIENCE)
@@ -101,7 +103,7 @@ def _is(fd: int, inode: int) -> bool:
 
 
 def unread_by_peer(fd: int) -> int:
-    """How much of what was written the peer has not read; 0 where the system does not say."""
+    """How many bytes the peer has not read yet; 0 where the system does not say."""
     try:
         return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:
@@ -109,15 +111,16 @@ def unread_by_peer(fd: int) -> int:
 
 
 def places_of(original: int) -> tuple[Place, ...] | None:
-    """By which addresses a connection of AF_UNIX may be known; none if it is of another family.
+    """The addresses by which a connection of AF_UNIX may be known.
 
     Returns:
-        None if it is not connected, as it may be soon.
+        The addresses, none if the descriptor is of another family. None, in place of a tuple, if it
+        is not connected yet.
 
     Raises:
-        OSError: it is no socket, or there is no descriptor left.
+        OSError: the descriptor is no socket, or there is no descriptor left.
     """
-    fd = os.dup(original)  # whoever is interrupted here closes what he has
+    fd = os.dup(original)  # a copy: if this is interrupted, `face` closes the copy only
     try:
         face = SocketType(-1, SOCK_STREAM, 0, fd)
     except OSError:
@@ -126,7 +129,7 @@ def places_of(original: int) -> tuple[Place, ...] | None:
     try:
         if face.family != AF_UNIX:
             return ()
-        # Of a listener the peer has no name, and nobody has bound a connection to one.
+        # The connecting end has no name of its own: connections are not bound to an address.
         ends = ((face.getpeername(), False), (face.getsockname(), True))
         return tuple(Place.of(os.fsencode(name), bound) for name, bound in ends if name)
     except OSError:
@@ -136,7 +139,7 @@ def places_of(original: int) -> tuple[Place, ...] | None:
 
 
 class Keeper:
-    """Holds the copies, and closes each one in time, in a thread of its own.
+    """Holds the copies, and closes each of them in time, in a thread of its own.
 
     - commands: `keep` (a socket closes), `finish` (the process ends)
     - getters: `lingers_until`, `len`
@@ -144,14 +147,15 @@ class Keeper:
 
     def __init__(self) -> None:
         self._copies: dict[int, Copy] = {}  # by inode
-        # Of all sockets that were there when all were sought last, by inode; and the other way.
+        # The addresses of all sockets found by the last search, by inode; then the other way.
         self._names: dict[int, tuple[Place, ...]] = {}
         self._seen: dict[Place, list[tuple[int, int]]] = {}
         self._kept_at = 0.0
         self._reset()
 
     def _reset(self) -> None:
-        # It may be taken twice, as a forgotten socket ends anywhere.
+        # One thread may take the lock twice: the garbage collector can end a forgotten socket
+        # anywhere, also while the lock is held.
         self._lock = threading.RLock()
         self._news = threading.Event()
         self._watching = False
@@ -162,19 +166,19 @@ class Keeper:
 
     @property
     def lingers_until(self) -> float:
-        """When the linger of all is over, on time.monotonic."""
+        """When the lingers of all copies are over, on time.monotonic."""
         return max((copy.until for copy in list(self._copies.values())), default=0.0)
 
     def keep(self, places: Collection[Place], until: float, patience: float = 0.0) -> bool:
-        """Copy the connections at these addresses, one for each time that one was connected to.
+        """Copy the connections at these addresses: one for each call of connect.
 
         Args:
-            places: those of the socket that closes.
-            until: when its linger is over, on time.monotonic.
-            patience: how many seconds to wait for connections that are not there yet.
+            places: the addresses of the socket that closes.
+            until: when the linger of the socket is over, on time.monotonic.
+            patience: how many seconds to wait for connections that do not exist yet.
 
         Returns:
-            Whether there are any.
+            Whether there is any connection.
         """
         wanted = set(places)
         give_up = time.monotonic() + patience
@@ -195,7 +199,7 @@ class Keeper:
         for copy in kept:
             copy.until = max(copy.until, until)
         self._due += due
-        self._kept_at = time.monotonic()  # others that close now need them, too
+        self._kept_at = time.monotonic()  # other sockets that close now need these copies, too
         if kept:
             self._news.set()
             if not self._watching:
@@ -203,7 +207,7 @@ class Keeper:
         return bool(kept)
 
     def _find(self, wanted: set[Place]) -> Iterator[Copy]:
-        """Make the copies that are missing, as far as there are descriptors left for them."""
+        """Make the missing copies, as far as there are descriptors left."""
         with suppress(OSError):
             if not all(map(self._knows, wanted)):
                 self._seek()
@@ -217,8 +221,8 @@ class Keeper:
                             os.close(fd)
 
     def _knows(self, place: Place) -> bool:
-        # All connections of a place are known when there are as many as were made, none lately.
-        # So those who close many sockets at once need not seek each time.
+        # All connections of a place are known if there are as many as were made and none is new.
+        # So a program that closes many sockets at once does not cause a search for each of them.
         if place.bound or place in fresh or place not in self._seen:
             return False
         self._seen[place] = those = [
@@ -228,7 +232,7 @@ class Keeper:
         return there >= connects.get(place, 1)
 
     def _seek(self) -> None:
-        # What the name of a socket was need not be asked again: inodes are numbered on and on.
+        # The name of a known inode need not be asked again: the numbers of inodes only go up.
         names, self._names, self._seen = self._names, {}, {}
         fresh.clear()
         for number in os.listdir(DESCRIPTORS):
@@ -244,7 +248,7 @@ class Keeper:
                 known = (held.place,) if held else names.get(inode)
                 if known is None:
                     known = places_of(original)
-            except OSError:  # closed meanwhile; or it was the listing's own
+            except OSError:  # closed in the meantime; or it was the descriptor of the listing
                 continue
             if known is not None:
                 self._names[inode] = known
@@ -268,7 +272,7 @@ class Keeper:
                 pause = min(2 * pause, SELDOM)
 
     def _look(self, exiting: bool = False) -> int:
-        # Called with the lock held; returns how many are left.
+        # Called with the lock held; returns how many copies are left.
         now = time.monotonic()
         copies = list(self._copies.values())
         for copy in copies:
@@ -278,7 +282,7 @@ class Keeper:
             due = copy.place.bound or self._due[copy.place] > 0
             foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
             if foreign or copy.is_over(now):
-                # In this order, as the child of a fork closes what it finds here.
+                # In this order, because a forked child closes every copy that it finds here.
                 del self._copies[copy.inode]
                 os.close(copy.fd)
         left = {copy.place for copy in self._copies.values()}
@@ -288,7 +292,11 @@ class Keeper:
         return len(self._copies)
 
     def finish(self) -> None:
-        """Wait until all is over; what libzmq has still is not of a context that we have ended."""
+        """Wait until all copies are closed.
+
+        Called when our contexts have ended. So a descriptor that libzmq still has open belongs to
+        another context, and its copy is closed at once.
+        """
         end = time.monotonic() + ENDLESS
         while True:
             with self._lock:
@@ -298,7 +306,7 @@ class Keeper:
             time.sleep(SOON)
 
     def disown(self) -> None:
-        """This is a child of that process, in which nobody waits for these."""
+        """Close all copies: this is a forked child, and only the parent waits for them."""
         while self._copies:
             with suppress(OSError):
                 os.close(self._copies.popitem()[1].fd)
@@ -312,10 +320,10 @@ in_forked_child(keeper.disown)
 
 
 def hold(socket: Any, left: Place | None = None) -> None:
-    """A socket closes now, or leaves one address: see that what it wrote is read.
+    """Keep the connections of a socket that closes, or leaves one address, until all is read.
 
-    A linger that nobody asked for becomes `PATIENCE`, where there are connections. With a linger of
-    0 nothing is held.
+    A linger that the user has not set becomes `PATIENCE`, if there are connections. With a linger
+    of 0 nothing is held.
     """
     state = vars(socket)
     try:
@@ -330,5 +338,5 @@ def hold(socket: Any, left: Place | None = None) -> None:
         places = [left] if left else state[IPC]
         if wanted and keeper.keep(places, until, COMING * young) and wanted != linger:
             CompiledSocket.set(socket, LINGER_OF, wanted)
-    except (TypeError, zmq.ZMQError):  # somebody has closed it already
+    except (TypeError, zmq.ZMQError):  # the socket is closed already
         pass

@@ -1,4 +1,4 @@
-"""Security on a libzmq socket: what ``security=`` sets, and which servers are not opened."""
+"""Security on a libzmq socket: what ``security=`` sets, and which servers are refused."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from zmqbridge.errors import AuthenticationMissing, OptionError
 if TYPE_CHECKING:
     from zmqbridge.security import CurveClient, CurveServer, Security
 
-ZAP = "inproc://zeromq.zap.01"  # where RFC 27 has the authenticator of a context
+ZAP = "inproc://zeromq.zap.01"  # where an authenticator binds in its context, by RFC 27
 
-# Whoever binds that name, to look whether it is free or to keep it, is alone with it: else the look
-# of one thread is taken for an authenticator by another, and its server is opened to anybody.
+# Held by each thread while it binds that name, whether to check that it is free or to keep it.
+# Otherwise a second thread could take the check of the first one for an authenticator, and would
+# open its server to every client.
 door = threading.Lock()
 
 
 def _new_door() -> None:
     global door
-    door = threading.Lock()  # whoever held it is not in this process
+    door = threading.Lock()  # the thread that held the old lock does not exist in this process
 
 
 in_forked_child(_new_door)
 
-# Their values are shown in no error.
+# The options whose values no error text may show.
 SECRET = frozenset({zmq.CURVE_SECRETKEY, zmq.PLAIN_PASSWORD})
 
 
 def _asked(domain: str) -> dict[int, Any]:
-    # Enforced, libzmq lets nobody in when the authenticator has gone; it would let all in.
+    # When the authenticator has gone, libzmq refuses every client if the domain is enforced;
+    # otherwise it would let every client in.
     return {zmq.ZAP_DOMAIN: domain.encode(), zmq.ZAP_ENFORCE_DOMAIN: 1}
 
 
 def _curve_server(server: CurveServer) -> dict[int, Any]:
-    # Enforced without a domain, libzmq asks nobody: for any key that is what is wanted.
+    # Enforced without a domain, libzmq asks no authenticator: with any_key that is what we want.
     asked = _asked(server.domain)
     if server.any_key:
         del asked[zmq.ZAP_DOMAIN]
@@ -59,16 +61,17 @@ def _curve_client(client: CurveClient) -> dict[int, Any]:
 
 
 def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
-    """Set what a socket's ``security=`` means; it must not be bound or connected yet.
+    """Set the options that ``security=`` stands for; the socket is not bound or connected yet.
 
     Raises:
-        TypeError: that is none of the classes of `zmqbridge.security`.
+        TypeError: `security` is not one of the classes of `zmqbridge.security`.
         ValueError: a client's keys do not belong together.
-        OptionError: libzmq was built without it.
+        OptionError: libzmq was built without this mechanism.
     """
     if security is None:
         return
-    # Imported by then; for those who want none it would be a quarter of what importing us takes.
+    # A user who gives security= has imported this already. For all others it would be a quarter of
+    # the time that the import of zmqbridge takes.
     from zmqbridge import security as kinds
 
     meanings: dict[type, Callable[[Any], dict[int, Any]]] = {
@@ -84,7 +87,7 @@ def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
     options = meanings.get(type(security))
     if options is None:
         names = ", ".join(kind.__name__ for kind in meanings)
-        # Its type, not its value: it may well be a key.
+        # The error shows the type and not the value, because the value may be a key.
         raise TypeError(f"security={type(security).__name__}: give one of {names}")
     try:
         for option, value in options(security).items():
@@ -95,13 +98,14 @@ def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
 
 
 def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
-    """See to it that whoever asked for an authenticator's decisions gets them.
+    """Refuse a server that relies on an authenticator when its context has none.
 
-    Without a ZAP handler in the context (RFC 27), libzmq lets any CURVE key in, and any client of
-    a domain; and PLAIN clients never. All are refused before they are opened.
+    Without a ZAP handler in the context (RFC 27), libzmq accepts every CURVE key and every client
+    of a domain, and rejects every PLAIN client. In all three cases the socket is refused before it
+    binds or connects.
 
     Raises:
-        AuthenticationMissing: clients would come in that nobody has decided about.
+        AuthenticationMissing: no authenticator would decide about the clients.
     """
     get: Any = CompiledSocket.get
     serves = get(socket, zmq.MECHANISM) != zmq.SecurityMechanism.NULL and any(
@@ -126,12 +130,12 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
 def _ask(socket: zmq.Socket[bytes], option: int) -> Any:
     try:
         return CompiledSocket.get(socket, option)
-    except zmq.ZMQError:  # libzmq was built without it
+    except zmq.ZMQError:  # libzmq was built without this option
         return 0
 
 
 def _handled(context: zmq.Context[Any]) -> bool:
-    """Whether the context has a ZAP handler: it has bound a name which can be bound once."""
+    """Whether the context has a ZAP handler: then its name, which binds only once, is in use."""
     with door:
         try:
             probe = zmq.Socket(context, zmq.REP)
@@ -140,12 +144,12 @@ def _handled(context: zmq.Context[Any]) -> bool:
         try:
             probe.bind(ZAP)
         except zmq.ZMQError as error:
-            # libzmq's own number, which on Windows is not Python's.
+            # The error number is libzmq's own, which on Windows differs from Python's.
             if error.errno == zmq.EADDRINUSE:
                 return True
             raise
         finally:
-            with suppress(zmq.ZMQError):  # it is another's
+            with suppress(zmq.ZMQError):  # the name is bound by another socket
                 probe.unbind(ZAP)  # closing would free the name only later, in another thread
             probe.close()
     return False

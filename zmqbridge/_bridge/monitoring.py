@@ -1,15 +1,17 @@
-"""Monitoring: the socket on which libzmq tells of a socket's connections, and who listens to it.
+"""Monitoring: the socket on which libzmq reports a socket's connections, and its listeners.
 
-Facts of libzmq 4.3.5 behind this (zmq_socket_monitor(3) tells none of them; measured):
+Facts of libzmq 4.3.5 behind this (measured; zmq_socket_monitor(3) mentions none of them):
 
-- When the monitor's end cannot take an event (its high water mark is reached, or it is closed), the
-  I/O thread waits for it, and every socket of the context stands still. So its high water mark is
-  none, it is read whether anybody listens or not, and the monitor is turned off before it closes.
-- Of each accept that fails it tells, and a process that is out of descriptors fails half a million
-  times a second. So in such a storm another monitor takes the place of this one, in one step of
-  libzmq's, and tells of all else. That needs a descriptor, for which there is a `Reserve`.
-- Nothing minds that the reading end is a PULL, which can read of one monitor after the other.
-- It tells nothing of ``inproc``, nothing of what was before, and nothing when we disconnect.
+- When the reading end of a monitor cannot take an event (its high water mark is reached, or it is
+  closed), the I/O thread waits for it, and every socket of the context stands still. So the reading
+  end has no high water mark, we read it with or without listeners, and we turn the monitor off
+  before we close the reading end.
+- libzmq reports each accept that fails. A process without free descriptors fails half a million
+  times a second. In such a storm another monitor replaces this one, in one step of libzmq's, and
+  reports everything else. That needs a descriptor, for which there is a `Reserve`.
+- The reading end may be a PULL socket, which can read from one monitor after another.
+- libzmq reports nothing about ``inproc``, nothing that happened before, and nothing when we
+  disconnect.
 """
 
 from __future__ import annotations
@@ -48,19 +50,20 @@ IN_A_STORM = zmq.EVENT_ALL & ~zmq.EVENT_ACCEPT_FAILED
 
 
 def next_name() -> str:
-    """An address for a monitor that no other has."""
+    """An address for a monitor; each call returns a new one."""
     return f"inproc://zmqbridge.monitor.{next(_numbers)}"
 
 
 class Events:
     """The events of one socket from now on, by ``async for``; it ends when the socket is closed.
 
-    Each call of `events` makes one, and each gets every event. Whoever is slow misses the oldest
-    when more than 1,000 wait: events must never hold up the connections of which they tell.
+    Each call of `events` makes one such object, and each object gets every event. When more than
+    1,000 events wait, a slow listener misses the oldest ones: events must never hold up the
+    connections that they are about.
 
     Attributes:
-        missed: how many were dropped for that; also the failed accepts of a storm that were read,
-            but for the first.
+        missed: how many events were dropped for that reason, and also how many failed accepts of
+            a storm were read, except the first ones that were reported.
     """
 
     def __init__(self, monitor: Monitor) -> None:
@@ -83,7 +86,7 @@ class Events:
         return self._events.popleft()
 
     def close(self) -> None:
-        """Listen no more: whoever iterates comes to the end. Closing twice is fine."""
+        """Stop listening: a running ``async for`` ends. Closing twice is fine."""
         self._closed = True
         self._events.clear()
         self._monitor.notify()
@@ -98,19 +101,19 @@ class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
     kind = zmq.PULL
-    _said = True  # the socket of which it tells does that
+    _said = True  # in a forked child only the monitored socket reports that it is the parent's
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
         self.peers = Peers()
         self.complete = False
         self._storm = Storm()
-        self._aside: list[Message] | None = None  # what must not be told yet
-        self._lost = False  # libzmq tells of nothing
+        self._aside: list[Message] | None = None  # events that must not be delivered yet
+        self._lost = False  # libzmq reports nothing any more
         self._monitored: zmq.Socket[bytes] | None = None
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
-        # What happens until somebody listens is kept for the first who does.
+        # Events that come before there is a listener are kept for the first listener.
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
 
@@ -123,9 +126,14 @@ class Monitor(Endpoint):
         refused: Callable[[HandshakeFailed], bool],
         report: Callable[[Exception], None],
     ) -> None:
-        """Have libzmq tell of this socket from now on; `complete` if there was nothing to tell.
+        """Make libzmq report the events of this socket from now on.
 
-        The others are for its `Refusals`.
+        Args:
+            monitored: the libzmq socket.
+            complete: whether nothing has happened on the socket before.
+            wary: see `Refusals`; so are the next two.
+            refused: for `Refusals`.
+            report: for `Refusals`.
         """
         self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
         self.complete = complete
@@ -139,7 +147,7 @@ class Monitor(Endpoint):
         reserve.join(self)
 
     def listen(self) -> Events:
-        """One more listener."""
+        """Add a listener and return it."""
         events, self._first = self._first, None
         if events is None:
             events = Events(self)
@@ -152,23 +160,24 @@ class Monitor(Endpoint):
         return self._room_in(self)
 
     def wait(self, waiter: Any) -> None:
-        """Leave a waiter, to be woken by the next events."""
+        """Register a waiter, which the next events wake."""
         self._waiters[waiter] = None
 
     def forget(self, waiter: Any) -> None:
-        """A waiter does not wait any more."""
+        """Remove a waiter that does not wait any more."""
         self._waiters.pop(waiter, None)
 
     def notify(self) -> None:
-        """Wake whoever waits."""
+        """Wake all waiters."""
         waiters = list(self._waiters)
         self._waiters.clear()
         self._wake(waiters)
 
     def _ask_for(self, kinds: int) -> bool:
-        """Have libzmq tell of these kinds from now on; False if it tells of nothing any more."""
-        # Until we read of the new one libzmq's I/O thread waits for us, and so would any call on
-        # the socket. So what the old one has told is set aside before somebody is told of it.
+        """Make libzmq report these kinds from now on; False if it reports nothing any more."""
+        # Until we read from the new monitor, libzmq's I/O thread waits for us, and any call on the
+        # socket would wait, too. A listener could make such a call. So the events of the old
+        # monitor are set aside, and are delivered when the new one is connected.
         self._aside, before = [], self._pump.received
         try:
             name = next_name()
@@ -212,7 +221,7 @@ class Monitor(Endpoint):
             self._storm.wait(self._now())
 
     def arm(self) -> None:
-        """Set the timer for what is next."""
+        """Set the timer for the next deadline."""
         deadline = min(self._storm.next_deadline(), self.refusals.handshakes.next_deadline())
         if deadline < inf:
             self._call_at(deadline)
@@ -229,7 +238,7 @@ class Monitor(Endpoint):
         for event in events:
             self.peers.saw(event)
             self.refusals.saw(event, self)
-            if self._closed:  # by whom that was told
+            if self._closed:  # by a callback that was told of this event
                 return
         for listener in list(self._listeners):
             listener._put(events)

@@ -1,4 +1,4 @@
-"""Options: setting those of a libzmq socket, and saying what is wrong with one that it refuses."""
+"""Options: sets the options of a libzmq socket, and explains why one is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READ_ONLY = frozenset(
     {zmq.RCVMORE, zmq.FD, zmq.EVENTS, zmq.TYPE, zmq.LAST_ENDPOINT, zmq.MECHANISM, zmq.THREAD_SAFE}
 )
 
-# What libzmq would take, and what would mean nothing here or harm.
+# Values that libzmq would take, but that have no meaning here or do harm, each with the reason.
 REFUSED: dict[int, tuple[Callable[[Any], bool], str]] = {
     zmq.LINGER: (lambda value: value < 0, "would wait for ever at the end; give milliseconds"),
     zmq.RCVTIMEO: (
@@ -56,7 +56,7 @@ def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
     try:
         (type(socket) if option in TOLD else CompiledSocket).set(socket, option, value)
     except (zmq.ZMQError, TypeError, OverflowError) as error:
-        secret = option in SECRET  # which pyzmq's own words would show
+        secret = option in SECRET  # pyzmq's own error text would show the value
         shown = f"this {type(value).__name__}" if secret else repr(value)
         why = INSTEAD.get(option) or _takes(option, value) or ("" if secret else str(error))
         raise OptionError(": ".join(filter(None, (f"{name} does not take {shown}", why)))) from None
@@ -66,7 +66,7 @@ def name_of(option: Any) -> str:
     """The name of a socket option that can be set.
 
     Raises:
-        OptionError: it is none.
+        OptionError: it is no socket option, or one that can only be read.
     """
     if isinstance(option, Enum) and not isinstance(option, zmq.SocketOption):
         kind = type(option).__name__
@@ -80,7 +80,7 @@ def name_of(option: Any) -> str:
 
 
 def _takes(option: int, value: object) -> str:
-    """What type an option takes, if this value is of another."""
+    """A text that names the type which an option takes; empty if the value has that type."""
     kind = zmq.SocketOption(option)._opt_type.name
     if kind != "bytes":
         return "" if isinstance(value, int) else "it takes an int"

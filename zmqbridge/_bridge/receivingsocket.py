@@ -1,4 +1,4 @@
-"""ReceivingSocket: the pyzmq socket of those who receive, which tells what is set on it."""
+"""ReceivingSocket: the pyzmq socket of receiving classes; it tells its owner of options set."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import zmq
 
 from zmqbridge._bridge.pump import BridgedSocket
 
-# What bears on the messages that are held: how many, and which.
+# The options that affect the messages we hold: how many, and which.
 TOLD = frozenset({zmq.RCVHWM, zmq.SNDHWM, zmq.CONFLATE, zmq.SUBSCRIBE, zmq.UNSUBSCRIBE})
 
 
 class ReceivingSocket(BridgedSocket):
-    """Whatever way an option is set that bears on what is held, the owner of the socket is told."""
+    """Tells its owner when an option of `TOLD` is set, by whichever method of the socket."""
 
     was_set: Callable[[zmq.Socket[bytes], int, Any], object] = staticmethod(lambda *_: None)
 
     def tell(self, owner: Callable[[zmq.Socket[bytes], int, Any], object]) -> None:
-        """Have `owner` called with this socket, each such option, and the value it was given."""
-        object.__setattr__(self, "was_set", owner)  # past pyzmq's own, as in `watch`
+        """Call `owner` with this socket, the option and its value, for each such option."""
+        object.__setattr__(self, "was_set", owner)  # pyzmq's own __setattr__ would look for options
 
     def set(self, option: int, optval: Any) -> None:
         super().set(option, optval)

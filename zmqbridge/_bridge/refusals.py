@@ -1,4 +1,4 @@
-"""Refusals: what a socket does about the servers that refuse it."""
+"""Refusals: what a socket does when servers refuse it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from zmqbridge.errors import HandshakeFailed
 
 
 class Refusals:
-    """Tells whom it concerns that a handshake has failed, and connects anew where libzmq will not.
+    """Reports failed handshakes, and connects again where libzmq does not.
 
     Args:
         socket: the libzmq socket.
-        wary: it shows credentials.
-        refused: told when no server is left; true if it has told somebody.
-        report: told what nobody else was, once for each cause.
+        wary: whether the socket shows credentials.
+        refused: called with the error when no server is left; returns whether it has told at least
+            one waiter.
+        report: called with an error that no waiter has got, once for each cause.
 
     Attributes:
         failures: how many handshakes have failed so far.
@@ -40,7 +41,7 @@ class Refusals:
         self._report = report
 
     def saw(self, event: MonitorEvent, monitor: Any) -> None:
-        """Something has happened; `monitor` has told it, and has the timer."""
+        """Take an event that `monitor` has read; `monitor` also has the timer."""
         error, news = self.handshakes.saw(event, monitor._now())
         if error is None:
             return
@@ -53,10 +54,10 @@ class Refusals:
             self._report(error)
 
     def try_again(self, monitor: Any) -> None:
-        """The timer went off."""
+        """Connect again to the servers that are due; the monitor's timer calls this."""
         for address in self.handshakes.due(monitor._now()):
             try:
                 self._socket.disconnect(address)
                 self._socket.connect(address)
-            except zmq.ZMQError:  # somebody has taken it from the socket behind our back
+            except zmq.ZMQError:  # the user has disconnected it directly on the libzmq socket
                 self.handshakes.forget(address)

@@ -1,4 +1,4 @@
-"""Reserve: a few descriptors that are kept for the moment in which there are none left."""
+"""Reserve: keeps a few descriptors open for the moment when the process has none left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from contextlib import contextmanager, suppress
 
 from zmqbridge._bridge.guards import in_forked_child
 
-# Libzmq needs one for another monitor. But its I/O thread accepts as soon as there is any, in some
-# 20 µs each, and on a busy machine we may have to wait for a lock that it has.
+# libzmq needs one descriptor for another monitor. But its I/O thread uses every free descriptor to
+# accept connections, about 20 µs for each, and on a busy machine we may have to wait for a lock
+# that this thread holds. So one is not enough.
 SIZE = 16
 
 
 class Reserve:
-    """Holds them as long as anybody has joined; what it does may be done in any thread."""
+    """Holds the descriptors while there is at least one user; all methods work in any thread."""
 
     def __init__(self) -> None:
         self._held: list[int] = []
@@ -24,18 +25,18 @@ class Reserve:
         return len(self._held)
 
     def join(self, user: object) -> None:
-        """Somebody may need them."""
+        """Add a user, which may need the descriptors."""
         self._users.add(id(user))
         self.fill()
 
     def leave(self, user: object) -> None:
-        """Somebody does not any more."""
+        """Remove a user; the last one to leave closes the descriptors."""
         self._users.discard(id(user))
         if not self._users:
             self.empty()
 
     def fill(self) -> bool:
-        """Take as many as are missing; False if there are not so many."""
+        """Open the missing descriptors; False if the process cannot have that many."""
         missing = SIZE - len(self._held)
         if missing <= 0:
             return True
@@ -45,19 +46,19 @@ class Reserve:
             return False
         with suppress(OSError):
             for _ in range(missing - 1):
-                self._held.append(os.dup(own))  # a third of the price
+                self._held.append(os.dup(own))  # takes a third of the time of os.open
         self._held.append(own)
         return len(self._held) >= SIZE
 
     def empty(self) -> None:
-        """Give all of them back."""
-        with suppress(IndexError):  # another thread does the same
+        """Close all of them."""
+        with suppress(IndexError):  # another thread closes them at the same time
             while True:
                 os.close(self._held.pop())
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Use them within ``with``."""
+        """Close the descriptors for the time of a ``with``, so that libzmq can use them."""
         self.empty()
         try:
             yield
@@ -65,7 +66,7 @@ class Reserve:
             self.fill()
 
     def disown(self) -> None:
-        """This is a child of that process, in which nobody has joined yet."""
+        """Forget all users and close the descriptors: this process is a forked child."""
         self._users.clear()
         self.empty()
 

@@ -1,4 +1,7 @@
-"""Untold: waiters who are to get an error; a crowd is told, and what held it freed, in slices."""
+"""Untold: gives an error to any number of waiters, many of them in slices of time.
+
+The lists and dicts that held a large number of waiters are freed in slices, too.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,23 @@ from typing import Any
 from zmqbridge._bridge.pump import SLICE
 from zmqbridge.errors import ZmqBridgeError
 
-# So many are told in one go.
+# Up to this number, all waiters are told at once.
 AT_ONCE = 512
-# Of a crowd, so many a slice. Tasks that were told run when the loop comes to them, in 5 to 10 µs
-# each, so it depends on how long it took since the last slice, as with bursts. With more, what each
-# needs to be told adds up to what makes Python collect its garbage: a second, where tasks are many.
+# Above it, this is the most and the fewest that are told in one slice. A task that was told runs
+# later, when the loop comes to it, and takes 5 to 10 µs. So the number depends on the time since
+# the last slice, as with bursts. With a larger `MOST`, the objects that are made to tell the
+# waiters add up until Python collects its garbage, which takes a second where there are many tasks.
 MOST = 128
 FEWEST = 16
 
 
 def is_crowd(those: Sized) -> bool:
-    """Whether there are too many to be seen to in one go."""
+    """Whether there are too many to handle at once."""
     return len(those) > AT_ONCE
 
 
 class Untold:
-    """Tells them in the order in which they came, and has the loop run in between.
+    """Tells waiters in the order in which they came, and lets the loop run between the slices.
 
     - commands: `add`
     - inputs: `go_on`
@@ -34,8 +38,8 @@ class Untold:
 
     Args:
         tell: gives waiters an error.
-        soon: has the loop call something soon, and returns whether it will. When the loop calls
-            nothing any more, all who are left are told at once.
+        soon: asks the loop to call a function soon; returns whether the loop will. When the loop
+            calls nothing any more, all remaining waiters are told at once.
     """
 
     __slots__ = ("_batches", "_began", "_size", "_soon", "_tell")
@@ -47,8 +51,8 @@ class Untold:
     ) -> None:
         self._tell = tell
         self._soon = soon
-        # Waiters, the first at the end, their error, what is to be freed, and how much of each
-        # while so many of them are told.
+        # For each batch: the waiters, the first of them at the end of the list; their error; the
+        # containers to free; how many items of each container to free with every FEWEST waiters.
         self._batches: deque[tuple[list[Any], ZmqBridgeError, list[Any], int]] = deque()
         self._size = AT_ONCE
         self._began = 0.0
@@ -59,19 +63,19 @@ class Untold:
     def add(
         self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()
     ) -> None:
-        """These are to get this error; some of them do before this returns.
+        """Give these waiters this error; some of them get it before this returns.
 
         Args:
             waiters: the first of them is told first.
-            error: each gets one of its own.
-            remains: lists and dicts that nobody uses any more. To free 300,000 messages and
-                deadlines at once would hold up the loop for 0.1 to 0.3 seconds, so crowds of
-                them are freed bit by bit, while the waiters are told.
+            error: each waiter gets an error object of its own.
+            remains: lists and dicts that are not used any more. To free 300,000 messages and
+                deadlines at once would hold up the loop for 0.1 to 0.3 seconds. So large ones are
+                freed in small steps, while the waiters are told.
         """
         comes = bool(self._batches)
         if not comes and not is_crowd(waiters):
             self._tell(waiters, error)
-            comes, waiters = bool(self._batches), ()  # one of them may have closed something
+            comes, waiters = bool(self._batches), ()  # a waiter may have closed a socket
         crowds = list(filter(is_crowd, remains))
         if waiters or crowds:
             stretches = len(waiters) / FEWEST
@@ -82,7 +86,7 @@ class Untold:
             self.go_on()
 
     def go_on(self) -> None:
-        """The loop calls this: tell some more."""
+        """Tell the waiters of one more slice; the loop calls this."""
         now = monotonic()
         if now - self._began > 2 * SLICE:
             self._size = max(FEWEST, self._size // 2)
@@ -109,7 +113,7 @@ class Untold:
 
 
 def free_some(remains: Any, count: int) -> None:
-    """Free so many of what is left in a list or dict."""
+    """Free `count` items of a list or dict."""
     if isinstance(remains, list):
         del remains[-count:]
     else:
@@ -118,7 +122,7 @@ def free_some(remains: Any, count: int) -> None:
 
 
 def another(error: ZmqBridgeError) -> ZmqBridgeError:
-    """The same error again. One that is raised in many places gathers the frames of all of them."""
+    """A copy of an error: one object raised in many places would collect the frames of all."""
     twin = type(error).__new__(type(error))
     twin.args = error.args
     twin.__dict__.update(error.__dict__)

@@ -1,7 +1,7 @@
-"""WatchedSocket: the pyzmq socket of those who must know that a program has replaced its methods.
+"""WatchedSocket: a pyzmq socket that tells its owner when a program replaces its methods.
 
-Tests of programs put mocks on a socket, tracing puts methods of its own on ``zmq.Socket``. The pump
-goes past them; whoever wants them to be called has to ask here.
+The tests of a program put mocks on a socket, and tracing tools replace methods of ``zmq.Socket``.
+The pump does not call such methods. An owner that wants them to be called asks this module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CALLS = frozenset(("get", "recv", "send"))
 
 
 def _genuine(method: Any) -> Any:
-    """A method of ``zmq.Socket``, None if somebody has replaced it before we came."""
+    """A method of ``zmq.Socket``; None if it was replaced before this module was imported."""
     code = getattr(method, "__code__", None)
     return method if code and code.co_filename == zmq.sugar.socket.__file__ else None
 
@@ -29,7 +29,7 @@ RECV, GET = CompiledSocket.recv, CompiledSocket.get
 
 
 class WatchedSocket(ReceivingSocket):
-    """It tells when somebody puts a method of his own on it."""
+    """Calls `meddled` when a program puts a method of its own on this socket."""
 
     meddled: Callable[[], None] = staticmethod(lambda: None)
 
@@ -39,12 +39,12 @@ class WatchedSocket(ReceivingSocket):
             self.meddled()
 
     def tell_of_meddling(self, meddled: Callable[[], None]) -> None:
-        """Have `meddled` called then."""
+        """Call `meddled` from now on when a method of the socket is replaced."""
         object.__setattr__(self, "meddled", meddled)
 
 
 def untouched(socket: Any) -> bool:
-    """Whether a socket's methods are pyzmq's."""
+    """Whether the methods of a socket are still pyzmq's."""
     return (
         zmq.Socket.send is SEND
         and zmq.Socket.recv is RECV

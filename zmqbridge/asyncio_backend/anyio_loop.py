@@ -1,4 +1,4 @@
-"""AnyioLoop: what a socket asks of an asyncio loop, on trio or another that anyio can wait on."""
+"""AnyioLoop: the loop methods that a socket uses, on trio or another loop that anyio supports."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ log = logging.getLogger("zmqbridge")
 
 def native_loop() -> Any:
     """The object that stands for the running loop if it is not asyncio's; None if none runs."""
-    from anyio.lowlevel import current_token  # 2 ms, which importing us on asyncio need not take
+    from anyio.lowlevel import current_token  # takes 2 ms, and is not needed on asyncio
 
     try:
         token: Any = current_token()
     except RuntimeError:
         return None
-    return getattr(token, "native_token", token)  # before anyio 4.11 it was that itself
+    return getattr(token, "native_token", token)  # before anyio 4.11 the token itself was native
 
 
 def name_of(loop: object) -> str:
-    """What to call a loop in an error."""
+    """The name of a loop for an error text."""
     kind = type(loop)
     return f"{kind.__module__.partition('.')[0]}'s {kind.__qualname__}"
 
 
 def log_error(context: dict[str, Any]) -> None:
-    """Show an error as asyncio's exception handler would, where there is none."""
+    """Log an error as asyncio's exception handler would; for loops that have no such handler."""
     log.error(context["message"], exc_info=context["exception"])
 
 
 def hold_interrupts(*functions: Callable[..., object]) -> None:
-    """Have trio raise KeyboardInterrupt after these functions, and not in the midst of them.
+    """Make trio raise KeyboardInterrupt after these functions, and not inside them.
 
-    There it would leave half a message in libzmq, or be lost in a destructor of pyzmq's.
+    Inside them it would leave half a message in libzmq, or be lost in a destructor of pyzmq's.
     """
     if trio := sys.modules.get("trio"):
         for function in functions:
@@ -50,23 +50,23 @@ def hold_interrupts(*functions: Callable[..., object]) -> None:
 
 
 class Nowhere:
-    """The loop of a socket that is on none, because it was not used yet or is closed."""
+    """Stands for the loop of a socket that has none: it was not used yet, or it is closed."""
 
     call_exception_handler = staticmethod(log_error)
 
     def is_closed(self) -> bool:
-        """There is nothing to call anything."""
+        """Return True: no loop is here to call anything."""
         return True
 
 
 class AnyioWaiter(Generic[Result]):
-    """As much of a Future as a socket uses: one task awaits it, and somebody sets its result.
+    """The part of a Future that a socket uses: one task awaits it, and the socket sets its result.
 
-    Those who are told to go on, by the result None, do so in the order in which they were told.
-    Trio runs the tasks that it has woken in random order.
+    Tasks that get the result None go on in the order in which their waiters were set. Without this,
+    trio would run them in random order.
 
     Attributes:
-        done: it was set.
+        done: whether the result or the error is set.
     """
 
     __slots__ = ("_before", "_error", "_gone", "_loop", "_result", "_told", "done")
@@ -81,7 +81,7 @@ class AnyioWaiter(Generic[Result]):
         self._result: Any = None
 
     def set_result(self, result: Result) -> None:
-        """Give whoever waits a result."""
+        """Give the waiting task a result."""
         if result is None:
             self._before, self._loop.told_last = self._loop.told_last, self
         self._result = result
@@ -89,7 +89,7 @@ class AnyioWaiter(Generic[Result]):
         self._told.set()
 
     def set_exception(self, error: BaseException) -> None:
-        """Give whoever waits an error."""
+        """Give the waiting task an error."""
         self._error = error
         self.done = True
         self._told.set()
@@ -107,13 +107,13 @@ class AnyioWaiter(Generic[Result]):
             try:
                 raise error
             finally:
-                del error  # as in Waiter
+                del error  # for the same reason as in Waiter
         result: Result = self._result
         return result
 
 
 class Call:
-    """A call to be made at some time, unless it is taken back."""
+    """A call that is made at its time, unless it is cancelled."""
 
     __slots__ = ("callback", "when")
 
@@ -122,19 +122,19 @@ class Call:
         self.when = when
 
     def cancel(self) -> None:
-        """Take it back."""
+        """Cancel the call."""
         self.when = inf
 
 
 class AnyioLoop:
     """Watches one FD and makes calls, in two tasks that live as long as its ``async with``.
 
-    A loop without ``add_reader`` can only make a task wait, so there is one that waits for the FD
-    and one that waits for what is due. They are shielded, because the socket must work on while
-    a cancelled block uses it to clean up; so they do not end with the block but with
-    `remove_reader`, and that is called before the block is left.
+    On a loop without ``add_reader`` only a task can wait. So one task waits for the FD and one for
+    calls that are due. Both are shielded, because the socket must still work while a cancelled
+    block uses it to clean up. So they do not end with the block but with `remove_reader`, which is
+    called before the block is left.
 
-    The methods that are not described here are those of asyncio's loop.
+    Methods without a docstring are those of asyncio's loop.
 
     Args:
         native: the loop that runs here.
@@ -153,11 +153,11 @@ class AnyioLoop:
 
     @property
     def loop(self) -> AnyioLoop:
-        """What calls the socket."""
+        """The object that calls the socket."""
         return self
 
     def beside(self) -> AnyioLoop:
-        """Another one, for another FD, whose tasks live in the same ``async with``."""
+        """A second AnyioLoop, for another FD; its tasks live in the same ``async with``."""
         other = AnyioLoop(self._native)
         other._group = self._group
         return other
@@ -167,7 +167,7 @@ class AnyioLoop:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        # What the block raised is none of the group's business, which would wrap it in a group.
+        # The exception is not passed on to the task group: it would come back in an ExceptionGroup.
         await self._group.__aexit__(None, None, None)
 
     def add_reader(self, fd: int, ring: Callable[[], None]) -> None:
@@ -178,7 +178,7 @@ class AnyioLoop:
 
     def remove_reader(self, fd: int) -> None:
         self._watching = False
-        if native_loop() is self._native:  # not in a plain callback, where anyio knows no loop
+        if native_loop() is self._native:  # false in a plain callback, where anyio sees no loop
             self._let_go()
         self._changed.set()
 
@@ -190,7 +190,7 @@ class AnyioLoop:
         self._group.start_soon(function, *args)
 
     def make_soon(self, callback: Callable[[], object]) -> None:
-        """Make a call in a task of its own, also when nothing is watched any more."""
+        """Make a call in a task of its own, even when no FD is watched any more."""
         self._group.start_soon(self._make_in_a_moment, callback)
 
     async def _make_in_a_moment(self, callback: Callable[[], object]) -> None:
@@ -230,7 +230,7 @@ class AnyioLoop:
             self._let_go()
 
     def _let_go(self) -> None:
-        # Once only: when it is closed, the number of the FD may belong to somebody else.
+        # Only once: after the FD is closed, its number may belong to another file.
         fd, self._fd = self._fd, -1
         if fd >= 0:
             anyio.notify_closing(fd)
@@ -245,10 +245,10 @@ class AnyioLoop:
                 self._calls.append(call)
 
     def _make(self, callback: Callable[[], object]) -> None:
-        if not self._watching:  # any more: the call before this one may have closed the socket
+        if not self._watching:  # the previous call may have closed the socket
             return
         try:
             callback()
-        except Exception as error:  # as asyncio does it: reported, and the loop goes on
+        except Exception as error:  # as in asyncio, it is reported and the loop goes on
             message = f"Exception in callback {callback!r}"
             self.call_exception_handler({"message": message, "exception": error})

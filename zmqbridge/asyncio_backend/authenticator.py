@@ -1,4 +1,4 @@
-"""Authenticator: decides on an awaited loop who may come in to the sockets of a context."""
+"""Authenticator: decides, on asyncio or trio, which peers may connect to a context's sockets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from zmqbridge.core.zap import Policy, Question
 
 @final
 class Authenticator(Authenticating, LoopSocket):
-    """Decides by the policies of domains who may come in to the sockets of its context.
+    """Decides by the policies of domains which peers may connect to the sockets of its context.
 
-    It answers from when it is made in a coroutine, or from its ``async with`` on. See
-    `Authenticating` for its arguments and what it raises. A `check` may be a coroutine function.
+    It starts to answer when it is made inside a coroutine, or otherwise with its ``async with``.
+    See `Authenticating` for the arguments and the errors. A `check` may be a coroutine function.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Authenticator(Authenticating, LoopSocket):
         self._scopes: set[anyio.CancelScope] = set()
         super().__init__(policies, context=context)
         if _get_running_loop() is not None:
-            with suppress(CannotWatch):  # then it begins with its `async with`
+            with suppress(CannotWatch):  # then it starts with its `async with`
                 self._enter()
 
     def _ask(self, question: Question) -> None:
@@ -40,12 +40,12 @@ class Authenticator(Authenticating, LoopSocket):
             self._stand_in.start(self._see, question)
             return
         task = self._loop.create_task(self._see(question))
-        self._tasks.add(task)  # the loop itself would forget it
+        self._tasks.add(task)  # the loop itself keeps only a weak reference to a task
         task.add_done_callback(partial(self._seen, question))
 
     def _seen(self, question: Question, task: Task[None]) -> None:
         self._tasks.discard(task)
-        self._settle(question, None)  # if it was cancelled before it began
+        self._settle(question, None)  # needed if the task was cancelled before it began
 
     def _comes_from_outside(self, error: BaseException) -> bool:
         if isinstance(error, CancelledError):

@@ -1,4 +1,4 @@
-"""end_context: ends the context that sockets share, and waits for that, where one awaits."""
+"""end_context: ends the context that sockets share and waits for its end, on asyncio or trio."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zmqbridge._bridge.patterns import patience
 async def end_context(timeout: float | None = None) -> bool:
     """End the context that all sockets of this process share, and wait until nothing lingers.
 
-    Close the sockets first. The loop goes on meanwhile: contexts end in threads of their own. Those
-    that end already are waited for, too, also those of a `ZmqFactory` that was shut down. The next
-    socket gets a new context.
+    Close the sockets first. The loop goes on running, because contexts end in threads of their own.
+    The call also waits for contexts that are ending already, including those of a `ZmqFactory` that
+    was shut down. The next socket gets a new context.
 
     Args:
-        timeout: seconds; None is for as long as the largest linger of the closed sockets asks,
-            with a linger of -1 for ever. Cancelling it gives up waiting, and nothing else.
+        timeout: in seconds; None waits as long as the largest linger of the closed sockets, with a
+            linger of -1 for ever. Cancelling the call only stops the waiting.
 
     Returns:
-        Whether all have ended. False: the time was not enough, and they go on ending.
+        True if all contexts have ended. False if the time was not enough; then they go on ending.
 
     Raises:
-        ContextInUse: sockets are open, whose loop may be another; it names them, and nothing was
-            done.
+        ContextInUse: sockets are open, perhaps on another loop; the error names them, and the call
+            did nothing.
         TypeError, ValueError: the timeout is no number, or negative.
     """
     deadline = monotonic() + patience(timeout)

@@ -1,7 +1,8 @@
-"""Whether a socket's loop runs in this very call: it does if ``here() == place._thread_id``.
+"""Whether a socket's loop runs the current call: it does if ``here() == place._thread_id``.
 
-asyncio's own question tells that, too. But in Python 3.11 it makes a system call each time: 140 ns,
-where a push takes 450. So there the question is in which thread the loop runs, which takes 30.
+``asyncio._get_running_loop`` tells this, too. But in Python 3.11 it makes a system call each time,
+which takes 140 ns, where a whole push takes 450 ns. So on 3.11 we compare the thread of the loop
+with the current one, which takes 30 ns.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ here = _get_running_loop if ASK_ASYNCIO else get_ident
 
 
 class Place:
-    """Where a loop runs, under the name by which asyncio's own loops tell their thread."""
+    """Where a loop runs, in the attribute in which asyncio's own loops keep their thread id."""
 
     def __init__(self, where: object) -> None:
         self._thread_id = where
 
 
 class Asking:
-    """The place of a loop that does not tell its thread, such as uvloop's."""
+    """The place of a loop that does not show its thread, such as uvloop's."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
@@ -35,10 +36,10 @@ class Asking:
 
 
 def place(loop: AbstractEventLoop) -> Any:
-    """What has ``here()`` for its ``_thread_id`` when this loop runs here."""
+    """The object whose ``_thread_id`` equals ``here()`` while this loop runs the current call."""
     if ASK_ASYNCIO:
         return Place(loop)
     return loop if isinstance(loop, BaseEventLoop) else Asking(loop)
 
 
-NOWHERE = Place(-1)  # which ``here()`` never is, on a loop or on none
+NOWHERE = Place(-1)  # ``here()`` never returns -1, neither on a loop nor outside one

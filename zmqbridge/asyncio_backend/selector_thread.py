@@ -1,7 +1,7 @@
-"""Waiting for FDs in a thread, for asyncio loops that cannot watch one, as Windows' Proactor loop.
+"""A thread that waits for FDs, for asyncio loops that cannot watch one, e.g. the Proactor loop.
 
-Anyio has such a thread, too. But it takes no lock, so it dies of sockets that come and go, and all
-others of the process are deaf from then on.
+anyio has such a thread, too. But anyio's thread takes no lock. So it dies when sockets are opened
+and closed at the wrong moment, and from then on no other socket of the process receives anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zmqbridge._bridge.guards import in_forked_child
 # How long the thread waits for another socket when the last has gone.
 GRACE = 0.1  # seconds
 
-# What these were told while they wait counts at once; others are woken for it.
+# A change to these selectors takes effect while they wait. Others must be woken for it.
 AT_ONCE = tuple(
     getattr(selectors, name)
     for name in ("EpollSelector", "KqueueSelector")
@@ -29,7 +29,7 @@ AT_ONCE = tuple(
 
 
 class Watch:
-    """An FD, and what its loop is to call each time that it can be read."""
+    """An FD, and the function that its loop calls each time the FD is readable."""
 
     __slots__ = ("fd", "loop", "ring", "thread")
 
@@ -42,7 +42,10 @@ class Watch:
         self.ring = ring
 
     def rang(self) -> None:
-        """Its loop calls this. Until it has, the FD stays readable, so it is not watched."""
+        """Call the function, in the loop; then watch the FD again.
+
+        Until then the FD stays readable, so the thread does not watch it in the meantime.
+        """
         try:
             self.ring()
         finally:
@@ -50,7 +53,10 @@ class Watch:
 
 
 class SelectorThread:
-    """The thread, which lives as long as there is something to watch; all but waiting is locked."""
+    """The thread, which lives as long as there is an FD to watch.
+
+    Everything except the waiting happens with the lock held.
+    """
 
     def __init__(self) -> None:
         self._watches: dict[int, Watch] = {}
@@ -68,8 +74,8 @@ class SelectorThread:
         self._register(watch.fd)
 
     def remove(self, watch: Watch) -> None:
-        """Watch it no more; it may be closed now."""
-        # Closed behind our back, its number may belong to another.
+        """Stop watching an FD; it may be closed from now on."""
+        # If the FD was closed without our knowledge, its number may belong to another watch.
         if self._watches.get(watch.fd) is watch:
             del self._watches[watch.fd]
             self._unregister(watch.fd)
@@ -77,19 +83,19 @@ class SelectorThread:
                 self._wake()
 
     def arm(self, watch: Watch) -> None:
-        """Look at this FD again."""
+        """Watch this FD again, after it was readable."""
         with _lock:
             if self._watches.get(watch.fd) is watch:
                 self._register(watch.fd)
 
     def close(self) -> None:
-        """Close what it waits with."""
+        """Close the selector and the pair of sockets that wakes it."""
         self._selector.close()
         self._bell.close()
         self._ear.close()
 
     def _register(self, fd: int) -> None:
-        self._unregister(fd)  # of somebody who was closed behind our back
+        self._unregister(fd)  # an old FD of this number may have been closed without our knowledge
         self._selector.register(fd, selectors.EVENT_READ)
         if not self._told_at_once:
             self._wake()
@@ -99,7 +105,7 @@ class SelectorThread:
             self._selector.unregister(fd)
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # it rings already
+        with suppress(BlockingIOError):  # the thread is being woken already
             self._bell.send(b"\0")
 
     def _run(self) -> None:
@@ -133,7 +139,7 @@ class SelectorThread:
                 del self._watches[fd]
 
     def _drop_the_dead(self) -> None:
-        # Closed by somebody else while `select` had it, which then waits for none at all.
+        # An FD was closed elsewhere while `select` waited for it: then `select` fails for all FDs.
         for fd in list(self._watches):
             try:
                 select.select([fd], (), (), 0)
@@ -142,7 +148,7 @@ class SelectorThread:
 
 
 class ThreadReader:
-    """Watches one FD for an asyncio loop that cannot; all else the loop does itself."""
+    """Watches one FD for an asyncio loop that cannot; the loop does everything else itself."""
 
     _watch: Watch | None = None
 
@@ -150,7 +156,7 @@ class ThreadReader:
         self.loop = loop
 
     def beside(self) -> ThreadReader:
-        """Another one, for another FD."""
+        """A second ThreadReader, for another FD."""
         return ThreadReader(self.loop)
 
     async def __aenter__(self) -> Self:
@@ -160,11 +166,11 @@ class ThreadReader:
         pass
 
     def is_closed(self) -> bool:
-        """The FD must be forgotten even when the loop is closed."""
+        """Return False, so that the FD is removed here even after the loop is closed."""
         return False
 
     def add_reader(self, fd: int, ring: Callable[[], object]) -> None:
-        """Have the loop make a call each time that an FD can be read."""
+        """Make the loop call a function each time that an FD is readable."""
         global _thread
         with _lock:
             if _thread is None:
@@ -173,7 +179,7 @@ class ThreadReader:
             _thread.add(self._watch)
 
     def remove_reader(self, fd: int) -> None:
-        """Do so no more."""
+        """Stop watching the FD."""
         watch, self._watch = self._watch, None
         if watch is not None:
             with _lock:
@@ -186,10 +192,10 @@ _thread: SelectorThread | None = None
 
 def _in_child() -> None:
     global _lock, _thread
-    _lock = threading.Lock()  # whoever held it is not in this process
+    _lock = threading.Lock()  # the thread that held the old lock does not exist in this process
     thread, _thread = _thread, None
     if thread is not None:
-        thread.close()  # our copies; what the parent has registered stays so
+        thread.close()  # these are the child's copies; the parent's registrations stay
 
 
 in_forked_child(_in_child)

@@ -1,4 +1,4 @@
-"""Serving: requests go to a handler, so many at a time, each in a context of its own."""
+"""Serving: gives requests to a handler, up to a limit at a time, each in a context of its own."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ async def serve(
     """Await ``handler(request)`` for each request, until there are no more.
 
     Args:
-        requests: any number of tasks may wait for the next one.
-        handler: called in a copy of the context in which this was called.
-        limit: how many handlers may be under way.
-        report: told of what a handler raises, but for what ends the program or this call.
+        requests: any number of tasks may wait for its next request.
+        handler: called in a copy of the context in which `serve` was called.
+        limit: how many handlers may run at a time.
+        report: called with an error of a handler, unless the error ends the program or this call.
     """
-    # Workers take turns at the requests, so no task is made for a request. One more is started
-    # whenever none is left that waits, so a handler that waits holds up no other request.
+    # A worker takes one request after another, so there is no new task for each request. When no
+    # worker waits for a request any more, another one is started. So a handler that waits does not
+    # delay other requests.
     workers = idle = 0
     context = copy_context()
     cancelled = anyio.get_cancelled_exc_class()
@@ -54,13 +55,14 @@ async def serve(
                             raise aimed from None
                     idle += 1
                     if differs(clean):
-                        # What this handler has set is not the next one's, and cannot be unset.
+                        # The handler has set context variables. The next handler must not see
+                        # them, and they cannot be unset. So this worker ends.
                         break
                 else:
                     return
                 break
             except cancelled as error:
-                # Meant for the handler before, whose task this was, and which has ended.
+                # This may be meant for the previous handler, which ran in this task and has ended.
                 if is_aimed_here(error):
                     raise
                 report(error)
@@ -80,27 +82,31 @@ async def serve(
 
 
 def differs(clean: Context) -> bool:
-    """Whether a context variable was set since."""
+    """Whether a context variable was set since the copy `clean` was made."""
     try:
-        return copy_context() != clean  # mostly they are one and the same inside: 0.1 µs
-    except Exception:  # values that cannot be compared, as of numpy
+        return copy_context() != clean  # takes 0.1 µs, as mostly both share their contents
+    except Exception:  # some values cannot be compared, e.g. numpy's
         return True
 
 
 def divide(
     error: BaseException, is_aimed_here: Callable[[BaseException], bool]
 ) -> tuple[BaseException | None, BaseException | None]:
-    """What of an error is aimed at the server, and what is not; a handler may have tasks."""
+    """Split an error into the part that is aimed at the server and the rest.
+
+    A handler may run tasks of its own, so an error may be a group that has both parts.
+    """
     if isinstance(error, BaseExceptionGroup):
         return error.split(is_aimed_here)
     return (error, None) if is_aimed_here(error) else (None, error)
 
 
 def aim(cancelled: type[BaseException]) -> Callable[[BaseException], bool]:
-    """A function that tells whether an error that a handler let out is meant for the server.
+    """A function that tells whether an error raised by a handler is meant for the server.
 
-    Those are what ends the program, and a cancellation of the server itself. On asyncio a handler
-    may let out one that was meant for what it awaited, or for nothing else but itself.
+    Two kinds are: errors that end the program, and a cancellation of the server itself. On asyncio
+    a handler may also raise a cancellation that was meant for something it awaited, or only for the
+    handler.
     """
     server = current_asyncio_task()
     before = server.cancelling() if server else 0
@@ -119,7 +125,7 @@ def aim(cancelled: type[BaseException]) -> Callable[[BaseException], bool]:
 
 
 def current_asyncio_task() -> Task[Any] | None:
-    """The running task, None on another kind of loop."""
+    """The running asyncio task; None on another kind of loop."""
     try:
         return current_task()
     except RuntimeError:

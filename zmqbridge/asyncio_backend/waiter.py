@@ -1,4 +1,4 @@
-"""Waiter: what a task awaits until its socket tells it to go on, which it then does at once."""
+"""Waiter: a task awaits it until its socket sets the result; then the task goes on at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 
 def waiter_for(loop: AbstractEventLoop) -> type[Waiter]:
-    """What a task of this loop is to wait for."""
+    """The class of waiters for the tasks of this loop."""
     if getattr(Handle._run, "__module__", None) != Handle.__module__:
-        return MeasuredWaiter  # somebody has replaced what runs a callback
+        return MeasuredWaiter  # a tool has replaced the method that runs a callback
     return Waiter if hasattr(loop, "_debug") else UvloopWaiter
 
 
 class Waiter:
-    """As much of a Future as a socket and one task need, in the protocol that tasks await.
+    """The part of a Future that a socket and one task need, in the protocol that tasks await.
 
-    A Future asks the loop to go on with its task some time soon: that is a Handle and, for a lone
-    message, one more round of the loop. When a socket tells its waiters, it is the loop that runs
-    it, so the task can as well be stepped right there: 14 % less CPU for one request at a time,
-    and it stays what it was for the task, since only the loop's own order of things is shorter.
+    A Future asks the loop to step its task soon. That costs a Handle and, for a single message, one
+    more iteration of the loop. When a socket sets the results of its waiters, the loop is running
+    the socket, so the task can be stepped right there: 14 % less CPU for one request at a time. The
+    task sees no difference; only the way through the loop is shorter.
 
     The names are those of a Future, except that `done` is an attribute.
 
@@ -30,21 +30,22 @@ class Waiter:
     - for the task: ``await``, `add_done_callback`, `cancel`, `result`
 
     Attributes:
-        done: the task may go on.
+        done: whether the result or the error is set, so that the task may go on.
     """
 
     __slots__ = (
         "_asyncio_future_blocking", "_context", "_error", "_go_on", "_loop", "_result", "done",
     )  # fmt: skip
 
-    # Whether a loop measures how long each callback takes, and names it: in asyncio's debug mode. A
-    # task is then to be a callback of its own, or what takes long would be named after the socket
-    # that told it. Compiled, so it costs no frame.
+    # Whether a loop measures how long each callback takes and logs its name, as in asyncio's debug
+    # mode. Then the task must be a callback of its own. Otherwise the log would name the socket
+    # that set the result, and not the slow task. attrgetter is a C function: it adds no Python
+    # frame.
     names_callbacks: Callable[[Any], object] = attrgetter("_debug")
 
-    # A task asks for it in order to be thrown the error, which ``await`` raises as well. So this
-    # only has to be something that can be called, and what is compiled costs no frame. Likewise,
-    # without `get_loop` a task looks at `_loop`.
+    # A task calls `result()` only to raise a stored error, and ``await`` raises that anyway. So any
+    # callable will do, and a C function adds no Python frame. For the same reason there is no
+    # `get_loop`: without it a task reads `_loop`.
     result = bool
 
     def __init__(self, loop: AbstractEventLoop) -> None:
@@ -55,9 +56,9 @@ class Waiter:
         self._go_on: Callable[[Waiter], object] | None = None
 
     def set_result(self, result: Any) -> None:
-        """Let the task go on with this, before the call returns unless another task runs now.
+        """Let the task go on with this result, before this call returns.
 
-        Where callbacks are named it goes on soon.
+        If another task runs now, or if the loop names its callbacks, the task goes on soon instead.
         """
         self.done = True
         self._result = result
@@ -66,7 +67,7 @@ class Waiter:
                 try:
                     self._context.run(self._go_on, self)
                     return
-                except RuntimeError:  # within a task, or its context: asyncio steps one at a time
+                except RuntimeError:  # we are inside a task or its context: asyncio refuses this
                     pass
             self._loop.call_soon(self._go_on, self, context=self._context)
 
@@ -79,23 +80,23 @@ class Waiter:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self.done:
-            self._asyncio_future_blocking = True  # so a task knows that it may wait for this
+            self._asyncio_future_blocking = True  # by this a task knows that it may wait for us
             yield self
         if self._error is not None:
             error, self._error = self._error, None
             try:
                 raise error
             finally:
-                del error  # which holds this frame: only the garbage collector would find the two
+                del error  # it refers to this frame: a cycle that only the garbage collector frees
         return self._result
 
     def add_done_callback(self, go_on: Callable[[Waiter], object], *, context: Context) -> None:
-        """The task waits now; this is how it goes on."""
+        """Note the callback and context by which the waiting task goes on."""
         self._go_on = go_on
         self._context = context
 
     def cancel(self, msg: Any = None) -> bool:
-        """The task is cancelled while it waits; False when it goes on already."""
+        """Cancel the waiting task; False if it already goes on."""
         if self.done:
             return False
         self.set_exception(CancelledError() if msg is None else CancelledError(msg))
@@ -103,7 +104,7 @@ class Waiter:
 
 
 class UvloopWaiter(Waiter):
-    """The same for a loop whose debug mode only a compiled method tells."""
+    """The same for a loop that tells its debug mode only by a method, as uvloop does."""
 
     __slots__ = ()
 
@@ -111,8 +112,8 @@ class UvloopWaiter(Waiter):
 
 
 class MeasuredWaiter(Waiter):
-    """The same for a loop whose callbacks are measured whatever its mode."""
+    """The same for a loop whose callbacks are measured in every mode."""
 
     __slots__ = ()
 
-    names_callbacks = bool  # of a loop that is there
+    names_callbacks = bool  # always true, as the argument is a loop

@@ -182,7 +182,7 @@ def add_keygen(commands: Any) -> None:
 
 
 def at_least_one(text: str) -> int:
-    """A whole number from 1 on."""
+    """Parse a whole number of at least 1."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on, e.g. {COUNT}")
     return int(text)

@@ -1,4 +1,4 @@
-"""The demo's parent: it starts flow after flow, shows how far they are, and gives the verdict."""
+"""The demo's parent process: it starts each flow, shows the progress, and prints the result."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from zmqbridge.cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted
 from zmqbridge.cli.demo_troupe import Failed, Interrupted, Troupe
 
 REDRAW = 0.05  # seconds between two states of the live line
-# Characters of a temporary folder that leave room for ours in an ipc address, of 107 in all.
+# The longest path of a temporary folder, in characters, for which ours still fits into an ipc
+# address, which has room for 107.
 IPC_PATH = 67
 
 COLUMNS = ("sent", "received", "filtered", "timed out")
 NOTES = """
 filtered: published under a tag that the subscriber did not ask for
-timed out: a request that is sent on purpose to a replier who does not answer it
+timed out: a request that is sent on purpose to a replier that does not answer it
 """
 BAR = 40  # characters
 
 
 class Tally:
-    """What is known of one flow."""
+    """The counts of one flow."""
 
     def __init__(self, flow: Flow, count: int) -> None:
         self.flow = flow
@@ -41,13 +42,13 @@ class Tally:
             "filtered": filtered,
             "timed out": int(one_in_vain),
         }
-        # What is filtered, nobody sees; that all the rest came, and nothing besides, proves it.
+        # No process sees the filtered messages. That all others came, and no more, proves them.
         self.counts = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
         self.began = self.ended = 0.0
 
     @property
     def name(self) -> str:
-        """The flow, in columns."""
+        """The flow's name, in columns."""
         flow = self.flow
         return f"{flow.pattern:<8} {flow.sender:>7} {flow.arrow} {flow.receiver:<7}"
 
@@ -58,7 +59,7 @@ class Tally:
 
     @property
     def missing(self) -> str:
-        """What is not accounted for."""
+        """A text that names the messages that are not accounted for."""
         one_way = self.flow.arrow == "→"
         by = {
             "sent": f"sent by {self.flow.sender}",
@@ -69,14 +70,14 @@ class Tally:
         return ", ".join(f"{rest[name]:,} not {text}" for name, text in by.items() if rest[name])
 
     def note(self, news: dict[str, Any]) -> None:
-        """A process told how far it is."""
+        """Take the counts that a process has reported."""
         self.counts.update({name: news[name] for name in COLUMNS if name in news})
         if "received" in news:
             self.ended = time.monotonic()
 
     @property
     def bar(self) -> str:
-        """How far it is, for the live line."""
+        """The progress of the flow, for the live line."""
         done = sum(self.counts[name] for name in ("sent", "received", "timed out"))
         share = done / (sum(self.due.values()) - self.due["filtered"])
         filled = round(share * BAR)
@@ -92,7 +93,7 @@ class Tally:
 
 
 class Screen:
-    """One line that is rewritten on a terminal, and lines that stay."""
+    """Prints one line that is rewritten on a terminal, and lines that stay."""
 
     def __init__(self) -> None:
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -100,7 +101,7 @@ class Screen:
         self._drawn = 0.0
 
     def progress(self, text: str) -> None:
-        """Show how far it is, where that can be rewritten."""
+        """Show the progress, on a terminal only."""
         if self._live and time.monotonic() > self._drawn + REDRAW:
             self._drawn = time.monotonic()
             print(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
@@ -111,7 +112,7 @@ class Screen:
 
 
 def run(count: int, transport: str | None) -> int:
-    """The demo from start to end; gives the exit status."""
+    """Run the demo from start to end; returns the exit status."""
     began = time.monotonic()
     if transport == "ipc" and not has_ipc():
         print(
@@ -134,7 +135,7 @@ def run(count: int, transport: str | None) -> int:
             for complaint in troupe.complaints():
                 screen.say(complaint)
             return 1
-        except BrokenPipeError:  # nobody reads on
+        except BrokenPipeError:  # the reader of our output has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
     screen.say(NOTES)
@@ -145,7 +146,7 @@ def run(count: int, transport: str | None) -> int:
 
 
 def perform(troupe: Troupe, screen: Screen, count: int, transport: str) -> list[Tally]:
-    """Start both processes and let each flow run, one after the other; gives the tallies."""
+    """Start both processes and run one flow after the other; returns the tallies."""
     screen.say(f"A Twisted and an asyncio process, over {transport}:\n")
     screen.progress("starting …")
     # The name of a flow goes into the braces.
@@ -163,7 +164,7 @@ def perform(troupe: Troupe, screen: Screen, count: int, transport: str) -> list[
 
 
 def play(troupe: Troupe, screen: Screen, key: str, tally: Tally) -> Tally:
-    """Let one flow run until every message of it is accounted for."""
+    """Run one flow until each of its messages is accounted for."""
     tally.began = time.monotonic()
     troupe.order(tally.flow.sender, key)
     while not tally.complete:
@@ -174,7 +175,7 @@ def play(troupe: Troupe, screen: Screen, key: str, tally: Tally) -> Tally:
 
 
 def has_ipc() -> bool:
-    """Whether ipc addresses exist, and can hold the path of a temporary folder."""
-    # On Windows, whose Python has no such sockets, libzmq may; but there tcp is the tried way.
+    """Whether ipc can be used, and its addresses can hold the path of a temporary folder."""
+    # Python on Windows has no such sockets. libzmq may have ipc there, but only tcp is tested.
     here = hasattr(socket, "AF_UNIX") and zmq.has("ipc")
     return here and len(tempfile.gettempdir()) <= IPC_PATH

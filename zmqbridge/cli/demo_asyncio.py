@@ -1,4 +1,4 @@
-"""The asyncio process of the demo: it connects, and speaks all patterns with the Twisted one."""
+"""The asyncio process of the demo: it connects, and uses all patterns with the Twisted process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from zmqbridge.cli.demo_plan import (
 
 
 async def say_hello(publisher: Publisher) -> None:
-    """Publish until the parent knows of a subscriber, and cancels this."""
+    """Publish until the parent knows that the subscriber is there, and cancels this task."""
     while True:
         publisher.publish(b"", HELLO)
         await asyncio.sleep(0.01)
@@ -54,7 +54,7 @@ async def publish(publisher: Publisher, count: int) -> None:
 
 
 async def subscribe(subscriber: Subscriber, count: int) -> None:
-    """Take the publications that were subscribed."""
+    """Receive the publications."""
     incoming = Incoming(tell, "publish-Twisted", wanted(count))
     heard = False
     async for tagged, message in subscriber:
@@ -66,20 +66,20 @@ async def subscribe(subscriber: Subscriber, count: int) -> None:
 
 
 async def push(pusher: Pusher, count: int) -> None:
-    """Push, waiting while the puller pushes back."""
+    """Push; wait while the puller takes no messages."""
     for number in outgoing(tell, "push-asyncio", count):
         await pusher.push(body(number))
 
 
 async def pull(puller: Puller, count: int) -> None:
-    """Take what is pushed."""
+    """Receive the pushed messages."""
     incoming = Incoming(tell, "push-Twisted", bodies(count))
     async for (message,) in puller:
         incoming.take(message)
 
 
 async def request(requester: Requester, count: int) -> None:
-    """Request, with many requests under way at a time; then once more, in vain."""
+    """Send requests, many at a time, and in the end one that gets no reply."""
     numbers = outgoing(tell, "request-asyncio", count + 1)
     incoming = Incoming(tell, "request-asyncio", bodies(count))
 
@@ -97,7 +97,7 @@ async def request(requester: Requester, count: int) -> None:
 
 
 async def request_in_vain(requester: Requester) -> None:
-    """The request that nobody answers."""
+    """Send the request that gets no reply."""
     try:
         await requester.request(SILENCE, timeout=TIMEOUT)
     except RequestTimeout:
@@ -111,7 +111,7 @@ async def answer(request: Request) -> None:
 
 
 async def deal(dealer: Dealer, count: int) -> None:
-    """Send to the router, which sends it all back; meanwhile count that."""
+    """Send messages to the router and count those that it sends back."""
     counting = asyncio.create_task(count_returns(dealer, count))
     for number in outgoing(tell, "route-asyncio", count):
         await dealer.send(body(number))
@@ -119,7 +119,7 @@ async def deal(dealer: Dealer, count: int) -> None:
 
 
 async def count_returns(dealer: Dealer, count: int) -> None:
-    """Take what the router sends back."""
+    """Receive the messages that the router sends back."""
     incoming = Incoming(tell, "route-asyncio", bodies(count))
     for _ in range(count):
         [message] = await dealer.receive()
@@ -127,19 +127,19 @@ async def count_returns(dealer: Dealer, count: int) -> None:
 
 
 async def route(router: Router) -> None:
-    """Send everything back to where it came from."""
+    """Send each message back to its sender."""
     async for peer, parts in router:
         await router.send(peer, *parts)
 
 
 async def main(count: int) -> None:
-    """Do as the parent says, until it says no more."""
+    """Do what the parent orders, until there are no more orders."""
     orders = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     listen(loop.call_soon_threadsafe, orders.feed_data, orders.feed_eof)
     at = json.loads(await orders.readline())
     async with (
-        # A publisher drops what a slow subscriber cannot take, unless its queue has no end.
+        # A publisher drops messages for a slow subscriber, unless its queue has no limit.
         Publisher(connect=at["publish-asyncio"], options={zmq.SNDHWM: 0}) as publisher,
         Subscriber(connect=at["publish-Twisted"], tags=[HELLO, *WANTED]) as subscriber,
         Pusher(connect=at["push-asyncio"]) as pusher,
@@ -165,7 +165,7 @@ async def main(count: int) -> None:
             "route-asyncio": lambda: deal(dealer, count),
         }
         async for line in orders:
-            greeting.cancel()  # the parent begins when both have been heard
+            greeting.cancel()  # the parent starts when both subscribers have heard a publisher
             tasks.append(group.create_task(senders[line.decode().strip()]()))
         for task in tasks:
             task.cancel()

@@ -1,7 +1,7 @@
-"""What the three processes of the demo agree on: the flows, their messages, the lines between.
+"""What the demo's three processes share: the flows, their messages, the lines they exchange.
 
 The parent writes a line to a child's stdin to start the flow in which that child sends; the end of
-stdin ends the child. A child writes JSON lines to its stdout: how far it is, or what went wrong.
+stdin ends the child. A child writes JSON lines to its stdout: its progress, or a problem.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Flow(NamedTuple):
 
     @property
     def arrow(self) -> str:
-        """One way, or there and back."""
+        """A sign for the direction: one way, or both ways."""
         return "→" if self.pattern in ("publish", "push") else "⇄"
 
     def __str__(self) -> str:
@@ -38,18 +38,18 @@ FLOWS = {
     for sender, receiver in ((TWISTED, ASYNCIO), (ASYNCIO, TWISTED))
 }
 
-# Publications take these tags in turn; the subscribers do not want the last one.
+# The publications have these tags in turn; the subscribers do not subscribe to the last one.
 TAGS = (b"apples", b"pears", b"plums", b"stones")
 WANTED = TAGS[:-1]
-# Published until the subscriber is known to be there, and not counted.
+# Published until the subscriber is known to be there; these messages are not counted.
 HELLO = b"hello"
 
 SILENCE = b"please do not answer"
-TIMEOUT = 0.2  # seconds, for the request that nobody answers
-PATIENCE = 20.0  # seconds, for all others
-OUTSTANDING = 50  # requests under way at a time
+TIMEOUT = 0.2  # seconds, for the request that gets no reply
+PATIENCE = 20.0  # seconds, for all other requests
+OUTSTANDING = 50  # requests that wait for their replies at a time
 
-SHARE = 50  # so many lines tell of the progress of a flow
+SHARE = 50  # how many lines report the progress of a flow
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -75,7 +75,7 @@ def wanted(count: int) -> list[bytes]:
 
 
 def tell(news: dict[str, Any]) -> None:
-    """A line of a child to the parent."""
+    """Write a line from a child to the parent."""
     sys.stdout.buffer.write(json.dumps(news).encode() + b"\n")
     sys.stdout.buffer.flush()
 
@@ -83,28 +83,28 @@ def tell(news: dict[str, Any]) -> None:
 def listen(
     hand_in: Callable[..., object], take: Callable[[bytes], object], end: Callable[[], object]
 ) -> None:
-    """Have a child's loop take each line of the parent, and be told of their end.
+    """Give each line of the parent, and their end, to a child's loop.
 
-    They are read in a thread, because on Windows neither asyncio's loop nor Twisted reads a pipe.
+    A thread reads the lines, because on Windows neither asyncio's loop nor Twisted reads a pipe.
 
     Args:
-        hand_in: has the loop make a call; it is called in that thread.
-        take: called with a line.
-        end: called at the end.
+        hand_in: makes the loop call a function; it is called in the thread.
+        take: called in the loop with each line.
+        end: called in the loop when there are no more lines.
     """
 
     def read() -> None:
-        # Without a buffer, whose lock this thread would hold when the process ends.
+        # Unbuffered: otherwise this thread would hold the lock of the buffer when the process ends.
         with open(0, "rb", buffering=0, closefd=False) as lines, suppress(RuntimeError):
             for line in lines:
                 hand_in(take, line)
-            hand_in(end)  # which raises when the loop is closed
+            hand_in(end)  # raises a RuntimeError if the loop is closed
 
     Thread(target=read, daemon=True).start()
 
 
 def outgoing(tell: Tell, flow: str, count: int) -> Iterator[int]:
-    """The numbers of the messages to send; tells how many were sent."""
+    """Yield the numbers of the messages to send, and report how many were sent."""
     for number in range(count):
         yield number
         if due(number + 1, count):
@@ -112,7 +112,7 @@ def outgoing(tell: Tell, flow: str, count: int) -> Iterator[int]:
 
 
 class Incoming:
-    """Checks and counts the messages that come in; tells how many there were."""
+    """Checks and counts the received messages, and reports how many there were."""
 
     def __init__(self, tell: Tell, flow: str, bodies: list[bytes]) -> None:
         self._tell = tell
@@ -121,7 +121,7 @@ class Incoming:
         self._received = 0
 
     def take(self, message: bytes, number: int | None = None) -> None:
-        """One has come: the next in order, or the one of that number."""
+        """Take a received message: the next in order, or the one with this number."""
         place = self._received if number is None else number
         expected = self._bodies[place] if place < len(self._bodies) else b"nothing more"
         if message != expected:
@@ -133,5 +133,5 @@ class Incoming:
 
 
 def due(done: int, total: int) -> bool:
-    """Whether the parent should be told that so many are done."""
+    """Whether to report to the parent that `done` messages of `total` are done."""
     return done >= total or done % max(1, total // SHARE) == 0

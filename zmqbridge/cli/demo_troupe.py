@@ -1,4 +1,4 @@
-"""The two processes of the demo: how they start, what is heard of them, and how they end."""
+"""The two child processes of the demo: how they start, report and end."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ from typing import IO, Any, Self
 
 import zmqbridge
 
-STALLED = 6.0  # seconds without any news, on a machine that is busy with other things
-FAREWELL = 5.0  # seconds a process has to end when all is done
-# Windows has no SIGHUP, and keeps a console's Ctrl-C from a process by a flag of its own.
+# The demo fails after so many seconds without news; a machine may be busy with other programs.
+STALLED = 6.0
+FAREWELL = 5.0  # seconds that a process has to end when all is done
+# Windows has no SIGHUP, and needs a flag to keep a console's Ctrl-C away from a process.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 FLAGS, GROUP = 0, 0
 if sys.platform == "win32":
     FLAGS, GROUP = subprocess.CREATE_NEW_PROCESS_GROUP, None
-# Where this package lies: in a zipapp that is the archive, which a child does not find by itself.
+# The folder of this package. For a zipapp it is the archive, which a child would not find.
 ROOT = str(Path(zmqbridge.__file__).parent.parent)
 
 
 class Failed(Exception):
-    """The demo cannot go on; says why."""
+    """The demo cannot go on; the text says why."""
 
 
 class Interrupted(Exception):
-    """A signal asks for the end; its only argument is the number."""
+    """A signal ends the demo; the only argument is the number of the signal."""
 
 
 class Troupe:
-    """The two processes, their temporary folder, and one queue for their news and the signals."""
+    """The two processes, their temporary folder, and one queue for their news and for signals."""
 
     def __init__(self) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._news: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
-        # As news among others, a Ctrl-C cannot hit the middle of anything, cleaning up included.
+        # A Ctrl-C becomes one more item of the queue. So it interrupts no other work, and not the
+        # clean-up either.
         for number in SIGNALS:
             signal.signal(number, lambda got, frame: self._news.put(("", {"signal": got})))
         self._temporary = tempfile.TemporaryDirectory(prefix="zmqbridge-demo-")
@@ -61,7 +63,7 @@ class Troupe:
         self._temporary.cleanup()
 
     def start(self, name: str, module: str, *arguments: str) -> None:
-        """Start a process. It does not get the terminal's Ctrl-C: to end it is our business."""
+        """Start a process. It does not get the terminal's Ctrl-C, because the parent ends it."""
         path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
         with self._log(name).open("wb") as log:
             child = subprocess.Popen(
@@ -88,19 +90,19 @@ class Troupe:
     def order(self, name: str, line: str) -> None:
         """Write a line to a process."""
         pipe = self._children[name].stdin
-        with suppress(OSError):  # that it has ended will be the next news
+        with suppress(OSError):  # the process has ended, which the next news will say
             pipe.write(line.encode() + b"\n")  # type: ignore[union-attr]
             pipe.flush()  # type: ignore[union-attr]
 
     def hear(self, awaited: str) -> dict[str, Any]:
-        """The next news of a process; `awaited` says what is missing if none comes."""
+        """Wait for the next news of a process; `awaited` is for the error text if none comes."""
         name, news = self._next(STALLED, awaited)
         if "ended" in news:
             raise Failed(f"the {name} process {self._fate(name)}; missing: {awaited}")
         return news
 
     def farewell(self) -> None:
-        """Let both end by themselves; what they yet have to tell counts."""
+        """Let both processes end by themselves; a problem that they still report counts."""
         for child in self._children.values():
             child.stdin.close()  # type: ignore[union-attr]
         waiting = set(self._children)
@@ -133,7 +135,7 @@ class Troupe:
         return f"ended with status {status}"
 
     def complaints(self) -> Iterable[str]:
-        """What the processes wrote to their standard error."""
+        """The texts that the processes wrote to their standard error."""
         for name in self._children:
             if text := self._log(name).read_text(errors="replace").strip():
                 yield f"the {name} process wrote:\n{text}"

@@ -1,6 +1,6 @@
-"""The Twisted process of the demo: it binds, and speaks all patterns with the asyncio one.
+"""The Twisted process of the demo: it binds, and uses all patterns with the asyncio process.
 
-It is written as programs for txZMQ are, with ``from zmqbridge import txzmq`` in its place.
+It is written like a program for txZMQ, with ``from zmqbridge import txzmq`` as its import.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from zmqbridge.cli.demo_plan import (
 
 
 class Subscriber(txzmq.ZmqSubConnection):
-    """Takes the publications that were subscribed."""
+    """Receives the publications."""
 
     incoming: Incoming
     greeted: Callable[[], None]
@@ -48,7 +48,7 @@ class Subscriber(txzmq.ZmqSubConnection):
 
 
 class Puller(txzmq.ZmqPullConnection):
-    """Takes what is pushed."""
+    """Receives the pushed messages."""
 
     incoming: Incoming
 
@@ -65,7 +65,7 @@ class Replier(txzmq.ZmqREPConnection):
 
 
 class Dealer(txzmq.ZmqDealerConnection):
-    """Takes what the router sends back."""
+    """Receives the messages that the router sends back."""
 
     incoming: Incoming
 
@@ -74,14 +74,14 @@ class Dealer(txzmq.ZmqDealerConnection):
 
 
 class Router(txzmq.ZmqRouterConnection):
-    """Sends everything back to where it came from."""
+    """Sends each message back to its sender."""
 
     def gotMessage(self, sender: bytes, *parts: bytes) -> None:
         self.sendMultipart(sender, parts)
 
 
 async def paced(reactor: Any, numbers: Any) -> AsyncIterator[int]:
-    """The same numbers; now and then the reactor has its turn."""
+    """Yield the same numbers, and let the reactor run after every hundred."""
     for number in numbers:
         if number % 100 == 0:
             await deferLater(reactor, 0)
@@ -89,7 +89,7 @@ async def paced(reactor: Any, numbers: Any) -> AsyncIterator[int]:
 
 
 async def patiently(reactor: Any, send: Callable[..., Any], *message: Any, **options: Any) -> Any:
-    """Send as soon as the peer is there: until then txZMQ's API says `Again` and queues nothing."""
+    """Send as soon as the peer is there; until then txZMQ's API raises `Again`, and we retry."""
     while True:
         try:
             return send(*message, **options)
@@ -104,13 +104,13 @@ async def publish(reactor: Any, publisher: txzmq.ZmqPubConnection, count: int) -
 
 
 async def push(reactor: Any, pusher: txzmq.ZmqPushConnection, count: int) -> None:
-    """Push as fast as it goes; the facade's queue has no end, as its original's."""
+    """Push as fast as possible; the facade's queue has no limit, like txZMQ's."""
     async for number in paced(reactor, outgoing(tell, "push-Twisted", count)):
         await patiently(reactor, pusher.push, body(number))
 
 
 async def request(reactor: Any, requester: txzmq.ZmqREQConnection, count: int) -> None:
-    """Request, with many requests under way at a time; then once more, in vain."""
+    """Send requests, many at a time, and in the end one that gets no reply."""
     numbers = outgoing(tell, "request-Twisted", count + 1)
     incoming = Incoming(tell, "request-Twisted", bodies(count))
 
@@ -126,7 +126,7 @@ async def request(reactor: Any, requester: txzmq.ZmqREQConnection, count: int) -
 
 
 async def request_in_vain(reactor: Any, requester: txzmq.ZmqREQConnection) -> None:
-    """The request that nobody answers."""
+    """Send the request that gets no reply."""
     try:
         await (await patiently(reactor, requester.sendMsg, SILENCE, timeout=TIMEOUT))
     except txzmq.ZmqRequestTimeoutError:
@@ -134,15 +134,15 @@ async def request_in_vain(reactor: Any, requester: txzmq.ZmqREQConnection) -> No
 
 
 async def deal(reactor: Any, dealer: Dealer, count: int) -> None:
-    """Send to the router, which sends it all back."""
+    """Send messages to the router, which sends them back."""
     async for number in paced(reactor, outgoing(tell, "route-Twisted", count)):
         await patiently(reactor, dealer.sendMsg, body(number))
 
 
 async def main(reactor: Any, count: int, template: str) -> None:
-    """Do as the parent says, until it says no more."""
+    """Do what the parent orders, until there are no more orders."""
     orders: DeferredQueue[bytes] = DeferredQueue()
-    # When the lines end, or the parent does, so does this process.
+    # This process ends when the lines end, or when the parent ends.
     listen(reactor.callFromThread, orders.put, reactor.stop)
 
     factory = txzmq.ZmqFactory()
@@ -185,12 +185,12 @@ async def main(reactor: Any, count: int, template: str) -> None:
     while True:
         line = (await orders.get()).decode().strip()
         if greeting.running:
-            greeting.stop()  # the parent begins when both have been heard
+            greeting.stop()  # the parent starts when both subscribers have heard a publisher
         await senders[line]()
 
 
 def bind(template: str, connections: dict[str, txzmq.ZmqConnection]) -> dict[str, str]:
-    """Bind each connection to an address of its own; gives the real addresses."""
+    """Bind each connection to an address of its own; returns the real addresses."""
     for flow, connection in connections.items():
         address = template.format(flow)
         connection.addEndpoints([txzmq.ZmqEndpoint(txzmq.ZmqEndpointType.bind, address)])

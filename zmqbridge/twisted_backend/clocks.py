@@ -1,9 +1,10 @@
-"""Clocks: delays on a reactor go by the monotonic clock, though its own is the wall clock.
+"""Clocks: our delays follow the monotonic clock, although a reactor follows the wall clock.
 
-Twisted's reactors, the asyncio reactor too, keep the time of each delayed call on ``time.time``.
-When that is set forward, delayed calls come early: ours look at the monotonic clock, and wait on.
-When it is set back they do not come, `callLater(0)` neither, until it has caught up: so a thread
-compares the two clocks, and has the reactor set ours right. No delayed call could do that.
+Twisted's reactors, also the asyncio reactor, schedule each delayed call by ``time.time``. When that
+clock is set forward, delayed calls run early: ours check the monotonic clock and wait on. When it
+is set back, delayed calls do not run, not even ``callLater(0)``, until the wall clock has caught
+up. So a thread compares the two clocks and makes the reactor correct our calls. A delayed call
+could not do this.
 """
 
 from __future__ import annotations
@@ -19,38 +20,39 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 from zmqbridge._bridge.guards import in_forked_child, living, snapshot
 
-# So often the clocks are compared, while a socket is open on a real reactor: 15 µs each time. So
-# late is at the most what was due when the wall clock was set back.
+# The clocks are compared at this interval while a socket is open on a real reactor; each time takes
+# 15 µs. When the wall clock is set back, a call that is due then is late by this much at the most.
 TICK = 0.1  # seconds
-# By so much it may fall behind unnoticed. It is more than the time between two readings, mostly.
+# The wall clock may fall behind by this much before we act. It is mostly more than the time
+# between the readings of the two clocks.
 FALLS = 0.01  # seconds
 
 
 def real(reactor: Any) -> Any:
-    """The reactor itself if it makes its own delayed calls by a system clock, else None.
+    """The reactor if it makes its own delayed calls by a system clock, otherwise None.
 
-    A ``task.Clock`` does not, nor a real one in which a test has replaced ``callLater``.
+    A ``task.Clock`` does not, and a real reactor does not if a test has replaced its ``callLater``.
     """
-    base = modules.get("twisted.internet.base")  # imported by then, if it is a real one
+    base = modules.get("twisted.internet.base")  # a real reactor has imported this module
     maker = getattr(getattr(reactor, "callLater", None), "__self__", None)
     return maker if base is not None and issubclass(type(maker), base.ReactorBase) else None
 
 
 def clock_of(reactor: Any) -> Callable[[], float]:
-    """The clock for deadlines on a reactor: its own, unless it is a real one."""
+    """The clock for deadlines on a reactor: monotonic on a real reactor, otherwise its own."""
     seconds: Callable[[], float] = reactor.seconds if real(reactor) is None else monotonic
     return seconds
 
 
 def hasten(call: Any) -> None:
-    """Have a delayed call come at once, if it is still to come; a stand-in may have made it."""
+    """Make a delayed call run at once if it is still pending; a stand-in may have made it."""
     active = getattr(call, "active", None)
     if active is not None and active():
         call.reset(0)
 
 
 class Delay:
-    """A delayed call that is made when its time has come by the monotonic clock."""
+    """A delayed call that runs when its time has come by the monotonic clock."""
 
     def __init__(self, reactor: Any, delay: float, call: Callable[[], object]) -> None:
         self.reactor = reactor
@@ -59,16 +61,16 @@ class Delay:
         self._delayed = reactor.callLater(delay, self._go_off)
 
     def active(self) -> bool:
-        """Whether it is still to come."""
+        """Whether the call is still pending."""
         active: bool = self._delayed.active()
         return active
 
     def cancel(self) -> None:
-        """Have it not come."""
+        """Cancel the call."""
         self._delayed.cancel()
 
     def set_right(self) -> None:
-        """The wall clock was set back: look at the other one."""
+        """Check the monotonic clock now, because the wall clock was set back."""
         hasten(self._delayed)
 
     def _go_off(self) -> None:
@@ -80,13 +82,13 @@ class Delay:
 
 
 class Timekeeper:
-    """A real reactor, for what asks for no more than delayed calls: `deferLater`, `addTimeout`."""
+    """Stands for a real reactor where only delayed calls are used: `deferLater`, `addTimeout`."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
 
     def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Delay:
-        """As the reactor's, by the monotonic clock."""
+        """Like the reactor's ``callLater``, but by the monotonic clock."""
         made = Delay(self._reactor, delay, lambda: call(*args))
         _delays.add(made)
         watch(self._reactor)
@@ -94,9 +96,9 @@ class Timekeeper:
 
 
 def steady(reactor: Any) -> Any:
-    """Who makes delayed calls that a jump of the wall clock does not move.
+    """An object whose delayed calls do not move when the wall clock jumps.
 
-    A stand-in for a reactor does so itself.
+    For a real reactor this is a `Timekeeper`; a stand-in for a reactor is returned as it is.
     """
     maker = real(reactor)
     return reactor if maker is None else Timekeeper(maker)
@@ -104,11 +106,11 @@ def steady(reactor: Any) -> Any:
 
 _delays: WeakSet[Delay] = WeakSet()
 _watchers: WeakKeyDictionary[Any, Thread] = WeakKeyDictionary()
-in_forked_child(_watchers.clear)  # its threads are not there
+in_forked_child(_watchers.clear)  # a child does not have these threads
 
 
 def watch(reactor: Any) -> None:
-    """Have the clocks compared, for as long as a socket or a delay is there."""
+    """Compare the clocks in a thread, as long as a socket or a delay exists on this reactor."""
     if reactor not in _watchers:
         ahead = reactor.seconds() - monotonic()
         watcher = Thread(
@@ -117,30 +119,31 @@ def watch(reactor: Any) -> None:
         _watchers[reactor] = watcher
         try:
             watcher.start()
-        except RuntimeError:  # no more threads, or the interpreter ends
+        except RuntimeError:  # there is no room for a thread, or the interpreter is ending
             _watchers.pop(reactor, None)
 
 
 def _compare(whose: Callable[[], Any], ahead: float) -> None:
-    # It sleeps without the reactor, or forgotten sockets could not warn when the process ends.
+    # The thread keeps no reference to the reactor while it sleeps. Otherwise forgotten sockets
+    # could not warn when the process ends.
     while (ahead := _look(whose(), ahead)) < inf:
         sleep(TICK)
 
 
 def _look(reactor: Any, before: float) -> float:
-    # How far the wall clock is ahead; inf when nobody wants to know, or the reactor is gone.
+    # How far the wall clock is ahead; inf if the reactor is gone or this thread is not needed.
     if reactor is None or _watchers.get(reactor) is not current_thread():  # two may begin at once
         return inf
     if not _needed(reactor):
-        # Somebody may come now, and count on this thread.
+        # A socket may be opened just now that counts on this thread. So ask again after the pop.
         _watchers.pop(reactor, None)
         if _needed(reactor):
             watch(reactor)
         return inf
     ahead: float = reactor.seconds() - monotonic()
     if ahead >= before - FALLS:
-        return max(ahead, before)  # what it falls behind slowly adds up
-    with suppress(Exception):  # its loop is closed
+        return max(ahead, before)  # so a clock that falls behind slowly is noticed in the end
+    with suppress(Exception):  # the reactor's loop is closed
         reactor.callFromThread(set_right, reactor)
     return ahead
 
@@ -150,7 +153,7 @@ def _needed(reactor: Any) -> bool:
         return any(each.active() and each.reactor is reactor for each in _delays) or any(
             _open_on(each, reactor) for each in living
         )
-    except RuntimeError:  # somebody makes or closes one meanwhile
+    except RuntimeError:  # another thread makes or closes a socket at the same time
         return True
 
 
@@ -160,7 +163,7 @@ def _open_on(owned: Any, reactor: Any) -> bool:
 
 
 def set_right(reactor: Any) -> None:
-    """The wall clock was set back: have all that is delayed by us come by the monotonic clock."""
+    """Correct all our delayed calls of a reactor, because the wall clock was set back."""
     for delay in snapshot(_delays):
         if delay.reactor is reactor:
             delay.set_right()

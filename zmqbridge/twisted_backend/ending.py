@@ -1,4 +1,4 @@
-"""end_context: ends the context that sockets share, and waits for that, on a reactor."""
+"""end_context: ends the context that sockets share and waits for its end, on a reactor."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from zmqbridge.twisted_backend.reader import global_reactor
 def end_context(timeout: float | None = None, *, reactor: Any = None) -> Deferred[bool]:
     """End the context that all sockets of this process share, and fire when nothing lingers.
 
-    Close the sockets first. The reactor goes on meanwhile: contexts end in threads of their own.
-    Those that end already are waited for, too, also those of a `ZmqFactory` that was shut down. The
-    next socket gets a new context.
+    Close the sockets first. The reactor goes on running, because contexts end in threads of their
+    own. The call also waits for contexts that are ending already, including those of a `ZmqFactory`
+    that was shut down. The next socket gets a new context.
 
     Args:
-        timeout: seconds; None is for as long as the largest linger of the closed sockets asks,
-            with a linger of -1 for ever. Cancelling it gives up waiting, and nothing else.
+        timeout: in seconds; None waits as long as the largest linger of the closed sockets, with a
+            linger of -1 for ever. Cancelling the Deferred only stops the waiting.
         reactor: None is the global one.
 
     Returns:
-        Fires with whether all have ended. False: the time was not enough, and they go on ending.
+        Fires with True if all contexts have ended, and with False if the time was not enough; then
+        they go on ending.
 
     Raises:
-        ContextInUse: sockets are open, whose loop may be another; it names them, and nothing was
-            done. This comes by the Deferred.
+        ContextInUse: sockets are open, perhaps on another loop; the error names them, and the call
+            did nothing. This error comes by the Deferred.
         TypeError, ValueError: the timeout is no number, or negative.
     """
     reactor = global_reactor() if reactor is None else reactor

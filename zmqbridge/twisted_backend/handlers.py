@@ -1,4 +1,4 @@
-"""Handlers: calling what users gave to be called, and seeing through what it returns."""
+"""Handlers: calls the users' handlers, and follows the coroutines and Deferreds they return."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ def follow(
     report: Callable[[BaseException], None],
     unreported: Sequence[type[BaseException]] = (CancelledError,),
 ) -> Deferred[Any] | None:
-    """See a handler through that returned a coroutine or a Deferred; None if it is done."""
+    """Follow the result of a handler to its end, if that is a coroutine or a Deferred.
+
+    Args:
+        result: what the handler returned.
+        report: called with the error in which it ends.
+        unreported: the types of errors that are not reported.
+
+    Returns:
+        The Deferred; None if the handler is done.
+    """
     if iscoroutine(result):
         result = Deferred.fromCoroutine(result)
     if not isinstance(result, Deferred):
@@ -41,21 +50,23 @@ def dispatch(
     halted: Sequence[object] = (),
     see_through: Callable[[object, Callable[[BaseException], None]], object] = follow,
 ) -> None:
-    """Hand over messages one by one, until there are none or a slice of time is up.
+    """Call a hook with messages one by one, until there are none or a slice of time is over.
 
-    A message leaves the deque right before it is handled, so this may be nested. What the hook
-    raises is reported, and the next message is handed over: also what is no ``Exception``, for a
-    reactor would take its reader away. A ``KeyboardInterrupt`` is for the reactor.
+    A message leaves the deque right before it is handled, so this function may be nested. If the
+    hook raises, the error is reported and the next message is handled. This holds for every
+    ``BaseException``, because a reactor would remove its reader otherwise; only a
+    ``KeyboardInterrupt`` goes on to the reactor.
 
     Args:
-        messages: what is to be handed over.
-        owner: whose hook it is.
-        hook: its name; it is looked up for each message, because users assign hooks at any time.
-        report: told of what the hook raises.
-        halted: ends it too, as soon as there is anything in it.
-        see_through: does so with what the hook returns, `follow` by default.
+        messages: the messages to handle.
+        owner: the object that has the hook.
+        hook: the name of the hook; it is looked up for each message, because users assign hooks at
+            any time.
+        report: called with an error of the hook.
+        halted: the loop also ends as soon as this is not empty.
+        see_through: follows what the hook returns; the default is `follow`.
     """
-    end = monotonic() + SLICE if len(messages) > 1 else 0.0  # a lone one asks no clock
+    end = monotonic() + SLICE if len(messages) > 1 else 0.0  # one message reads no clock
     while messages and not halted:
         try:
             result = getattr(owner, hook)(messages.popleft())
@@ -71,6 +82,9 @@ def dispatch(
 
 
 def follow_coroutine(result: object, report: Callable[[BaseException], None]) -> None:
-    """See a coroutine through, which nobody else would; a Deferred somebody else may hold."""
+    """Follow a coroutine, as nothing else would run it.
+
+    A Deferred is left alone, because the program may hold it and add callbacks of its own.
+    """
     if iscoroutine(result):
         follow(result, report)

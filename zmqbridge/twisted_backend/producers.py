@@ -1,4 +1,4 @@
-"""Paced: a sending socket that has a Twisted producer pause while the peers push back."""
+"""Paced: a sending socket that pauses a Twisted producer while its peers take no messages."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 
 
 class Paced(ReactorSocket):
-    """Whoever sends whenever it likes can be registered as a producer, and is told when not to."""
+    """A sending socket with which a push producer can be registered.
+
+    The socket tells the producer when to pause and when to go on.
+    """
 
     _producer: Any = None
 
     def registerProducer(self, producer: Any, streaming: bool = True) -> None:
-        """Have a producer (`IPushProducer`) paused while messages wait, and resumed after.
+        """Pause a producer (`IPushProducer`) while messages wait, and resume it afterwards.
 
-        It is told to stop when the socket is closed.
+        The producer is told to stop when the socket is closed.
 
         Raises:
-            RuntimeError: there is one already.
-            ValueError: it is no push producer; whoever sends only when asked awaits the sending
-                call instead.
+            RuntimeError: the socket has a producer already.
+            ValueError: it is no push producer; code that can wait before it sends awaits the
+                sending call instead.
             SocketClosed: the socket is closed.
         """
         self._check_open()
@@ -38,7 +41,7 @@ class Paced(ReactorSocket):
             self._pace(queue)
 
     def unregisterProducer(self) -> None:
-        """Forget the producer; it is told nothing any more."""
+        """Forget the producer; the socket does not call it any more."""
         self._producer = None
         self._pump.stalled = ignore
 
@@ -50,7 +53,7 @@ class Paced(ReactorSocket):
                 producer.resumeProducing()
 
         room: Deferred[None] = self._room_in(queue).addCallback(resume)
-        room.addErrback(lambda failure: failure.trap(ZmqBridgeError) and None)  # it was closed
+        room.addErrback(lambda failure: failure.trap(ZmqBridgeError) and None)  # the socket closed
         producer.pauseProducing()
 
     def _end(self, error: ZmqBridgeError | None = None) -> None:

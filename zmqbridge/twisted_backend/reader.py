@@ -1,4 +1,4 @@
-"""ReactorReader: what a reactor calls to have a libzmq socket read, and the reactors that can."""
+"""ReactorReader: the object a reactor calls to read a libzmq socket; which reactors can do it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from zmqbridge.twisted_backend.clocks import hasten, real, steady, watch
 
 
 def global_reactor() -> Any:
-    """The reactor of this process; asking for it installs one, so nobody asks at import."""
+    """The reactor of this process; this installs one, so never call it at import."""
     from twisted.internet import reactor
 
     return reactor
 
 
 def watching(reactor: Any) -> Any:
-    """The reactor, which must be able to watch an FD.
+    """The reactor, if it is able to watch an FD.
 
     Raises:
-        LoopError: it is not.
+        LoopError: the reactor cannot watch an FD.
     """
-    # Not IReactorFDSet: what tests put together from a Clock seldom declares it.
+    # We do not ask for IReactorFDSet: reactors that tests build from a Clock seldom declare it.
     if not hasattr(reactor, "addReader"):
         raise LoopError(
             f"{reactor!r} cannot watch file descriptors (IReactorFDSet); use the epoll, poll, "
@@ -45,17 +45,17 @@ def watching(reactor: Any) -> Any:
 
 
 def elsewhere(reactor: Any) -> bool:
-    """Whether the reactor runs now, and in another thread than this one."""
+    """Whether the reactor runs now, in a thread other than this one."""
     if not getattr(reactor, "running", False):
         return False
-    from twisted.internet.base import ReactorBase  # imported by then, if it is a real one
+    from twisted.internet.base import ReactorBase  # a real reactor has imported this module
 
-    # Of stand-ins for a reactor nobody knows the thread.
+    # The thread of a stand-in for a reactor is not known.
     return issubclass(type(reactor), ReactorBase) and not isInIOThread()
 
 
 def call_weakly(whose: Callable[[], Any], name: str, *args: Any) -> None:
-    """Call a method of an object, if that is still there."""
+    """Call a method of an object, if the object still exists."""
     if (owner := whose()) is not None:
         getattr(owner, name)(*args)
 
@@ -63,7 +63,7 @@ def call_weakly(whose: Callable[[], Any], name: str, *args: Any) -> None:
 def noticing(
     canceller: Callable[[Any], object], whose: Callable[[], Any], name: str
 ) -> Callable[[Any], None]:
-    """A canceller of delayed calls that tells a method, if its object is still there."""
+    """A canceller of delayed calls that also calls a method, if its object still exists."""
 
     def cancel(call: Any) -> None:
         canceller(call)
@@ -73,7 +73,7 @@ def noticing(
 
 
 def revoke(call: Any) -> None:
-    """Cancel a delayed call, if it is still to come; a stand-in for a reactor may give anything."""
+    """Cancel a delayed call if it is pending; a stand-in for a reactor may return any object."""
     active = getattr(call, "active", None)
     if active is not None and active():
         call.cancel()
@@ -81,10 +81,10 @@ def revoke(call: Any) -> None:
 
 @implementer(IReadDescriptor)
 class ReactorReader:
-    """What a reactor calls to have a libzmq socket read, and one timer beside it.
+    """The reader that a reactor calls for a libzmq socket, with one timer.
 
-    Whoever is one supplies `_reactor` and its clock as `_now`, `_pump`, `fileno` and, if it uses
-    the timer, `_alarm`. He calls `_begin` when he may be read.
+    A subclass supplies `_reactor`, the reactor's clock as `_now`, `_pump`, `fileno` and, if it uses
+    the timer, `_alarm`. It calls `_begin` when the reactor may start to read.
     """
 
     way_in = "reactor.callFromThread"
@@ -95,12 +95,12 @@ class ReactorReader:
     _said: bool
     _made_elsewhere = False
     _timer: IDelayedCall | None = None
-    _due = -inf  # when the timer is to go off, if the reactor might have it do so too early
+    _due = -inf  # the deadline of the timer, if the reactor may call the timer too early
     _canceller: Any = None
     _noticing: Any = None
     _pump: Pump
     _reactor: Any
-    _client: Any = None  # whom the reactor calls in place of this
+    _client: Any = None  # the object that the reactor calls in place of this one
     _now: Callable[[], float]
 
     def fileno(self) -> int:
@@ -110,7 +110,7 @@ class ReactorReader:
         return self if self._client is None else self._client
 
     def _begin(self) -> None:
-        """Have the reactor call us, from the thread in which it runs."""
+        """Ask the reactor to call us; the reactor does so in its own thread."""
         if elsewhere(self._reactor):
             self._made_elsewhere = True
             self._reactor.callFromThread(self._enter)
@@ -124,7 +124,7 @@ class ReactorReader:
                 watch(reactor)
 
     def doRead(self) -> None:
-        """The reactor calls this when the FD rings, and when the turn is due that we scheduled."""
+        """Read; the reactor calls this when the FD is readable and when a scheduled turn is due."""
         if not self._home_thread:
             self._settle_down()
         reader = self if self._client is None else self._client
@@ -132,9 +132,9 @@ class ReactorReader:
         if scheduled is None:
             self._pump.ring()
         else:
-            if not getattr(scheduled, "called", True):  # the FD was faster
+            if not getattr(scheduled, "called", True):  # the FD was readable before the turn came
                 if hasattr(scheduled, "canceller"):
-                    scheduled.canceller = self._canceller  # it is we who cancel it
+                    scheduled.canceller = self._canceller  # so our own cancelling is not noticed
                 revoke(scheduled)
             self._pump.turn()
         self._handle_received()
@@ -147,22 +147,22 @@ class ReactorReader:
             self._come_home()
 
     def _come_home(self) -> None:
-        """Somebody calls, or has called: it may be the first from the reactor's own thread.
+        """Note the thread, if this is the first call from the reactor's own thread.
 
-        Until then whoever made it in another thread may go on setting it up there.
+        Until then a program that made the socket in another thread may go on to set it up there.
         """
         if self._made_elsewhere and not self._home_thread and isInIOThread():
             self._home_thread = get_ident()
 
     def _handle_received(self) -> None:
-        """Hand over what was received and is not handled yet, as there was no time for it."""
+        """Hand over received messages for which there was no time before."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the FD up; stop reading it."""
+        """Stop reading: the reactor has given up the FD."""
         self._stop_reading()
 
     def logPrefix(self) -> str:
-        """How log lines name this."""
+        """The name of this reader in log lines."""
         return type(self).__name__
 
     def _call_soon(self) -> None:
@@ -170,13 +170,13 @@ class ReactorReader:
         if reader.read_scheduled is not None:
             return
         if get_ident() != self._home_thread and elsewhere(self._reactor):
-            self._pump.due = False  # as it is when the reactor comes by itself
+            self._pump.due = False  # doRead will see no scheduled call, as when the FD is readable
             self._reactor.callFromThread(reader.doRead)
             return
         call = reader.read_scheduled = self._reactor.callLater(0, reader.doRead)
-        # As `_call_later`, without making anything for each call.
+        # Like `_call_later`, but without a new object for each call.
         if self._noticing is None:
-            self._canceller = getattr(call, "canceller", None)  # the reactor's, the same for all
+            self._canceller = getattr(call, "canceller", None)  # the reactor has one for all calls
             self._noticing = self._canceller and noticing(
                 self._canceller, ref(self), "_read_cancelled"
             )
@@ -184,7 +184,7 @@ class ReactorReader:
             call.canceller = self._noticing
 
     def _standby_turn(self) -> Any:
-        """Nothing: a reactor does not show what it will do next."""
+        """Return None: a reactor does not show what it will do next."""
 
     def _running(self) -> bool:
         return bool(getattr(self._reactor, "running", False))  # a task.Clock does not say
@@ -196,37 +196,38 @@ class ReactorReader:
         return busy(self._home_thread, self._maker, self._running(), self._over())
 
     def _call_later(self, delay: float, work: Callable[[], object], cancelled: str) -> Any:
-        """A delayed call whose cancelling, by whomever, is told to the method `cancelled`.
+        """Make a delayed call; if anything cancels it, the method `cancelled` is called.
 
-        Programs and test runners cancel all delayed calls of a reactor, ours too.
+        Programs and test runners cancel all delayed calls of a reactor, including ours.
         """
         call = self._reactor.callLater(delay, work)
         canceller = getattr(call, "canceller", None)
-        if canceller is not None:  # as it is where a stand-in for a reactor makes its own
+        if canceller is not None:  # the calls of a stand-in for a reactor may have none
             call.canceller = noticing(canceller, ref(self), cancelled)
         return call
 
     def _read_cancelled(self, call: Any) -> None:
         reader = self._reader()
-        if reader.read_scheduled is call:  # so it was not we who cancelled it
+        if reader.read_scheduled is call:  # so the program has cancelled it, and not we
             reader.read_scheduled = None
             self._pump.due = False
             self._call_anyway("_read_again")
 
     def _timer_cancelled(self, call: Any) -> None:
-        if self._timer is call:  # so it was not we who cancelled it
+        if self._timer is call:  # so the program has cancelled it, and not we
             self._timer_lost()
 
     def _timer_lost(self) -> None:
-        """Somebody has cancelled the timer: it goes off early."""
+        """Run the alarm early, because the program has cancelled the timer."""
         self._call_anyway("_alarm")
 
     def _read_again(self) -> None:
         self._reader().doRead()
 
     def _call_anyway(self, name: str) -> None:
-        # Not by another delayed call: some cancel them until there are none. And not so that it
-        # keeps a socket alive that somebody forgets in this way.
+        # This is no delayed call, because some programs cancel those until there are none. And it
+        # has only a weak reference, because a program may forget a socket in this way, and that
+        # socket must not be kept alive.
         hand_in = getattr(self._reactor, "callFromThread", None)
         if hand_in is not None:
             hand_in(call_weakly, ref(self), name)
@@ -244,7 +245,7 @@ class ReactorReader:
             self._alarm()
 
     def _set_right(self) -> None:
-        """The wall clock was set back, and with it what is delayed."""
+        """Correct our delayed calls: the wall clock was set back, so they would come too late."""
         if self._timer is not None and self._timer.active() and self._due > -inf:
             self._call_at(self._due)
         hasten(self._reader().read_scheduled)
@@ -295,15 +296,15 @@ class ReactorReader:
             return
         self._pump.closed = True
         vars(self)["doRead"] = self._turn_in_child
-        with suppress(Exception):  # of reactors that we do not know
+        with suppress(Exception):  # reactors that we do not know may raise anything
             self._cancel_calls()
-            # Called if the child goes on to run this reactor, and only then.
+            # This call runs only if the child goes on to run this reactor.
             self._reactor.callLater(0, self._turn_in_child)
             if own_poller(self._reactor):
                 self._reactor.removeReader(self._reader())
 
     def _turn_in_child(self) -> None:
-        """The reactor runs in a forked child: say once that this is deaf there."""
+        """Report once that this socket receives nothing: the reactor runs in a forked child."""
         if not self._said:
             self._said = True
             self._report(self._of_parent())

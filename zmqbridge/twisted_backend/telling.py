@@ -1,4 +1,4 @@
-"""Telling: how Deferreds get an error, and how a reactor comes to those who are told later."""
+"""Telling: gives Deferreds an error, a large number of them in slices that the reactor calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tell = Callable[[Sequence[Deferred[Any]], ZmqBridgeError], None]
 
 
 def tell(waiters: Sequence[Deferred[Any]], error: ZmqBridgeError) -> None:
-    """Give Deferreds an error, each one of its own."""
+    """Give Deferreds an error; each gets an error object of its own."""
     for waiter in waiters:
         if not waiter.called:
             waiter.errback(another(error))
@@ -29,12 +29,16 @@ def fail(
     tell: Tell = tell,
     remains: Sequence[Any] = (),
 ) -> None:
-    """Give Deferreds an error; a crowd gets it in slices, with the reactor running in between."""
+    """Give Deferreds an error; if there are many, in slices, so that the reactor runs between."""
     Untold(tell, partial(soon, reactor)).add(waiters, error, remains)
 
 
 def soon(reactor: Any, call: Callable[[], object]) -> bool:
-    """Have a reactor make a call soon, at its shutdown at the latest; False if it makes none."""
+    """Make a reactor call a function soon, at its shutdown at the latest.
+
+    Returns:
+        False if the reactor does not run, and so calls nothing.
+    """
     if not getattr(reactor, "running", False):  # a task.Clock does not say
         return False
 
@@ -43,7 +47,7 @@ def soon(reactor: Any, call: Callable[[], object]) -> bool:
         call()
 
     def make_now() -> None:
-        if delayed.active():  # else somebody has cancelled it, as test runners do
+        if delayed.active():  # test runners, for example, cancel all delayed calls
             delayed.cancel()
         call()
 

@@ -48,12 +48,12 @@ SUBMODULES = (
 def install() -> None:
     """Make ``import txzmq``, and any submodule of it, mean this package in this process.
 
-    Doing it twice is fine. ``txzmq.test``, which txZMQ ships, is the original's own, and there if
-    the original is installed.
+    Calling it twice is fine. ``txzmq.test``, which txZMQ ships, stays the original's, and exists
+    only if the original is installed.
 
     Raises:
-        ImportError: the original has been imported already, so parts of the program would go on
-            with that; install before anything imports txzmq.
+        ImportError: the original is imported already, so parts of the program would go on using it;
+            call this before anything imports txzmq.
     """
     ours = sys.modules[__name__]
     if sys.modules.get("txzmq", ours) is not ours:
@@ -66,4 +66,4 @@ def install() -> None:
     original = PathFinder.find_spec("txzmq")
     for folder in (original and original.submodule_search_locations) or ():
         if folder not in __path__:
-            __path__.append(folder)  # behind our own, so of all that is there only `test` is found
+            __path__.append(folder)  # after our own folder, so only `test` is found in this one

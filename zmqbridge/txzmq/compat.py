@@ -1,4 +1,4 @@
-"""What txZMQ kept here to run on Python 2 as well; its users import it too."""
+"""The names by which txZMQ supported Python 2 as well; users of txZMQ import them too."""
 
 from __future__ import annotations
 

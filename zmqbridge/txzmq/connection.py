@@ -44,7 +44,7 @@ __getattr__ = reactor_when_asked
 
 
 class ZmqEndpointType:
-    """How an endpoint is used; the plain strings do as well."""
+    """How an endpoint is used; the plain strings ``"bind"`` and ``"connect"`` work as well."""
 
     bind = "bind"
     connect = "connect"
@@ -65,7 +65,7 @@ class ZmqEndpoint(_Endpoint):
 
 
 def how_and_where(endpoint: Any) -> tuple[str, Any]:
-    """The type and the address of an endpoint, which may be anything that has them, or a pair."""
+    """The type and the address of an endpoint: an object with these attributes, or a pair."""
     if hasattr(endpoint, "type"):
         return endpoint.type, endpoint.address
     kind, address = endpoint
@@ -73,7 +73,7 @@ def how_and_where(endpoint: Any) -> tuple[str, Any]:
 
 
 class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
-    """libzmq refused an address; a ``ZMQError`` too, because users of txZMQ catch that."""
+    """libzmq refused an address; also a ``ZMQError``, because users of txZMQ catch that."""
 
     def __init__(self, message: str, address: object, errno: int) -> None:
         error.ZMQError.__init__(self, errno, message)
@@ -81,7 +81,7 @@ class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
 
 
 class ZmqSendError(ZmqBridgeError, error.ZMQError):
-    """libzmq refused a message for good, e.g. a mandatory ROUTER knows no such peer."""
+    """libzmq refused a message for good, e.g. a mandatory ROUTER does not know the peer."""
 
     def __init__(self, problem: ZmqBridgeError) -> None:
         errno = getattr(problem.__context__, "errno", None)
@@ -89,7 +89,7 @@ class ZmqSendError(ZmqBridgeError, error.ZMQError):
 
 
 class ZmqResourcesError(ResourcesExhausted, error.ZMQError):  # type: ignore[misc]
-    """There is no room for one more socket; a ``ZMQError`` too, as that is what txZMQ raised."""
+    """There is no room for one more socket; also a ``ZMQError``, because txZMQ raised that."""
 
     def __init__(self, problem: ResourcesExhausted) -> None:
         error.ZMQError.__init__(self, problem.errno, problem.strerror)
@@ -102,10 +102,10 @@ def _as_zmq_error(problem: BaseException, context: Any) -> BaseException:
 
 
 class DrivenBy:
-    """Asked of a class, the kind of its driver; of a connection, a driver if it has none.
+    """A descriptor: on a class it gives the kind of driver, on a connection it makes a driver.
 
-    That is so where tests of programs do not call the constructor. They give the connection the
-    attributes that matter to them, mocks mostly.
+    A connection has no driver if a test has not called its constructor. Such tests give the
+    connection only the attributes that they need, mostly mocks.
     """
 
     def __init__(self, kind: type[Driver]) -> None:
@@ -128,26 +128,27 @@ class DrivenBy:
 
 @implementer(IReadDescriptor, IFileDescriptor)
 class ZmqConnection:
-    """One socket, for the patterns to derive from: set `socketType`, override `messageReceived`.
+    """One socket, the base class of the patterns: set `socketType`, override `messageReceived`.
 
     The class attributes are read when a connection is made.
 
     Attributes:
         socketType: the type of the libzmq socket, e.g. ``zmq.PAIR``.
-        allowLoopbackMulticast: kept for its users; libzmq 3 and later has no such option.
+        allowLoopbackMulticast: kept for programs that set it; libzmq 3 and later has no such
+            option.
         multicastRate: kilobits per second, for pgm.
-        highWaterMark: messages that libzmq queues for a peer, each way; 0 is no limit.
-        topicSep: what parts a tag from its message.
+        highWaterMark: how many messages libzmq queues for a peer, in each direction; 0 is no limit.
+        topicSep: the separator between a tag and its message.
         tcpKeepalive: 1 turns TCP keepalive on and sets the next three; 0 leaves it to the system.
         tcpKeepaliveCount, tcpKeepaliveIdle, tcpKeepaliveInterval: as in tcp(7).
-        reconnectInterval, reconnectIntervalMax: milliseconds; 0 leaves libzmq's own.
-        security: one of the classes of `zmqbridge.security`, None for none; txZMQ had it not.
+        reconnectInterval, reconnectIntervalMax: milliseconds; 0 keeps libzmq's own value.
+        security: an object of a class of `zmqbridge.security`, or None; txZMQ does not have this.
         factory: the `ZmqFactory`, None after `shutdown`.
         socket: the pyzmq socket, None after `shutdown`; use it as you like.
-        endpoints: what was given to `addEndpoints` so far.
-        fd: the file descriptor that libzmq rings.
-        identity: the routing id, None for one that libzmq chooses.
-        queue, recv_parts: always empty; txZMQ had them.
+        endpoints: the endpoints given to `addEndpoints` so far.
+        fd: the file descriptor by which libzmq signals.
+        identity: the routing id; with None libzmq chooses one.
+        queue, recv_parts: always empty; they exist because txZMQ has them.
         read_scheduled: the delayed call that will read soon, or None.
     """
 
@@ -167,10 +168,10 @@ class ZmqConnection:
 
     security: Security | None = None
 
-    # All that is private is in one object, as the subclasses of users have names of their own.
+    # Everything private is in one object, because users' subclasses have names of their own.
     _zmqbridge__driver: Any = DrivenBy(Driver)
-    # The same once the constructor made it, for where each message comes along: to ask for what the
-    # class has a name for, too, costs 25 ns.
+    # The same object, set by the constructor, for code that runs for each message: to read an
+    # attribute for which the class has a descriptor takes 25 ns more.
     _zmqbridge__made: Any
 
     def __init__(
@@ -221,8 +222,8 @@ class ZmqConnection:
         Raises:
             ZmqAddressError: libzmq refuses an address.
             AddressError: an endpoint's type is neither ``"bind"`` nor ``"connect"``.
-            AuthenticationMissing: its `security` lets in only some clients, and its factory's
-                context has no authenticator.
+            AuthenticationMissing: the `security` of the connection accepts only some clients, and
+                the context of its factory has no authenticator.
             SocketClosed: the connection was shut down.
         """
         driver = self._zmqbridge__driver
@@ -234,7 +235,7 @@ class ZmqConnection:
         self.endpoints.extend(endpoints)
         self._connectOrBind(endpoints)
         if endpoints:
-            driver.touched()  # they may have been connected past our socket's own methods
+            driver.touched()  # a subclass may have connected without our socket's own methods
 
     def _connectOrBind(self, endpoints: Sequence[ZmqEndpoint]) -> None:
         for endpoint in endpoints:
@@ -257,10 +258,10 @@ class ZmqConnection:
                 raise ZmqAddressError(text, address, refusal.errno or 0) from None
 
     def shutdown(self) -> None:
-        """Close the connection; doing it twice is fine.
+        """Close the connection; calling it twice is fine.
 
         Raises:
-            WrongThread: the reactor runs, in another thread.
+            WrongThread: the reactor runs in another thread.
         """
         if self.factory is None:
             return
@@ -273,15 +274,18 @@ class ZmqConnection:
         self.factory = None
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
-        """Wait until libzmq has taken what is queued, and fire with how many messages it has not.
+        """Wait until libzmq has taken the queued messages.
 
-        Only requests are queued here; all else is sent at once or refused.
+        Only requests are queued here; every other message is sent at once or refused.
 
         Args:
-            timeout: seconds; None is for ever.
+            timeout: in seconds; None waits for ever.
+
+        Returns:
+            Fires with the number of messages that libzmq has not taken.
 
         Raises:
-            SocketClosed: the connection was shut down, or was while this waited.
+            SocketClosed: the connection was shut down before or while this waited.
         """
         driver = self._zmqbridge__driver
         driver.check_open()
@@ -291,16 +295,16 @@ class ZmqConnection:
         return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
 
     def fileno(self) -> int:
-        """The file descriptor that libzmq rings."""
+        """The file descriptor by which libzmq signals."""
         return self.fd
 
     def logPrefix(self) -> str:
-        """How log lines name connections."""
+        """The name of connections in log lines."""
         self._zmqbridge__driver.called = True
         return "ZMQ"
 
     def connectionLost(self, reason: object) -> None:
-        """The reactor gave the descriptor up: stop reading, and nothing else."""
+        """Stop reading, and do nothing else: the reactor has given up the descriptor."""
         if self.factory is not None:
             self.factory.reactor.removeReader(self)
 
@@ -323,10 +327,10 @@ class ZmqConnection:
         return message
 
     def doRead(self) -> None:
-        """Read what is there.
+        """Read the messages that have come.
 
-        The reactor calls this. It reads for a bounded time then, and schedules another read for
-        the rest. Called by hand it reads all that is there.
+        When the reactor calls this, it reads for a bounded time and schedules another read for the
+        rest. When a program calls this, it reads all messages.
         """
         self._zmqbridge__driver.doRead()
 
@@ -337,12 +341,12 @@ class ZmqConnection:
             message: bytes for a message of one part, or any iterable of bytes for its parts.
 
         Raises:
-            zmq.error.Again: the high water mark is reached, or no peer is there.
-            ZmqSendError: libzmq refuses it for good.
+            zmq.error.Again: the high water mark is reached, or there is no peer.
+            ZmqSendError: libzmq refuses the message for good.
             TypeError: a part is not bytes-like; nothing was sent.
             ValueError: there are no parts.
             SocketClosed: the connection was shut down.
-            WrongThread: the reactor runs, in another thread.
+            WrongThread: the reactor runs in another thread.
         """
         try:
             driver = self._zmqbridge__made
@@ -378,7 +382,7 @@ class ZmqConnection:
         raise NotImplementedError(self)
 
     def statistics(self) -> Statistics:
-        """What this connection has done so far."""
+        """The counts of this connection so far."""
         statistics: Statistics = self._zmqbridge__driver.statistics()
         return statistics
 
@@ -408,7 +412,7 @@ def _options(connection: ZmqConnection) -> dict[int, Any]:
 
 
 def _wanted_security(connection: ZmqConnection) -> Security | None:
-    # txZMQ had no such attribute, so programs may have one that means something else.
+    # txZMQ has no such attribute, so a program may have one of this name with another meaning.
     wanted: Any = connection.security
     kinds = get_args(Security)
     if wanted is None or isinstance(wanted, kinds) or wanted in kinds:

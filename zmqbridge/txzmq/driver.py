@@ -1,4 +1,7 @@
-"""Driver: all that a connection needs to work, apart from it, because its names are its users'."""
+"""Driver: everything a connection needs, in an object of its own.
+
+It is apart from the connection because users derive from a connection and use any name on it.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,19 @@ from zmqbridge.txzmq.standins import (
     timekeeper,
 )
 
-# The threads in which a hook is being called, of whichever connection.
+# The threads in which a hook of any connection is being called.
 _hooks: set[int] = set()
 
-ASK: Any = object()  # no socket's messages may go past its own methods
+# Equal to no socket: the socket's own methods must be called, or at least be checked first.
+ASK: Any = object()
 
 
 def parts_of(message: Any) -> Sequence[bytes]:
-    """The parts of what was given to be sent: one, or any iterable of them.
+    """The parts of a message to send, which is given as one part or as an iterable of parts.
 
     Raises:
-        TypeError: one of them is not bytes-like.
-        ValueError: there are none.
+        TypeError: a part is not bytes-like.
+        ValueError: there are no parts.
     """
     if not is_nonstr_iter(message) or isinstance(message, bytearray | memoryview):
         return (as_bytes(message, "a message"),)
@@ -64,25 +68,25 @@ def parts_of(message: Any) -> Sequence[bytes]:
 
 
 def as_they_are(message: Any) -> Sequence[Any]:
-    """The same, of whatever type."""
+    """The parts of a message to send, without a check of their types."""
     return list(message) if is_nonstr_iter(message) else (message,)
 
 
 class Driver(ReactorReader):
-    """Reads, sends and ends for one connection.
+    """Reads, sends and closes for one connection.
 
     Args:
-        connection: whose hooks are called. What the reactor calls is this connection, too.
+        connection: has the hooks; the reactor also calls the connection, and not the driver.
         factory: has the reactor.
-        whole: the function that the connection reads a message by, if nobody has overridden it.
-        module: where programs put another ``reactor`` for reads to be scheduled on.
+        whole: the function by which a connection reads a message, unless it is overridden.
+        module: the module in which programs put another ``reactor``, on which reads are scheduled.
 
     Attributes:
         socket: the libzmq socket that the pump works on, None if there is none.
-        own_clock: whether the reactor tells the time, so that one timer does for all deadlines.
-        called: the connection was asked for its prefix, as reactors do before they call it.
-        timed: whoever waits with a deadline; when there is nobody, no timer is left.
-        quick: the socket past whose own methods messages may go, or `ASK`.
+        own_clock: whether the reactor has a clock, so that one timer serves all deadlines.
+        called: whether the connection was asked for its prefix; reactors ask before they call it.
+        timed: the waiters that have a deadline; when there are none, no timer is left.
+        quick: the socket whose own methods need not be called for messages, or `ASK`.
     """
 
     def __init__(
@@ -100,7 +104,7 @@ class Driver(ReactorReader):
         self.socket: Any = None
         self.quick = ASK
         self.security: Security | None = None
-        self.monitor: ReactorMonitor | None = None  # of a client that a server may refuse
+        self.monitor: ReactorMonitor | None = None  # for a client that a server may refuse
         self.unclaimed = 0
         self.malformed = 0
         self._rejected: MalformedMessage | None = None
@@ -109,15 +113,16 @@ class Driver(ReactorReader):
         self._most = BURST
         self.called = False
         self.timed: Collection[bytes] = ()
-        self.remains: list[Any] = []  # of what was closed
+        self.remains: list[Any] = []  # containers of closed waiters and messages, to be freed
 
     def take(self, socket: Any, high: float) -> None:
-        """Work on this socket from now on, which may be a mock."""
+        """Work on this socket from now on; it may be a mock."""
         if not isinstance(socket, BridgedSocket):
             self._pump: Any = NoPump()
             return
         kind = socket.getsockopt(constants.TYPE)
-        # libzmq's own REQ and REP refuse to receive twice; that must not look like a broken socket.
+        # libzmq's own REQ and REP sockets refuse to receive twice in a row; with one message at a
+        # time this cannot look like a broken socket.
         self._most = 1 if kind in (constants.REQ, constants.REP) else BURST
         self.socket = socket
         self._pump = Pump(socket, self, high)
@@ -127,21 +132,21 @@ class Driver(ReactorReader):
             self.quick = socket
 
     def descriptor(self) -> Any:
-        """What libzmq rings."""
+        """The file descriptor by which libzmq signals."""
         if self.socket is not None:
             return self.socket.fileno()
         return self.connection.socket.get(constants.FD)
 
     def prepare(self) -> None:
-        """Set what else its pattern needs on the socket, before it has an address."""
+        """Set the other options that the pattern needs, before the socket has an address."""
 
     def touched(self) -> None:
-        """Something may have silenced the FD."""
+        """Schedule a turn, because a call on the socket may have cleared the signal of the FD."""
         if self._begun:
             self._pump.schedule()
 
     def start(self) -> None:
-        """Be read, from now on."""
+        """Start reading."""
         if self.socket is not None:
             self.socket.watch(self._pump.schedule)
         living.add(self)
@@ -156,17 +161,18 @@ class Driver(ReactorReader):
         self.quick = ASK
 
     def __repr__(self) -> str:
-        # Not the connection's own, which shows a factory that may be gone.
+        # The connection's own repr shows its factory, which may be gone by now.
         return f"{type(self.connection).__name__}({self.connection.endpoints!r})"
 
-    # Who may call.
+    # Which calls are allowed.
 
     def check_open(self) -> None:
         """Refuse a call that cannot be served.
 
         Raises:
-            UsedAfterFork, SocketClosed, WrongThread: it was made in another process, was shut
-                down, or its reactor runs in another thread.
+            UsedAfterFork: the connection was made in another process.
+            SocketClosed: it was shut down.
+            WrongThread: its reactor runs in another thread.
         """
         if self.connection.factory is None or get_ident() != self._home_thread:
             self._refuse()
@@ -186,14 +192,14 @@ class Driver(ReactorReader):
     # Sending.
 
     def sends_by_socket(self, message: Any) -> bool:
-        """Look closer at a send; true if it had to go by the socket's own method, and went."""
+        """Send by the socket's own method, if that is needed; false if nothing was sent yet."""
         self.check_open()
         socket = self.connection.socket
         ours = socket is self.socket
         if ours and untouched(socket):
             self.quick = socket
             return False
-        # Nobody but a mock knows what it takes.
+        # A mock may take parts of any type, so they are not checked for it.
         parts = parts_of(message) if isinstance(socket, Socket) else as_they_are(message)
         try:
             if self._pump.queues:
@@ -209,13 +215,13 @@ class Driver(ReactorReader):
         return True
 
     def refused(self, parts: Sequence[bytes]) -> None:
-        """The peers push back, or there is none."""
+        """Handle a message that libzmq does not take: the peers are full, or there is no peer."""
         raise error.Again
 
     # Reading.
 
     def doRead(self) -> None:
-        """The reactor calls it, or somebody by hand."""
+        """Read; called by the reactor, or by the program itself."""
         connection = self.connection
         if connection.factory is None:
             return
@@ -252,13 +258,13 @@ class Driver(ReactorReader):
             prefix: str = self.connection.logPrefix()
         except KeyboardInterrupt:
             raise
-        except BaseException:  # a reactor logs it, and goes on under this name
+        except BaseException:  # a reactor goes on with this name, too, when logPrefix raises
             prefix = "(buggy logPrefix method)"
         self.called = False
         return prefix
 
     def _logs_for_us(self) -> bool:
-        # As it is when a reactor calls.
+        # True when a reactor calls: it sets this log context before the call.
         system: bool = context.get(ILogContext)["system"] == self._prefix()
         return system
 
@@ -267,7 +273,8 @@ class Driver(ReactorReader):
         self._handle_received()
 
     def _read_all(self) -> None:
-        # Whoever calls it by hand, from a hook or before the reactor runs, counts on all of it.
+        # A program that calls doRead itself, in a hook or before the reactor runs, expects to get
+        # all messages.
         before = -1
         while self.connection.factory is not None and (
             self.unhandled or before < self._pump.received
@@ -299,7 +306,7 @@ class Driver(ReactorReader):
         except error.ZMQError:
             if connection.socket is not self.socket:
                 raise
-            self._pump.turn()  # it meets the same, and tells `_end`
+            self._pump.turn()  # it meets the same error, and calls `_end`
 
     def _room(self) -> float:
         return self._most - len(self.unhandled)
@@ -333,10 +340,10 @@ class Driver(ReactorReader):
             self.rest()
 
     def rest(self) -> None:
-        """Stop the timer if nobody needs it."""
+        """Stop the timer if no request needs it."""
 
     def reject(self, malformed: MalformedMessage) -> None:
-        """Count a malformed message; they are reported once a burst."""
+        """Count a malformed message; malformed messages are reported once per burst."""
         self.malformed += 1
         self._rejected = malformed
 
@@ -359,7 +366,7 @@ class Driver(ReactorReader):
     # Handshakes.
 
     def watch_handshakes(self) -> None:
-        """Have the monitor tell of servers that refuse us, if they may."""
+        """Start a monitor that reports refusing servers, if a server may refuse this client."""
         if not isinstance(self.security, CurveClient | PlainClient):
             return
 
@@ -374,28 +381,32 @@ class Driver(ReactorReader):
         )
 
     def expect(self, address: Any) -> None:
-        """It connects to one more address."""
+        """Tell the monitor that the socket connects to one more address."""
         if self.monitor is not None:
             self.monitor.refusals.handshakes.expect(as_name(address, "").decode())
 
     def server_refused(self, failure: HandshakeFailed) -> bool:
-        """No server is left; true if somebody was told, else it is logged."""
+        """Handle the refusal of the last server.
+
+        Returns:
+            Whether a waiter was told. If not, the failure is logged.
+        """
         return False
 
     # The end.
 
     def _end(self, reason: ZmqBridgeError) -> None:
-        # The context was terminated, or the socket closed, behind our back.
+        # The context was terminated, or the socket was closed, without a call of our methods.
         if self.connection.socket is self.socket:
             self.connection.connectionLost(Failure(reason))
             self.connection.shutdown()
 
     def stop(self) -> None:
-        """Be read no more."""
+        """Stop reading."""
         self._stop_reading()
 
     def close(self) -> None:
-        """Close the socket, and drop what it has not sent."""
+        """Close the socket, and drop the messages that were not sent."""
         if self.monitor is not None:
             self.monitor.close()
         for waiter in self._pump.close(self.remains):
@@ -423,7 +434,7 @@ class Driver(ReactorReader):
         return self.connection.socket
 
     def statistics(self) -> Statistics:
-        """What the connection has done so far."""
+        """The counts of the connection so far."""
         pump = self._pump
         return Statistics(
             sent=pump.sent,

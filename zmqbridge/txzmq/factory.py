@@ -15,24 +15,24 @@ from zmqbridge.twisted_backend.reader import global_reactor
 if TYPE_CHECKING:
     from zmqbridge.txzmq.connection import ZmqConnection
 
-# Under this name programs put another class in its place.
+# Programs replace the class of the context by setting this name.
 Context = OwnContext
 
-# How long `shutdown` waits for the context to end, which mostly takes less than a millisecond;
-# with messages that linger it goes on in its own thread, and the reactor goes on too. Only for
-# addresses to be free again `shutdown` waits longer, see `zmqbridge._bridge.addresses`.
+# How long `shutdown` waits for the context to end. Mostly that takes less than a millisecond. With
+# messages that linger it goes on in its own thread, and the reactor goes on too. `shutdown` waits
+# longer only until addresses are free again, see `zmqbridge._bridge.addresses`.
 PATIENCE = 0.01  # seconds
 
-_ending: set[int] = set()  # by `id`, as the factories of programs may have no hash
+_ending: set[int] = set()  # by `id`, as a program's factory class may have no hash
 
 
 def is_ending(factory: ZmqFactory) -> bool:
-    """Whether it shuts its connections down now, and so takes no more of them."""
+    """Whether a factory is shutting down its connections, and so accepts no new ones."""
     return id(factory) in _ending
 
 
 def reactor_when_asked(name: str) -> Any:
-    """A module's ``__getattr__``: its `reactor` is looked up late, as that installs one."""
+    """A module's ``__getattr__``: looks up `reactor` late, because the look-up installs one."""
     if name == "reactor":
         return global_reactor()
     raise AttributeError(f"there is no {name!r} in this module")
@@ -42,14 +42,14 @@ __getattr__ = reactor_when_asked
 
 
 class _GlobalReactor:
-    """A class attribute that is the global reactor, looked up when it is first wanted."""
+    """A class attribute that is the global reactor, looked up at each access."""
 
     def __get__(self, instance: object, owner: object) -> Any:
         return global_reactor()
 
 
 class Guard:
-    """Keeps a factory to its process, from outside, as its names are its users'."""
+    """Keeps a factory in its process; not a part of it, as users may use any name on a factory."""
 
     def __init__(self, factory: Any) -> None:
         self._factory = factory
@@ -62,23 +62,23 @@ class Guard:
             factory.context = new_context(factory)
 
     def _libzmq(self) -> None:
-        """It has no socket of its own."""
+        """Return None: a factory has no socket of its own."""
 
     def _busy(self) -> bool:
         return False
 
 
 def new_context(factory: Any) -> Any:
-    """A context for a factory, which is waited for at exit."""
+    """A context for a factory; an exiting process waits for it."""
     made = Context(factory.ioThreads)
-    if isinstance(made, OwnContext):  # programs put another class in its place
+    if isinstance(made, OwnContext):  # a program may have replaced `Context`
         loose.add(made)
         shared.flush_in_children()
     return made
 
 
 def stay_with_process(factory: Any) -> None:
-    """Have a fork's child get a context and connections of its own, if it is a factory of ours."""
+    """Give a forked child a context and a set of connections of its own, for our own factories."""
     if isinstance(factory, ZmqFactory):
         if factory._zmqbridge__guard is None:
             factory._zmqbridge__guard = Guard(factory)
@@ -86,7 +86,7 @@ def stay_with_process(factory: Any) -> None:
 
 
 def check_open(connection: Any) -> None:
-    """Refuse a call of another thread, if it is a connection of ours."""
+    """Refuse a call from another thread, if this is a connection of ours."""
     driver = getattr(connection, "_zmqbridge__driver", None)
     if driver is not None:
         driver.check_open()
@@ -95,17 +95,17 @@ def check_open(connection: Any) -> None:
 class ZmqFactory:
     """Creates the context of its connections, and shuts all of them down.
 
-    It may be made before ``twistd`` daemonises, and has another context then; connections may not,
-    as a fork does not take their sockets along.
+    A factory may be made before ``twistd`` daemonises; it gets a new context then. Connections may
+    not be made before, because their sockets do not survive the fork.
 
     Attributes:
         reactor: the reactor of all its connections; set another on a subclass or an instance.
         ioThreads: how many I/O threads libzmq uses.
-        lingerPeriod: milliseconds for which what was sent may linger when a connection closes.
-            The 100 of the class become 5,000 over ipc (docs/what-can-be-lost.md); 0 is none.
+        lingerPeriod: for how many milliseconds sent messages may linger when a connection closes.
+            The class's own 100 becomes 5,000 over ipc (docs/what-can-be-lost.md); 0 is none.
         context: the libzmq context of its connections, None after `shutdown`.
         connections: the open connections, None after `shutdown`.
-        trigger: what the reactor gave `registerForShutdown`.
+        trigger: the event trigger that `registerForShutdown` has added, or None.
     """
 
     reactor: Any = _GlobalReactor()
@@ -124,16 +124,16 @@ class ZmqFactory:
         return "ZmqFactory()"
 
     def shutdown(self) -> None:
-        """Shut down all connections, end the context, and forget the trigger.
+        """Shut down all connections, end the context, and remove the trigger.
 
-        When it returns, the addresses that they were bound to are free: it waits for that, mostly
-        less than a millisecond and a second at the most. What was sent may linger; the context
-        ends off the reactor's thread. Connections cannot be made meanwhile, e.g. by an errback.
-        Doing it twice is fine.
+        When the call returns, the addresses to which the connections were bound are free. It waits
+        for that, mostly less than a millisecond, and one second at the most. Sent messages may
+        linger; the context ends in a thread other than the reactor's. During the call no connection
+        can be made, e.g. by an errback. Calling it twice is fine.
 
         Raises:
-            Exception: what a connection's own `shutdown` raised, when all the rest is done.
-            WrongThread: the reactor runs, in another thread; nothing was done.
+            Exception: a connection's own `shutdown` raised it; everything else was done before.
+            WrongThread: the reactor runs in another thread; the call did nothing.
         """
         for connection in self.connections or ():
             check_open(connection)
@@ -159,7 +159,7 @@ class ZmqFactory:
             raise problems[0]
 
     def registerForShutdown(self) -> None:
-        """Have the reactor call `shutdown` when it stops."""
+        """Make the reactor call `shutdown` when it stops."""
         self.trigger = self.reactor.addSystemEventTrigger("during", "shutdown", self.shutdown)
 
 
@@ -179,4 +179,4 @@ def _forget_trigger(factory: ZmqFactory) -> None:
         try:
             factory.reactor.removeSystemEventTrigger(trigger)
         except (KeyError, ValueError):
-            pass  # it is the trigger that called us
+            pass  # this call comes from the trigger, which is gone already

@@ -1,4 +1,4 @@
-"""Publish and subscribe: a tag and a message in one part, with a NUL byte between."""
+"""Publish and subscribe: a tag and a message in one part, with a NUL byte between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ZmqPubConnection(ZmqConnection):
         """Publish a message under a tag; ``str`` is sent as UTF-8.
 
         Raises:
-            TypeError: one of them is neither ``str`` nor bytes-like.
+            TypeError: the message or the tag is neither ``str`` nor bytes-like.
         """
         if type(tag) is not bytes:
             tag = as_name(tag, "a tag")
@@ -35,7 +35,7 @@ class ZmqPubConnection(ZmqConnection):
 
 
 class _Subscribed(Driver):
-    """The driver of subscriptions, which drops what nobody wants any more."""
+    """The driver of subscriptions, which drops messages whose tag was unsubscribed."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -44,7 +44,7 @@ class _Subscribed(Driver):
 
     def prepare(self) -> None:
         if self.socket is not None:
-            # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+            # Subscriptions are messages to the publisher; libzmq drops those above this mark.
             self.socket.set(constants.SNDHWM, 0)
             if isinstance(self.socket, ReceivingSocket):
                 self.socket.tell(self._option_set)
@@ -56,7 +56,7 @@ class _Subscribed(Driver):
             self._drop(value)
 
     def _drop(self, prefix: bytes) -> None:
-        # What libzmq would have dropped, had it not been read already.
+        # Drop what libzmq would have dropped if we had not read it already.
         if self.socket.get(constants.INVERT_MATCHING):
             return
         kept = [
@@ -65,7 +65,7 @@ class _Subscribed(Driver):
             if not self._subscriptions.orphaned(InTwoParts((message[0], b"")), prefix)
         ]
         self._unwanted += len(self.unhandled) - len(kept)
-        self.unhandled.clear()  # the same deque, from which messages are being handed over
+        self.unhandled.clear()  # keep the deque: `dispatch` may be taking messages from it
         self.unhandled.extend(kept)
 
     def statistics(self) -> Statistics:
@@ -80,7 +80,7 @@ class ZmqSubConnection(ZmqConnection):
     _zmqbridge__driver = DrivenBy(_Subscribed)
 
     def subscribe(self, tag: bytes | str) -> None:
-        """Take publications whose tag starts with `tag`, too."""
+        """Also receive publications whose tag starts with `tag`."""
         self._zmqbridge__driver.check_open()
         self.socket.set(constants.SUBSCRIBE, as_name(tag, "a tag"))
 
@@ -90,11 +90,11 @@ class ZmqSubConnection(ZmqConnection):
         self.socket.set(constants.UNSUBSCRIBE, as_name(tag, "a tag"))
 
     def messageReceived(self, message: Message) -> None:
-        """Part the tag from the message and call `gotMessage`.
+        """Separate the tag from the message and call `gotMessage`.
 
-        Two parts are tag and message; of more only the first counts, as if it were alone. A single
-        part without separator has no tag: `gotMessage` is called with the message alone if it
-        takes that, else with an empty tag.
+        Two parts are the tag and the message. Of three or more parts only the first is used, like a
+        single part. A single part without a separator has no tag: then `gotMessage` is called with
+        the message alone if it accepts that, otherwise with an empty tag.
         """
         if len(message) == 2:
             self.gotMessage(message[1], message[0])
@@ -112,12 +112,12 @@ class ZmqSubConnection(ZmqConnection):
 
 def _give_untagged(hook: Callable[..., object], message: bytes) -> None:
     try:
-        # What is called, and what it wraps: a decorator mostly passes on what it gets.
+        # Check the hook and the function that it wraps: a decorator mostly passes on its arguments.
         for follow_wrapped in (False, True):
             inspect.signature(hook, follow_wrapped=follow_wrapped).bind(message)
     except TypeError:
         hook(message, b"")
-    except ValueError:  # it is of those builtins that do not tell
+    except ValueError:  # some builtins do not show their signature
         _try_untagged(hook, message)
     else:
         hook(message)
@@ -128,5 +128,5 @@ def _try_untagged(hook: Callable[..., object], message: bytes) -> None:
         hook(message)
     except TypeError as refusal:
         if refusal.__traceback__ is None or refusal.__traceback__.tb_next is not None:
-            raise  # it was called, and went wrong
+            raise  # the error comes from inside the hook
         hook(message, b"")

@@ -43,7 +43,7 @@ _module = globals()
 
 
 class _RequestTimeoutError(RequestTimeout):
-    """The name under which programs ask a Failure for it: ``check("txzmq.req_rep.Zmq…")``."""
+    """The name that programs use with a Failure: ``check("txzmq.req_rep.Zmq…")``."""
 
 
 _RequestTimeoutError.__name__ = "ZmqRequestTimeoutError"
@@ -59,38 +59,38 @@ class ZmqRequestTimeoutError(_RequestTimeoutError):
 
 
 def _tell_who_listens(waiters: Sequence[defer.Deferred[Any]], problem: ZmqBridgeError) -> None:
-    """Tell them, but have it logged for none that nobody handled it, as txZMQ fires none."""
+    """Give waiters an error, but let Twisted log none as unhandled, as txZMQ fires no Deferred."""
     tell(waiters, problem)
     for waiter in waiters:
         failure: Any = getattr(waiter, "result", None)
         debug: Any = getattr(waiter, "_debugInfo", None)
         if debug is not None and isinstance(getattr(failure, "value", None), type(problem)):
-            debug.failResult = None  # whoever listens later gets it all the same
+            debug.failResult = None  # an errback that is added later still gets the error
 
 
 class _Asking(Driver):
-    """The driver of requests: they wait here for a peer, and one timer does for all of them."""
+    """The driver of requests: they wait here for a peer, and one timer serves all of them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # Each waiter with its own timer, or None where the one timer does.
+        # Each waiter with its own timer, or with None if the common timer serves it.
         self.table: RequestTable[tuple[defer.Deferred[Message], Any]] = RequestTable()
         self.timed = self.table.timed
-        self.has_timers = False  # some have
-        self.canceller = self._cancelled  # one for all
+        self.has_timers = False  # whether some waiters have timers of their own
+        self.canceller = self._cancelled  # one bound method for all requests
         self.ids = request_ids()
-        self.ours = next(self.ids)[:8]  # what each of them begins with
+        self.ours = next(self.ids)[:8]  # the prefix of each of our ids
 
     def open_requests(self) -> RequestTable[tuple[defer.Deferred[Message], Any]]:
-        """The table of what is open in `_requests`, which may be another dict than before."""
+        """The table of the open requests; `_requests` may be another dict than before."""
         table, requests = self.table, self.connection._requests
         if table.by_id is not requests:
             table.by_id = requests
         return table
 
     def prepare(self) -> None:
-        # Without it libzmq takes requests for a peer that is not there, and nothing can be taken
-        # back from it; like this they wait here, and leave when their time is up.
+        # Without this option libzmq takes requests for a peer that is not there, and we cannot take
+        # them back. With it they wait here, and are removed when their time is up.
         if self.socket is not None:
             self.socket.set(constants.IMMEDIATE, 1)
 
@@ -111,7 +111,7 @@ class _Asking(Driver):
         return bool(refused)
 
     def fail(self, entries: Sequence[Any], problem: ZmqBridgeError, tell: Tell = tell) -> None:
-        """Give those who wait an error; a crowd gets it in slices, with the reactor in between."""
+        """Give waiters an error; if there are many, in slices, so that the reactor runs between."""
         if self.has_timers:
             for _, timer in filter(None, entries):
                 revoke(timer)
@@ -123,13 +123,18 @@ class _Asking(Driver):
         fail(self._reactor, entries, problem, tell_some, remains)
 
     def end_requests(self, problem: ZmqBridgeError) -> None:
-        """Close all that are open; who keeps none of their Deferreds hears nothing of it."""
+        """Close all open requests; a program that keeps no Deferred of theirs sees no error."""
         entries = self.open_requests().close(self.remains)
         self.connection._requests, self.timed = self.table.by_id, self.table.timed
         self.fail(entries, problem, _tell_who_listens)
 
     def forget(self, msgId: bytes) -> tuple[defer.Deferred[Message] | None, bool]:
-        """Close a request: its waiter, if it is open, and whether it was still in the queue."""
+        """Close a request.
+
+        Returns:
+            The waiter of the request, None if it is not open, and whether the request was still in
+            the queue.
+        """
         waiter, timer = self.open_requests().cancel(msgId) or (None, None)
         revoke(timer)
         queued = self._pump.discard(msgId)
@@ -140,7 +145,7 @@ class _Asking(Driver):
         self.connection._cancel(waiter.request_id)
 
     def set_alarm(self) -> None:
-        """Have the timer go off for the earliest deadline."""
+        """Set the timer for the earliest deadline."""
         deadline = self.table.arm()
         if deadline < inf and self.connection.factory is not None:
             self._call_at(deadline)
@@ -152,7 +157,7 @@ class _Asking(Driver):
 
     def _alarm(self) -> None:
         now = self._now()
-        # A reply that has come in time must not lose against a reactor that was held up.
+        # If the reactor was held up, a reply may have come in time and not be read yet. It counts.
         if not self._pump.caught_up(now - self.table.armed):
             self._call_at(now + SETTLES)
             return
@@ -166,7 +171,7 @@ class _Asking(Driver):
         self.set_alarm()
 
     def _timer_lost(self) -> None:
-        self.table.armed = inf  # the next request sets it anew
+        self.table.armed = inf  # the next request sets the timer again
 
     def statistics(self) -> Statistics:
         table = self.open_requests()
@@ -177,8 +182,8 @@ class ZmqREQConnection(ZmqConnection):
     """Sends requests, each with an id of its own, and fires a Deferred with each reply.
 
     Attributes:
-        defaultRequestTimeout: seconds a request may take when the call says nothing, None for
-            ever.
+        defaultRequestTimeout: how many seconds a request may take if the call gives no timeout;
+            None is for ever.
         UUID_POOL_GEN_SIZE: how many ids are made at a time.
     """
 
@@ -196,7 +201,7 @@ class ZmqREQConnection(ZmqConnection):
     def _getNextId(self) -> bytes:
         """The id of the next request, from the pool; override it to choose your own ids.
 
-        An id must not be that of a request that is still open.
+        It must differ from the ids of all open requests.
         """
         if not self._uuids:
             fresh = self._zmqbridge__driver.ids
@@ -204,10 +209,10 @@ class ZmqREQConnection(ZmqConnection):
         return self._uuids.pop()
 
     def _releaseId(self, msgId: bytes) -> None:
-        """A reply came: refill the pool.
+        """Refill the pool after a reply.
 
-        The pool gets a fresh id, never the old one, whose reply may yet come a second time; and
-        none for an id that we did not make.
+        The pool gets a fresh id and never the old one, because its reply may come a second time.
+        For an id that we did not make the pool gets nothing.
         """
         try:
             driver = self._zmqbridge__made
@@ -219,11 +224,11 @@ class ZmqREQConnection(ZmqConnection):
             del self._uuids[-self.UUID_POOL_GEN_SIZE :]
 
     def _cancel(self, msgId: bytes) -> None:
-        """Forget a request: unsent, it stays so; its reply will be dropped."""
+        """Forget a request: if it is not sent yet, it never will be; its reply is dropped."""
         self._zmqbridge__driver.forget(msgId)
 
     def _timeoutRequest(self, msgId: bytes) -> None:
-        """Fail a request whose time is up; unsent, it stays so."""
+        """Fail a request whose time is up; if it is not sent yet, it never will be."""
         waiter, queued = self._zmqbridge__driver.forget(msgId)
         if waiter is not None and not waiter.called:
             stage = "queued" if queued else "sent"
@@ -232,14 +237,14 @@ class ZmqREQConnection(ZmqConnection):
     def sendMsg(self, *messageParts: bytes, **kwargs: Any) -> defer.Deferred[Message]:
         """Send a request and fire with the parts of its reply.
 
-        Cancelling it drops the reply.
+        If the Deferred is cancelled, the reply is dropped.
 
         Args:
             messageParts: the parts of the request.
             kwargs: ``timeout``, in seconds; None means `defaultRequestTimeout`.
 
         Raises:
-            zmq.error.Again: the high water mark is reached; nothing is left behind.
+            zmq.error.Again: the high water mark is reached; nothing of the request is kept.
             TypeError: a part is not bytes-like, or there is another keyword argument.
             ValueError: the timeout is negative, or the id is that of an open request.
             SocketClosed: the connection was shut down.
@@ -282,7 +287,7 @@ class ZmqREQConnection(ZmqConnection):
         return waiter
 
     def messageReceived(self, message: Message) -> None:
-        """Fire the Deferred whose request this answers."""
+        """Fire the Deferred of the request that this message answers."""
         msgId = message[0]
         self._releaseId(msgId)
         try:
@@ -307,14 +312,14 @@ class ZmqREQConnection(ZmqConnection):
 
 
 class _Replying(Driver):
-    """The driver of replies, which knows where they go."""
+    """The driver of replies, which keeps the route of each reply."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.routes = ReplyRoutes()
 
     def open_routes(self) -> ReplyRoutes:
-        """The routes of what is open in `_routingInfo`, which may be another dict than before."""
+        """The routes of the open requests; `_routingInfo` may be another dict than before."""
         routes, info = self.routes, self.connection._routingInfo
         if routes.unanswered is not info:
             routes.unanswered = info
@@ -322,7 +327,7 @@ class _Replying(Driver):
 
 
 class ZmqREPConnection(ZmqConnection):
-    """Receives requests; override `gotMessage`, and answer by `reply`."""
+    """Receives requests; override `gotMessage`, and answer with `reply`."""
 
     socketType = constants.ROUTER
 
@@ -336,12 +341,13 @@ class ZmqREPConnection(ZmqConnection):
         """Answer a request.
 
         Args:
-            messageId: as `gotMessage` was given it.
+            messageId: the id that `gotMessage` got.
             messageParts: the parts of the reply.
 
         Raises:
             KeyError: there is no such request, or it was answered already.
-            zmq.error.Again, TypeError, SocketClosed: as `send`; the request can still be answered.
+            zmq.error.Again, TypeError, SocketClosed: as in `send`; the request can still be
+                answered.
         """
         try:
             driver = self._zmqbridge__made
@@ -358,9 +364,9 @@ class ZmqREPConnection(ZmqConnection):
             raise
 
     def messageReceived(self, message: Message) -> None:
-        """Remember where the answer must go and call `gotMessage`.
+        """Keep the route of the reply and call `gotMessage`.
 
-        A message that is no request is counted in `statistics` and logged.
+        A message that is not a request is counted in `statistics` and logged.
         """
         try:
             driver = self._zmqbridge__made
@@ -379,14 +385,14 @@ class ZmqREPConnection(ZmqConnection):
         """Called with each request; override it.
 
         Args:
-            messageId: give it to `reply`. It is the id that the client chose, except where another
-                unanswered request has the same.
+            messageId: give it to `reply`. It is the id that the client chose, unless another
+                unanswered request has the same id.
             messageParts: the parts of the request.
         """
         raise NotImplementedError(self)
 
     def shutdown(self) -> None:
-        """Close the connection; what is unanswered stays so."""
+        """Close the connection; unanswered requests get no reply."""
         ZmqConnection.shutdown(self)
         self._zmqbridge__driver.open_routes().clear()
 

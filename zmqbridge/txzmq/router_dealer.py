@@ -1,4 +1,4 @@
-"""Router and dealer: messages both ways, a router naming the peer."""
+"""Router and dealer: messages in both directions; a router names the peer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zmqbridge.txzmq.connection import ZmqConnection
 
 
 class ZmqBase(ZmqConnection):
-    """The same three names for any type of socket; override `gotMessage`."""
+    """The common base of router and dealer, for any type of socket; override `gotMessage`."""
 
     def sendMsg(self, message: Any) -> None:
         """Send a message of one part."""
@@ -38,7 +38,7 @@ class ZmqDealerConnection(ZmqBase):
 
 
 class ZmqRouterConnection(ZmqBase):
-    """A ROUTER: what it sends and receives begins with the id of the peer."""
+    """A ROUTER: the first part of each message is the routing id of the peer."""
 
     socketType = constants.ROUTER
 

@@ -1,6 +1,6 @@
-"""Stand-ins: how a connection works with the sockets and reactors that tests of programs make up.
+"""Stand-ins: how a connection works with mock sockets and reactors, which programs' tests use.
 
-What is sent and received goes through the socket's own methods there, as txZMQ would call them.
+There it sends and receives by the socket's own methods, and calls them as txZMQ does.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from zmqbridge.twisted_backend.reader import global_reactor
 
 
 def send_by_socket(socket: Any, parts: Sequence[Any]) -> None:
-    """Send a message by a socket's own method, and raise what that raises."""
+    """Send a message by a socket's own method; errors of that method are passed on."""
     for part in parts[:-1]:
         socket.send(part, constants.NOBLOCK | constants.SNDMORE)
     socket.send(parts[-1], constants.NOBLOCK)
 
 
 def readable(socket: Any) -> bool:
-    """Whether a socket says that there is a message."""
+    """Whether a socket reports that a message can be received."""
     there: bool = socket.get(constants.EVENTS) & constants.POLLIN == constants.POLLIN
     return there
 
 
 class NoPump:
-    """What a connection has for a pump whose socket is no libzmq socket."""
+    """Stands for the pump of a connection whose socket is no libzmq socket."""
 
     def __init__(self) -> None:
         self.queues: dict[bytes, Any] = {}
@@ -38,29 +38,29 @@ class NoPump:
         self.closed = self.due = False
 
     def schedule(self) -> None:
-        """There is nothing to do soon."""
+        """Do nothing: there is nothing to send or read later."""
 
     ring = turn = schedule
 
     def backlog(self) -> None:
-        """Nothing is queued."""
+        """Return None: no message is queued."""
 
     def caught_up(self, late: float) -> bool:
-        """There is nothing to read."""
+        """Return True: there is nothing to read."""
         return True
 
     def discard(self, key: object) -> bool:
-        """Nothing is queued."""
+        """Return False: no message is queued."""
         return False
 
     def close(self, remains: list[Any] | None = None) -> list[Any]:
-        """Nobody waits."""
+        """Return no waiters, as there are none."""
         self.closed = True
         return []
 
 
 class ReactorOf:
-    """The reactor of a connection whose factory may come later, until then the global one."""
+    """The reactor of a connection that may get its factory later; until then the global one."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -71,7 +71,7 @@ class ReactorOf:
 
 
 def clock_of(reactor: Any) -> tuple[Callable[[], float], bool]:
-    """A clock to measure delays by, and whether it is the reactor's own."""
+    """A clock for delays, and whether the reactor's timers can be used with it."""
     seconds = getattr(reactor, "seconds", None)
     if seconds is not None and real(reactor) is not None:
         return monotonic, True
@@ -81,14 +81,17 @@ def clock_of(reactor: Any) -> tuple[Callable[[], float], bool]:
 
 
 def keeps_time(reactor: Any) -> bool:
-    """Whether delayed calls can be left to a factory's reactor; a mock would forget them."""
+    """Whether a factory's reactor makes delayed calls; a mock would forget them."""
     return hasattr(reactor, "callLater") and (
         not hasattr(reactor, "seconds") or clock_of(reactor)[1]
     )
 
 
 def timekeeper(driver: Any, module: dict[str, Any]) -> Any:
-    """Who makes delayed calls: what was put in a module's place for `reactor`, or the reactor."""
+    """The object that makes delayed calls: the module's `reactor` if a program has set one.
+
+    Otherwise it is the driver's reactor, or the global one if that keeps no time.
+    """
     if "reactor" in module:
         return module["reactor"]
     return driver._reactor if driver.keeps_time else global_reactor()
