@@ -20,7 +20,8 @@ CORE = [
     "inbox",
     "statistics",
     "monitor",
-    "handshakes",
+    "connectionstate",
+    "subscriptions",
     "zap",
 ]
 BRIDGE = Path(zmqbridge.__file__).parent / "_bridge"

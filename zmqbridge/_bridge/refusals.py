@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import zmq
 
-from zmqbridge.core.handshakes import Handshakes
-from zmqbridge.core.monitor import MonitorEvent
+from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.errors import HandshakeFailed
 
 
@@ -17,46 +15,36 @@ class Refusals:
 
     Args:
         socket: the libzmq socket.
-        wary: it shows credentials.
+        connections: the state of its connections.
         refused: told when no server is left; true if it has told somebody.
         report: told what nobody else was, once for each cause.
-
-    Attributes:
-        failures: how many handshakes have failed so far.
     """
 
     def __init__(
         self,
         socket: zmq.Socket[bytes],
+        connections: ConnectionState,
         *,
-        wary: bool,
         refused: Callable[[HandshakeFailed], bool],
         report: Callable[[Exception], None],
     ) -> None:
-        self.failures = 0
-        self.handshakes = Handshakes(wary)
         self._socket = socket
+        self._connections = connections
         self._refused = refused
         self._report = report
 
-    def saw(self, event: MonitorEvent, monitor: Any) -> None:
-        """Something has happened; `monitor` has told it, and has the timer."""
-        error, news = self.handshakes.saw(event, monitor._now())
-        if error is None:
-            return
-        self.failures += 1
-        monitor.arm()
-        told = bool(monitor._waiters)
-        if self.handshakes.refusal() and not monitor.peers.up:
+    def tell(self, error: HandshakeFailed, news: bool, told: bool) -> None:
+        """A handshake has failed; `told` if somebody waits, who finds out."""
+        if self._connections.refusal():
             told = self._refused(error) or told
         if news and not told:
             self._report(error)
 
-    def try_again(self, monitor: Any) -> None:
-        """The timer went off."""
-        for address in self.handshakes.due(monitor._now()):
+    def try_again(self, addresses: Iterable[str]) -> None:
+        """Connect to these anew."""
+        for address in addresses:
             try:
                 self._socket.disconnect(address)
                 self._socket.connect(address)
             except zmq.ZMQError:  # somebody has taken it from the socket behind our back
-                self.handshakes.forget(address)
+                self._connections.gone(address)

@@ -376,7 +376,7 @@ class Driver(ReactorReader):
     def expect(self, address: Any) -> None:
         """It connects to one more address."""
         if self.monitor is not None:
-            self.monitor.refusals.handshakes.expect(as_name(address, "").decode())
+            self.monitor.connections.expect(as_name(address, "").decode())
 
     def server_refused(self, failure: HandshakeFailed) -> bool:
         """No server is left; true if somebody was told, else it is logged."""
