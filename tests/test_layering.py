@@ -20,7 +20,8 @@ CORE = [
     "inbox",
     "statistics",
     "monitor",
-    "handshakes",
+    "connectionstate",
+    "subscriptions",
     "zap",
 ]
 BRIDGE = Path(zmqbridge.__file__).parent / "_bridge"
@@ -29,6 +30,7 @@ BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
     "zmqbridge.errors": ["zmq", *LOOPS],
     "zmqbridge.security": ["zmq", *LOOPS],
+    "zmqbridge.core": ["zmq", "socket", *LOOPS],
     **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
     "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
     "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],
@@ -89,5 +91,15 @@ def test_the_core_reads_no_clock(name):
         "for key, module in list(sys.modules.items()):\n"
         "    if key.startswith('zmqbridge'):\n"
         "        assert not {'time', 'monotonic', 'datetime', 'threading'} & set(vars(module)), key"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_core_loads_only_what_is_asked_for():
+    done = python(
+        "import sys\n"
+        "from zmqbridge.core import Inbox\n"
+        "loaded = {name for name in sys.modules if name.startswith('zmqbridge.core.')}\n"
+        "assert loaded == {'zmqbridge.core.inbox'}, loaded"
     )
     assert done.returncode == 0, done.stderr

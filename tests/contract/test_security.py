@@ -690,8 +690,10 @@ async def test_an_address_that_was_taken_back_is_not_tried_again(w):
                     disconnect(at)
                 authenticator.reload({"*": Policy(keys=[ALICE[0]])})
                 await w.gather(waits_in_vain(one), waits_in_vain(other))
+                assert other._monitor.connections.refusal() is None  # it is connected to no server
                 one.connect(at)
-                await one.connected(timeout=20)
+                other.socket.connect(at)
+                await w.gather(one.connected(timeout=20), other.connected(timeout=20))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import settings
 LIMIT = 60  # seconds of CPU that one test may use
 PATIENCE = 900  # seconds by the clock, for a test that does not even run
 
+pytest.register_assert_rewrite("machines")
 settings.register_profile("core", deadline=None, derandomize=True, max_examples=100)
 # Other cases each night, from a seed that `nox -s nightly` prints.
 settings.register_profile(

@@ -10,9 +10,12 @@ from zmqbridge.core.framing import (
     as_bytes,
     as_name,
     as_parts,
+    join_peer,
     join_topic,
     pack_reply,
+    pack_request,
     split_all,
+    split_peers,
     split_reply,
     split_request,
     split_topic,
@@ -108,3 +111,18 @@ def test_a_burst_is_split_past_what_is_malformed():
     items, malformed = split_all(split_topic, burst)
     assert items == [(b"a", b"x"), (b"b", b"y")]
     assert [error.message for error in malformed] == [burst[1], burst[2]]
+
+
+@given(st.binary(), parts, parts.filter(len))
+def test_a_request_comes_back_with_its_id_and_to_its_peer(request_id, question, answer):
+    assert split_reply(pack_request(request_id, question)) == (request_id, question)
+    [(peer, rest)] = split_peers([join_peer(b"peer", pack_request(request_id, answer))])
+    assert (peer, rest) == (b"peer", [request_id, b"", *answer])
+
+
+def test_a_message_to_a_peer_has_a_peer_and_parts():
+    assert join_peer(bytearray(b"peer"), (b"a", b"b")) == [b"peer", b"a", b"b"]
+    with pytest.raises(TypeError, match=r"a peer is the str 'peer'"):
+        join_peer("peer", (b"a",))
+    with pytest.raises(ValueError, match="at least one part"):
+        join_peer(b"peer", ())

@@ -55,37 +55,34 @@ class Monitored(Endpoint):
             )
         monitor = self._attach()
         monitor._catch_up()
-        if not monitor.peers.up and self._addresses and all(map(_is_inproc, self._addresses)):
+        if not monitor.connections.up and self._addresses and all(map(_is_inproc, self._addresses)):
             raise StateUnknown(f"{self!r}: libzmq does not tell of peers at inproc addresses")
         return monitor
 
     async def _until_connected(self, monitor: Monitor) -> None:
-        refusals = monitor.refusals
-        before = refusals.failures
-        while not monitor.peers.up:
+        connections = monitor.connections
+        before = connections.failures
+        while not connections.up:
             await monitor.arrival()
             self._check_open()
-            failure = refusals.handshakes.refusal()
+            failure = connections.refusal()
             # One from before this call is no news: much may have changed since.
-            if failure and refusals.failures > before and not monitor.peers.up:
+            if failure and connections.failures > before:
                 raise failure
 
     def _no_peer(self, timeout: float) -> ConnectTimeout:
-        return ConnectTimeout(timeout, self._attach().peers.failure)
+        return ConnectTimeout(timeout, self._attach().connections.failure)
 
     def connect(self, address: Address) -> None:
         super().connect(address)
         if self._monitor is not None:
-            self._monitor.peers.expect(self._addresses[-1])
-            self._monitor.refusals.handshakes.expect(self._addresses[-1])
+            self._monitor.connections.expect(self._addresses[-1])
 
     def disconnect(self, address: Address) -> None:
         super().disconnect(address)
         if self._monitor is not None:
             self._monitor._catch_up()
-            name = as_name(address, "an address").decode()
-            self._monitor.peers.forget(name)
-            self._monitor.refusals.handshakes.forget(name)
+            self._monitor.connections.forget(as_name(address, "an address").decode())
 
     def _refused(self, error: HandshakeFailed) -> bool:
         """Tell those who wait for a peer to take their message; True if there are any."""

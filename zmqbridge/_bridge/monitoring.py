@@ -31,12 +31,12 @@ from zmqbridge._bridge.endpoint import Endpoint
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.refusals import Refusals
 from zmqbridge._bridge.reserve import reserve
+from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.core.framing import Message, split_all
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import (
     EventKind,
     MonitorEvent,
-    Peers,
     Storm,
     parse_event,
     without_failed_accepts,
@@ -105,7 +105,6 @@ class Monitor(Endpoint):
     defaults = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
-        self.peers = Peers()
         self.complete = False
         self._storm = Storm()
         self._aside: list[Message] | None = None  # events that must not be delivered yet
@@ -135,7 +134,8 @@ class Monitor(Endpoint):
             refused: for `Refusals`.
             report: for `Refusals`.
         """
-        self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
+        self.connections = ConnectionState(wary)
+        self._refusals = Refusals(monitored, self.connections, refused=refused, report=report)
         self.complete = complete
         name = next_name()
         try:
@@ -209,7 +209,7 @@ class Monitor(Endpoint):
             listener.missed += count
 
     def _turn_down(self) -> None:
-        self._storm.wait(self._now())
+        self._storm.postpone(self._now())
         self._ask_for(IN_A_STORM)
         if not self._closed:
             self.arm()
@@ -218,11 +218,11 @@ class Monitor(Endpoint):
         if reserve.fill() and self._ask_for(zmq.EVENT_ALL):
             self._storm.end()
         elif not self._closed:
-            self._storm.wait(self._now())
+            self._storm.postpone(self._now())
 
     def arm(self) -> None:
         """Set the timer for the next deadline."""
-        deadline = min(self._storm.next_deadline(), self.refusals.handshakes.next_deadline())
+        deadline = min(self._storm.next_deadline(), self.connections.next_deadline())
         if deadline < inf:
             self._call_at(deadline)
 
@@ -236,8 +236,10 @@ class Monitor(Endpoint):
         events, malformed = split_all(parse_event, burst)
         self._reject(malformed)
         for event in events:
-            self.peers.saw(event)
-            self.refusals.saw(event, self)
+            error, news = self.connections.saw(event, self._now())
+            if error is not None:
+                self.arm()
+                self._refusals.tell(error, news, bool(self._waiters))
             if self._closed:  # by a callback that was told of this event
                 return
         for listener in list(self._listeners):
@@ -247,7 +249,7 @@ class Monitor(Endpoint):
             self._turn_down()
 
     def _alarm(self) -> None:
-        self.refusals.try_again(self)
+        self._refusals.try_again(self.connections.due(self._now()))
         if self._storm.next_deadline() <= self._now():
             self._turn_up()
         if not self._closed:

@@ -14,9 +14,9 @@ from zmqbridge._bridge.pump import SETTLES
 from zmqbridge._bridge.receivingsocket import ReceivingSocket
 from zmqbridge.core.framing import (
     Message,
-    as_bytes,
     as_parts,
     pack_reply,
+    require_parts,
     split_all,
     split_reply,
 )
@@ -39,16 +39,6 @@ BLAMED = 1000  # peers whose refusals are reported once, before it begins anew
 
 Item = TypeVar("Item")
 Split = TypeVar("Split")
-
-
-def some(parts: Sequence[Any]) -> None:
-    """Refuse a message of no parts at all.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if not parts:
-        raise ValueError("a message has at least one part; an empty part is b''")
 
 
 def seconds(timeout: float) -> float:
@@ -203,11 +193,11 @@ class Receiving(Endpoint, Generic[Item]):
 
     def _disown(self) -> None:
         super()._disown()
-        self._inbox.clear()  # these messages are the parent's
+        self._inbox.close()  # these messages are the parent's
 
     def _close_socket(self) -> list[Any]:
         self._unclaimed = len(self._inbox)
-        return super()._close_socket() + self._inbox.clear()
+        return super()._close_socket() + self._inbox.close()
 
     def statistics(self) -> Statistics:
         inbox = self._inbox
@@ -260,24 +250,32 @@ class Requesting(Endpoint):
     def _open(self, waiter: Any, parts: Sequence[bytes], timeout: float | None) -> bytes:
         """Send a request for a waiter, and return the id by which it may be given up."""
         if not parts:
-            some(parts)
+            require_parts(parts)
         deadline = self._now() + (self._timeout if timeout is None else seconds(timeout))
         table = self._table
-        request_id = table.open(waiter, deadline)
+        request_id = table.wait(waiter, deadline)
         try:
+            # `pack_request`, without its frame.
             self._pump.send([request_id, b"", *parts], request_id)
         except Exception:
-            table.cancel(request_id)
+            table.forget(request_id)
             raise
         if deadline < table.armed:
-            self._call_at(table.arm())
+            self._set_timer()
         return request_id
 
     def _give_up(self, request_id: bytes) -> None:
         """Nobody waits for this reply any more; if the request was not sent yet, it will not be."""
-        self._table.cancel(request_id)
+        self._table.forget(request_id)
         self._pump.discard(request_id)
         self._rest()
+
+    def _set_timer(self) -> None:
+        """Have the timer go off at the earliest deadline."""
+        deadline = self._table.next_deadline()
+        if deadline < self._table.armed:
+            self._table.armed = deadline
+            self._call_at(deadline)
 
     def _rest(self) -> None:
         """Stop the timer if no request needs it."""
@@ -287,7 +285,7 @@ class Requesting(Endpoint):
 
     def _refused(self, error: HandshakeFailed) -> bool:
         refused = [
-            self._table.cancel(request_id)
+            self._table.forget(request_id)
             for request_id in self._table.waiters()
             if self._pump.discard(request_id)
         ]
@@ -321,9 +319,7 @@ class Requesting(Endpoint):
         for request_id, waiter in self._table.expire(now):
             stage = "queued" if self._pump.discard(request_id) else "sent"
             self._fail([waiter], RequestTimeout(stage))
-        deadline = self._table.arm()
-        if deadline < inf:
-            self._call_at(deadline)
+        self._set_timer()
 
     def _close_socket(self) -> list[Any]:
         waiters = super()._close_socket()
@@ -366,7 +362,7 @@ class Request:
     def _answer(self, parts: tuple[bytes, ...]) -> Message:
         """The message that answers this request; it can be had once."""
         if not parts:
-            some(parts)
+            require_parts(parts)
         message = pack_reply(self._route, as_parts(parts))
         if self._answered:
             raise AlreadyReplied(f"{self!r} was answered already")
@@ -418,8 +414,3 @@ class Routing(Endpoint):
     @staticmethod
     def _weigh(item: Any) -> int:
         return sum(map(len, item.parts if isinstance(item, Request) else item[1]))
-
-    @staticmethod
-    def _addressed(peer: bytes, parts: tuple[bytes, ...]) -> Message:
-        some(parts)
-        return [as_bytes(peer, "a peer"), *parts]

@@ -403,7 +403,7 @@ class Pump:
         for queue in self.queues.values():
             if queue.discard(key):
                 self.withdrawn += 1
-                if waiters := queue.resume():
+                if waiters := queue.notify():
                     self._driver._wake(waiters)
                 return True
         return False
@@ -593,7 +593,7 @@ class Pump:
                     self._give_up(queue, error)
                 if not queue:
                     self.queues.pop(lane, None)  # `report` may have closed us
-                waiters += queue.resume()
+                waiters += queue.notify()
                 if monotonic() > end:
                     self._untried = [*lanes[tried:], *left]
                     break
@@ -612,7 +612,7 @@ class Pump:
             return False  # that turn meets the same, and tells the driver
 
     def _give_up(self, queue: SendQueue[Any], error: PeerUnreachable) -> None:
-        gone = len(queue.clear())
+        gone = queue.drop()
         self.dropped += gone
         self.unreachable += gone
         self._driver._report(error)
@@ -638,7 +638,7 @@ class Pump:
             if unread and self._connections.has_gone(peer):
                 queue = self.queues.pop(peer)
                 self._give_up(queue, PeerUnreachable(peer))
-                waiters += queue.resume()
+                waiters += queue.notify()
         if waiters:
             self.standing_by(self._driver._wake, waiters)
         self._untried = list(self.queues)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import zmq
 
-from zmqbridge.core.handshakes import Handshakes
-from zmqbridge.core.monitor import MonitorEvent
+from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.errors import HandshakeFailed
 
 
@@ -17,47 +15,37 @@ class Refusals:
 
     Args:
         socket: the libzmq socket.
-        wary: whether the socket shows credentials.
+        connections: the state of its connections.
         refused: called with the error when no server is left; returns whether it has told at least
             one waiter.
         report: called with an error that no waiter has got, once for each cause.
-
-    Attributes:
-        failures: how many handshakes have failed so far.
     """
 
     def __init__(
         self,
         socket: zmq.Socket[bytes],
+        connections: ConnectionState,
         *,
-        wary: bool,
         refused: Callable[[HandshakeFailed], bool],
         report: Callable[[Exception], None],
     ) -> None:
-        self.failures = 0
-        self.handshakes = Handshakes(wary)
         self._socket = socket
+        self._connections = connections
         self._refused = refused
         self._report = report
 
-    def saw(self, event: MonitorEvent, monitor: Any) -> None:
-        """Take an event that `monitor` has read; `monitor` also has the timer."""
-        error, news = self.handshakes.saw(event, monitor._now())
-        if error is None:
-            return
-        self.failures += 1
-        monitor.arm()
-        told = bool(monitor._waiters)
-        if self.handshakes.refusal() and not monitor.peers.up:
+    def tell(self, error: HandshakeFailed, news: bool, told: bool) -> None:
+        """A handshake has failed; `told` says whether a call waits for events, and so learns it."""
+        if self._connections.refusal():
             told = self._refused(error) or told
         if news and not told:
             self._report(error)
 
-    def try_again(self, monitor: Any) -> None:
-        """Connect again to the servers that are due; the monitor's timer calls this."""
-        for address in self.handshakes.due(monitor._now()):
+    def try_again(self, addresses: Iterable[str]) -> None:
+        """Connect to these servers again."""
+        for address in addresses:
             try:
                 self._socket.disconnect(address)
                 self._socket.connect(address)
             except zmq.ZMQError:  # the user has disconnected it directly on the libzmq socket
-                self.handshakes.forget(address)
+                self._connections.gone(address)

@@ -33,7 +33,14 @@ from zmqbridge.asyncio_backend.loopsocket import (
     LoopSocket,
 )
 from zmqbridge.asyncio_backend.running import here
-from zmqbridge.core.framing import Message, as_name, join_topic, split_request
+from zmqbridge.core.framing import (
+    Message,
+    as_name,
+    join_peer,
+    join_topic,
+    split_peers,
+    split_request,
+)
 
 
 @final
@@ -246,7 +253,7 @@ class Router(Routing, LoopExchange[tuple[bytes, Message]]):
             TypeError: the peer or a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        await self._send(self._addressed(peer, parts))
+        await self._send(join_peer(peer, parts))
 
     def send_nowait(self, peer: bytes, *parts: bytes) -> None:
         """Send a message to one peer, or queue it while that one pushes back.
@@ -255,7 +262,6 @@ class Router(Routing, LoopExchange[tuple[bytes, Message]]):
             QueueFull: this peer's queue is at its high water mark; the error carries the message.
             PeerUnreachable, TypeError, ValueError: as `send`.
         """
-        self._send_nowait(self._addressed(peer, parts))
+        self._send_nowait(join_peer(peer, parts))
 
-    def _decode(self, burst: list[Message]) -> Iterable[tuple[bytes, Message]]:
-        return [(message[0], message[1:]) for message in burst]
+    _decode = staticmethod(split_peers)

@@ -1,8 +1,15 @@
 """Framing: pure functions between what users say and the parts that go over the wire.
 
 A message is a ``list[bytes]``, a part one frame of it. The shapes are txZMQ's, which are those of
-any REQ, REP, PUB and SUB: a topic is ``tag + NUL + body`` in one part (PGM carries one part only),
-a request ``[id, b"", *parts]`` behind whatever routing parts a ROUTER put in front of it.
+any REQ, REP, PUB and SUB:
+
+- a publication is ``tag + NUL + body`` in one part, because PGM carries one part only;
+- a request is ``[id, b"", *parts]``, as a DEALER sends it;
+- what comes to a ROUTER has the peer in front of it, and one more part for each proxy on the way;
+- what a ROUTER sends is ``[peer, *parts]``.
+
+The hot paths of the backends spell `pack_request` and `pack_reply` out where a call of them would
+be one more Python frame for each message.
 """
 
 from __future__ import annotations
@@ -18,8 +25,18 @@ Item = TypeVar("Item")
 SEPARATOR = b"\0"
 
 
+def require_parts(parts: Sequence[object]) -> None:
+    """Refuse a message without any part.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not parts:
+        raise ValueError("a message has at least one part; an empty part is b''")
+
+
 def as_parts(parts: Sequence[object]) -> Sequence[bytes]:
-    """The parts as ``bytes``, copied where the caller could still change them.
+    """The parts as ``bytes``; a part that the caller could still change is copied.
 
     Raises:
         TypeError: a part is not bytes-like, e.g. a ``str``.
@@ -34,7 +51,7 @@ def as_bytes(value: object, what: str) -> bytes:
     """One bytes-like value as ``bytes``; `what` names it in the error.
 
     Raises:
-        TypeError: it is not bytes-like.
+        TypeError: the value is not bytes-like.
     """
     if type(value) is bytes:
         return value
@@ -49,10 +66,10 @@ def as_bytes(value: object, what: str) -> bytes:
 
 
 def as_name(value: object, what: str) -> bytes:
-    """A tag or an address, where ``str`` is welcome and means UTF-8.
+    """A tag or an address as ``bytes``; a ``str`` is encoded as UTF-8.
 
     Raises:
-        TypeError: it is neither ``str`` nor bytes-like.
+        TypeError: the value is neither ``str`` nor bytes-like.
     """
     return value.encode() if isinstance(value, str) else as_bytes(value, what)
 
@@ -61,8 +78,8 @@ def join_topic(tag: bytes, body: bytes | bytearray | memoryview) -> bytes:
     """One part that carries a tag and a body.
 
     Raises:
-        TypeError: body is not bytes-like.
-        ValueError: the tag holds a NUL, so the far side would split it there.
+        TypeError: the body is not bytes-like.
+        ValueError: the tag holds a NUL, so the receiver would split it there.
     """
     if SEPARATOR in tag:
         raise ValueError(f"the tag {tag!r} holds a NUL byte, which ends a tag on the wire")
@@ -79,7 +96,7 @@ class Untagged(tuple[bytes, bytes]):
 
 
 class InTwoParts(tuple[bytes, bytes]):
-    """The (tag, body) of a publication that came as these two parts."""
+    """The (tag, body) of a publication that came as two parts, these two."""
 
     __slots__ = ()
 
@@ -87,8 +104,8 @@ class InTwoParts(tuple[bytes, bytes]):
 def split_topic(message: Sequence[bytes]) -> tuple[bytes, bytes]:
     """The (tag, body) of a publication, from which `head` can tell how it came.
 
-    Two parts are tag and body as plain PUB peers send them. One part is split at its first NUL;
-    with no NUL in it, it is a body without a tag.
+    Two parts are tag and body, as plain PUB peers send them. One part is split at its first NUL;
+    a part without NUL is a body without a tag.
 
     Raises:
         MalformedMessage: there are no parts, or more than two.
@@ -102,7 +119,7 @@ def split_topic(message: Sequence[bytes]) -> tuple[bytes, bytes]:
 
 
 def head(publication: tuple[bytes, bytes], length: int) -> bytes:
-    """So many of the first bytes of what was the first part of a publication."""
+    """The first `length` bytes of the first part in which a publication came."""
     tag, body = publication
     if type(publication) is Untagged:
         return body[:length]
@@ -111,8 +128,13 @@ def head(publication: tuple[bytes, bytes], length: int) -> bytes:
     return tag + SEPARATOR + body[: length - len(tag) - 1]
 
 
+def pack_request(request_id: bytes, parts: Sequence[bytes]) -> Message:
+    """The message by which a DEALER asks; the reply comes back with the same id."""
+    return [request_id, b"", *parts]
+
+
 def split_reply(message: Message) -> tuple[bytes, Message]:
-    """The (request id, parts) of what came back to a DEALER.
+    """The (request id, parts) of a reply that came to a DEALER.
 
     Raises:
         MalformedMessage: the id is not followed by an empty part.
@@ -123,18 +145,18 @@ def split_reply(message: Message) -> tuple[bytes, Message]:
 
 
 def split_request(message: Message, least: int = 1) -> tuple[Message, Message]:
-    """The (route, parts) of what came to a ROUTER.
+    """The (route, parts) of a request that came to a ROUTER.
 
     The route is everything before the first empty part: the peer, the proxies on the way, and
     the request's id, which a plain REQ peer does not send.
 
     Args:
         message: the parts that came.
-        least: how many parts there must be behind the route. A REP discards what has none, such
-            as the empty message of a peer with ZMQ_PROBE_ROUTER (zmq_setsockopt(3)).
+        least: how many parts there must be after the empty one. A REP discards a message with
+            none, such as that of a peer with ZMQ_PROBE_ROUTER (zmq_setsockopt(3)).
 
     Raises:
-        MalformedMessage: there is no empty part, nothing in front of it, or too little behind it.
+        MalformedMessage: there is no empty part, no part before it, or too few after it.
     """
     try:
         end = message.index(b"")
@@ -163,3 +185,19 @@ def split_all(
 def pack_reply(route: Sequence[bytes], parts: Sequence[bytes]) -> Message:
     """The message that takes `parts` back along a route of `split_request`."""
     return [*route, b"", *parts]
+
+
+def join_peer(peer: bytes, parts: Sequence[bytes]) -> Message:
+    """The message by which a ROUTER sends `parts` to one peer.
+
+    Raises:
+        TypeError: the peer is not bytes-like.
+        ValueError: there are no parts.
+    """
+    require_parts(parts)
+    return [as_bytes(peer, "a peer"), *parts]
+
+
+def split_peers(burst: Iterable[Message]) -> list[tuple[bytes, Message]]:
+    """The (peer, parts) of each message of a burst that came to a ROUTER."""
+    return [(message[0], message[1:]) for message in burst]

@@ -1,4 +1,4 @@
-"""Inbox: received messages until somebody takes them, as many as may be held in advance."""
+"""Inbox: received messages until a receiver takes them, as many as may be held in advance."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ HIGH = 1000  # as many as libzmq's own default, ZMQ_RCVHWM in zmq_setsockopt(3)
 
 
 class Inbox(Generic[Item, Waiter]):
-    """First in, first out, for any number of receivers, served in the order in which they asked.
+    """Received messages, first in, first out, and the receivers that wait for one.
 
-    Whoever finds nothing leaves a waiter, a token never called here. A message is *promised* to a
-    waiter that has been told of it, and stays here until that receiver runs and takes it: so a
-    receiver that is cancelled in between loses nothing, it only has to pass its promise on. And
-    when messages are dropped that nobody wants any more, a promise may be taken back: then that
-    receiver keeps its place and waits on.
+    A receiver that finds no message registers a waiter. `notify` returns waiters and *promises*
+    one message to each. A promised message stays in the inbox until its receiver runs and calls
+    `take`, so a receiver that is cancelled before it runs loses no message: it calls `forget`, and
+    the next `notify` promises the message to the next waiter. When `sift` drops messages, a
+    promise may be taken back; then the receiver keeps its place in the line and waits on.
 
-    With a `high` of 0 there is room only for whom somebody waits.
+    With a `high` of 0, messages are read only while receivers wait, one for each of them.
 
-    - inputs: `put`, `relax`
-    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `sift`, `limit`, `clear`
+    - inputs: `put`, `relax` (messages left `messages` without a call here)
+    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `close`
     - getters: `room`, `paused`, ``len()``
 
-    What the driver owes: after `put`, wake what `notify()` hands out. A receiver that was woken
-    calls `take()`, and waits again in its own stead when that gives nothing; one that was cancelled
-    instead calls `forget()` and wakes what `notify()` hands out then. After a `poll`, `take`,
-    `sift` or `limit` that ended a pause (`paused` went down), and after a `wait` that returns True,
-    schedule a turn.
+    What the driver owes:
+
+    - Read no more messages than `room()`.
+    - After `put` and `forget`, wake the waiters that `notify()` returns. A receiver that was woken
+      calls `take()`, and when that returns None it waits again, instead of its old waiter. A
+      receiver that was cancelled calls `forget()`.
+    - When a `poll`, `take`, `sift`, `relax` or `limit` has ended a pause (`paused` went down), and
+      when `wait` has returned True, read again soon.
 
     Attributes:
-        messages: what is here, oldest first.
-        promised: how many of them belong to waiters that were told but have not run yet.
-        paused: no more should be read; up at `high` messages, down again at `low`.
-        standing: how many receivers wait always, and leave no waiter.
-        unwanted: messages dropped so far: by `sift`, or because only the newest counts.
-        pop: takes the oldest message and owes nothing, or raises IndexError when there is none or
-            `poll` has to be asked, because of a promise or a pause. Mostly it is ``popleft`` of
-            the deque itself, so that a message costs no Python call here.
+        messages: the messages that are here, oldest first.
+        promised: how many of them are promised to waiters.
+        paused: no more should be read; goes up at `high` messages, down again at `low`.
+        standing: how many receivers wait always, without a waiter.
+        unwanted: messages dropped so far: by `sift`, or because only the newest one counts.
+        pop: takes the oldest message, and the driver owes nothing after it. It raises IndexError
+            when there is no message, or when a promise or a pause means that `poll` has to be
+            called. Mostly it is ``popleft`` of the deque itself, so that a message costs no Python
+            call here.
     """
 
     __slots__ = (
@@ -57,7 +61,7 @@ class Inbox(Generic[Item, Waiter]):
         self.unwanted: int = 0
         self.paused: bool = False
         self.pop: Callable[[], Item] = self.messages.popleft
-        # Whether they were told; those who were are the first, as many as are promised.
+        # Each with whether `notify` has returned it; those are the first ones, `promised` of them.
         self._waiters: dict[Waiter, bool] = {}
         self._on_demand = not high
         self._newest = False
@@ -68,16 +72,16 @@ class Inbox(Generic[Item, Waiter]):
         return len(self.messages)
 
     def limit(self, high: float, low: float = -1, *, newest: bool = False) -> None:
-        """Set the water marks anew, at any time.
+        """Change the water marks; this may be done at any time.
 
         Args:
-            high: how many messages may be held that nobody has asked for; 0 for none.
-            low: where a pause ends, a quarter of `high` unless it is given.
-            newest: only the newest message counts, and takes the place of the one before it.
+            high: how many messages may be held that no receiver has asked for; 0 for none.
+            low: with how many messages a pause ends; a quarter of `high` by default.
+            newest: only the newest message counts, and replaces the one before it.
         """
         self._on_demand = not (high or newest)
         self._newest = newest
-        # One that nobody has asked for is to be taken before more is read.
+        # A message that no receiver has asked for must be taken before more are read.
         self._high = 1 if newest else high or 1
         self._low = high // 4 if low < 0 else low
         self.put(())
@@ -98,7 +102,7 @@ class Inbox(Generic[Item, Waiter]):
             self._filled()
 
     def poll(self) -> Item | None:
-        """Take the oldest message that nobody waits for; None when there is none."""
+        """Take the oldest message that is not promised; None when there is none."""
         if len(self.messages) <= self.promised:
             return None
         item = self.messages.popleft()
@@ -107,9 +111,10 @@ class Inbox(Generic[Item, Waiter]):
         return item
 
     def take(self, waiter: Waiter) -> Item | None:
-        """Take the oldest message for a waiter that was told of one, and is done with now.
+        """Take the message promised to a waiter that `notify` has returned, and remove the waiter.
 
-        None when that message was dropped; the waiter keeps its place until it waits again.
+        None when that message was dropped. Then the waiter keeps its place in the line until its
+        receiver calls `wait` with a new one instead of it.
         """
         if not self._waiters[waiter]:
             return None
@@ -123,21 +128,22 @@ class Inbox(Generic[Item, Waiter]):
         return item
 
     def relax(self) -> bool:
-        """Messages have left `messages`, however that was; True if there is no pause (any more)."""
+        """Messages were taken from `messages` directly; True if there is no pause (any more)."""
         if self.paused and (self._newest or len(self.messages) <= self._low):
             self.paused = False
-            self._free()
+            self._set_pop()
         return not self.paused
 
     def wait(self, waiter: Waiter, instead_of: Waiter | None = None) -> bool:
-        """Leave a waiter, to be handed out when there is a message for it.
+        """Register a waiter, which `notify` returns when there is a message for it.
 
         Args:
-            waiter: a token.
-            instead_of: one that keeps its place after a `take` without a message.
+            waiter: any hashable object; it is stored and returned, and never called.
+            instead_of: the waiter whose place it takes, after a `take` that returned None.
 
         Returns:
-            True when nothing is read but for those who wait, so that a turn has to be scheduled.
+            True when messages are read only for receivers that wait (`high` is 0), so that the
+            driver has to read now.
         """
         if instead_of is None:
             self._waiters[waiter] = False
@@ -147,22 +153,22 @@ class Inbox(Generic[Item, Waiter]):
         return self._on_demand
 
     def notify(self) -> list[Waiter]:
-        """Hand out the waiters, oldest first, for whom there is a message; it is promised now."""
+        """Promise the messages that are free to waiters, and return these waiters, oldest first."""
         told = list(islice(self._waiters, self.promised, len(self.messages)))
         for waiter in told:
             self._waiters[waiter] = True
-            self.pop = _ask
+            self.pop = _call_poll
         self.promised += len(told)
         return told
 
     def forget(self, waiter: Waiter) -> None:
-        """A waiter is done with and takes nothing, whether it was told already or not."""
+        """Remove a waiter that takes no message, whether `notify` has returned it or not."""
         if self._waiters.pop(waiter, False):
             self.promised -= 1
-            self._free()
+            self._set_pop()
 
     def sift(self, wanted: Callable[[Item], bool]) -> None:
-        """Drop the messages that are not wanted any more, promised or not."""
+        """Drop the messages that are not wanted (any more), promised or not."""
         kept = list(filter(wanted, self.messages))
         dropped = len(self.messages) - len(kept)
         if not dropped:
@@ -174,39 +180,40 @@ class Inbox(Generic[Item, Waiter]):
             self._waiters[waiter] = False
         self.promised = min(self.promised, len(kept))
         self.relax()
-        self._free()
+        self._set_pop()
 
-    def clear(self) -> list[Waiter]:
-        """Drop all messages and hand out all waiters, because the socket is closing."""
+    def close(self) -> list[Waiter]:
+        """Drop all messages, and remove and return all waiters: the socket is closing."""
         waiters = list(self._waiters)
         self.messages.clear()
         self._waiters.clear()
         self.promised = 0
         self.paused = False
-        self._free()
+        self._set_pop()
         return waiters
 
     def _filled(self) -> None:
         if not self._newest:
             self.paused = True
-            self.pop = _ask
+            self.pop = _call_poll
         while self._newest and len(self.messages) > max(1, self.promised):
             self.messages.popleft()
             self.unwanted += 1
 
-    def _free(self) -> None:
+    def _set_pop(self) -> None:
         if not self.promised and not self.paused:
             self.pop = self.messages.popleft
 
 
 class WeighedInbox(Inbox[Item, Waiter]):
-    """An inbox in which so many bytes are a pause, too, however few messages they are.
+    """An inbox with a bound in bytes, too: the pause begins at either bound.
 
-    Messages leave by `pop` without a word, so what they weigh is settled when it is next asked.
+    `pop` does not count bytes, for the sake of speed. The weight of what left by it is subtracted
+    with the next `put` or `relax`.
 
     Args:
-        most: bytes with which a pause begins; it ends with a quarter of them.
-        weigh: how many bytes a message has.
+        most: the number of bytes at which a pause begins; it ends with a quarter of them.
+        weigh: returns how many bytes a message has.
     """
 
     __slots__ = ("_most", "_sizes", "_weigh", "_weight")
@@ -230,13 +237,13 @@ class WeighedInbox(Inbox[Item, Waiter]):
             self._filled()
 
     def relax(self) -> bool:
-        """Messages have left `messages`, however that was; True if there is no pause (any more)."""
+        """Messages were taken from `messages` directly; True if there is no pause (any more)."""
         self._settle()
         heavy = self._weight > self._most // 4 and not self._newest
         return not self.paused if heavy else super().relax()
 
     def sift(self, wanted: Callable[[Item], bool]) -> None:
-        """Drop the messages that are not wanted any more, promised or not."""
+        """Drop the messages that are not wanted (any more), promised or not."""
         self._sizes = deque(map(self._weigh, filter(wanted, self.messages)))
         self._weight = sum(self._sizes)
         super().sift(wanted)
@@ -246,5 +253,5 @@ class WeighedInbox(Inbox[Item, Waiter]):
             self._weight -= self._sizes.popleft()
 
 
-def _ask() -> NoReturn:
+def _call_poll() -> NoReturn:
     raise IndexError

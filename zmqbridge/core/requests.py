@@ -1,4 +1,4 @@
-"""RequestTable: whose reply is this, and by when must it be here."""
+"""RequestTable: which open request a reply belongs to, and by when the reply must be here."""
 
 from __future__ import annotations
 
@@ -13,38 +13,43 @@ from zmqbridge.core.deadlines import DeadlineHeap
 
 Waiter = TypeVar("Waiter")
 
-# So many requests expire in one go. What their callers do then takes some 10 µs each, for which the
-# loop must not stand still when there are many thousands.
+# So many requests expire at once. What their callers do then takes some 10 µs each, and the loop
+# must not stand still for many thousands of them.
 AT_ONCE = 256
 
 
 def request_ids() -> Iterator[bytes]:
     """Ids of 16 bytes that are never used twice, here or in another process.
 
-    Half random and half counted: 100 ns each, where uuid4 takes 1.5 µs. Because none comes again,
-    a late, doubled or forged reply can match nobody.
+    Half random and half counted: 100 ns each, where uuid4 takes 1.5 µs. Because no id comes again,
+    a late, doubled or forged reply cannot match another request.
     """
     return map(os.urandom(8).__add__, map(Struct(">Q").pack, count(1)))
 
 
 class RequestTable(Generic[Waiter]):
-    """The open requests of one socket; a waiter is a token that is stored and handed back.
+    """The open requests of one socket, each with a waiter and a deadline.
 
-    - commands: `open`, `cancel`, `arm`, `close`
     - inputs: `match` (a reply came), `expire` or `due` (time passed)
-    - getters: ``len()``, ``in``, `waiters`, `by_id`, `timed`, `armed`, `late`
+    - commands: `wait`, `forget`, `close`
+    - getters: `next_deadline`, ``len()``, ``in``, `waiters`, `by_id`, `timed`, `armed`, `late`
 
-    What the driver owes is one timer: after `open` with a deadline before `armed`, and after
-    `expire`, it sets the timer for what `arm()` says, unless that is ``inf``; when the timer goes
-    off it calls `expire`. A timer that goes off too early is just armed again, so a steady stream
-    of requests makes no timer call at all. He may stop it where `timed` is empty, and sets `armed`
-    to ``inf`` when it is stopped, by him or by somebody else.
+    There is no `notify`: `match` and `expire` return the waiters that they concern.
+
+    What the driver owes: give the waiter of `match` the reply, and those of `expire` an error.
+    Call `expire` (or `due`) when `next_deadline()` has come.
+
+    A driver with a timer can serve all requests by that one, with hardly any call of it. After
+    `wait` with a deadline before `armed`, and after each `expire`, it sets the timer to
+    `next_deadline()` and writes that to `armed`. A reply leaves the timer alone: when it goes off
+    too early, `expire` returns nothing. The driver may stop the timer when `timed` is empty; when
+    it was stopped, by the driver or otherwise, the driver sets `armed` to ``inf``.
 
     Attributes:
         by_id: the waiters by request id. The txZMQ facade shows it to its users, who may change
-            it or give another one at any time.
-        timed: the deadlines by request id, of those that have one; to be looked at.
-        armed: when the timer is due to go off.
+            it or replace it at any time.
+        timed: the deadlines by request id, of those requests that have one; to be read only.
+        armed: when the driver's timer goes off, ``inf`` while it has none.
         late: replies so far that matched no open request (late, doubled or forged).
     """
 
@@ -62,20 +67,20 @@ class RequestTable(Generic[Waiter]):
         return len(self.by_id)
 
     def waiters(self) -> dict[bytes, Waiter]:
-        """A copy of what is open: waiters by request id, oldest first."""
+        """A copy of `by_id`, oldest request first."""
         return dict(self.by_id)
 
     def __contains__(self, request_id: bytes) -> bool:
         return request_id in self.by_id
 
-    def open(self, waiter: Waiter, deadline: float = inf, request_id: bytes = b"") -> bytes:
-        """Enter a request and return the id to send with it.
+    def wait(self, waiter: Waiter, deadline: float = inf, request_id: bytes = b"") -> bytes:
+        """Open a request: register a waiter for its reply, and return the id to send with it.
 
         Args:
-            waiter: what `match`, `expire` and `close` shall hand back.
-            deadline: when it expires, on the caller's clock; ``inf`` is never.
-            request_id: an id of the caller's own making, for the txZMQ facade whose users may
-                choose theirs.
+            waiter: what `match`, `expire`, `forget` and `close` return.
+            deadline: when the request expires, on the driver's clock; ``inf`` means never.
+            request_id: an id that the caller has made. The txZMQ facade needs it, because its
+                users may choose the ids.
 
         Raises:
             ValueError: `request_id` belongs to a request that is still open.
@@ -87,7 +92,7 @@ class RequestTable(Generic[Waiter]):
         self.by_id[request_id] = waiter
         if deadline < inf:
             self._deadlines.add(deadline, request_id)
-        else:  # an earlier one's, which its user has taken out of `by_id`
+        else:  # of an earlier request with this id, which a user has taken out of `by_id`
             self._deadlines.remove(request_id, None)
         return request_id
 
@@ -99,44 +104,47 @@ class RequestTable(Generic[Waiter]):
         self._deadlines.remove(request_id, None)
         return waiter
 
-    def cancel(self, request_id: bytes) -> Waiter | None:
-        """Close a request whose caller gave up; its reply will count as late."""
+    def forget(self, request_id: bytes) -> Waiter | None:
+        """Close a request whose caller gave up, and return its waiter, None if it was not open.
+
+        A reply that comes later is counted in `late`.
+        """
         waiter = self.by_id.pop(request_id, None)
         self._deadlines.remove(request_id, None)
         return waiter
 
-    def arm(self) -> float:
-        """When the timer must go off, if that is earlier than it would; else ``inf``."""
-        deadline = self._deadlines.next()
-        if deadline < self.armed:
-            self.armed = deadline
-            return deadline
-        return inf
+    def next_deadline(self) -> float:
+        """The earliest deadline of an open request, ``inf`` if there is none."""
+        return self._deadlines.next_deadline()
 
     def expire(self, now: float) -> list[tuple[bytes, Waiter]]:
-        """The timer went off: close and return the requests that are due, earliest first."""
+        """Close and return the requests that are due, as (id, waiter), earliest deadline first.
+
+        At most `AT_ONCE` of them; while more are due, `next_deadline()` is in the past.
+        """
         return [(due, self.by_id.pop(due)) for due in self.due(now)]
 
     def due(self, now: float) -> list[bytes]:
-        """The timer went off: the ids that are due, earliest first; they stay open, for good.
+        """The ids of the requests that are due, as many and in the order of `expire`.
 
-        Of a crowd it is some hundred; for the others `arm` has the timer go off at once.
+        The requests stay open, and have no deadline any more.
         """
         if self.armed < inf:
             now = max(now, self.armed)  # timers may be a hair early, and must not spin then
         self.armed = inf
-        return [due for due in self._deadlines.pop_due(now, AT_ONCE) if due in self.by_id]
+        return [due for due in self._deadlines.due(now, AT_ONCE) if due in self.by_id]
 
     def close(self, remains: list[Any] | None = None) -> list[Waiter]:
-        """Close all requests and return their waiters, oldest first.
+        """Close all requests, and remove and return their waiters, oldest first.
 
         Args:
-            remains: what held them is appended, lists and dicts: to free it takes a while.
+            remains: what held the requests is appended, lists and dicts. Freeing a large one takes
+                a while, so the caller chooses the moment.
         """
         waiters = list(self.by_id.values())
-        held = [self.by_id, *self._deadlines.clear()]
-        if remains is not None:
-            remains += held
+        held = [] if remains is None else remains
+        held.append(self.by_id)
+        self._deadlines.close(held)
         self.by_id = {}
         self.timed = self._deadlines.deadlines
         return waiters

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 from zmqbridge.core.framing import Message
 
-# Requests that nobody answers would be kept for ever otherwise. Enough for 65 clients that each
-# have a full queue of 1,000 requests under way; about 20 MB of routes.
+# Without a bound, requests that are never answered would be kept for ever. This is enough for 65
+# clients that each have a full queue of 1,000 requests under way, and is about 20 MB of routes.
 LIMIT = 65_536
 
 
 class ReplyRoutes:
-    """Routes under the id that the application answers with.
+    """The routes of unanswered requests, each under the id that the application answers with.
 
-    The id is the peer's own as long as that is unambiguous. Where an open request has it already
-    (two clients that number their requests alike, or one that sends a request again), the newer
-    one gets an id of ours, so that no answer can go to the wrong client.
+    That id is the peer's own, unless an unanswered request has the same (two clients that number
+    their requests alike, or one client that sends a request again). Then the newer request gets
+    an id of ours, so that no answer can go to the wrong client.
 
-    - inputs: `open`
-    - commands: `take`, `put_back`, `clear`
-    - getters: ``len()``, ``in``, `routes`, `dropped`
+    - inputs: `open` (a request came)
+    - commands: `take`, `put_back`, `close`
+    - getters: ``len()``, ``in``, `routes`, `unanswered`, `dropped`
+
+    What the driver owes: call `put_back` when the reply to a route that it took was not sent.
+
+    Args:
+        limit: how many routes are kept; a newer one replaces the oldest.
 
     Attributes:
-        unanswered: what is in front of the peer's id in each route, by the id to answer with. The
-            txZMQ facade shows it to its users, who may change it or give another one at any time.
-        dropped: routes given up because `limit` newer ones came.
+        unanswered: the part of each route before the peer's id, by the id to answer with. The
+            txZMQ facade shows it to its users, who may change it or replace it at any time.
+        dropped: how many routes were replaced by newer ones.
     """
 
     __slots__ = ("_count", "_limit", "_own", "dropped", "unanswered")
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.unanswered: dict[bytes, Message] = {}
-        self._own: dict[bytes, bytes] = {}  # the peer's id, where that is not the one of ours
+        self._own: dict[bytes, bytes] = {}  # the peer's id, where the id to answer with is ours
         self._limit = limit
         self._count = 0
         self.dropped: int = 0
@@ -39,14 +44,17 @@ class ReplyRoutes:
         return len(self.unanswered)
 
     def routes(self) -> dict[bytes, Message]:
-        """A copy of what is open: routes by request id, oldest first."""
+        """A copy of the whole routes, by the id to answer with, oldest first."""
         return {key: [*route, self._own.get(key, key)] for key, route in self.unanswered.items()}
 
     def __contains__(self, request_id: bytes) -> bool:
         return request_id in self.unanswered
 
     def open(self, route: Message) -> bytes:
-        """Take over a route (its last part is the peer's id) and return the id to answer with."""
+        """Keep a route, whose last part is the peer's id, and return the id to answer with.
+
+        The last part is removed from the list that was given.
+        """
         request_id = own = route.pop()
         unanswered = self.unanswered
         while request_id in unanswered:
@@ -64,7 +72,7 @@ class ReplyRoutes:
         """Remove and return the route of a request that is being answered.
 
         Raises:
-            KeyError: it was answered already, never came, or was dropped.
+            KeyError: the request was answered already, never came, or its route was dropped.
         """
         try:
             route = self.unanswered.pop(request_id)
@@ -76,7 +84,7 @@ class ReplyRoutes:
         return [*route, self._own.pop(request_id, request_id) if self._own else request_id]
 
     def put_back(self, request_id: bytes, route: Message) -> None:
-        """Undo a `take` whose reply could not be sent."""
+        """Undo a `take`, because the reply could not be sent."""
         self.unanswered[request_id] = route[:-1]
         if request_id != route[-1]:
             self._remember(request_id, route[-1])
@@ -86,7 +94,7 @@ class ReplyRoutes:
             self._own = {key: self._own[key] for key in self._own if key in self.unanswered}
         self._own[request_id] = own
 
-    def clear(self) -> None:
-        """Forget all routes."""
+    def close(self) -> None:
+        """Drop all routes: the socket is closing."""
         self.unanswered.clear()
         self._own.clear()

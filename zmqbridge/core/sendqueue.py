@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
-from zmqbridge.core.framing import Message
 from zmqbridge.errors import QueueFull
 
 Waiter = TypeVar("Waiter", bound=Hashable)
@@ -15,18 +14,19 @@ HIGH = 1000  # as many as libzmq's own default, ZMQ_SNDHWM in zmq_setsockopt(3)
 
 
 class SendQueue(Generic[Waiter]):
-    """First in, first out; whoever must wait for room leaves a waiter, a token never called here.
+    """Messages to send, first in, first out, and the senders that wait for room.
 
     `paused` goes up with the first message that has to wait here, because then the peer pushes
-    back, and down when the queue is drained to `low`. In between, senders who can wait should;
-    those who cannot may fill it up to `high`, where `put` refuses.
+    back, and down when the queue is drained to `low`. During the pause a sender that can wait
+    registers a waiter. A sender that cannot wait may fill the queue up to `high`; from there on
+    `put` refuses.
 
-    - commands: `put`, `discard`, `wait`, `forget`, `clear`
     - inputs: `advance` (the socket took the head)
+    - commands: `put`, `discard`, `drop`, `wait`, `forget`, `notify`, `close`
     - getters: `head`, `paused`, ``len()``
 
-    What the driver owes: after `advance` and `discard`, wake what `resume()` hands out; each of
-    those asks again from the start.
+    What the driver owes: after `advance`, `discard` and `drop`, wake the waiters that `notify()`
+    returns. A sender that was woken looks at `paused` again: another one may have been faster.
 
     Attributes:
         paused: senders should wait.
@@ -65,7 +65,7 @@ class SendQueue(Generic[Waiter]):
         return next(iter(self._messages.values()))
 
     def advance(self) -> None:
-        """Drop the head, which was sent."""
+        """Remove the head, which was sent."""
         self._messages.popitem(last=False)
         if len(self._messages) <= self._low:
             self.paused = False
@@ -78,46 +78,39 @@ class SendQueue(Generic[Waiter]):
             self.paused = False
         return True
 
+    def drop(self) -> int:
+        """Drop all messages, because their peer has left; returns how many they were."""
+        dropped = len(self._messages)
+        self._messages.clear()
+        self.paused = False
+        return dropped
+
     def wait(self, waiter: Waiter) -> None:
-        """Leave a waiter, to be handed out when the pause ends."""
+        """Register a waiter, which `notify` returns when the pause ends."""
         self._waiters[waiter] = None
 
     def forget(self, waiter: Waiter) -> None:
-        """Take a waiter back whose caller gave up; one that is not there is fine."""
+        """Remove a waiter whose sender gave up; a waiter that is not registered is fine."""
         self._waiters.pop(waiter, None)
 
-    def resume(self) -> list[Waiter]:
-        """Hand out the waiters in the order in which they came; none during a pause."""
+    def notify(self) -> list[Waiter]:
+        """Remove and return the waiters, oldest first; none during a pause."""
         if self.paused or not self._waiters:
             return []
-        return self.drop_waiters()
-
-    def drop_waiters(self) -> list[Waiter]:
-        """Hand out the waiters whatever the state, because the socket is closing."""
         waiters = list(self._waiters)
         self._waiters.clear()
         return waiters
 
-    def close(self, remains: list[Any]) -> list[Waiter]:
-        """Empty the queue and hand out the waiters, because the socket is closing.
+    def close(self, remains: list[Any] | None = None) -> list[Waiter]:
+        """Drop all messages, and remove and return all waiters: the socket is closing.
 
         Args:
-            remains: what holds the messages and waiters is appended, dicts: to free it takes a
-                while.
+            remains: what held the messages and waiters is appended, dicts. Freeing a large one
+                takes a while, so the caller chooses the moment.
         """
         waiters = list(self._waiters)
-        remains += [self._messages, self._waiters]
+        if remains is not None:
+            remains += [self._messages, self._waiters]
         self._messages, self._waiters = OrderedDict(), OrderedDict()
         self.paused = False
         return waiters
-
-    def clear(self) -> list[Message]:
-        """Empty the queue and return what was in it."""
-        messages = [
-            # A copy of each would have Python look for garbage, for a second where they are many.
-            message if type(message) is list else list(message)
-            for message in self._messages.values()
-        ]
-        self._messages.clear()
-        self.paused = False
-        return messages

@@ -8,9 +8,10 @@ from typing import NamedTuple
 class Statistics(NamedTuple):
     """Counts since the socket was made, and what it holds at the moment.
 
-    Every message is in exactly one of the counts, at any moment: what was accepted for sending in
-    ``sent``, ``queued``, ``withdrawn`` or ``dropped``; what was received in ``unread``,
-    ``malformed``, ``late_replies``, ``unclaimed``, ``unwanted`` or ``lost``, or it was `delivered`.
+    Every message is in exactly one of the counts, at any moment. A message that was accepted for
+    sending is in ``sent``, ``queued``, ``withdrawn`` or ``dropped``. A message that was received is
+    in ``unread``, ``malformed``, ``late_replies``, ``unclaimed``, ``unwanted``, ``lost`` or
+    `delivered`.
     """
 
     sent: int
@@ -18,37 +19,37 @@ class Statistics(NamedTuple):
     received: int
     """Messages taken from libzmq, malformed ones included."""
     queued: int
-    """Messages that wait in our send queue, now."""
+    """Messages that wait in the send queue now."""
     unread: int
-    """Messages that wait in our inbox, now."""
+    """Messages that wait in the inbox now."""
     malformed: int
-    """Messages of peers that did not have the shape of the pattern; they are not delivered."""
+    """Messages received without the shape of the pattern; they are not delivered."""
     dropped: int
-    """Messages we accepted and could not send: the peer has left, or the socket was closed."""
+    """Messages accepted that could not be sent: the peer left, or the socket was closed."""
     open_requests: int
-    """Requests that wait for their reply, now."""
+    """Requests that wait for their reply now."""
     late_replies: int
     """Replies that matched no open request: late, doubled or forged."""
     withdrawn: int = 0
-    """Requests that were cancelled, or whose time was over, before they were sent."""
+    """Requests that were cancelled or expired before they were sent."""
     unreachable: int = 0
-    """Those of `dropped` whose peer had left; the others were queued when the socket was closed."""
+    """How many of `dropped` had a peer that left; the others were queued when the socket closed."""
     unclaimed: int = 0
-    """Messages that nobody had taken when the socket was closed."""
+    """Messages that were in the inbox when the socket was closed."""
     refused: int = 0
-    """Messages that were not accepted, as a queue was at its mark (`QueueFull`, `PeerStalled`)."""
+    """Messages that were not accepted: a queue was at its mark (`QueueFull`, `PeerStalled`)."""
     lost: int = 0
-    """Messages for whose copy there was no memory (`OutOfMemory`); nothing of them is delivered."""
+    """Messages received that no memory was left to copy (`OutOfMemory`); they are not delivered."""
     unwanted: int = 0
-    """Publications that were unsubscribed before you took them; by CONFLATE, those outdated."""
+    """Publications unsubscribed before you took them; with CONFLATE, outdated messages."""
 
     @property
     def accepted(self) -> int:
-        """Messages that were sent or queued: whose sending call did not raise."""
+        """Messages whose sending call did not raise: they were sent or queued."""
         return self.sent + self.queued + self.withdrawn + self.dropped
 
     @property
     def delivered(self) -> int:
-        """Messages that were handed to you."""
+        """Messages that you have received."""
         rest = self.unread + self.malformed + self.late_replies + self.unclaimed
         return self.received - rest - self.unwanted - self.lost

@@ -1,4 +1,4 @@
-"""Zap: who may come in, as libzmq asks it by RFC 27 and as the policy of a domain answers it."""
+"""Zap: which peers may connect, asked by libzmq (RFC 27) and answered by the policy of a domain."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from zmqbridge.core.framing import Message, as_name
 from zmqbridge.errors import MalformedMessage
 
 VERSION = b"1.0"
-# RFC 27: what the client is told. A temporary refusal is not sent; libzmq lets it try again later.
+# RFC 27: what the client is told. LATER is not sent to it; libzmq lets it try again later.
 ALLOWED, LATER, REFUSED, FAILED = b"200", b"300", b"400", b"500"
 
 EVERY = "*"  # the policy of the domains that have none of their own
 
-# Callbacks under way. More than these are clients who come faster than they can be asked about.
+# Callbacks under way. When there are more, clients come faster than the callbacks answer.
 LIMIT = 1_000
 
 _B85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
 _Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _TO_Z85 = bytes.maketrans(_B85, _Z85)
-# What only the other alphabet has becomes a NUL, which neither has.
+# A character that only the other alphabet has becomes a NUL, which neither alphabet has.
 _TO_B85 = bytes.maketrans(_Z85 + b";_`|~", _B85 + bytes(5))
 
 
 def as_secret(value: str | bytes, what: str) -> bytes:
-    """A str or bytes-like value as bytes; the error does not show what it was instead.
+    """A str or bytes-like value as bytes; the error does not show the value.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: the value is neither.
     """
     try:
         return as_name(value, what)
@@ -43,13 +43,13 @@ def as_secret(value: str | bytes, what: str) -> bytes:
 
 
 def as_bool(value: bool, what: str) -> bool:
-    """A bool, and nothing that merely counts as true, e.g. the word ``"no"``.
+    """Check that a value is a bool, and not just true in an ``if``, as the word ``"no"`` is.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the value is no bool.
     """
     if not isinstance(value, bool):
-        # Its type, not its value: it may well be a key.
+        # The error shows the type, not the value, which may be a key.
         raise TypeError(f"{what} is given as {type(value).__name__}: give True or False")
     return value
 
@@ -57,11 +57,11 @@ def as_bool(value: bool, what: str) -> bool:
 def curve_key(key: str | bytes, what: str) -> bytes:
     """A CURVE key as Z85, the form in which ``zmq.curve_keypair()`` makes them.
 
-    The errors do not show it, because it may be a secret one.
+    The errors do not show the key, because it may be a secret one.
 
     Raises:
-        TypeError: it is neither str nor bytes-like.
-        ValueError: it is no key.
+        TypeError: the key is neither str nor bytes-like.
+        ValueError: the value is no key.
     """
     text = as_secret(key, what)
     if len(text) == 32 and not isinstance(key, str):
@@ -85,7 +85,7 @@ def _network(address: str) -> IPv4Network | IPv6Network:
         shown = address if isinstance(address, int) else f"a {type(address).__name__}"
         raise TypeError(f"{shown} is no address: give str, e.g. '127.0.0.1' or '10.0.0.0/8'")
     if "%" in address:
-        # Taken, it would let in the same address of every other interface.
+        # If it were accepted, the rule would match the same address on every other interface.
         raise ValueError(f"{address!r}: an interface is not looked at, so leave out what follows %")
     try:
         return ip_network(address)
@@ -94,7 +94,7 @@ def _network(address: str) -> IPv4Network | IPv6Network:
 
 
 def _both_ips(ip: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address, ...]:
-    """An address, and what it is for the other IP: IPv4 is ``::ffff:0:0/96`` of IPv6."""
+    """An address, and its form in the other version of IP: IPv4 is ``::ffff:0:0/96`` of IPv6."""
     if isinstance(ip, IPv4Address):
         return ip, IPv6Address(_MAPPED + ip.packed)
     return (ip,) if ip.ipv4_mapped is None else (ip, ip.ipv4_mapped)
@@ -105,17 +105,18 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who asks to come in; what a policy's `check` is called with.
+    """A peer that wants to connect; `Policy.check` is called with it.
 
     Attributes:
         domain: the domain of the socket that the peer has connected to.
-        address: its IP address as libzmq tells it, so IPv4 is ``::ffff:10.1.2.3`` to a server
-            with ``zmq.IPV6``; with ipc, ``localhost`` and the ids of its user and process.
-        identity: the routing id it has set, or ``b""``.
+        address: its IP address as libzmq tells it. For a server with ``zmq.IPV6``, an address of
+            IPv4 is ``::ffff:10.1.2.3``; over ipc it is ``localhost`` and the ids of the peer's
+            user and process.
+        identity: the routing id that the peer has set, or ``b""``.
         mechanism: ``"NULL"``, ``"PLAIN"`` or ``"CURVE"``.
-        key: with CURVE its public key in Z85, which it has proved to have the secret one of.
-        username: with PLAIN, as it says.
-        password: with PLAIN, as it says; not in the repr.
+        key: with CURVE, its public key in Z85; it has proved that it has the secret key.
+        username: with PLAIN, the name that the peer gives.
+        password: with PLAIN, the password that the peer gives; not in the repr.
     """
 
     domain: str
@@ -129,21 +130,23 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Who may come in to the sockets of a domain; nobody, as long as nothing is given.
+    """Which peers may connect to the sockets of a domain; an empty policy lets no peer in.
 
-    With `deny` or `allow`, the address is looked at first. Then a CURVE client needs a key and a
-    PLAIN client a password that is known here; whoever has none is asked of `check`. With NULL a
-    client shows nothing, so the address decides, and `check` when there are no rules of addresses.
+    The rules of addresses, `allow` and `deny`, come first: a peer that they exclude is refused.
+    After that, a CURVE client is let in when its key is known here, and a PLAIN client when its
+    password is; for any other client of these two, `check` decides. A NULL client has no
+    credentials: it is let in when there are rules of addresses, else `check` decides.
 
     Attributes:
         keys: public keys of CURVE clients.
         certificates: a folder of public certificates (``*.key``), as ``zmq.auth`` makes them.
-        any_key: whether any CURVE client may come in; then there can be no keys and no `check`.
+        any_key: whether every CURVE client is let in; `keys`, `certificates` and `check` must
+            then be left out.
         passwords: passwords of PLAIN clients by user name; not in the repr.
-        allow: addresses or networks; when there are any, no other address comes in.
-        deny: addresses or networks that do not come in. A peer over ipc is at ``127.0.0.1``. In
-            both, an address of IPv4 is the same as that of IPv6 which stands for it:
-            ``10.1.2.3`` is ``::ffff:10.1.2.3``, and is in ``::/0``.
+        allow: addresses or networks; when there are any, every other address is excluded.
+        deny: addresses or networks that are excluded. In both, a peer over ipc has the address
+            ``127.0.0.1``, and an address of IPv4 is equal to its form in IPv6: ``10.1.2.3`` is
+            ``::ffff:10.1.2.3``, and is in ``::/0``.
         check: called with a `Peer`, returns True to let it in, or an awaitable of that. When it
             raises, or returns anything else, the peer is refused.
     """
@@ -176,7 +179,7 @@ class Policy:
 
 
 class Question(NamedTuple):
-    """What only the callback of a policy can answer; give the answer to `Zap.verdict`."""
+    """A request that the callback of a policy has to answer; give the answer to `Zap.verdict`."""
 
     envelope: Message
     peer: Peer
@@ -186,16 +189,16 @@ class Question(NamedTuple):
 class Zap:
     """Answers the requests that libzmq sends to the ZAP handler of a context.
 
-    - inputs: `request`, `verdict`
+    - inputs: `request` (libzmq asks), `verdict` (a callback has answered)
     - commands: `configure`, `close`
-    - getters: ``len()``
+    - getters: ``len()`` (how many questions are open)
 
-    What the driver owes: a `verdict` for each `Question`, of which the first counts. The inputs
-    return the reply to send.
+    What the driver owes: send the replies that the inputs and `close` return. For each `Question`
+    call its `check` and give the answer to `verdict`; only the first answer counts.
 
     Args:
-        policies: by domain; the one of ``"*"`` is for domains without one of their own.
-        limit: how many questions may be open; whoever comes then is to come again later.
+        policies: by domain; the one of ``"*"`` is for all domains without a policy of their own.
+        limit: how many questions may be open; a client that comes then has to try again later.
     """
 
     __slots__ = ("_limit", "_open", "_policies")
@@ -209,15 +212,15 @@ class Zap:
         return len(self._open)
 
     def configure(self, policies: Mapping[str, Policy]) -> None:
-        """From now on decide by these; who is connected stays."""
+        """Decide by these policies from now on; peers that are connected stay."""
         self._policies = dict(policies)
 
     def request(self, message: Message) -> Message | Question:
-        """The reply to a request as it comes to a ROUTER, or what the callback must be asked.
+        """The reply to a request as it comes to a ROUTER, or the question for the callback.
 
         Raises:
-            MalformedMessage: there is nothing in it that could be replied to. It does not show
-                the parts, among which there may be a password.
+            MalformedMessage: the message is too short to be replied to. The error does not show
+                its parts, because one of them may be a password.
         """
         if len(message) < 8 or message[1]:
             shape = [b"%d bytes" % len(part) for part in message]
@@ -230,7 +233,7 @@ class Zap:
             return _reply(envelope, REFUSED)
         try:
             user, known, more = knows(policy, shown)
-        except ValueError:  # a CURVE key that is none
+        except ValueError:  # the CURVE key is no key
             return _reply(envelope, REFUSED)
         if not _at_home(policy, _text(address)):
             return _reply(envelope, REFUSED)
@@ -246,11 +249,11 @@ class Zap:
         return question
 
     def verdict(self, question: Question, allowed: bool | None) -> Message | None:
-        """The reply when a callback has answered; None if the question was answered before.
+        """The reply to send when a callback has answered; None if it has answered before.
 
         Args:
-            question: what it was asked.
-            allowed: True lets the peer in; None says that the callback could not answer.
+            question: the question that `request` returned.
+            allowed: True lets the peer in, False refuses it; None says that the callback failed.
         """
         if self._open.pop(id(question), None) is None:
             return None
@@ -260,7 +263,7 @@ class Zap:
         return _reply(envelope, FAILED if allowed is None else REFUSED)
 
     def close(self) -> list[Message]:
-        """From now on nobody comes in; the replies to those who were asked about."""
+        """Refuse every peer from now on; returns the replies to the open questions."""
         self.configure({})
         replies = [self.verdict(question, None) for question in list(self._open.values())]
         return [reply for reply in replies if reply is not None]
@@ -270,17 +273,17 @@ _TEXTS = {ALLOWED: b"OK", LATER: b"Busy", REFUSED: b"No access", FAILED: b"Inter
 
 
 def _reply(envelope: Message, status: bytes, user: bytes = b"") -> Message:
-    # Why it is refused stays here: a stranger is not told how near he came.
+    # The reason of a refusal is not sent: it would tell an attacker how near the attempt was.
     return [*envelope, status, _TEXTS[status], user, b""]
 
 
 def _text(part: bytes) -> str:
-    # Different bytes are different texts, also when they are no UTF-8.
+    # Different bytes become different texts, also when they are not UTF-8.
     return part.decode(errors="surrogateescape")
 
 
 def _at_home(policy: Policy, address: str) -> bool:
-    """Whether the rules of addresses let this one in."""
+    """Whether the rules of addresses let this address in."""
     if not policy.allow and not policy.deny:
         return True
     if address.partition(":")[0] == "localhost":  # how libzmq names a peer over ipc
@@ -297,7 +300,7 @@ def _at_home(policy: Policy, address: str) -> bool:
     return not denied and (allowed or not policy.allow)
 
 
-# What each mechanism shows, as (user id, whether the policy knows it, what `check` sees of it).
+# A client's credentials: (user id, whether the policy knows them, what `check` sees of them).
 _Shown = tuple[bytes, bool, dict[str, Any]]
 
 

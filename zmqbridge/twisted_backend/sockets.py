@@ -31,7 +31,14 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from zmqbridge._bridge.patterns import Request as AnyRequest
 from zmqbridge._bridge.patterns import Requesting, Routing
 from zmqbridge._bridge.subscribing import Subscribing
-from zmqbridge.core.framing import Message, as_name, join_topic, split_request
+from zmqbridge.core.framing import (
+    Message,
+    as_name,
+    join_peer,
+    join_topic,
+    split_peers,
+    split_request,
+)
 from zmqbridge.errors import LoopError, ZmqBridgeError
 from zmqbridge.twisted_backend.handlers import follow
 from zmqbridge.twisted_backend.producers import Paced
@@ -305,7 +312,7 @@ class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
             TypeError: the peer or a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        return self._send(self._addressed(peer, parts))
+        return self._send(join_peer(peer, parts))
 
     def send_nowait(self, peer: bytes, *parts: bytes) -> None:
         """Send a message to one peer, or queue it while that one pushes back.
@@ -314,7 +321,6 @@ class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
             QueueFull: this peer's queue is at its high water mark; the error carries the message.
             PeerUnreachable, TypeError, ValueError: as `send`.
         """
-        self._send_nowait(self._addressed(peer, parts))
+        self._send_nowait(join_peer(peer, parts))
 
-    def _decode(self, burst: list[Message]) -> Iterable[tuple[bytes, Message]]:
-        return [(message[0], message[1:]) for message in burst]
+    _decode = staticmethod(split_peers)

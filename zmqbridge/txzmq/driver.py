@@ -383,7 +383,7 @@ class Driver(ReactorReader):
     def expect(self, address: Any) -> None:
         """Tell the monitor that the socket connects to one more address."""
         if self.monitor is not None:
-            self.monitor.refusals.handshakes.expect(as_name(address, "").decode())
+            self.monitor.connections.expect(as_name(address, "").decode())
 
     def server_refused(self, failure: HandshakeFailed) -> bool:
         """Handle the refusal of the last server.

@@ -105,7 +105,7 @@ class _Asking(Driver):
 
     def server_refused(self, failure: HandshakeFailed) -> bool:
         table = self.open_requests()
-        refused = [table.cancel(each) for each in table.waiters() if self._pump.discard(each)]
+        refused = [table.forget(each) for each in table.waiters() if self._pump.discard(each)]
         self.rest()
         self.fail(refused, failure)
         return bool(refused)
@@ -135,7 +135,7 @@ class _Asking(Driver):
             The waiter of the request, None if it is not open, and whether the request was still in
             the queue.
         """
-        waiter, timer = self.open_requests().cancel(msgId) or (None, None)
+        waiter, timer = self.open_requests().forget(msgId) or (None, None)
         revoke(timer)
         queued = self._pump.discard(msgId)
         self.rest()
@@ -146,9 +146,11 @@ class _Asking(Driver):
 
     def set_alarm(self) -> None:
         """Set the timer for the earliest deadline."""
-        deadline = self.table.arm()
-        if deadline < inf and self.connection.factory is not None:
-            self._call_at(deadline)
+        deadline = self.table.next_deadline()
+        if deadline < self.table.armed:
+            self.table.armed = deadline
+            if self.connection.factory is not None:
+                self._call_at(deadline)
 
     def rest(self) -> None:
         if not self.table.timed and self.table.armed < inf:
@@ -276,9 +278,9 @@ class ZmqREQConnection(ZmqConnection):
                 keeper = steady(timekeeper(driver, _module))
                 timer = keeper.callLater(timeout, self._timeoutRequest, msgId)
                 driver.has_timers = True
-        table.open((waiter, timer), deadline, msgId)
+        table.wait((waiter, timer), deadline, msgId)
         try:
-            self.send([msgId, b"", *messageParts])
+            self.send([msgId, b"", *messageParts])  # `pack_request`, without its frame
         except Exception:
             driver.forget(msgId)
             raise
@@ -358,7 +360,7 @@ class ZmqREPConnection(ZmqConnection):
             driver.open_routes()
         route = routes.take(messageId)
         try:
-            self.send([*route, b"", *messageParts])
+            self.send([*route, b"", *messageParts])  # `pack_reply`, without its frame
         except Exception:
             routes.put_back(messageId, route)
             raise
@@ -394,7 +396,7 @@ class ZmqREPConnection(ZmqConnection):
     def shutdown(self) -> None:
         """Close the connection; unanswered requests get no reply."""
         ZmqConnection.shutdown(self)
-        self._zmqbridge__driver.open_routes().clear()
+        self._zmqbridge__driver.open_routes().close()
 
 
 class ZmqXREPConnection(ZmqREPConnection):

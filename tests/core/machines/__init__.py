@@ -1,0 +1,24 @@
+"""State machines for Hypothesis: each core machine against a plain model of it.
+
+They can be subclassed to test a machine or a driver of your own, as docs/core.md shows: override
+`make`, which returns the machine under test, and where a driver is under test the methods in which
+it does its work. Then have pytest collect the ``TestCase`` of the subclass.
+"""
+
+from machines.connections import PeerMachine, RefusalMachine
+from machines.receiving import InboxMachine, WeighedInboxMachine
+from machines.requests import DeadlineMachine, RequestMachine, RouteMachine
+from machines.sending import SendQueueMachine
+from machines.zap import ZapMachine
+
+__all__ = [
+    "DeadlineMachine",
+    "InboxMachine",
+    "PeerMachine",
+    "RefusalMachine",
+    "RequestMachine",
+    "RouteMachine",
+    "SendQueueMachine",
+    "WeighedInboxMachine",
+    "ZapMachine",
+]

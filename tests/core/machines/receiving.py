@@ -1,0 +1,182 @@
+"""The inbox against a list: nothing lost or doubled, receivers served in the order of asking."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
+
+LIMITS = st.one_of(st.integers(2, 6), st.integers(0, 6))
+
+
+class InboxMachine(RuleBasedStateMachine):
+    """Receivers wait, are told, run later or are cancelled meanwhile; newcomers may poll.
+
+    A message may be dropped that was promised: then its receiver, when it runs, waits again.
+    """
+
+    MOST = 9
+
+    @initialize(high=LIMITS, newest=st.sampled_from([False, False, False, True]))
+    def start(self, high, newest):
+        self.inbox = self.make()
+        self.messages: list[int] = []
+        self.waiting: list[str] = []
+        self.told: list[str] = []
+        self.stale: set[str] = set()  # they will run, and find that theirs was dropped
+        self.paused = False
+        self.put_so_far = self.asked = self.unwanted = 0
+        self.limit(high, newest)
+
+    def make(self):
+        return Inbox()
+
+    def heavy(self, most):
+        return False
+
+    def limit(self, high, newest):
+        self.inbox.limit(high, newest=newest)
+        self.high, self.low, self.newest = high, high // 4, newest
+        self.kept_up()
+        self.relaxed()
+
+    def kept_up(self):
+        if self.newest:
+            outdated = max(0, len(self.messages) - max(1, len(self.told)))
+            self.unwanted += outdated
+            del self.messages[:outdated]
+        else:
+            full = len(self.messages) >= max(1, self.high) or self.heavy(self.MOST - 1)
+            self.paused = self.paused or full
+
+    def relaxed(self):
+        full = len(self.messages) > self.low or self.heavy(self.MOST // 4)
+        self.paused = self.paused and full and not self.newest
+
+    def tell(self):
+        told = self.inbox.notify()
+        expected = self.waiting[: len(self.messages) - len(self.told)]
+        assert told == expected
+        del self.waiting[: len(told)]
+        self.told += told
+
+    def taken(self, message):
+        assert message == self.messages.pop(0)
+        self.relaxed()
+
+    def room(self):
+        if self.paused:
+            return 0
+        if self.newest:
+            return HIGH
+        return self.high - len(self.messages) if self.high else len(self.waiting)
+
+    @rule(size=st.integers(1, 4))
+    def burst(self, size):
+        assert self.inbox.room() == self.room()
+        items = range(self.put_so_far, self.put_so_far + min(size, self.room()))
+        self.put_so_far += len(items)
+        self.inbox.put(items)
+        self.messages += items
+        self.kept_up()
+        self.tell()
+
+    @rule(receivers=st.integers(1, 3))
+    def ask(self, receivers):
+        for _ in range(receivers):
+            message = self.inbox.poll()
+            if len(self.messages) > len(self.told):
+                self.taken(message)
+            else:
+                assert message is None
+                self.waiting.append(self.new_waiter())
+
+    def new_waiter(self, instead_of=None):
+        self.asked += 1
+        waiter = f"waiter {self.asked}"
+        on_demand = self.inbox.wait(waiter, instead_of)
+        assert on_demand == (not self.high and not self.newest)
+        return waiter
+
+    @rule()
+    def pop(self):
+        if self.messages and not self.told and not self.paused:
+            self.taken(self.inbox.pop())
+        else:
+            with pytest.raises(IndexError):
+                self.inbox.pop()
+
+    @precondition(lambda self: self.told)
+    @rule(receivers=st.integers(1, 4))
+    def told_receivers_run(self, receivers):
+        for waiter in self.told[:receivers]:
+            self.told.remove(waiter)
+            self.stale.discard(waiter)
+            self.taken(self.inbox.take(waiter))
+
+    @precondition(lambda self: self.messages)
+    @rule(kept=st.integers(0, 15))
+    def some_are_not_wanted_any_more(self, kept):
+        wanted = [message for message in self.messages if kept & 1 << message % 4]
+        self.inbox.sift(lambda message: message in wanted)
+        self.unwanted += len(self.messages) - len(wanted)
+        if wanted != self.messages:
+            self.messages = wanted
+            self.relaxed()
+        self.stale.update(self.told[len(wanted) :])
+        self.waiting = self.told[len(wanted) :] + self.waiting
+        del self.told[len(wanted) :]
+
+    @precondition(lambda self: self.stale - set(self.told))
+    @rule(data=st.data())
+    def one_finds_its_message_gone_and_keeps_its_place(self, data):
+        waiter = data.draw(st.sampled_from(sorted(self.stale - set(self.told))))
+        assert self.inbox.take(waiter) is None
+        self.stale.remove(waiter)
+        self.waiting[self.waiting.index(waiter)] = self.new_waiter(waiter)
+
+    @precondition(lambda self: self.told or self.waiting)
+    @rule(data=st.data())
+    def a_receiver_is_cancelled(self, data):
+        waiter = data.draw(st.sampled_from(self.told + self.waiting))
+        (self.told if waiter in self.told else self.waiting).remove(waiter)
+        self.stale.discard(waiter)
+        self.inbox.forget(waiter)
+        self.tell()
+
+    @precondition(lambda self: self.asked > 3)  # seldom, so that the runs get far
+    @rule()
+    def close(self):
+        assert sorted(self.inbox.close()) == sorted(self.told + self.waiting)
+        self.messages, self.told, self.waiting, self.stale = [], [], [], set()
+        self.paused = False
+
+    @precondition(lambda self: self.asked > 3)
+    @rule(high=LIMITS, newest=st.booleans())
+    def set_anew(self, high, newest):
+        self.limit(high, newest)
+
+    @invariant()
+    def agrees(self):
+        if hasattr(self, "inbox"):
+            assert list(self.inbox.messages) == self.messages
+            assert len(self.inbox) == len(self.messages)
+            assert self.inbox.promised == len(self.told)
+            assert self.inbox.paused == self.paused
+            assert self.inbox.unwanted == self.unwanted
+
+
+class WeighedInboxMachine(InboxMachine):
+    """The same where the messages have sizes, which are bounded, too."""
+
+    def make(self):
+        return WeighedInbox(self.MOST, self.size_of)
+
+    @staticmethod
+    def size_of(message):
+        return message % 5
+
+    def heavy(self, most):
+        return sum(map(self.size_of, self.messages)) > most

@@ -1,0 +1,181 @@
+"""The ZAP handler against a plain model: each request has one reply, and few peers come in."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from zmqbridge.core.zap import Policy, Question, Zap, curve_key
+
+LIMIT = 1
+# RFC 32's own example of Z85, four times over: 32 bytes and 40 characters.
+RAW = bytes.fromhex("864FD26FB559F75B") * 4
+Z85 = b"HelloWorld" * 4
+RAWS = [RAW, bytes(32), b"\xff" * 32]
+KEYS = [curve_key(raw, "") for raw in RAWS]
+
+domains = ["a", "b", ""]
+addresses = ["127.0.0.1", "10.1.2.3", "::ffff:10.1.2.3", "localhost:0:0:7", "?", "fe80::1%eth0"]
+users = st.sampled_from(["u", "v"])
+passwords = st.sampled_from(["p", "", "ø"])
+networks = st.lists(
+    st.sampled_from(
+        ["127.0.0.1", "10.0.0.0/8", "fe80::/10", "::ffff:10.0.0.0/104", "::ffff:7f00:1", "::/1"]
+    ),
+    max_size=2,
+)
+
+
+@st.composite
+def policies(draw):
+    check = draw(st.sampled_from([None, repr]))
+    any_key = draw(st.booleans()) and check is None
+    return Policy(
+        keys=() if any_key else draw(st.lists(st.sampled_from(RAWS + KEYS), max_size=2)),
+        any_key=any_key,
+        passwords=draw(st.dictionaries(users, passwords)),
+        allow=draw(networks),
+        deny=draw(networks),
+        check=check,
+    )
+
+
+shown = st.one_of(
+    st.just(("NULL",)),
+    st.tuples(st.just("PLAIN"), users, passwords),
+    st.tuples(st.just("CURVE"), st.sampled_from(RAWS)),
+    st.sampled_from([("NULL", "x"), ("PLAIN", "u"), ("CURVE", b"short"), ("GSSAPI", "u"), ("",)]),
+)
+
+
+def part(value):
+    return value.encode() if isinstance(value, str) else value
+
+
+def request(number, domain, address, mechanism, *credentials, version="1.0"):
+    parts = [version, b"%d" % number, domain, address, b"me", mechanism, *credentials]
+    return [b"session", b"", *map(part, parts)]
+
+
+def at_home(policy, address):
+    """Whether the address may come in, worked out the long way."""
+    if not (policy.allow or policy.deny):
+        return True
+    plain = {"localhost:0:0:7": "127.0.0.1", "::ffff:10.1.2.3": "10.1.2.3"}.get(address, address)
+    if plain == "?":
+        return False
+    ip = ipaddress.ip_address(plain)
+    forms = [ip, ipaddress.ip_address(f"::ffff:{ip}")] if ip.version == 4 else [ip]
+    inside = [n for n in policy.allow + policy.deny if any(form in n for form in forms)]
+    if any(network in policy.deny for network in inside):
+        return False
+    return not policy.allow or bool(inside)
+
+
+def expected(policy, address, mechanism, credentials):
+    """200, 400 or "ask", and the user id of the reply."""
+    sizes = {"NULL": [], "PLAIN": [None, None], "CURVE": [32]}
+    size = sizes.get(mechanism)
+    if policy is None or size is None or len(size) != len(credentials):
+        return b"400", b""
+    if mechanism == "CURVE" and len(credentials[0]) != 32:
+        return b"400", b""
+    if not at_home(policy, address):
+        return b"400", b""
+    if mechanism == "NULL":
+        known, user = bool(policy.allow or policy.deny), b""
+    elif mechanism == "PLAIN":
+        known, user = credentials in policy.passwords.items(), part(credentials[0])
+    else:
+        user = KEYS[RAWS.index(credentials[0])]
+        known = policy.any_key or user in policy.keys
+    if known:
+        return b"200", user
+    return ("ask", user) if policy.check else (b"400", b"")
+
+
+class ZapMachine(RuleBasedStateMachine):
+    """Peers ask to come in, callbacks answer late or not at all, and policies change."""
+
+    def __init__(self):
+        super().__init__()
+        self.policies = {"a": Policy(check=repr)}
+        self.zap = self.make(self.policies)
+        self.open = []
+        self.number = 0
+
+    def make(self, policies):
+        return Zap(policies, limit=LIMIT)
+
+    @rule(policies=st.dictionaries(st.sampled_from(["a", "b", "*"]), policies()))
+    def configure(self, policies):
+        self.zap.configure(policies)
+        self.policies = policies
+
+    @rule(
+        domain=st.sampled_from(domains),
+        address=st.sampled_from(addresses),
+        shown=shown,
+        version=st.sampled_from(["1.0"] * 9 + ["1.1"]),
+    )
+    def ask(self, domain, address, shown, version):
+        self.number += 1
+        mechanism, *credentials = shown
+        answer = self.zap.request(
+            request(self.number, domain, address, mechanism, *credentials, version=version)
+        )
+        policy = self.policies.get(domain, self.policies.get("*"))
+        status, user = expected(policy, address, mechanism, tuple(credentials))
+        if version != "1.0":
+            status, user = b"400", b""
+        if status == "ask" and len(self.open) == LIMIT:
+            status, user = b"300", b""
+        if status == "ask":
+            assert isinstance(answer, Question)
+            assert answer.check is policy.check
+            assert (answer.peer.domain, answer.peer.address) == (domain, address)
+            assert (answer.peer.mechanism, answer.peer.identity) == (mechanism, b"me")
+            if mechanism == "PLAIN":
+                assert (answer.peer.username, answer.peer.password) == tuple(credentials)
+            if mechanism == "CURVE":
+                assert answer.peer.key == user
+            self.open.append((self.number, user, answer))
+        else:
+            self.check(answer, self.number, status, user)
+
+    @rule(data=st.data(), allowed=st.sampled_from([True, False, None]))
+    def answer(self, data, allowed):
+        if self.open:
+            number, user, question = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+            status = {True: b"200", False: b"400", None: b"500"}[allowed]
+            self.check(
+                self.zap.verdict(question, allowed), number, status, user if allowed else b""
+            )
+
+    def check(self, reply, number, status, user):
+        peer, empty, version, request_id, code, text, user_id, metadata = reply
+        assert (peer, empty, version, metadata) == (b"session", b"", b"1.0", b"")
+        assert (request_id, code, user_id) == (b"%d" % number, status, user)
+        assert text
+
+    @rule()
+    def answer_twice(self):
+        if self.open:
+            number, _, question = self.open.pop()
+            self.check(self.zap.verdict(question, False), number, b"400", b"")
+            assert self.zap.verdict(question, True) is None
+
+    @rule()
+    def close(self):
+        replies = self.zap.close()
+        assert len(replies) == len(self.open)
+        for reply, (number, _, _) in zip(replies, self.open, strict=True):
+            self.check(reply, number, b"500", b"")
+        self.open = []
+        self.policies = {}
+
+    @invariant()
+    def agrees(self):
+        assert len(self.zap) == len(self.open)
