@@ -50,7 +50,7 @@ class Frames:
 def no_slices(monkeypatch):
     """On a slow machine bursts end early, for the sake of others; here that would be noise."""
     for module in (
-        "pump",
+        "_bridge.pump",
         "asyncio_backend.loopsocket",
         "twisted_backend.reactorsocket",
         "twisted_backend.handlers",
