@@ -33,8 +33,8 @@ class Refusals:
         refused: Callable[[HandshakeFailed], bool],
         report: Callable[[Exception], None],
     ) -> None:
-        self.failures = 0
-        self.handshakes = Handshakes(wary)
+        self.failures: int = 0
+        self.handshakes: Handshakes = Handshakes(wary)
         self._socket = socket
         self._refused = refused
         self._report = report

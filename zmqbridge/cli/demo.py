@@ -35,15 +35,16 @@ class Tally:
         self.flow = flow
         one_in_vain = flow.pattern == "request"
         filtered = count - len(wanted(count)) if flow.pattern == "publish" else 0
-        self.due = {
+        self.due: dict[str, int] = {
             "sent": count + one_in_vain,
             "received": count - filtered,
             "filtered": filtered,
             "timed out": int(one_in_vain),
         }
         # What is filtered, nobody sees; that all the rest came, and nothing besides, proves it.
-        self.counts = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
-        self.began = self.ended = 0.0
+        self.counts: dict[str, int] = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
+        self.began: float = 0.0
+        self.ended: float = 0.0
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any, Generic, TypeVar
@@ -32,7 +32,7 @@ class DeadlineHeap(Generic[Key]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, Key]] = []
         self.deadlines: dict[Key, float] = {}
-        self.remove = self.deadlines.pop
+        self.remove: Callable[..., float | None] = self.deadlines.pop
 
     def __len__(self) -> int:
         return len(self.deadlines)

@@ -52,10 +52,10 @@ class Inbox(Generic[Item, Waiter]):
 
     def __init__(self, high: float = HIGH, low: float = -1) -> None:
         self.messages: deque[Item] = deque()
-        self.promised = 0
-        self.standing = 0
-        self.unwanted = 0
-        self.paused = False
+        self.promised: int = 0
+        self.standing: int = 0
+        self.unwanted: int = 0
+        self.paused: bool = False
         self.pop: Callable[[], Item] = self.messages.popleft
         # Whether they were told; those who were are the first, as many as are promised.
         self._waiters: dict[Waiter, bool] = {}

@@ -53,10 +53,10 @@ class RequestTable(Generic[Waiter]):
     def __init__(self) -> None:
         self.by_id: dict[bytes, Waiter] = {}
         self._deadlines: DeadlineHeap[bytes] = DeadlineHeap()
-        self.timed = self._deadlines.deadlines
+        self.timed: dict[bytes, float] = self._deadlines.deadlines
         self._ids = request_ids()
-        self.armed = inf
-        self.late = 0
+        self.armed: float = inf
+        self.late: int = 0
 
     def __len__(self) -> int:
         return len(self.by_id)

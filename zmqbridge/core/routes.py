@@ -33,7 +33,7 @@ class ReplyRoutes:
         self._own: dict[bytes, bytes] = {}  # the peer's id, where that is not the one of ours
         self._limit = limit
         self._count = 0
-        self.dropped = 0
+        self.dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.unanswered)

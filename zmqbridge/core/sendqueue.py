@@ -40,7 +40,7 @@ class SendQueue(Generic[Waiter]):
         self._high = high
         self._low = low
         self._count = 0
-        self.paused = False
+        self.paused: bool = False
 
     def __len__(self) -> int:
         return len(self._messages)
