@@ -13,6 +13,7 @@ import zmqbridge
 LOOPS = ["twisted", "anyio", "asyncio"]
 CORE = [
     "framing",
+    "checks",
     "deadlines",
     "requests",
     "routes",
@@ -29,6 +30,7 @@ BLOCKED = {
     "zmqbridge": ["zmq", *LOOPS],
     "zmqbridge.errors": ["zmq", *LOOPS],
     "zmqbridge.security": ["zmq", *LOOPS],
+    "zmqbridge.arguments": ["zmq", *LOOPS],
     **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
     "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
     "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
 import zmq
@@ -40,6 +40,9 @@ from zmqbridge.core.monitor import (
     without_failed_accepts,
 )
 from zmqbridge.errors import HandshakeFailed, SocketClosed, StateUnknown
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import Options
 
 _numbers = itertools.count(1)
 
@@ -67,7 +70,7 @@ class Events:
         self._monitor = monitor
         self._events: deque[MonitorEvent] = deque(maxlen=HIGH)
         self._closed = False
-        self.missed = 0
+        self.missed: int = 0
 
     def __aiter__(self) -> Self:
         return self
@@ -97,13 +100,13 @@ class Events:
 class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
-    kind = zmq.PULL
+    kind: ClassVar[int] = zmq.PULL
     _said = True  # the socket of which it tells does that
-    defaults = {zmq.RCVHWM: 0}
+    defaults: ClassVar[Options] = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
-        self.peers = Peers()
-        self.complete = False
+        self.peers: Peers = Peers()
+        self.complete: bool = False
         self._storm = Storm()
         self._aside: list[Message] | None = None  # what must not be told yet
         self._lost = False  # libzmq tells of nothing
@@ -127,7 +130,7 @@ class Monitor(Endpoint):
 
         The others are for its `Refusals`.
         """
-        self.refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
+        self.refusals: Refusals = Refusals(monitored, wary=wary, refused=refused, report=report)
         self.complete = complete
         name = next_name()
         try:

@@ -13,6 +13,10 @@ from typing import TypeVar
 from zmqbridge.errors import MalformedMessage
 
 Message = list[bytes]
+BytesLike = bytes | bytearray | memoryview
+"""What may be sent as a part. At run time all that has the buffer protocol will do."""
+Address = str | BytesLike
+"""An address, or a tag: a ``str`` means UTF-8."""
 Item = TypeVar("Item")
 
 SEPARATOR = b"\0"
@@ -57,7 +61,7 @@ def as_name(value: object, what: str) -> bytes:
     return value.encode() if isinstance(value, str) else as_bytes(value, what)
 
 
-def join_topic(tag: bytes, body: bytes) -> bytes:
+def join_topic(tag: bytes, body: BytesLike) -> bytes:
     """One part that carries a tag and a body.
 
     Raises:
@@ -67,7 +71,7 @@ def join_topic(tag: bytes, body: bytes) -> bytes:
     if SEPARATOR in tag:
         raise ValueError(f"the tag {tag!r} holds a NUL byte, which ends a tag on the wire")
     try:
-        return b"%b\0%b" % (tag, body)
+        return b"%b\0%b" % (tag, body)  # type: ignore[str-format]
     except TypeError:
         return tag + SEPARATOR + as_bytes(body, "body")
 
