@@ -8,7 +8,7 @@ import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "core", "tests", "original_suite"]
+nox.options.sessions = ["lint", "types", "verifytypes", "core", "tests", "original_suite"]
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 
@@ -31,6 +31,14 @@ def types(session: nox.Session) -> None:
     """Strict types, zope interfaces included."""
     install(session, "types")
     session.run("mypy")
+
+
+@nox.session
+def verifytypes(session: nox.Session) -> None:
+    """Every public name has a type that all checkers see alike; another checker than in `types`."""
+    install(session, "public_types")
+    session.run("pyright", "--verifytypes", "zmqbridge", "--ignoreexternal")
+    session.run("pyright", "tests/typed")
 
 
 @nox.session
