@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     )
 
 
+# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
+# or type checkers would differ on what it is.
 def send(self: ReactorSocket, *parts: BytesLike) -> Deferred[None]:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
 
