@@ -13,6 +13,7 @@ import zmqbridge
 LOOPS = ["twisted", "anyio", "asyncio"]
 CORE = [
     "framing",
+    "checks",
     "deadlines",
     "requests",
     "routes",
@@ -31,6 +32,7 @@ BLOCKED = {
     "zmqbridge.errors": ["zmq", *LOOPS],
     "zmqbridge.security": ["zmq", *LOOPS],
     "zmqbridge.core": ["zmq", "socket", *LOOPS],
+    "zmqbridge.arguments": ["zmq", *LOOPS],
     **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
     "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
     "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],

@@ -177,7 +177,7 @@ class QueueFull(ZmqBridgeError):
         super().__init__(
             f"{high:g} messages wait already; await the sending call instead, or try again later"
         )
-        self.message = list(message)
+        self.message: list[bytes] = list(message)
 
 
 class PeerUnreachable(ZmqBridgeError):
@@ -209,8 +209,8 @@ class PeerStalled(PeerUnreachable, QueueFull):
 
     def __init__(self, message: Sequence[bytes], high: float) -> None:
         QueueFull.__init__(self, message, high)
-        self.peer = message[0]
-        self.args = (
+        self.peer: bytes = message[0]
+        self.args: tuple[object, ...] = (
             f"the peer {self.peer!r} does not read: {high:g} messages wait for it already",
         )
 
@@ -235,7 +235,7 @@ class MalformedMessage(ZmqBridgeError):
 
     def __init__(self, reason: str, message: Sequence[bytes]) -> None:
         super().__init__(f"{reason}: {_shown(message)}")
-        self.message = list(message)
+        self.message: list[bytes] = list(message)
 
 
 class AlreadyReplied(ZmqBridgeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from zmqbridge.core.framing import BytesLike
 from zmqbridge.core.zap import Peer, Policy, as_bool, as_secret, curve_key
 
 __all__ = ["CurveClient", "CurveServer", "Null", "Peer", "PlainClient", "PlainServer", "Policy"]
@@ -31,7 +32,7 @@ def _domain(domain: str) -> str:
     return domain
 
 
-def _credential(value: str | bytes, what: str) -> bytes:
+def _credential(value: str | BytesLike, what: str) -> bytes:
     text = as_secret(value, what)
     if not 0 < len(text) < 256:
         raise ValueError(f"{what} is {len(text)} bytes long: PLAIN carries 1 to 255")
@@ -53,7 +54,7 @@ class CurveServer:
             every client that knows the server's public key can read and send.
     """
 
-    secret_key: str | bytes = field(repr=False)
+    secret_key: str | BytesLike = field(repr=False)
     # By name only, or the secret key of a pair could be taken for a domain and shown.
     domain: str = field(default=DOMAIN, kw_only=True)
     any_key: bool = field(default=False, kw_only=True)
@@ -76,9 +77,9 @@ class CurveClient:
 
     wary: ClassVar[bool] = True  # shows credentials, which the server may refuse
 
-    server_key: str | bytes
-    public_key: str | bytes
-    secret_key: str | bytes = field(repr=False)
+    server_key: str | BytesLike
+    public_key: str | BytesLike
+    secret_key: str | BytesLike = field(repr=False)
 
     def __post_init__(self) -> None:
         _store(
@@ -116,8 +117,8 @@ class PlainClient:
 
     wary: ClassVar[bool] = True
 
-    username: str | bytes
-    password: str | bytes = field(repr=False)
+    username: str | BytesLike
+    password: str | BytesLike = field(repr=False)
 
     def __post_init__(self) -> None:
         _store(

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import zmq
 
 from zmqbridge import SocketClosed, txzmq
-from zmqbridge._bridge.endpoint import several
+from zmqbridge.core.checks import several
 
 
 class Face:

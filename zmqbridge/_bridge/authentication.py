@@ -7,16 +7,20 @@ from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from inspect import isawaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 from zmq.auth import load_certificates
 
 from zmqbridge._bridge import mechanisms
 from zmqbridge._bridge.endpoint import Endpoint
+from zmqbridge._bridge.signatures import only_known
 from zmqbridge.core.framing import Message
 from zmqbridge.core.zap import Policy, Question, Zap
 from zmqbridge.errors import AddressError, ContextTerminated, MalformedMessage, PeerUnreachable
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import Options
 
 # How long a callback may take. After 30 seconds libzmq itself ends the handshake.
 PATIENCE = 30.0  # seconds
@@ -31,7 +35,8 @@ class Authenticating(Endpoint):
 
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
-        context: the context of the sockets, if it is not the one that the library owns.
+        arguments: `zmqbridge.arguments.ContextArguments`: the context is that of the sockets. On
+            Twisted also `zmqbridge.arguments.ReactorArguments`.
 
     Raises:
         TypeError, ValueError: the policies are not valid.
@@ -40,21 +45,16 @@ class Authenticating(Endpoint):
         ResourcesExhausted: there is no room for one more socket.
     """
 
-    kind = zmq.ROUTER
-    defaults = {zmq.ROUTER_MANDATORY: 1}
+    kind: ClassVar[int] = zmq.ROUTER
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
-    def __init__(
-        self,
-        policies: Mapping[str, Policy],
-        *,
-        context: zmq.Context[Any] | None = None,
-        **backend: Any,
-    ) -> None:
+    def __init__(self, policies: Mapping[str, Policy], **arguments: Any) -> None:
+        only_known(type(self), arguments)
         self._policies = policies
         self._zap = Zap(_read(policies))
         try:
             with mechanisms.door:
-                super().__init__(bind=mechanisms.ZAP, context=context, **backend)
+                super().__init__(bind=mechanisms.ZAP, **arguments)
         except AddressError as error:
             if error.errno != zmq.EADDRINUSE:
                 raise

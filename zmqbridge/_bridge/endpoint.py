@@ -6,7 +6,7 @@ import errno
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from threading import get_ident
@@ -23,7 +23,8 @@ from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import BURST, BridgedSocket, Pump
 from zmqbridge._bridge.untold import Untold, is_crowd
-from zmqbridge.core.framing import Message, as_name
+from zmqbridge.core.checks import several
+from zmqbridge.core.framing import Address, Message, as_name
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
@@ -36,12 +37,8 @@ from zmqbridge.errors import (
 )
 
 if TYPE_CHECKING:
+    from zmqbridge.arguments import Addresses, Options
     from zmqbridge.security import Security
-
-Address = str | bytes
-Addresses = Address | Iterable[Address]
-Options = Mapping[int, Any]
-ONE = (str, bytes, bytearray, memoryview)  # address, not several
 
 # A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
 IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first needed
@@ -60,6 +57,18 @@ HINTS = {
 }
 
 
+class Shown:
+    """The ``__signature__`` of a class, made when `inspect` or ``help()`` asks for it."""
+
+    def __get__(self, instance: object, owner: type) -> object:
+        from zmqbridge._bridge.signatures import signature
+
+        made = signature(owner)
+        if made is None:  # a subclass of a user's, with a constructor of its own
+            raise AttributeError("__signature__")
+        return made
+
+
 class Endpoint(ABC):
     """What every pattern of every backend is made of: socket, pump, addresses, options, end.
 
@@ -70,6 +79,8 @@ class Endpoint(ABC):
     """The type of the libzmq socket, e.g. ``zmq.PULL``."""
     defaults: ClassVar[Options] = {}
     """Options of this pattern, which ``options`` may override."""
+
+    __signature__: Shown = Shown()
 
     high: float = HIGH
     """How many messages may wait in the send queue (of each peer, for a ROUTER)."""
@@ -105,7 +116,10 @@ class Endpoint(ABC):
         options: Options | None = None,
         security: Security | None = None,
         monitor: bool = False,
+        **of_pattern: Any,
     ) -> None:
+        if of_pattern:
+            self._take(**of_pattern)
         self._closed = True  # until there is something to close
         if options is not None and not isinstance(options, Mapping):
             kind = type(options).__name__
@@ -336,6 +350,13 @@ class Endpoint(ABC):
 
     # What backends and patterns build on.
 
+    def _take(self, **unknown: Any) -> None:
+        """Take the arguments that not every pattern has, when there are any."""
+        if unknown:
+            from zmqbridge._bridge.signatures import refuse
+
+            refuse(type(self), unknown)
+
     def _prepare(self) -> None:
         """Make what a pattern needs, before there is a socket."""
 
@@ -488,20 +509,3 @@ def _connect(socket: zmq.Socket[bytes], name: str) -> None:
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> bool:
     return bool(re.match(IPV6, name)) and not CompiledSocket.get(socket, zmq.IPV6)
-
-
-def several(addresses: Addresses, what: str = "addresses") -> list[Address]:
-    """One address or several, as a list; `what` names them in the error.
-
-    Raises:
-        TypeError: they are neither.
-    """
-    if addresses == ():
-        return []
-    if isinstance(addresses, ONE):
-        return [addresses]  # type: ignore[list-item]
-    try:
-        return list(addresses)
-    except TypeError:
-        kind = type(addresses).__name__
-        raise TypeError(f"{what} is given as {kind}: give one str or bytes, or several") from None

@@ -49,7 +49,7 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
     # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
     _looking: Any = None
     # When the linger of all its closed sockets is over, on time.monotonic; see `context.py`.
-    lingers_until = 0.0
+    lingers_until: float = 0.0
 
     def __init__(self, io_threads: int = 1, shadow: Any = 0) -> None:
         super().__init__(io_threads, shadow)  # type: ignore[call-overload]

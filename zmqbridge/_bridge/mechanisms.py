@@ -51,12 +51,13 @@ def _curve_server(server: CurveServer) -> dict[int, Any]:
 
 
 def _curve_client(client: CurveClient) -> dict[int, Any]:
-    if zmq.curve_public(client.secret_key) != client.public_key:
+    secret_key: Any = client.secret_key  # bytes, since it was checked
+    if zmq.curve_public(secret_key) != client.public_key:
         raise ValueError("CurveClient: public_key and secret_key are not of one pair")
     return {
         zmq.CURVE_SERVERKEY: client.server_key,
         zmq.CURVE_PUBLICKEY: client.public_key,
-        zmq.CURVE_SECRETKEY: client.secret_key,
+        zmq.CURVE_SECRETKEY: secret_key,
     }
 
 

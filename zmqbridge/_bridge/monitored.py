@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge._bridge.endpoint import Address, Endpoint
-from zmqbridge.core.framing import as_name
+from zmqbridge._bridge.endpoint import Endpoint
+from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
 import zmq
@@ -42,6 +42,9 @@ from zmqbridge.core.monitor import (
     without_failed_accepts,
 )
 from zmqbridge.errors import HandshakeFailed, SocketClosed, StateUnknown
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import Options
 
 _numbers = itertools.count(1)
 
@@ -70,7 +73,7 @@ class Events:
         self._monitor = monitor
         self._events: deque[MonitorEvent] = deque(maxlen=HIGH)
         self._closed = False
-        self.missed = 0
+        self.missed: int = 0
 
     def __aiter__(self) -> Self:
         return self
@@ -100,12 +103,12 @@ class Events:
 class Monitor(Endpoint):
     """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
 
-    kind = zmq.PULL
+    kind: ClassVar[int] = zmq.PULL
     _said = True  # in a forked child only the monitored socket reports that it is the parent's
-    defaults = {zmq.RCVHWM: 0}
+    defaults: ClassVar[Options] = {zmq.RCVHWM: 0}
 
     def _prepare(self) -> None:
-        self.complete = False
+        self.complete: bool = False
         self._storm = Storm()
         self._aside: list[Message] | None = None  # events that must not be delivered yet
         self._lost = False  # libzmq reports nothing any more
@@ -134,7 +137,7 @@ class Monitor(Endpoint):
             refused: for `Refusals`.
             report: for `Refusals`.
         """
-        self.connections = ConnectionState(wary)
+        self.connections: ConnectionState = ConnectionState(wary)
         self._refusals = Refusals(monitored, self.connections, refused=refused, report=report)
         self.complete = complete
         name = next_name()

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import zmq
 
-from zmqbridge._bridge.endpoint import Address, Endpoint, Options
+from zmqbridge._bridge.endpoint import Endpoint
 from zmqbridge._bridge.pump import SETTLES
 from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge.core.checks import bytes_at_most, held_at_most, queued_at_most, seconds
 from zmqbridge.core.framing import (
+    BytesLike,
     Message,
     as_parts,
     pack_reply,
@@ -33,7 +35,7 @@ from zmqbridge.errors import (
 )
 
 if TYPE_CHECKING:
-    from zmqbridge.security import Security
+    from zmqbridge.arguments import Options
 
 BLAMED = 1000  # peers whose refusals are reported once, before it begins anew
 
@@ -41,71 +43,13 @@ Item = TypeVar("Item")
 Split = TypeVar("Split")
 
 
-def seconds(timeout: float) -> float:
-    """A timeout as it was given by the user.
+class Sending(Endpoint):
+    """An endpoint with a send queue whose length its user may limit."""
 
-    Raises:
-        TypeError: it is no number.
-        ValueError: it is not greater than zero.
-    """
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise TypeError(f"timeout={timeout!r}: give seconds, or math.inf for ever")
-    if not timeout > 0:
-        raise ValueError(f"timeout={timeout!r}: give more than 0 seconds, or math.inf for ever")
-    return timeout
-
-
-def patience(timeout: float | None) -> float:
-    """A timeout that may be nothing at all, or None for ever; raises as `seconds`."""
-    return inf if timeout is None else timeout and seconds(timeout)
-
-
-def held_at_most(prefetch: int | None) -> int | None:
-    """How many messages may be held that nobody has asked for, as it was given by the user.
-
-    Raises:
-        TypeError: it is no int.
-        ValueError: it is negative.
-    """
-    if prefetch is None:
-        return None
-    if isinstance(prefetch, bool) or not isinstance(prefetch, int):
-        raise TypeError(f"prefetch={prefetch!r}: give a number of messages, 0 for none in advance")
-    if prefetch < 0:
-        raise ValueError(f"prefetch={prefetch!r}: give 0 for none in advance, or more")
-    return prefetch
-
-
-def bytes_at_most(prefetch_bytes: int | None) -> int | None:
-    """How many bytes may be held that nobody has asked for, as it was given by the user.
-
-    Raises:
-        TypeError: it is no int.
-        ValueError: it is less than one.
-    """
-    if prefetch_bytes is None:
-        return None
-    if isinstance(prefetch_bytes, bool) or not isinstance(prefetch_bytes, int):
-        raise TypeError(f"prefetch_bytes={prefetch_bytes!r}: give a number of bytes")
-    if prefetch_bytes < 1:
-        raise ValueError(f"prefetch_bytes={prefetch_bytes!r}: for none in advance give prefetch=0")
-    return prefetch_bytes
-
-
-def queued_at_most(send_queue: float | None, default: float) -> float:
-    """How many messages may wait to be sent, as it was given by the user.
-
-    Raises:
-        TypeError: it is neither an int nor ``math.inf``.
-        ValueError: it is less than one.
-    """
-    if send_queue is None:
-        return default
-    if isinstance(send_queue, bool) or not (isinstance(send_queue, int) or send_queue == inf):
-        raise TypeError(f"send_queue={send_queue!r}: give a number of messages, or math.inf")
-    if send_queue < 1:
-        raise ValueError(f"send_queue={send_queue!r}: one message at least must be able to wait")
-    return send_queue
+    def _take(self, *, send_queue: float | None = None, **others: Any) -> None:
+        if send_queue is not None:
+            self.high: float = queued_at_most(send_queue)
+        super()._take(**others)
 
 
 class Receiving(Endpoint, Generic[Item]):
@@ -116,6 +60,15 @@ class Receiving(Endpoint, Generic[Item]):
     _rcvhwm = HIGH  # which is libzmq's default, too
     _conflates = False
     _unclaimed = 0
+
+    def _take(
+        self, *, prefetch: int | None = None, prefetch_bytes: int | None = None, **others: Any
+    ) -> None:
+        if prefetch is not None:
+            self._prefetch = held_at_most(prefetch)
+        if prefetch_bytes is not None:
+            self._prefetch_bytes = bytes_at_most(prefetch_bytes)
+        super()._take(**others)
 
     def _prepare(self) -> None:
         self._inbox: Inbox[Item, Any] = Inbox()
@@ -208,37 +161,18 @@ class Receiving(Endpoint, Generic[Item]):
         )
 
 
-class Requesting(Endpoint):
+class Requesting(Sending):
     """DEALER: requests out, each reply to the one who asked, or an error when its time is up."""
 
-    kind = zmq.DEALER
+    kind: ClassVar[int] = zmq.DEALER
     # Without it a DEALER deals half of the requests to an endpoint where nobody listens.
     defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
     # Every queued request belongs to a caller who waits, and leaves the queue with him.
     high = inf
 
-    def __init__(
-        self,
-        timeout: float | None = None,
-        *,
-        bind: Address | Iterable[Address] = (),
-        connect: Address | Iterable[Address] = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        send_queue: float | None = None,
-        **backend: Any,
-    ) -> None:
+    def __init__(self, timeout: float | None = None, **others: Any) -> None:
         self._timeout = inf if timeout is None else seconds(timeout)
-        self.high = queued_at_most(send_queue, self.high)
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            **backend,
-        )
+        super().__init__(**others)
 
     def _prepare(self) -> None:
         self._table: RequestTable[Any] = RequestTable()
@@ -247,7 +181,7 @@ class Requesting(Endpoint):
     def _answer(self, waiters: Sequence[Any], replies: Sequence[Message]) -> None:
         """Give waiters their replies, each the one at its place."""
 
-    def _open(self, waiter: Any, parts: Sequence[bytes], timeout: float | None) -> bytes:
+    def _open(self, waiter: Any, parts: Sequence[BytesLike], timeout: float | None) -> bytes:
         """Send a request for a waiter, and return the id by which it may be given up."""
         if not parts:
             require_parts(parts)
@@ -347,7 +281,7 @@ class Request:
         self._socket = socket
         self._route = route
         self._answered = False
-        self.parts = parts
+        self.parts: Message = parts
 
     @property
     def peer(self) -> bytes:
@@ -359,7 +293,7 @@ class Request:
         """The id as its sender chose it; ``b""`` from a plain REQ, which sends none."""
         return self._route[-1] if len(self._route) > 1 else b""
 
-    def _answer(self, parts: tuple[bytes, ...]) -> Message:
+    def _answer(self, parts: tuple[BytesLike, ...]) -> Message:
         """The message that answers this request; it can be had once."""
         if not parts:
             require_parts(parts)
@@ -376,7 +310,7 @@ class Request:
 class Routing(Endpoint):
     """ROUTER: a peer that is gone or full is an error or a wait, not a silent loss."""
 
-    kind = zmq.ROUTER
+    kind: ClassVar[int] = zmq.ROUTER
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
     _patrols = True

@@ -280,11 +280,11 @@ class Pump:
         """A queue in which something waits, if there is one."""
         return next(filter(None, self.queues.values()), None)
 
-    def queue_of(self, message: Sequence[bytes]) -> SendQueue[Any] | None:
+    def queue_of(self, message: Sequence[Any]) -> SendQueue[Any] | None:
         """The queue in which this message would have to wait, None while there is none."""
         return self.queues.get(message[0] if self._by_peer else b"")
 
-    def send(self, message: Sequence[bytes], key: Hashable = None) -> None:
+    def send(self, message: Sequence[Any], key: Hashable = None) -> None:
         """Send a message, or queue it when the peer pushes back.
 
         Args:

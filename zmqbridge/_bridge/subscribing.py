@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.endpoint import Address, Options, several
 from zmqbridge._bridge.patterns import Receiving
 from zmqbridge._bridge.receivingsocket import ReceivingSocket
-from zmqbridge.core.framing import Message, as_name, split_topic
+from zmqbridge.core.checks import several
+from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
-    from zmqbridge.security import Security
+    from zmqbridge.arguments import Addresses
 
 Publication = tuple[bytes, bytes]
 
@@ -29,30 +29,11 @@ PASSED = 4 * HIGH
 class Subscribing(Receiving[Publication]):
     """SUB: publications as (tag, body)."""
 
-    kind = zmq.SUB
+    kind: ClassVar[int] = zmq.SUB
 
-    def __init__(
-        self,
-        tags: Address | Iterable[Address] = (),
-        *,
-        bind: Address | Iterable[Address] = (),
-        connect: Address | Iterable[Address] = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        prefetch: int | None = None,
-        prefetch_bytes: int | None = None,
-        **backend: Any,
-    ) -> None:
+    def __init__(self, tags: Addresses = (), **others: Any) -> None:
         wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            **(backend | {"prefetch": prefetch, "prefetch_bytes": prefetch_bytes}),
-        )
+        super().__init__(**others)
         for tag in wanted:
             self.subscribe(tag)
 

@@ -14,7 +14,7 @@ from zmqbridge._bridge.pump import Pump
 
 Result = TypeVar("Result")
 
-log = logging.getLogger("zmqbridge")
+log: logging.Logger = logging.getLogger("zmqbridge")
 
 
 def native_loop() -> Any:
@@ -52,7 +52,7 @@ def hold_interrupts(*functions: Callable[..., object]) -> None:
 class Nowhere:
     """Stands for the loop of a socket that has none: it was not used yet, or it is closed."""
 
-    call_exception_handler = staticmethod(log_error)
+    call_exception_handler: staticmethod[[dict[str, Any]], None] = staticmethod(log_error)
 
     def is_closed(self) -> bool:
         """Return True: no loop is here to call anything."""
@@ -73,7 +73,7 @@ class AnyioWaiter(Generic[Result]):
 
     def __init__(self, loop: AnyioLoop) -> None:
         self._loop = loop
-        self.done = False
+        self.done: bool = False
         self._told = anyio.Event()
         self._gone = anyio.Event()
         self._before: AnyioWaiter[Any] | None = None
@@ -118,8 +118,8 @@ class Call:
     __slots__ = ("callback", "when")
 
     def __init__(self, callback: Callable[[], object], when: float) -> None:
-        self.callback = callback
-        self.when = when
+        self.callback: Callable[[], object] = callback
+        self.when: float = when
 
     def cancel(self) -> None:
         """Cancel the call."""

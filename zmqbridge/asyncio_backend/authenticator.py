@@ -6,15 +6,17 @@ from asyncio import CancelledError, Task, _get_running_loop, current_task
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
 import anyio
-import zmq
 
 from zmqbridge._bridge.authentication import PATIENCE, Authenticating
 from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop
 from zmqbridge.asyncio_backend.loopsocket import CannotWatch, LoopSocket
 from zmqbridge.core.zap import Policy, Question
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import ContextArguments
 
 
 @final
@@ -26,11 +28,12 @@ class Authenticator(Authenticating, LoopSocket):
     """
 
     def __init__(
-        self, policies: Mapping[str, Policy], *, context: zmq.Context[Any] | None = None
+        self, policies: Mapping[str, Policy], **arguments: Unpack[ContextArguments]
     ) -> None:
+        """The keyword arguments are described in `zmqbridge.arguments`."""
         self._tasks: set[Task[None]] = set()
         self._scopes: set[anyio.CancelScope] = set()
-        super().__init__(policies, context=context)
+        super().__init__(policies, **arguments)
         if _get_running_loop() is not None:
             with suppress(CannotWatch):  # then it starts with its `async with`
                 self._enter()

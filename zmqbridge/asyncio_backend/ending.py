@@ -7,7 +7,7 @@ from time import monotonic
 import anyio
 
 from zmqbridge._bridge import context
-from zmqbridge._bridge.patterns import patience
+from zmqbridge.core.checks import patience
 
 
 async def end_context(timeout: float | None = None) -> bool:

@@ -11,22 +11,13 @@ from functools import partial
 from math import inf
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 import anyio
-import zmq
 from anyio.abc import UnreliableObjectReceiveStream
 
-from zmqbridge._bridge.endpoint import Addresses, Options
 from zmqbridge._bridge.monitored import Monitored
-from zmqbridge._bridge.patterns import (
-    Receiving,
-    bytes_at_most,
-    held_at_most,
-    patience,
-    queued_at_most,
-    seconds,
-)
+from zmqbridge._bridge.patterns import Receiving, Sending
 from zmqbridge._bridge.pump import SLICE, STRIDE
 from zmqbridge._bridge.untold import another
 from zmqbridge.asyncio_backend.anyio_loop import (
@@ -38,13 +29,15 @@ from zmqbridge.asyncio_backend.anyio_loop import (
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
 from zmqbridge.asyncio_backend.waiter import Waiter, waiter_for
+from zmqbridge.core.checks import patience, seconds
+from zmqbridge.core.framing import BytesLike
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Events
+    from zmqbridge.arguments import ExchangeArguments, ReceiverArguments, SenderArguments
     from zmqbridge.asyncio_backend.loopmonitor import LoopMonitor
     from zmqbridge.asyncio_backend.selector_thread import ThreadReader
-    from zmqbridge.security import Security
 
 Item = TypeVar("Item")
 AnyWaiter = Waiter | AnyioWaiter[Any]
@@ -85,7 +78,7 @@ class LoopSocket(Monitored):
     # Not anyio's, whose first use loads what it has for this loop: 13 ms amid a stream of messages.
     _sleep: Callable[[float], Awaitable[None]] = staticmethod(asyncio.sleep)
     _monitor: LoopMonitor | None = None
-    closed_error = Closed
+    closed_error: ClassVar[type[SocketClosed]] = Closed
     way_in = (
         "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe, on trio by trio.from_thread"
     )
@@ -336,18 +329,18 @@ class LoopSocket(Monitored):
             monitor._enter(self._stand_in and self._stand_in.beside())
         return monitor
 
-    async def _send(self, message: Sequence[bytes]) -> None:
+    async def _send(self, message: Sequence[BytesLike]) -> None:
         pump = self._pump
         if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
             await self._clear_to_send(message)
         pump.send(message)
 
-    def _send_nowait(self, message: Sequence[bytes]) -> None:
+    def _send_nowait(self, message: Sequence[BytesLike]) -> None:
         if here() != self._place._thread_id:
             self._enter()
         self._pump.send(message)
 
-    async def _send_or_refuse(self, message: Sequence[bytes]) -> None:
+    async def _send_or_refuse(self, message: Sequence[BytesLike]) -> None:
         # As `_send`, but it waits for no peer: what has no room any more is refused.
         pump = self._pump
         if pump.sent >= self._yield_at or here() != self._place._thread_id:
@@ -355,7 +348,7 @@ class LoopSocket(Monitored):
             await self._let_others_go_on()
         pump.send(message)
 
-    async def _clear_to_send(self, message: Sequence[bytes]) -> None:
+    async def _clear_to_send(self, message: Sequence[BytesLike]) -> None:
         """Wait while the peer pushes back, and let the loop have its turn now and then."""
         self._enter()
         pump = self._pump
@@ -381,56 +374,20 @@ class LoopSocket(Monitored):
             queue.forget(waiter)
 
 
-class LoopSender(LoopSocket):
+class LoopSender(Sending, LoopSocket):
     """A socket to send with."""
 
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        send_queue: float | None = None,
-    ) -> None:
-        self.high = queued_at_most(send_queue, self.high)
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-        )
+    def __init__(self, **arguments: Unpack[SenderArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(**arguments)
 
 
 class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[Item]):
     """A socket to receive from, by `receive` or ``async for``."""
 
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        prefetch: int | None = None,
-        prefetch_bytes: int | None = None,
-    ) -> None:
-        self._prefetch = held_at_most(prefetch)
-        self._prefetch_bytes = bytes_at_most(prefetch_bytes)
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-        )
+    def __init__(self, **arguments: Unpack[ReceiverArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(**arguments)
 
     async def receive(self) -> Item:
         """Wait for the next message.
@@ -476,30 +433,9 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
         return item
 
 
-class LoopExchange(LoopReceiver[Item]):
+class LoopExchange(Sending, LoopReceiver[Item]):
     """A socket to receive from and to send with."""
 
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        prefetch: int | None = None,
-        prefetch_bytes: int | None = None,
-        send_queue: float | None = None,
-    ) -> None:
-        self.high = queued_at_most(send_queue, self.high)
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-            prefetch=prefetch,
-            prefetch_bytes=prefetch_bytes,
-        )
+    def __init__(self, **arguments: Unpack[ExchangeArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(**arguments)  # type: ignore[misc]  # `Sending` takes the rest

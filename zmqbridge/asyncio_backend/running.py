@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from asyncio import AbstractEventLoop, BaseEventLoop, _get_running_loop
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
 ASK_ASYNCIO = sys.version_info >= (3, 12)
 
-here = _get_running_loop if ASK_ASYNCIO else get_ident
+here: Callable[[], object] = _get_running_loop if ASK_ASYNCIO else get_ident
 
 
 class Place:

@@ -36,10 +36,10 @@ class Watch:
     def __init__(
         self, thread: SelectorThread, fd: int, loop: AbstractEventLoop, ring: Callable[[], object]
     ) -> None:
-        self.thread = thread
-        self.fd = fd
-        self.loop = loop
-        self.ring = ring
+        self.thread: SelectorThread = thread
+        self.fd: int = fd
+        self.loop: AbstractEventLoop = loop
+        self.ring: Callable[[], object] = ring
 
     def rang(self) -> None:
         """Call the function, in the loop; then watch the FD again.

@@ -1,15 +1,7 @@
 """The eight patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
 
-Constructor arguments, the same for all: ``bind`` and ``connect`` take one address or several,
-``context`` another libzmq context than the one the library owns, ``options`` a mapping of
-``zmq`` option to value, set before any address, ``security`` one of `zmqbridge.security`. See
-`Endpoint` for what all of them can do.
-
-Those that receive take ``prefetch``: how many messages may wait in the inbox that nobody has asked
-for yet, 0 for none; by default ``zmq.RCVHWM``, but at most 1,000; and ``prefetch_bytes``, with how
-many bytes of them reading pauses, too. Those that send take ``send_queue``: how many messages may
-wait in the send queue, of each peer where the peer is named; by default 1,000. See
-docs/what-is-held.md.
+What their constructors take is described in `zmqbridge.arguments`, and what all of them can do in
+`Endpoint`.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
 loop or it is not the socket's own.
@@ -18,7 +10,7 @@ loop or it is not the socket's own.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
 
@@ -33,7 +25,10 @@ from zmqbridge.asyncio_backend.loopsocket import (
     LoopSocket,
 )
 from zmqbridge.asyncio_backend.running import here
+from zmqbridge.core.checks import at_once
 from zmqbridge.core.framing import (
+    Address,
+    BytesLike,
     Message,
     as_name,
     join_peer,
@@ -42,14 +37,42 @@ from zmqbridge.core.framing import (
     split_request,
 )
 
+if TYPE_CHECKING:
+    from zmqbridge.arguments import Addresses, ReceiverArguments, SenderArguments
+
+
+# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
+# or type checkers would differ on what it is.
+async def send(self: LoopSocket, *parts: BytesLike) -> None:
+    """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+    Raises:
+        TypeError: a part is not bytes-like, e.g. a str.
+        ValueError: there are no parts.
+    """
+    pump = self._pump
+    if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
+        await self._clear_to_send(parts)
+    pump.send(parts)
+
+
+def send_nowait(self: LoopSocket, *parts: BytesLike) -> None:
+    """Send a message, or queue it while the peers push back.
+
+    Raises:
+        QueueFull: the queue is at its high water mark; the error carries the message.
+        TypeError, ValueError: as the call that waits.
+    """
+    self._send_nowait(parts)
+
 
 @final
 class Publisher(LoopSender):
     """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
 
-    kind = zmq.PUB
+    kind: ClassVar[int] = zmq.PUB
 
-    def publish(self, body: bytes, tag: str | bytes = b"") -> None:
+    def publish(self, body: BytesLike, tag: Address = b"") -> None:
         """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
 
         Raises:
@@ -65,42 +88,32 @@ class Publisher(LoopSender):
 
 @final
 class Subscriber(Subscribing, LoopReceiver[tuple[bytes, bytes]]):
-    """SUB: `receive` and ``async for`` give (tag, body)."""
+    """SUB: `receive` and ``async for`` give (tag, body).
+
+    Args:
+        tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.
+        arguments: `zmqbridge.arguments.ReceiverArguments`.
+    """
+
+    def __init__(self, tags: Addresses = (), **arguments: Unpack[ReceiverArguments]) -> None:
+        super().__init__(tags, **arguments)
 
 
 @final
 class Pusher(LoopSender):
     """PUSH: each message to one of the pullers, in turn."""
 
-    kind = zmq.PUSH
+    kind: ClassVar[int] = zmq.PUSH
 
-    async def push(self, *parts: bytes) -> None:
-        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
-
-        Raises:
-            TypeError: a part is not bytes-like, e.g. a str.
-            ValueError: there are no parts.
-        """
-        pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
-            await self._clear_to_send(parts)
-        pump.send(parts)
-
-    def push_nowait(self, *parts: bytes) -> None:
-        """Send a message, or queue it while the peers push back.
-
-        Raises:
-            QueueFull: the queue is at its high water mark; the error carries the message.
-            TypeError, ValueError: as `push`.
-        """
-        self._send_nowait(parts)
+    push: Final = send
+    push_nowait: Final = send_nowait
 
 
 @final
 class Puller(LoopReceiver[Message]):
     """PULL: `receive` and ``async for`` give the parts of a message, a list of bytes."""
 
-    kind = zmq.PULL
+    kind: ClassVar[int] = zmq.PULL
 
 
 @final
@@ -109,13 +122,15 @@ class Requester(Requesting, LoopSocket):
 
     Args:
         timeout: seconds a request may take when the call says nothing; None is for ever.
-        send_queue: how many requests may wait to be sent; no limit by default, as each has a
-            caller who waits.
+        arguments: `zmqbridge.arguments.SenderArguments`.
     """
+
+    def __init__(self, timeout: float | None = None, **arguments: Unpack[SenderArguments]) -> None:
+        super().__init__(timeout, **arguments)
 
     _answering: Iterable[tuple[AnyWaiter, Message]] = ()  # those who are yet to be answered
 
-    async def request(self, *parts: bytes, timeout: float | None = None) -> Message:
+    async def request(self, *parts: BytesLike, timeout: float | None = None) -> Message:
         """Send a request and wait for the parts of its reply.
 
         Cancelling it, like its timeout, takes it out of the queue if it was not sent yet; a reply
@@ -164,7 +179,7 @@ class Request(AnyRequest):
 
     __slots__ = ()
 
-    def reply(self, *parts: bytes) -> Coroutine[Any, Any, None]:
+    def reply(self, *parts: BytesLike) -> Coroutine[Any, Any, None]:
         """Answer it; await what this returns. It waits for no peer.
 
         A peer that does not read its replies must not hold up those for others. So they wait in
@@ -202,8 +217,7 @@ class Replier(Routing, LoopExchange[Request]):
         Raises:
             ValueError: the limit is less than one.
         """
-        if limit < 1:
-            raise ValueError(f"limit={limit!r}: at least one handler must be able to run")
+        at_once(limit)
         from zmqbridge.asyncio_backend.serving import serve  # loaded by those who serve
 
         await serve(self, handler, limit, self._blame)
@@ -217,35 +231,17 @@ class Replier(Routing, LoopExchange[Request]):
 class Dealer(LoopExchange[Message]):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
-    kind = zmq.DEALER
+    kind: ClassVar[int] = zmq.DEALER
 
-    async def send(self, *parts: bytes) -> None:
-        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
-
-        Raises:
-            TypeError: a part is not bytes-like, e.g. a str.
-            ValueError: there are no parts.
-        """
-        pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
-            await self._clear_to_send(parts)
-        pump.send(parts)
-
-    def send_nowait(self, *parts: bytes) -> None:
-        """Send a message, or queue it while the peers push back.
-
-        Raises:
-            QueueFull: the queue is at its high water mark; the error carries the message.
-            TypeError, ValueError: as `send`.
-        """
-        self._send_nowait(parts)
+    send: Final = send
+    send_nowait: Final = send_nowait
 
 
 @final
 class Router(Routing, LoopExchange[tuple[bytes, Message]]):
     """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
 
-    async def send(self, peer: bytes, *parts: bytes) -> None:
+    async def send(self, peer: BytesLike, *parts: BytesLike) -> None:
         """Send a message to one peer, waiting while that one pushes back; others are not held up.
 
         Raises:
@@ -255,7 +251,7 @@ class Router(Routing, LoopExchange[tuple[bytes, Message]]):
         """
         await self._send(join_peer(peer, parts))
 
-    def send_nowait(self, peer: bytes, *parts: bytes) -> None:
+    def send_nowait(self, peer: BytesLike, *parts: BytesLike) -> None:
         """Send a message to one peer, or queue it while that one pushes back.
 
         Raises:

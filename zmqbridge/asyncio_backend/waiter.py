@@ -50,7 +50,7 @@ class Waiter:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        self.done = False
+        self.done: bool = False
         self._result: Any = None
         self._error: BaseException | None = None
         self._go_on: Callable[[Waiter], object] | None = None
@@ -108,7 +108,7 @@ class UvloopWaiter(Waiter):
 
     __slots__ = ()
 
-    names_callbacks = methodcaller("get_debug")
+    names_callbacks: Callable[[Any], object] = methodcaller("get_debug")
 
 
 class MeasuredWaiter(Waiter):
@@ -116,4 +116,4 @@ class MeasuredWaiter(Waiter):
 
     __slots__ = ()
 
-    names_callbacks = bool  # always true, as the argument is a loop
+    names_callbacks: Callable[[Any], object] = bool  # always true, as the argument is a loop

@@ -36,15 +36,16 @@ class Tally:
         self.flow = flow
         one_in_vain = flow.pattern == "request"
         filtered = count - len(wanted(count)) if flow.pattern == "publish" else 0
-        self.due = {
+        self.due: dict[str, int] = {
             "sent": count + one_in_vain,
             "received": count - filtered,
             "filtered": filtered,
             "timed out": int(one_in_vain),
         }
         # No process sees the filtered messages. That all others came, and no more, proves them.
-        self.counts = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
-        self.began = self.ended = 0.0
+        self.counts: dict[str, int] = dict.fromkeys(COLUMNS, 0) | {"filtered": filtered}
+        self.began: float = 0.0
+        self.ended: float = 0.0
 
     @property
     def name(self) -> str:

@@ -49,7 +49,7 @@ class Troupe:
         for number in SIGNALS:
             signal.signal(number, lambda got, frame: self._news.put(("", {"signal": got})))
         self._temporary = tempfile.TemporaryDirectory(prefix="zmqbridge-demo-")
-        self.folder = Path(self._temporary.name)
+        self.folder: Path = Path(self._temporary.name)
 
     def __enter__(self) -> Self:
         return self

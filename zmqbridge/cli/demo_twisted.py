@@ -37,7 +37,7 @@ class Subscriber(txzmq.ZmqSubConnection):
 
     incoming: Incoming
     greeted: Callable[[], None]
-    heard = False
+    heard: bool = False
 
     def gotMessage(self, message: bytes, tag: bytes) -> None:
         if tag != HELLO:

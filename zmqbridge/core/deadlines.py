@@ -32,7 +32,7 @@ class DeadlineHeap(Generic[Key]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, Key]] = []
         self.deadlines: dict[Key, float] = {}
-        self.remove: Callable[..., float] = self.deadlines.pop
+        self.remove: Callable[..., float | None] = self.deadlines.pop
 
     def __len__(self) -> int:
         return len(self.deadlines)

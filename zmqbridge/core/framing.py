@@ -20,6 +20,10 @@ from typing import TypeVar
 from zmqbridge.errors import MalformedMessage
 
 Message = list[bytes]
+BytesLike = bytes | bytearray | memoryview
+"""What may be sent as a part. At run time all that has the buffer protocol will do."""
+Address = str | BytesLike
+"""An address, or a tag: a ``str`` means UTF-8."""
 Item = TypeVar("Item")
 
 SEPARATOR = b"\0"
@@ -74,7 +78,7 @@ def as_name(value: object, what: str) -> bytes:
     return value.encode() if isinstance(value, str) else as_bytes(value, what)
 
 
-def join_topic(tag: bytes, body: bytes | bytearray | memoryview) -> bytes:
+def join_topic(tag: bytes, body: BytesLike) -> bytes:
     """One part that carries a tag and a body.
 
     Raises:
@@ -187,7 +191,7 @@ def pack_reply(route: Sequence[bytes], parts: Sequence[bytes]) -> Message:
     return [*route, b"", *parts]
 
 
-def join_peer(peer: bytes, parts: Sequence[bytes]) -> Message:
+def join_peer(peer: BytesLike, parts: Sequence[BytesLike]) -> list[BytesLike]:
     """The message by which a ROUTER sends `parts` to one peer.
 
     Raises:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from os import PathLike
 from typing import Any, NamedTuple
 
-from zmqbridge.core.framing import Message, as_name
+from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.errors import MalformedMessage
 
 VERSION = b"1.0"
@@ -29,7 +29,7 @@ _TO_Z85 = bytes.maketrans(_B85, _Z85)
 _TO_B85 = bytes.maketrans(_Z85 + b";_`|~", _B85 + bytes(5))
 
 
-def as_secret(value: str | bytes, what: str) -> bytes:
+def as_secret(value: str | BytesLike, what: str) -> bytes:
     """A str or bytes-like value as bytes; the error does not show the value.
 
     Raises:
@@ -54,7 +54,7 @@ def as_bool(value: bool, what: str) -> bool:
     return value
 
 
-def curve_key(key: str | bytes, what: str) -> bytes:
+def curve_key(key: str | BytesLike, what: str) -> bytes:
     """A CURVE key as Z85, the form in which ``zmq.curve_keypair()`` makes them.
 
     The errors do not show the key, because it may be a secret one.
@@ -151,7 +151,7 @@ class Policy:
             raises, or returns anything else, the peer is refused.
     """
 
-    keys: Iterable[str | bytes] | bytes = ()
+    keys: Iterable[str | BytesLike] | bytes = ()
     certificates: str | PathLike[str] | None = None
     any_key: bool = False
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from inspect import iscoroutine
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
-import zmq
 from twisted.internet.defer import Deferred
 
 from zmqbridge._bridge.authentication import PATIENCE, Authenticating
 from zmqbridge.core.zap import Policy, Question
 from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import ReactorContextArguments
 
 
 @final
@@ -24,14 +26,11 @@ class Authenticator(Authenticating, ReactorSocket):
     """
 
     def __init__(
-        self,
-        policies: Mapping[str, Policy],
-        *,
-        context: zmq.Context[Any] | None = None,
-        reactor: Any = None,
+        self, policies: Mapping[str, Policy], **arguments: Unpack[ReactorContextArguments]
     ) -> None:
+        """The keyword arguments are described in `zmqbridge.arguments`."""
         self._asking: set[Deferred[None]] = set()
-        super().__init__(policies, context=context, reactor=reactor)
+        super().__init__(policies, **arguments)
 
     def _ask(self, question: Question) -> None:
         asking = Deferred.fromCoroutine(self._see(question))

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from zmqbridge._bridge import context
-from zmqbridge._bridge.patterns import patience
+from zmqbridge.core.checks import patience
 from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import global_reactor
 

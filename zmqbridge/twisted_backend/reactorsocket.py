@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from math import inf
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
 
-import zmq
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IPushProducer,
@@ -19,18 +18,12 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
-from zmqbridge._bridge.endpoint import Addresses, Endpoint, Options
+from zmqbridge._bridge.endpoint import Endpoint
 from zmqbridge._bridge.monitored import Monitored
-from zmqbridge._bridge.patterns import (
-    Receiving,
-    bytes_at_most,
-    held_at_most,
-    patience,
-    queued_at_most,
-    seconds,
-)
+from zmqbridge._bridge.patterns import Receiving, Sending
 from zmqbridge._bridge.pump import SLICE, STRIDE
-from zmqbridge.core.framing import Message
+from zmqbridge.core.checks import handles, patience, seconds
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.errors import (
     ContextTerminated,
     LoopError,
@@ -45,8 +38,12 @@ from zmqbridge.twisted_backend.telling import soon, tell
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Events
+    from zmqbridge.arguments import (
+        ReactorExchangeArguments,
+        ReactorReceiverArguments,
+        ReactorSenderArguments,
+    )
     from zmqbridge.core.monitor import MonitorEvent
-    from zmqbridge.security import Security
     from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
 
 Item = TypeVar("Item")
@@ -90,33 +87,16 @@ class Sent(Deferred[None]):
 class ReactorSocket(ReactorReader, Monitored):
     """An endpoint that starts working on its reactor when it is made."""
 
-    log = Logger()
+    log: Logger = Logger()
     _fd = -1
     _yield_at = STRIDE
     _slice_end = 0.0
 
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        reactor: Any = None,
-    ) -> None:
+    def __init__(self, *, reactor: Any = None, **others: Any) -> None:
         self._reactor = watching(global_reactor() if reactor is None else reactor)
         self._now = clock_of(self._reactor)
         self._yielding: list[Deferred[None]] = []
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-        )
+        super().__init__(**others)
         self._fd = self._socket.fileno()
         if self._running() and isInIOThread():
             self._home_thread = get_ident()
@@ -225,8 +205,8 @@ class ReactorSocket(ReactorReader, Monitored):
             SocketClosed: the socket is closed.
             TypeError: the handler cannot be called.
         """
-        if handler is not None and not callable(handler):
-            raise TypeError(f"handler={handler!r} cannot be called")
+        if handler is not None:
+            handles(handler)
         self._check_open()
         events = self._attach().listen()
         if handler is not None:
@@ -280,7 +260,7 @@ class ReactorSocket(ReactorReader, Monitored):
 
         return ReactorMonitor(context=self._context, reactor=self._reactor)
 
-    def _send(self, message: Sequence[bytes]) -> Deferred[None]:
+    def _send(self, message: Sequence[BytesLike]) -> Deferred[None]:
         pump = self._pump
         try:
             if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
@@ -294,7 +274,7 @@ class ReactorSocket(ReactorReader, Monitored):
             return fail(error)
         return Sent()
 
-    def _send_or_refuse(self, message: Sequence[bytes]) -> Deferred[None]:
+    def _send_or_refuse(self, message: Sequence[BytesLike]) -> Deferred[None]:
         # As `_send`, but it waits for no peer: what has no room any more is refused.
         pump = self._pump
         try:
@@ -310,7 +290,7 @@ class ReactorSocket(ReactorReader, Monitored):
             return fail(error)
         return Sent()
 
-    def _clear_to_send(self, message: Sequence[bytes]) -> Deferred[None] | None:
+    def _clear_to_send(self, message: Sequence[BytesLike]) -> Deferred[None] | None:
         """Wait while the peer pushes back, and let the reactor have its turn now and then."""
         self._check_open()
         pump = self._pump
@@ -329,75 +309,29 @@ class ReactorSocket(ReactorReader, Monitored):
                 return turn
         return None
 
-    def _send_nowait(self, message: Sequence[bytes]) -> None:
+    def _send_nowait(self, message: Sequence[BytesLike]) -> None:
         self._check_open()
         self._pump.send(message)
 
 
-class ReactorSender(ReactorSocket):
+class ReactorSender(Sending, ReactorSocket):
     """A socket to send with."""
 
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        reactor: Any = None,
-        send_queue: float | None = None,
-    ) -> None:
-        self.high = queued_at_most(send_queue, self.high)
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-            reactor=reactor,
-        )
+    def __init__(self, **arguments: Unpack[ReactorSenderArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(**arguments)
 
 
 @implementer(IPushProducer)
 class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
-    """A socket to receive from, by `receive`, ``async for``, or a handler given when it is made.
+    """A socket to receive from, by `receive`, ``async for`` or its handler."""
 
-    A handler is called with what `receive` would give. It may return a Deferred or a coroutine;
-    what goes wrong in it is logged, and the next message is handled.
-    """
-
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        reactor: Any = None,
-        handler: Callable[[Item], object] | None = None,
-        prefetch: int | None = None,
-        prefetch_bytes: int | None = None,
-    ) -> None:
-        if handler is not None and not callable(handler):
-            raise TypeError(f"handler={handler!r} cannot be called")
-        self._prefetch = held_at_most(prefetch)
-        self._prefetch_bytes = bytes_at_most(prefetch_bytes)
-        self._handler = handler
+    def __init__(self, **arguments: Unpack[ReactorReceiverArguments[Item]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        handler = arguments.pop("handler", None)
+        self._handler = handler and handles(handler)
         self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-            reactor=reactor,
-        )
+        super().__init__(**arguments)
         self._inbox.standing = int(handler is not None)
 
     _told: Sequence[Deferred[Any]] = ()  # by `_arrived`, which has not come to all of them yet
@@ -486,34 +420,9 @@ class ReactorReceiver(Receiving[Item], ReactorSocket, Generic[Item]):
         self.close()
 
 
-class ReactorExchange(ReactorReceiver[Item]):
+class ReactorExchange(Sending, ReactorReceiver[Item]):
     """A socket to receive from and to send with."""
 
-    def __init__(
-        self,
-        *,
-        bind: Addresses = (),
-        connect: Addresses = (),
-        context: zmq.Context[Any] | None = None,
-        options: Options | None = None,
-        security: Security | None = None,
-        monitor: bool = False,
-        reactor: Any = None,
-        handler: Callable[[Item], object] | None = None,
-        prefetch: int | None = None,
-        prefetch_bytes: int | None = None,
-        send_queue: float | None = None,
-    ) -> None:
-        self.high = queued_at_most(send_queue, self.high)
-        super().__init__(
-            bind=bind,
-            connect=connect,
-            context=context,
-            options=options,
-            security=security,
-            monitor=monitor,
-            reactor=reactor,
-            handler=handler,
-            prefetch=prefetch,
-            prefetch_bytes=prefetch_bytes,
-        )
+    def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Item]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(**arguments)  # type: ignore[misc]  # `Sending` takes the rest

@@ -1,16 +1,7 @@
 """The eight patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
 
-Constructor arguments, the same for all: ``bind`` and ``connect`` take one address or several,
-``context`` another libzmq context than the one the library owns, ``options`` a mapping of
-``zmq`` option to value, set before any address, ``security`` one of `zmqbridge.security`,
-``reactor`` another than the global one; those that receive also a ``handler``. See `Endpoint` for
-what all of them can do.
-
-Those that receive take ``prefetch``: how many messages may wait in the inbox that nobody has asked
-for yet, 0 for none; by default ``zmq.RCVHWM``, but at most 1,000; and ``prefetch_bytes``, with how
-many bytes of them reading pauses, too. Those that send take ``send_queue``: how many messages may
-wait in the send queue, of each peer where the peer is named; by default 1,000. See
-docs/what-is-held.md.
+What their constructors take is described in `zmqbridge.arguments`, and what all of them can do in
+`Endpoint`.
 
 Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
 what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
@@ -23,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from math import inf
 from threading import get_ident
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -31,7 +22,10 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from zmqbridge._bridge.patterns import Request as AnyRequest
 from zmqbridge._bridge.patterns import Requesting, Routing
 from zmqbridge._bridge.subscribing import Subscribing
+from zmqbridge.core.checks import at_once
 from zmqbridge.core.framing import (
+    Address,
+    BytesLike,
     Message,
     as_name,
     join_peer,
@@ -50,14 +44,50 @@ from zmqbridge.twisted_backend.reactorsocket import (
     Sent,
 )
 
+if TYPE_CHECKING:
+    from zmqbridge.arguments import (
+        Addresses,
+        ReactorReceiverArguments,
+        ReactorSenderArguments,
+    )
+
+
+# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
+# or type checkers would differ on what it is.
+def send(self: ReactorSocket, *parts: BytesLike) -> Deferred[None]:
+    """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+    Raises:
+        TypeError: a part is not bytes-like, e.g. a str.
+        ValueError: there are no parts.
+    """
+    pump = self._pump
+    if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
+        return self._send(parts)
+    try:
+        pump.send(parts)
+    except ZmqBridgeError as error:
+        return fail(error)
+    return Sent()
+
+
+def send_nowait(self: ReactorSocket, *parts: BytesLike) -> None:
+    """Send a message, or queue it while the peers push back.
+
+    Raises:
+        QueueFull: the queue is at its high water mark; the error carries the message.
+        TypeError, ValueError: as the call that waits.
+    """
+    self._send_nowait(parts)
+
 
 @final
 class Publisher(ReactorSender):
     """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
 
-    kind = zmq.PUB
+    kind: ClassVar[int] = zmq.PUB
 
-    def publish(self, body: bytes, tag: str | bytes = b"") -> None:
+    def publish(self, body: BytesLike, tag: Address = b"") -> None:
         """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
 
         Raises:
@@ -72,46 +102,36 @@ class Publisher(ReactorSender):
 
 @final
 class Subscriber(Subscribing, ReactorReceiver[tuple[bytes, bytes]]):
-    """SUB: `receive` and ``async for`` give (tag, body)."""
+    """SUB: `receive` and ``async for`` give (tag, body).
+
+    Args:
+        tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.
+        arguments: `zmqbridge.arguments.ReactorReceiverArguments`.
+    """
+
+    def __init__(
+        self,
+        tags: Addresses = (),
+        **arguments: Unpack[ReactorReceiverArguments[tuple[bytes, bytes]]],
+    ) -> None:
+        super().__init__(tags, **arguments)
 
 
 @final
 class Pusher(Paced, ReactorSender):
     """PUSH: each message to one of the pullers, in turn."""
 
-    kind = zmq.PUSH
+    kind: ClassVar[int] = zmq.PUSH
 
-    def push(self, *parts: bytes) -> Deferred[None]:
-        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
-
-        Raises:
-            TypeError: a part is not bytes-like, e.g. a str.
-            ValueError: there are no parts.
-        """
-        pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
-            return self._send(parts)
-        try:
-            pump.send(parts)
-        except ZmqBridgeError as error:
-            return fail(error)
-        return Sent()
-
-    def push_nowait(self, *parts: bytes) -> None:
-        """Send a message, or queue it while the peers push back.
-
-        Raises:
-            QueueFull: the queue is at its high water mark; the error carries the message.
-            TypeError, ValueError: as `push`.
-        """
-        self._send_nowait(parts)
+    push: Final = send
+    push_nowait: Final = send_nowait
 
 
 @final
 class Puller(ReactorReceiver[Message]):
     """PULL: `receive` and ``async for`` give the parts of a message, a list of bytes."""
 
-    kind = zmq.PULL
+    kind: ClassVar[int] = zmq.PULL
 
 
 class Reply(Deferred[Message]):
@@ -129,11 +149,15 @@ class Requester(Requesting, ReactorSocket):
 
     Args:
         timeout: seconds a request may take when the call says nothing; None is for ever.
-        send_queue: how many requests may wait to be sent; no limit by default, as each has a
-            caller who waits.
+        arguments: `zmqbridge.arguments.ReactorSenderArguments`.
     """
 
-    def request(self, *parts: bytes, timeout: float | None = None) -> Deferred[Message]:
+    def __init__(
+        self, timeout: float | None = None, **arguments: Unpack[ReactorSenderArguments]
+    ) -> None:
+        super().__init__(timeout, **arguments)
+
+    def request(self, *parts: BytesLike, timeout: float | None = None) -> Deferred[Message]:
         """Send a request, and fire with the parts of its reply.
 
         Cancelling it, like its timeout, takes it out of the queue if it was not sent yet; a reply
@@ -183,7 +207,7 @@ class Request(AnyRequest):
 
     __slots__ = ()
 
-    def reply(self, *parts: bytes) -> Deferred[None]:
+    def reply(self, *parts: BytesLike) -> Deferred[None]:
         """Answer it. It waits for no peer.
 
         A peer that does not read its replies must not hold up those for others. So they wait in
@@ -220,8 +244,7 @@ class Replier(Routing, ReactorExchange[Request]):
         Raises:
             ValueError: the limit is less than one.
         """
-        if limit < 1:
-            raise ValueError(f"limit={limit!r}: at least one handler must be able to run")
+        at_once(limit)
         return Deferred.fromCoroutine(self._serve(handler, limit))
 
     async def _serve(self, handler: Callable[[Request], object], limit: int) -> None:
@@ -272,39 +295,17 @@ class Replier(Routing, ReactorExchange[Request]):
 class Dealer(ReactorExchange[Message], Paced):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
-    kind = zmq.DEALER
+    kind: ClassVar[int] = zmq.DEALER
 
-    def send(self, *parts: bytes) -> Deferred[None]:
-        """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
-
-        Raises:
-            TypeError: a part is not bytes-like, e.g. a str.
-            ValueError: there are no parts.
-        """
-        pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
-            return self._send(parts)
-        try:
-            pump.send(parts)
-        except ZmqBridgeError as error:
-            return fail(error)
-        return Sent()
-
-    def send_nowait(self, *parts: bytes) -> None:
-        """Send a message, or queue it while the peers push back.
-
-        Raises:
-            QueueFull: the queue is at its high water mark; the error carries the message.
-            TypeError, ValueError: as `send`.
-        """
-        self._send_nowait(parts)
+    send: Final = send
+    send_nowait: Final = send_nowait
 
 
 @final
 class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
     """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
 
-    def send(self, peer: bytes, *parts: bytes) -> Deferred[None]:
+    def send(self, peer: BytesLike, *parts: BytesLike) -> Deferred[None]:
         """Send a message to one peer, waiting while that one pushes back; others are not held up.
 
         Raises:
@@ -314,7 +315,7 @@ class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
         """
         return self._send(join_peer(peer, parts))
 
-    def send_nowait(self, peer: bytes, *parts: bytes) -> None:
+    def send_nowait(self, peer: BytesLike, *parts: BytesLike) -> None:
         """Send a message to one peer, or queue it while that one pushes back.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
@@ -21,10 +21,10 @@ from zope.interface import implementer
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
-from zmqbridge._bridge.patterns import patience
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
-from zmqbridge.core.framing import Message, as_parts
+from zmqbridge.core.checks import patience
+from zmqbridge.core.framing import BytesLike, Message, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, ResourcesExhausted, SocketClosed, ZmqBridgeError
 from zmqbridge.security import Security
@@ -334,11 +334,11 @@ class ZmqConnection:
         """
         self._zmqbridge__driver.doRead()
 
-    def send(self, message: Any) -> None:
+    def send(self, message: BytesLike | Iterable[BytesLike]) -> None:
         """Send a message now.
 
         Args:
-            message: bytes for a message of one part, or any iterable of bytes for its parts.
+            message: what is bytes-like for a message of one part, or any iterable of its parts.
 
         Raises:
             zmq.error.Again: the high water mark is reached, or there is no peer.
@@ -387,7 +387,7 @@ class ZmqConnection:
         return statistics
 
 
-READ = ZmqConnection._readMultipart
+READ: Callable[[Any], Message] = ZmqConnection._readMultipart
 
 
 def _options(connection: ZmqConnection) -> dict[int, Any]:

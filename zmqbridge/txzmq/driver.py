@@ -92,26 +92,28 @@ class Driver(ReactorReader):
     def __init__(
         self, connection: Any, factory: Any, whole: Callable[[Any], Message], module: dict[str, Any]
     ) -> None:
-        self._client = self.connection = connection
+        self._client = connection
+        self.connection: Any = connection
         self._reactor = watching(factory.reactor)
         self._maker = get_ident()
         self._said = False
+        self.own_clock: bool
         self._now, self.own_clock = clock_of(self._reactor)
-        self.keeps_time = keeps_time(self._reactor)
+        self.keeps_time: bool = keeps_time(self._reactor)
         self._whole = MethodType(whole, connection)
         self._module = module
         self.unhandled: deque[Message] = deque()
         self.socket: Any = None
-        self.quick = ASK
+        self.quick: Any = ASK
         self.security: Security | None = None
-        self.monitor: ReactorMonitor | None = None  # for a client that a server may refuse
-        self.unclaimed = 0
-        self.malformed = 0
+        self.monitor: ReactorMonitor | None = None  # of a client that a server may refuse
+        self.unclaimed: int = 0
+        self.malformed: int = 0
         self._rejected: MalformedMessage | None = None
         self._forked = False
         self._begun = False
         self._most = BURST
-        self.called = False
+        self.called: bool = False
         self.timed: Collection[bytes] = ()
         self.remains: list[Any] = []  # containers of closed waiters and messages, to be freed
 

@@ -9,7 +9,7 @@ from typing import Any
 from zmq import constants
 
 from zmqbridge._bridge.receivingsocket import ReceivingSocket
-from zmqbridge.core.framing import InTwoParts, Message, as_name
+from zmqbridge.core.framing import BytesLike, InTwoParts, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
@@ -21,7 +21,7 @@ class ZmqPubConnection(ZmqConnection):
 
     socketType = constants.PUB
 
-    def publish(self, message: bytes | str, tag: bytes | str = b"") -> None:
+    def publish(self, message: str | BytesLike, tag: str | BytesLike = b"") -> None:
         """Publish a message under a tag; ``str`` is sent as UTF-8.
 
         Raises:
@@ -79,12 +79,12 @@ class ZmqSubConnection(ZmqConnection):
 
     _zmqbridge__driver = DrivenBy(_Subscribed)
 
-    def subscribe(self, tag: bytes | str) -> None:
+    def subscribe(self, tag: str | BytesLike) -> None:
         """Also receive publications whose tag starts with `tag`."""
         self._zmqbridge__driver.check_open()
         self.socket.set(constants.SUBSCRIBE, as_name(tag, "a tag"))
 
-    def unsubscribe(self, tag: bytes | str) -> None:
+    def unsubscribe(self, tag: str | BytesLike) -> None:
         """Undo one `subscribe`; a tag that was never subscribed is fine."""
         self._zmqbridge__driver.check_open()
         self.socket.set(constants.UNSUBSCRIBE, as_name(tag, "a tag"))

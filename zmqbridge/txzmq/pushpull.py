@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 from zmq import constants
 
-from zmqbridge.core.framing import Message
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.txzmq.connection import ZmqConnection
 
 
@@ -15,7 +15,7 @@ class ZmqPushConnection(ZmqConnection):
 
     socketType = constants.PUSH
 
-    def push(self, message: Any) -> None:
+    def push(self, message: BytesLike | Iterable[BytesLike]) -> None:
         """Push a message; see `send` for what it may be and what is raised."""
         self.send(message)
 

@@ -11,7 +11,7 @@ from twisted.internet import defer
 from zmq import constants, error
 
 from zmqbridge._bridge.pump import SETTLES
-from zmqbridge.core.framing import Message, split_request
+from zmqbridge.core.framing import BytesLike, Message, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes
 from zmqbridge.core.statistics import Statistics
@@ -236,7 +236,7 @@ class ZmqREQConnection(ZmqConnection):
             stage = "queued" if queued else "sent"
             waiter.errback(ZmqRequestTimeoutError(msgId, stage=stage))
 
-    def sendMsg(self, *messageParts: bytes, **kwargs: Any) -> defer.Deferred[Message]:
+    def sendMsg(self, *messageParts: BytesLike, **kwargs: Any) -> defer.Deferred[Message]:
         """Send a request and fire with the parts of its reply.
 
         If the Deferred is cancelled, the reply is dropped.
@@ -339,7 +339,7 @@ class ZmqREPConnection(ZmqConnection):
         self._routingInfo: dict[bytes, Message] = {}
         ZmqConnection.__init__(self, *args, **kwargs)
 
-    def reply(self, messageId: bytes, *messageParts: bytes) -> None:
+    def reply(self, messageId: bytes, *messageParts: BytesLike) -> None:
         """Answer a request.
 
         Args:

@@ -7,18 +7,18 @@ from typing import Any
 
 from zmq import constants
 
-from zmqbridge.core.framing import Message
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.txzmq.connection import ZmqConnection
 
 
 class ZmqBase(ZmqConnection):
     """The common base of router and dealer, for any type of socket; override `gotMessage`."""
 
-    def sendMsg(self, message: Any) -> None:
+    def sendMsg(self, message: BytesLike) -> None:
         """Send a message of one part."""
         self.sendMultipart([message])
 
-    def sendMultipart(self, parts: Iterable[Any]) -> None:
+    def sendMultipart(self, parts: Iterable[BytesLike]) -> None:
         """Send a message of several parts."""
         self.send(parts)
 
@@ -42,11 +42,11 @@ class ZmqRouterConnection(ZmqBase):
 
     socketType = constants.ROUTER
 
-    def sendMsg(self, recipientId: bytes, message: Any) -> None:  # type: ignore[override]
+    def sendMsg(self, recipientId: BytesLike, message: BytesLike) -> None:  # type: ignore[override]
         """Send a message of one part to a peer."""
         self.send([recipientId, message])
 
-    def sendMultipart(self, recipientId: bytes, parts: Iterable[Any]) -> None:  # type: ignore[override]
+    def sendMultipart(self, recipientId: BytesLike, parts: Iterable[BytesLike]) -> None:  # type: ignore[override]
         """Send a message of several parts to a peer."""
         self.send([recipientId, *parts])
 

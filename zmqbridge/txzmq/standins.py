@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from zmq import constants
 
@@ -35,12 +35,14 @@ class NoPump:
         self.queues: dict[bytes, Any] = {}
         self.queued = self.sent = self.received = 0
         self.dropped = self.unreachable = self.withdrawn = self.refused = self.lost = 0
-        self.closed = self.due = False
+        self.closed: bool = False
+        self.due: bool = False
 
     def schedule(self) -> None:
         """Do nothing: there is nothing to send or read later."""
 
-    ring = turn = schedule
+    ring: Final = schedule
+    turn: Final = schedule
 
     def backlog(self) -> None:
         """Return None: no message is queued."""

@@ -1,0 +1,161 @@
+"""Constructors show what they take, by name, type and default; and name what they do not take."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import subprocess
+import sys
+from typing import get_type_hints, is_typeddict
+
+import pytest
+import zmq
+
+from zmqbridge import arguments, asyncio_backend, twisted_backend
+from zmqbridge._bridge.endpoint import Endpoint
+from zmqbridge.security import Security
+
+COMMON = {
+    "bind": (),
+    "connect": (),
+    "context": None,
+    "options": None,
+    "security": None,
+    "monitor": False,
+}
+SENDS = {"send_queue": None}
+RECEIVES = {"prefetch": None, "prefetch_bytes": None}
+REACTOR = {"reactor": None}
+HANDLER = {"handler": None}
+TAKES = {
+    "Publisher": COMMON | SENDS,
+    "Pusher": COMMON | SENDS,
+    "Puller": COMMON | RECEIVES,
+    "Subscriber": {"tags": ()} | COMMON | RECEIVES,
+    "Requester": {"timeout": None} | COMMON | SENDS,
+    "Replier": COMMON | SENDS | RECEIVES,
+    "Dealer": COMMON | SENDS | RECEIVES,
+    "Router": COMMON | SENDS | RECEIVES,
+    "Authenticator": {"policies": inspect.Parameter.empty, "context": None},
+}
+BY_POSITION = {"tags", "timeout", "policies"}
+BACKENDS = [asyncio_backend, twisted_backend]
+GROUPS = [value for value in vars(arguments).values() if is_typeddict(value)]
+
+each_class = pytest.mark.parametrize(
+    ("backend", "name"),
+    [(backend, name) for backend in BACKENDS for name in TAKES],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+
+
+def expected(backend, name):
+    takes = dict(TAKES[name])
+    if backend is twisted_backend:
+        takes |= REACTOR
+        if "prefetch" in takes:
+            takes |= HANDLER
+    return takes
+
+
+def made(backend, name, **given):
+    kind = getattr(backend, name)
+    return kind({}, **given) if name == "Authenticator" else kind(**given)
+
+
+def test_every_class_is_looked_at():
+    for backend in BACKENDS:
+        assert set(TAKES) == set(backend.__all__) - {"Request", "end_context"}
+
+
+@each_class
+def test_a_constructor_shows_every_argument_with_its_default(backend, name):
+    shown = inspect.signature(getattr(backend, name)).parameters
+    assert {each.name: each.default for each in shown.values()} == expected(backend, name)
+    for each in shown.values():
+        assert each.annotation not in ("", each.empty), each
+        by_position = each.kind is each.POSITIONAL_OR_KEYWORD
+        assert by_position == (each.name in BY_POSITION)
+
+
+@each_class
+def test_help_shows_every_argument_and_where_it_is_described(backend, name):
+    text = pydoc.plain(pydoc.render_doc(getattr(backend, name)))
+    for argument in expected(backend, name):
+        assert f"{argument}: '" in text
+    assert "zmqbridge.arguments" in text
+
+
+@each_class
+@pytest.mark.filterwarnings("error")
+def test_a_misspelt_argument_is_named_with_the_class_and_what_was_meant(backend, name):
+    for argument in set(expected(backend, name)) - BY_POSITION:
+        misspelt = argument[:2] + argument[3:]
+        with pytest.raises(TypeError) as raised:
+            made(backend, name, **{misspelt: None})
+        meant = f"{name}() has no argument {misspelt!r}: did you mean {argument!r}?"
+        assert str(raised.value) == meant
+    with pytest.raises(TypeError) as raised:
+        made(backend, name, xyz=None)
+    everything = ", ".join(inspect.signature(getattr(backend, name)).parameters)
+    assert str(raised.value) == f"{name}() has no argument 'xyz': it takes {everything}"
+
+
+@each_class
+def test_what_only_others_take_is_refused_also_as_none(backend, name):
+    everything = COMMON | SENDS | RECEIVES | REACTOR | HANDLER
+    for argument in set(everything) - set(expected(backend, name)):
+        with pytest.raises(TypeError, match=rf"^{name}\(\) has no argument {argument!r}: "):
+            made(backend, name, **{argument: None})
+
+
+def test_a_class_of_the_users_is_named_and_shown_as_it_is():
+    class Plain(asyncio_backend.Pusher):
+        pass
+
+    class Own(asyncio_backend.Pusher):
+        def __init__(self, place, **others):
+            super().__init__(**others)
+
+    assert inspect.signature(Plain) == inspect.signature(asyncio_backend.Pusher)
+    assert list(inspect.signature(Own).parameters) == ["place", "others"]
+    for make in (lambda: Plain(conect="inproc://x"), lambda: Own(1, conect="inproc://x")):
+        with pytest.raises(TypeError, match=r"^(Plain|Own)\(\) has .*'conect': .*'connect'\?"):
+            make()
+
+
+def test_the_types_of_the_groups_are_those_of_the_constructor_that_does_the_work():
+    names = {**vars(arguments), "zmq": zmq, "Security": Security}
+    does = get_type_hints(Endpoint.__init__, {**vars(sys.modules[Endpoint.__module__]), **names})
+    group = get_type_hints(arguments.SocketArguments, localns=names)
+    assert {name: does[name] for name in group} == group
+
+
+def test_each_argument_is_described_once():
+    described = [
+        line.split(":")[0].strip()
+        for group in GROUPS
+        for line in (group.__doc__ or "").partition("Attributes:")[2].splitlines()
+        if line.startswith("        ") and line[8] != " "
+    ]
+    assert sorted(described) == sorted({name for group in GROUPS for name in group.__annotations__})
+
+
+def test_the_two_names_of_one_call_show_one_text():
+    for backend in BACKENDS:
+        pusher, dealer = backend.Pusher, backend.Dealer
+        assert pusher.push is dealer.send
+        assert pusher.push_nowait is dealer.send_nowait
+        text = pydoc.plain(pydoc.render_doc(pusher))
+        assert "push = send(self" in text
+        assert "push_nowait = send_nowait(self" in text
+
+
+def test_nothing_is_loaded_for_it_before_somebody_asks():
+    code = (
+        "import sys, zmqbridge.asyncio_backend as a, zmqbridge.twisted_backend as t\n"
+        "assert 'zmqbridge.arguments' not in sys.modules\n"
+        "a.Pusher(), t.Pusher()\n"
+        "assert 'zmqbridge.arguments' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)

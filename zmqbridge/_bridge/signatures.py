@@ -1,0 +1,57 @@
+"""Signatures: what a constructor takes that passes its keyword arguments on, shown by name.
+
+Loaded when somebody asks for it, or when an argument is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from zmqbridge import arguments
+
+
+def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
+    """Raise a TypeError for an argument that `owner` does not take, with the name most like it."""
+    wrong = next(iter(unknown))
+    takes = next(filter(None, map(signature, owner.__mro__))).parameters
+    near = get_close_matches(wrong, takes, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}"
+    raise TypeError(f"{owner.__name__}() has no argument {wrong!r}: {hint}")
+
+
+def only_known(owner: type, given: Iterable[str]) -> None:
+    """Refuse what `owner` does not take, where a constructor further down would take it."""
+    takes = next(filter(None, map(signature, owner.__mro__))).parameters
+    if unknown := [name for name in given if name not in takes]:
+        refuse(owner, unknown)
+
+
+def signature(owner: Any) -> inspect.Signature | None:
+    """What the constructor names itself, and what its ``Unpack`` of a TypedDict stands for.
+
+    The defaults and the order are those of the constructors that it passes them on to; a default
+    that none of them has is None.
+    """
+    _, *parameters = inspect.signature(owner.__init__).parameters.values()
+    group = re.match(r"Unpack\[(\w+)", str(parameters[-1].annotation)) if parameters else None
+    if group is None:
+        return None
+    defaults: dict[str, Any] = {}
+    for each in reversed(owner.__mro__):
+        defaults |= getattr(vars(each).get("__init__"), "__kwdefaults__", None) or {}
+    hints: dict[str, Any] = getattr(arguments, group[1]).__annotations__
+    parameters[-1:] = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name),
+            annotation=getattr(hints[name], "__forward_arg__", hints[name]),
+        )
+        for name in dict.fromkeys([*defaults, *hints])
+        if name in hints
+    ]
+    return inspect.Signature(parameters)
