@@ -51,7 +51,6 @@ def of_other_types() -> None:
     asyncio_backend.Puller(bind=5)  # type: ignore[arg-type]
     asyncio_backend.Puller(prefetch="1")  # type: ignore[arg-type]
     asyncio_backend.Pusher(security="key")  # type: ignore[arg-type]
-    asyncio_backend.Pusher("inproc://a")  # type: ignore[arg-type]
     twisted_backend.Requester(options=[1])  # type: ignore[arg-type]
 
 
