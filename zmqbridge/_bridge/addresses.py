@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import snapshot
 
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
@@ -79,7 +80,7 @@ def note(socket: Any, address: Any, bound: bool) -> None:
     place = place_of(address, bound)
     if place is not None:
         vars(socket).setdefault(IPC, []).append(place)
-        vars(socket)[CONNECTED_AT] = time.monotonic()
+        vars(socket)[CONNECTED_AT] = monotonic()
         if not bound:
             connects[place] = connects.get(place, 0) + 1
             fresh.add(place)
@@ -152,20 +153,20 @@ def bind(
 
 
 def _bind_when_free(socket: Any, address: Any, call: Callable[[Any, Any], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = monotonic() + PATIENCE
     while True:
         time.sleep(STEP)
         try:
             call(socket, address)
             return
         except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+            if error.errno != zmq.EADDRINUSE or monotonic() > deadline:
                 raise
 
 
 def _was_ours(address: Any) -> bool:
     name = address.decode() if isinstance(address, bytes) else address
-    since = time.monotonic() - RECENT
+    since = monotonic() - RECENT
     return any(_key(each) == _key(name) and then > since for each, then in snapshot(_left.items()))
 
 
@@ -184,7 +185,7 @@ def left(socket: Any, name: str | None = None) -> None:
     """A socket gives up one address, or all as it closes."""
     names = getattr(socket, "__dict__", {}).get(BOUND)
     if names:
-        now = time.monotonic()
+        now = monotonic()
         for each in list(names):
             if name is None or each == name:
                 names.remove(each)
@@ -197,9 +198,9 @@ def left(socket: Any, name: str | None = None) -> None:
 
 def wait_until_free(names: Iterable[str], done: Callable[[], bool] = bool) -> None:
     """Block until these addresses are free or it is `done`, for `PATIENCE` at the most."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = monotonic() + PATIENCE
     for name in names:
-        while not done() and not is_free(name) and time.monotonic() < deadline:
+        while not done() and not is_free(name) and monotonic() < deadline:
             time.sleep(STEP)
 
 

@@ -22,6 +22,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import IPC, SENT, Place, forget_all
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.errors import ContextInUse
@@ -93,7 +94,7 @@ def closing(socket: Any, sent: int) -> int:
         linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
     except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or somebody has closed it already
         return 0
-    until = inf if linger < 0 else time.monotonic() + linger / 1000
+    until = inf if linger < 0 else monotonic() + linger / 1000
     if until > context.lingers_until:
         # Past pyzmq's own __setattr__, which looks for an option of that name first.
         vars(context)["lingers_until"] = until
@@ -281,7 +282,7 @@ class SharedContext:
 
     def _at_exit(self) -> None:
         """Give what was sent just before the end its time, as daemon threads would be cut off."""
-        begun = time.monotonic()
+        begun = monotonic()
         others = _others()
         if any(_is_of_a_factory(each) for each in snapshot(living)):
             # txZMQ left these to the end of the process, which over ipc is kinder: whoever reads
@@ -366,10 +367,10 @@ def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
     for thread, context in snapshot(_endings.items()):
         if held is None or context is not held.keeper:
-            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
+            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - monotonic()))
     # What was closed in these cannot be asked whether it is gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
-    time.sleep(max(0, pause - time.monotonic()))
+    time.sleep(max(0, pause - monotonic()))
     if held is not None:
         held.keeper.finish()
 

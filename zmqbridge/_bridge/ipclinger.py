@@ -30,6 +30,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
 from zmqbridge._bridge.guards import in_forked_child
 
@@ -177,15 +178,15 @@ class Keeper:
             Whether there are any.
         """
         wanted = set(places)
-        give_up = time.monotonic() + patience
+        give_up = monotonic() + patience
         while True:
             with self._lock:
                 for copy in self._find(wanted):
-                    copy.since = time.monotonic()
+                    copy.since = monotonic()
                     self._copies[copy.inode] = copy
                 there = Counter(copy.place for copy in self._copies.values())
                 due = Counter(place for place in places if not place.bound)
-                if due <= there or time.monotonic() >= give_up:
+                if due <= there or monotonic() >= give_up:
                     return self._hold(wanted, due & there, until)
             time.sleep(STEP)
 
@@ -195,7 +196,7 @@ class Keeper:
         for copy in kept:
             copy.until = max(copy.until, until)
         self._due += due
-        self._kept_at = time.monotonic()  # others that close now need them, too
+        self._kept_at = monotonic()  # others that close now need them, too
         if kept:
             self._news.set()
             if not self._watching:
@@ -254,13 +255,13 @@ class Keeper:
     def _watch(self) -> None:
         pause = SOON
         while True:
-            begun = time.monotonic()
+            begun = monotonic()
             with self._lock:
                 left = self._look()
                 if not left:
                     self._watching = False
                     return
-            pause = max(pause, SHARE * (time.monotonic() - begun))
+            pause = max(pause, SHARE * (monotonic() - begun))
             if self._news.wait(pause):
                 self._news.clear()
                 pause = SOON
@@ -269,7 +270,7 @@ class Keeper:
 
     def _look(self, exiting: bool = False) -> int:
         # Called with the lock held; returns how many are left.
-        now = time.monotonic()
+        now = monotonic()
         copies = list(self._copies.values())
         for copy in copies:
             if copy.look(now) and not copy.place.bound:
@@ -289,11 +290,11 @@ class Keeper:
 
     def finish(self) -> None:
         """Wait until all is over; what libzmq has still is not of a context that we have ended."""
-        end = time.monotonic() + ENDLESS
+        end = monotonic() + ENDLESS
         while True:
             with self._lock:
                 left = self._look(exiting=True)
-            if not left or time.monotonic() > end:
+            if not left or monotonic() > end:
                 return
             time.sleep(SOON)
 
@@ -325,8 +326,8 @@ def hold(socket: Any, left: Place | None = None) -> None:
         wanted = linger
         if left is None and linger == LINGER and LINGER_IS_GIVEN not in state:
             wanted = int(PATIENCE * 1000)
-        until = inf if wanted < 0 else time.monotonic() + wanted / 1000
-        young = time.monotonic() - state[CONNECTED_AT] < RECENT
+        until = inf if wanted < 0 else monotonic() + wanted / 1000
+        young = monotonic() - state[CONNECTED_AT] < RECENT
         places = [left] if left else state[IPC]
         if wanted and keeper.keep(places, until, COMING * young) and wanted != linger:
             CompiledSocket.set(socket, LINGER_OF, wanted)

@@ -10,13 +10,13 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from threading import get_ident
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 import zmq
 from anyio.abc import UnreliableObjectReceiveStream
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.endpoint import Addresses, Options
 from zmqbridge._bridge.monitored import Monitored
 from zmqbridge._bridge.patterns import (

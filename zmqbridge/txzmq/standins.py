@@ -6,11 +6,11 @@ What is sent and received goes through the socket's own methods there, as txZMQ 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any
 
 from zmq import constants
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge.twisted_backend.clocks import real
 from zmqbridge.twisted_backend.reader import global_reactor
 
