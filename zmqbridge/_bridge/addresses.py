@@ -42,6 +42,10 @@ HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
 # How often a socket is connected to each place, and which were connected to since all were sought.
 connects: dict[Place, int] = {}
 fresh: set[Place] = set()
+# How many connections to each place end of which nothing is held, and when the last one did.
+_unheld: dict[Place, tuple[int, float]] = {}
+# So long libzmq may take to close one of these.
+ENDS = 1.0  # seconds
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
 
@@ -92,13 +96,18 @@ def noted(socket: Any, address: Any, bound: bool) -> Place | None:
     return place if place in vars(socket).get(IPC, ()) else None
 
 
-def forget(socket: Any, place: Place) -> None:
+def forget(socket: Any, place: Place, held: bool) -> None:
     """A socket has left a place that was noted."""
     vars(socket)[IPC].remove(place)
-    _gone(place)
+    _gone(place, held)
 
 
-def _gone(place: Place) -> None:
+def _gone(place: Place, held: bool) -> None:
+    if not held and not place.bound:
+        while len(_unheld) > MOST:
+            with suppress(RuntimeError, StopIteration):  # as another thread's closes as well
+                _unheld.pop(next(iter(_unheld)), None)
+        _unheld[place] = unheld(place) + 1, monotonic()
     count = connects.get(place, 0) - 1
     if count > 0:
         connects[place] = count
@@ -107,10 +116,16 @@ def _gone(place: Place) -> None:
         fresh.discard(place)
 
 
-def forget_all(socket: Any) -> None:
+def unheld(place: Place) -> int:
+    """How many connections to a place end now of which nothing is held; each is told of once."""
+    count, then = _unheld.pop(place, (0, 0.0))
+    return count if then > monotonic() - ENDS else 0
+
+
+def forget_all(socket: Any, held: bool) -> None:
     """A socket with such addresses closes."""
     for place in vars(socket).pop(IPC):
-        _gone(place)
+        _gone(place, held)
 
 
 def plain_bind(socket: Any, address: Any) -> None:

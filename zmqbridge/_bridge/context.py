@@ -84,9 +84,7 @@ def closing(socket: Any, sent: int) -> int:
     """
     state = getattr(socket, "__dict__", ())
     if IPC in state:
-        if sent or SENT in state:
-            hold(socket)
-        forget_all(socket)
+        forget_all(socket, (sent > 0 or SENT in state) and hold(socket))
     context = socket.context
     if not isinstance(context, OwnContext):
         return 0
@@ -101,15 +99,19 @@ def closing(socket: Any, sent: int) -> int:
     return linger
 
 
-def hold(socket: Any, left: Place | None = None) -> None:
+def hold(socket: Any, left: Place | None = None) -> bool:
     """Over ipc: have what a socket wrote read, though it closes or leaves an address.
 
     See `zmqbridge._bridge.ipclinger`, which is loaded now at the earliest.
+
+    Returns:
+        Whether there is anything to hold.
     """
     with suppress(ImportError, OSError):  # as when there is no descriptor left to load it
         from zmqbridge._bridge import ipclinger
 
-        ipclinger.hold(socket, left)
+        return ipclinger.hold(socket, left)
+    return False
 
 
 def end(

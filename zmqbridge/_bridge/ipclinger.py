@@ -7,13 +7,17 @@ read; or the linger is over; or the peer has read nothing for `PATIENCE`.
 
 Nothing tells which descriptors libzmq uses. Their addresses do, but where several sockets are
 connected to one address, those of all are copied. As many go as connections were closed; then the
-others are not of these, and their copies are closed, too.
+others are not of these, and their copies are closed, too. One that goes because its peer has hung
+up is not counted, as its socket may be open; of sockets for which nothing is held, which close as
+well, each connection is.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import resource
+import select
 import sys
 import termios
 import threading
@@ -29,7 +33,7 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
+from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh, unheld
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
 from zmqbridge._bridge.guards import in_forked_child
@@ -48,6 +52,9 @@ RECENT = 0.1  # seconds
 COMING, STEP = 0.002, 0.0002  # seconds
 # Looking takes no more than this part of the time.
 SHARE = 20
+# No more copies than this part of the descriptors that the process may have. libzmq needs two for
+# each socket that lingers, and peers that are stuck must leave some to the program.
+PART = 4
 # At exit a linger of -1 is not waited for.
 ENDLESS = 30.0  # seconds
 
@@ -107,6 +114,19 @@ def unread_by_peer(fd: int) -> int:
         return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:
         return 0
+
+
+def has_hung_up(fd: int) -> bool:
+    """Whether the peer of a connection has closed it."""
+    poller = select.poll()
+    poller.register(fd, 0)
+    return bool(poller.poll(0))
+
+
+def most() -> float:
+    """How many copies there may be."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return inf if limit == resource.RLIM_INFINITY else limit // PART
 
 
 def places_of(original: int) -> tuple[Place, ...] | None:
@@ -175,8 +195,10 @@ class Keeper:
             patience: how many seconds to wait for connections that are not there yet.
 
         Returns:
-            Whether there are any.
+            Whether there are any. There are none where copies take too many descriptors already.
         """
+        if len(self._copies) >= most():
+            return False
         wanted = set(places)
         give_up = monotonic() + patience
         while True:
@@ -195,6 +217,10 @@ class Keeper:
         kept = [copy for copy in self._copies.values() if copy.place in wanted]
         for copy in kept:
             copy.until = max(copy.until, until)
+        for place, there in Counter(each.place for each in kept if each.standing).items():
+            # Others that closed just before, if libzmq has not come to that.
+            goes = there - connects.get(place, 0) - self._due[place]
+            self._due[place] += max(0, min(unheld(place), goes))
         self._due += due
         self._kept_at = monotonic()  # others that close now need them, too
         if kept:
@@ -272,9 +298,11 @@ class Keeper:
         # Called with the lock held; returns how many are left.
         now = monotonic()
         copies = list(self._copies.values())
-        for copy in copies:
-            if copy.look(now) and not copy.place.bound:
-                self._due[copy.place] -= 1
+        went = Counter(each.place for each in copies if each.look(now) and not has_hung_up(each.fd))
+        # In this order: that one closes is told before its connection goes.
+        for place in {copy.place for copy in copies}:
+            due = self._due[place] + unheld(place) - went[place]
+            self._due[place] = max(0, due)  # a socket of nobody's business may go, too
         for copy in copies:
             due = copy.place.bound or self._due[copy.place] > 0
             foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
@@ -312,16 +340,19 @@ keeper = Keeper()
 in_forked_child(keeper.disown)
 
 
-def hold(socket: Any, left: Place | None = None) -> None:
+def hold(socket: Any, left: Place | None = None) -> bool:
     """A socket closes now, or leaves one address: see that what it wrote is read.
 
     A linger that nobody asked for becomes `PATIENCE`, where there are connections. With a linger of
     0 nothing is held.
+
+    Returns:
+        Whether anything is.
     """
     state = vars(socket)
     try:
         if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
-            return
+            return False
         linger: Any = CompiledSocket.get(socket, LINGER_OF)
         wanted = linger
         if left is None and linger == LINGER and LINGER_IS_GIVEN not in state:
@@ -329,7 +360,9 @@ def hold(socket: Any, left: Place | None = None) -> None:
         until = inf if wanted < 0 else monotonic() + wanted / 1000
         young = monotonic() - state[CONNECTED_AT] < RECENT
         places = [left] if left else state[IPC]
-        if wanted and keeper.keep(places, until, COMING * young) and wanted != linger:
+        held = bool(wanted) and keeper.keep(places, until, COMING * young)
+        if held and wanted != linger:
             CompiledSocket.set(socket, LINGER_OF, wanted)
+        return held
     except (TypeError, zmq.ZMQError):  # somebody has closed it already
-        pass
+        return False
