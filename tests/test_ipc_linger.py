@@ -555,3 +555,21 @@ def test_copies_leave_descriptors_to_the_program(context, tmp_path, monkeypatch)
     for each in receivers:
         each.close()
     until(nothing_is_held)
+
+
+def test_who_is_connected_while_another_ends_is_sought_when_he_closes(receiver, context, tmp_path):
+    os.mkdir(tmp_path / "other")
+    address = f"ipc://{tmp_path}/other/it"
+    first = stuck(receiver.address, context)
+    with contextlib.closing(Pusher(connect=address, context=context)) as late:
+        first.close()  # all connections are sought, and that of `late` is not there
+        assert len(keeper) == 1
+        again = Receiver(address=address)
+        until(lambda: connections(address) == 3)  # two of the first, as one is a copy
+        for number in range(TOO_MANY):
+            late.push_nowait(message(number))
+        assert again.read(1) == [0]
+    assert len(keeper) == 2
+    assert again.read(TOO_MANY - 1) == list(range(1, TOO_MANY))
+    all_is_read_of(receiver, 1)
+    again.close()

@@ -122,6 +122,11 @@ def unheld(place: Place) -> int:
     return count if then > monotonic() - ENDS else 0
 
 
+def still_unheld(place: Place) -> int:
+    """The same, and they are told of again."""
+    return _unheld.get(place, (0, 0.0))[0]
+
+
 def forget_all(socket: Any, held: bool) -> None:
     """A socket with such addresses closes."""
     for place in vars(socket).pop(IPC):

@@ -33,7 +33,15 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh, unheld
+from zmqbridge._bridge.addresses import (
+    CONNECTED_AT,
+    IPC,
+    Place,
+    connects,
+    fresh,
+    still_unheld,
+    unheld,
+)
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
 from zmqbridge._bridge.guards import in_forked_child
@@ -206,9 +214,9 @@ class Keeper:
                 for copy in self._find(wanted):
                     copy.since = monotonic()
                     self._copies[copy.inode] = copy
-                there = Counter(copy.place for copy in self._copies.values())
                 due = Counter(place for place in places if not place.bound)
-                if due <= there or monotonic() >= give_up:
+                if all(map(self._has_all, due)) or monotonic() >= give_up:
+                    there = Counter(copy.place for copy in self._copies.values())
                     return self._hold(wanted, due & there, until)
             time.sleep(STEP)
 
@@ -246,13 +254,15 @@ class Keeper:
     def _knows(self, place: Place) -> bool:
         # All connections of a place are known when there are as many as were made, none lately.
         # So those who close many sockets at once need not seek each time.
-        if place.bound or place in fresh or place not in self._seen:
-            return False
+        return not place.bound and place not in fresh and self._has_all(place)
+
+    def _has_all(self, place: Place) -> bool:
         self._seen[place] = those = [
-            each for each in self._seen[place] if each[1] in self._copies or _is(*each)
+            each for each in self._seen.get(place, ()) if each[1] in self._copies or _is(*each)
         ]
         there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
-        return there >= connects.get(place, 1)
+        # Those that are to go may be there still.
+        return there >= connects.get(place, 1) + self._due[place] + still_unheld(place)
 
     def _seek(self) -> None:
         # What the name of a socket was need not be asked again: inodes are numbered on and on.
