@@ -124,7 +124,8 @@ def unheld(place: Place) -> int:
 
 def still_unheld(place: Place) -> int:
     """The same, and they are told of again."""
-    return _unheld.get(place, (0, 0.0))[0]
+    count, then = _unheld.get(place, (0, 0.0))
+    return count if then > monotonic() - ENDS else 0
 
 
 def forget_all(socket: Any, held: bool) -> None:

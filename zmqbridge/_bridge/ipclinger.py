@@ -254,15 +254,17 @@ class Keeper:
     def _knows(self, place: Place) -> bool:
         # All connections of a place are known when there are as many as were made, none lately.
         # So those who close many sockets at once need not seek each time.
-        return not place.bound and place not in fresh and self._has_all(place)
+        if place.bound or place in fresh:
+            return False
+        return self._has_all(place, still_unheld(place))
 
-    def _has_all(self, place: Place) -> bool:
+    def _has_all(self, place: Place, others: int = 0) -> bool:
         self._seen[place] = those = [
             each for each in self._seen.get(place, ()) if each[1] in self._copies or _is(*each)
         ]
         there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
         # Those that are to go may be there still.
-        return there >= connects.get(place, 1) + self._due[place] + still_unheld(place)
+        return there >= connects.get(place, 1) + self._due[place] + others
 
     def _seek(self) -> None:
         # What the name of a socket was need not be asked again: inodes are numbered on and on.
@@ -287,6 +289,10 @@ class Keeper:
                 self._names[inode] = known
                 for place in known:
                     self._seen.setdefault(place, []).append((original, inode))
+        # And those that have gone since it was looked: until then they are due, too.
+        for copy in self._copies.values():
+            if copy.standing and not _is(copy.original, copy.inode):
+                self._seen.setdefault(copy.place, []).append((copy.original, copy.inode))
 
     def _watch(self) -> None:
         pause = SOON
