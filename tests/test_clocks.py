@@ -260,3 +260,61 @@ async def test_a_timeout_that_is_not_up_is_waited_for(w):
             with pytest.raises(RequestTimeout):
                 await requester.request(b"x", timeout=timeout)
             assert monotonic() - begun >= timeout
+
+
+# As freezegun does it: wherever a module has the clock, it gets another, of another epoch.
+FROZEN = """
+    import sys, threading, time
+    from twisted.internet import base, defer, reactor, task
+    import zmqbridge.asyncio_backend, zmqbridge.txzmq as txzmq
+    from zmqbridge.twisted_backend import *
+    import zmq
+
+    CLOCKS = {time.time, time.monotonic}
+
+    def frozen():
+        return 1.7e9
+
+    def freeze():
+        return [
+            (module, name, value, setattr(module, name, frozen))
+            for module in list(sys.modules.values())
+            for name, value in list(vars(module).items())
+            if type(value) is type(len) and value in CLOCKS
+        ]
+
+    def thaw(those):
+        for module, name, value, _ in those:
+            setattr(module, name, value)
+
+    async def main():
+        those = freeze()
+        lonely = Dealer(connect=f"ipc://{sys.argv[1]}/nobody")
+        lonely.socket.setsockopt(zmq.IMMEDIATE, 0)
+        lonely.socket.send(b"x")
+        lonely.close()
+        requester = Requester(connect="inproc://nobody")
+        factory = txzmq.ZmqFactory()
+        endpoint = txzmq.ZmqEndpoint("connect", "inproc://nobody")
+        connection = txzmq.ZmqREQConnection(factory, endpoint)
+        asking = [requester.request(b"x", timeout=0.3), connection.sendMsg(b"x", timeout=0.3)]
+        for each in asking:
+            each.addErrback(lambda failure: print(failure.type.__name__))
+        thaw(those)
+        await defer.gatherResults(asking)
+        requester.close()
+        factory.shutdown()
+
+    task.react(lambda reactor: defer.ensureDeferred(main()))
+"""
+
+
+def test_a_test_that_freezes_the_time_is_held_up_by_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FROZEN), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=15,
+    )
+    told = ["RequestTimeout", "ZmqRequestTimeoutError"]
+    assert sorted(done.stdout.split()) == told, done.stderr

@@ -87,16 +87,25 @@ def descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
-def written(address):
-    """How much lies in the kernel for whoever listens there, in bytes."""
-    wanted, most = place_of(address, False), 0
+def unread_at(address):
+    """What each connection to whoever listens there has in the kernel for him, in bytes."""
+    wanted, unread = place_of(address, False), []
     for number in os.listdir("/proc/self/fd"):
         try:
             if wanted in (places_of(int(number)) or ()):
-                most = max(most, unread_by_peer(int(number)))
+                unread.append(unread_by_peer(int(number)))
         except OSError:  # no socket; or closed meanwhile
             pass
-    return most
+    return unread
+
+
+def written(address):
+    """How much lies in the kernel for whoever listens there, in bytes."""
+    return max(unread_at(address), default=0)
+
+
+def connections(address):
+    return len(unread_at(address))
 
 
 async def fill(pusher, receiver, many=MANY):
@@ -486,3 +495,81 @@ def test_what_is_written_right_before_libzmq_closes_is_waited_for(monkeypatch):
         peer.recv(100)
         copy.look(3.0)
         assert copy.is_over(3.0)
+
+
+# More than the kernel takes, so libzmq has the rest, and its connection, until the receiver reads.
+TOO_MANY = 800
+
+
+def stuck(address, context):
+    """A sender whose socket cannot end before its receiver, which takes no more, reads."""
+    pusher = Pusher(connect=address, context=context)
+    for number in range(TOO_MANY):
+        pusher.push_nowait(message(number))
+    until(lambda: written(address) > IN_KERNEL)
+    return pusher
+
+
+def all_is_read_of(receiver, held):
+    time.sleep(5 * ipclinger.SELDOM)  # after so long what is not held was let go
+    assert len(keeper) == held
+    assert receiver.read(TOO_MANY) == list(range(TOO_MANY))
+    until(nothing_is_held)
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("why", ["has sent nothing", "has no linger"])
+def test_another_that_closes_and_is_not_held_lets_go_of_nothing(receiver, context, order, why):
+    options = {zmq.LINGER: 0} if why == "has no linger" else {}
+    other = Pusher(connect=receiver.address, context=context, options=options)
+    if options:
+        other.push_nowait(message(0))
+        assert receiver.read(1) == [0]
+    both = [stuck(receiver.address, context), other]
+    until(lambda: connections(receiver.address) == 2)
+    for each in both if order == "after" else reversed(both):
+        each.close()
+    all_is_read_of(receiver, 1)
+
+
+def test_a_peer_that_hangs_up_lets_go_of_no_other_of_that_name(receiver, context, tmp_path):
+    os.mkdir(tmp_path / "other")
+    gone = Receiver(address=f"ipc://{tmp_path}/other/it")
+    with contextlib.closing(Pusher(connect=gone.address, context=context)) as other:
+        other.push_nowait(message(0))
+        assert gone.read(1) == [0]
+        stuck(receiver.address, context).close()
+        assert len(keeper) == 2
+        gone.close()
+        all_is_read_of(receiver, 1)
+
+
+def test_copies_leave_descriptors_to_the_program(context, tmp_path, monkeypatch):
+    limit = 2 * ipclinger.PART
+    receivers = [Receiver(address=f"ipc://{tmp_path}/{number}") for number in range(3)]
+    pushers = [filled(each, context) for each in receivers]
+    monkeypatch.setattr(ipclinger.resource, "getrlimit", lambda which: (limit, limit))
+    for pusher in pushers:
+        pusher.close()
+    assert len(keeper) == 2
+    for each in receivers:
+        each.close()
+    until(nothing_is_held)
+
+
+def test_who_is_connected_while_another_ends_is_sought_when_he_closes(receiver, context, tmp_path):
+    os.mkdir(tmp_path / "other")
+    address = f"ipc://{tmp_path}/other/it"
+    first = stuck(receiver.address, context)
+    with contextlib.closing(Pusher(connect=address, context=context)) as late:
+        first.close()  # all connections are sought, and that of `late` is not there
+        assert len(keeper) == 1
+        again = Receiver(address=address)
+        until(lambda: connections(address) == 3)  # two of the first, as one is a copy
+        for number in range(TOO_MANY):
+            late.push_nowait(message(number))
+        assert again.read(1) == [0]
+    assert len(keeper) == 2
+    assert again.read(TOO_MANY - 1) == list(range(1, TOO_MANY))
+    all_is_read_of(receiver, 1)
+    again.close()

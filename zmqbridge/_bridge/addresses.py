@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import snapshot
 
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
@@ -44,6 +45,10 @@ HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
 # ipclinger last searched all descriptors.
 connects: dict[Place, int] = {}
 fresh: set[Place] = set()
+# How many connections to each place end of which nothing is held, and when the last one did.
+_unheld: dict[Place, tuple[int, float]] = {}
+# So long libzmq may take to close one of these.
+ENDS = 1.0  # seconds
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
 
@@ -86,7 +91,7 @@ def note(socket: Any, address: Any, bound: bool) -> None:
     place = place_of(address, bound)
     if place is not None:
         vars(socket).setdefault(IPC, []).append(place)
-        vars(socket)[CONNECTED_AT] = time.monotonic()
+        vars(socket)[CONNECTED_AT] = monotonic()
         if not bound:
             connects[place] = connects.get(place, 0) + 1
             fresh.add(place)
@@ -98,13 +103,18 @@ def noted(socket: Any, address: Any, bound: bool) -> Place | None:
     return place if place in vars(socket).get(IPC, ()) else None
 
 
-def forget(socket: Any, place: Place) -> None:
-    """Note that a socket has left a place."""
+def forget(socket: Any, place: Place, held: bool) -> None:
+    """A socket has left a place that was noted."""
     vars(socket)[IPC].remove(place)
-    _gone(place)
+    _gone(place, held)
 
 
-def _gone(place: Place) -> None:
+def _gone(place: Place, held: bool) -> None:
+    if not held and not place.bound:
+        while len(_unheld) > MOST:
+            with suppress(RuntimeError, StopIteration):  # as another thread's closes as well
+                _unheld.pop(next(iter(_unheld)), None)
+        _unheld[place] = unheld(place) + 1, monotonic()
     count = connects.get(place, 0) - 1
     if count > 0:
         connects[place] = count
@@ -113,10 +123,22 @@ def _gone(place: Place) -> None:
         fresh.discard(place)
 
 
-def forget_all(socket: Any) -> None:
-    """Note that a socket closes, and leaves all its places."""
+def unheld(place: Place) -> int:
+    """How many connections to a place end now of which nothing is held; each is told of once."""
+    count, then = _unheld.pop(place, (0, 0.0))
+    return count if then > monotonic() - ENDS else 0
+
+
+def still_unheld(place: Place) -> int:
+    """The same, and they are told of again."""
+    count, then = _unheld.get(place, (0, 0.0))
+    return count if then > monotonic() - ENDS else 0
+
+
+def forget_all(socket: Any, held: bool) -> None:
+    """A socket with such addresses closes."""
     for place in vars(socket).pop(IPC):
-        _gone(place)
+        _gone(place, held)
 
 
 def plain_bind(socket: Any, address: Any) -> None:
@@ -160,20 +182,20 @@ def bind(
 
 
 def _bind_when_free(socket: Any, address: Any, call: Callable[[Any, Any], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = monotonic() + PATIENCE
     while True:
         time.sleep(STEP)
         try:
             call(socket, address)
             return
         except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+            if error.errno != zmq.EADDRINUSE or monotonic() > deadline:
                 raise
 
 
 def _was_ours(address: Any) -> bool:
     name = address.decode() if isinstance(address, bytes) else address
-    since = time.monotonic() - RECENT
+    since = monotonic() - RECENT
     return any(_key(each) == _key(name) and then > since for each, then in snapshot(_left.items()))
 
 
@@ -192,7 +214,7 @@ def left(socket: Any, name: str | None = None) -> None:
     """Note that a socket gives up one address, or all of them as it closes."""
     names = getattr(socket, "__dict__", {}).get(BOUND)
     if names:
-        now = time.monotonic()
+        now = monotonic()
         for each in list(names):
             if name is None or each == name:
                 names.remove(each)
@@ -204,10 +226,10 @@ def left(socket: Any, name: str | None = None) -> None:
 
 
 def wait_until_free(names: Iterable[str], done: Callable[[], bool] = bool) -> None:
-    """Block until these addresses are free or `done` returns true, for `PATIENCE` at the most."""
-    deadline = time.monotonic() + PATIENCE
+    """Block until these addresses are free or it is `done`, for `PATIENCE` at the most."""
+    deadline = monotonic() + PATIENCE
     for name in names:
-        while not done() and not is_free(name) and time.monotonic() < deadline:
+        while not done() and not is_free(name) and monotonic() < deadline:
             time.sleep(STEP)
 
 

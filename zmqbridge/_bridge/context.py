@@ -23,6 +23,7 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import IPC, SENT, Place, forget_all
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.errors import ContextInUse
@@ -87,9 +88,7 @@ def closing(socket: Any, sent: int) -> int:
     """
     state = getattr(socket, "__dict__", ())
     if IPC in state:
-        if sent or SENT in state:
-            hold(socket)
-        forget_all(socket)
+        forget_all(socket, (sent > 0 or SENT in state) and hold(socket))
     context = socket.context
     if not isinstance(context, OwnContext):
         return 0
@@ -97,22 +96,26 @@ def closing(socket: Any, sent: int) -> int:
         linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
     except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or it is closed already
         return 0
-    until = inf if linger < 0 else time.monotonic() + linger / 1000
+    until = inf if linger < 0 else monotonic() + linger / 1000
     if until > context.lingers_until:
         # This avoids pyzmq's own __setattr__, which first looks for an option of that name.
         vars(context)["lingers_until"] = until
     return linger
 
 
-def hold(socket: Any, left: Place | None = None) -> None:
-    """Over ipc: let the peer read what a socket wrote, though the socket closes or disconnects.
+def hold(socket: Any, left: Place | None = None) -> bool:
+    """Over ipc: have what a socket wrote read, though it closes or leaves an address.
 
-    See `zmqbridge._bridge.ipclinger`. That module is not loaded before the first call of this.
+    See `zmqbridge._bridge.ipclinger`, which is loaded now at the earliest.
+
+    Returns:
+        Whether there is anything to hold.
     """
     with suppress(ImportError, OSError):  # e.g. there is no descriptor left to load the module
         from zmqbridge._bridge import ipclinger
 
-        ipclinger.hold(socket, left)
+        return ipclinger.hold(socket, left)
+    return False
 
 
 def end(
@@ -298,11 +301,8 @@ class SharedContext:
             sys.modules["multiprocessing.util"].Finalize(None, self._at_exit, exitpriority=-100)
 
     def _at_exit(self) -> None:
-        """Wait until messages that were sent just before the exit have left.
-
-        Without this wait the daemon threads in which contexts end would be cut off.
-        """
-        begun = time.monotonic()
+        """Give what was sent just before the end its time, as daemon threads would be cut off."""
+        begun = monotonic()
         others = _others()
         if any(_is_of_a_factory(each) for each in snapshot(living)):
             # txZMQ left these sockets to the end of the process, and over ipc that loses less: a
@@ -389,10 +389,10 @@ def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
     for thread, context in snapshot(_endings.items()):
         if held is None or context is not held.keeper:
-            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - time.monotonic()))
-    # There is no way to ask whether the messages of the sockets closed in these have left.
+            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - monotonic()))
+    # What was closed in these cannot be asked whether it is gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
-    time.sleep(max(0, pause - time.monotonic()))
+    time.sleep(max(0, pause - monotonic()))
     if held is not None:
         held.keeper.finish()
 

@@ -487,9 +487,8 @@ class Endpoint(ABC):
     def _leave(self, address: Address, bound: bool) -> None:
         place = addresses.noted(self._socket, address, bound)
         if place is not None:
-            if self._pump.sent:
-                hold(self._socket, place)
-            addresses.forget(self._socket, place)
+            held = self._pump.sent > 0 and hold(self._socket, place)
+            addresses.forget(self._socket, place, held)
 
     def _reject(self, malformed: Sequence[MalformedMessage]) -> None:
         """Count the malformed messages of a burst, and report them once."""

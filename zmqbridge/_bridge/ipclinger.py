@@ -6,16 +6,19 @@ make a copy of the descriptor. The copy is closed in one of three cases: libzmq 
 descriptor and the kernel says that the peer has read everything; the linger is over; the peer has
 read nothing for `PATIENCE`.
 
-libzmq does not tell which descriptors it uses, but the address of a descriptor shows it. Where
-several sockets are connected to one address, the descriptors of all of them are copied. As soon as
-libzmq has closed as many descriptors as connections were closed, the remaining ones belong to
-other sockets, and their copies are closed, too.
+Nothing tells which descriptors libzmq uses. Their addresses do, but where several sockets are
+connected to one address, those of all are copied. As many go as connections were closed; then the
+others are not of these, and their copies are closed, too. One that goes because its peer has hung
+up is not counted, as its socket may be open; of sockets for which nothing is held, which close as
+well, each connection is.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import resource
+import select
 import sys
 import termios
 import threading
@@ -31,7 +34,16 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, Place, connects, fresh
+from zmqbridge._bridge.addresses import (
+    CONNECTED_AT,
+    IPC,
+    Place,
+    connects,
+    fresh,
+    still_unheld,
+    unheld,
+)
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
 from zmqbridge._bridge.guards import in_forked_child
 
@@ -49,7 +61,10 @@ RECENT = 0.1  # seconds
 COMING, STEP = 0.002, 0.0002  # seconds
 # The checks take at most 1/SHARE of the time.
 SHARE = 20
-# At exit a linger of -1 means this.
+# No more copies than this part of the descriptors that the process may have. libzmq needs two for
+# each socket that lingers, and peers that are stuck must leave some to the program.
+PART = 4
+# At exit a linger of -1 is not waited for.
 ENDLESS = 30.0  # seconds
 
 
@@ -108,6 +123,19 @@ def unread_by_peer(fd: int) -> int:
         return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:
         return 0
+
+
+def has_hung_up(fd: int) -> bool:
+    """Whether the peer of a connection has closed it."""
+    poller = select.poll()
+    poller.register(fd, 0)
+    return bool(poller.poll(0))
+
+
+def most() -> float:
+    """How many copies there may be."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return inf if limit == resource.RLIM_INFINITY else limit // PART
 
 
 def places_of(original: int) -> tuple[Place, ...] | None:
@@ -178,18 +206,20 @@ class Keeper:
             patience: how many seconds to wait for connections that do not exist yet.
 
         Returns:
-            Whether there is any connection.
+            Whether there are any. There are none where copies take too many descriptors already.
         """
+        if len(self._copies) >= most():
+            return False
         wanted = set(places)
-        give_up = time.monotonic() + patience
+        give_up = monotonic() + patience
         while True:
             with self._lock:
                 for copy in self._find(wanted):
-                    copy.since = time.monotonic()
+                    copy.since = monotonic()
                     self._copies[copy.inode] = copy
-                there = Counter(copy.place for copy in self._copies.values())
                 due = Counter(place for place in places if not place.bound)
-                if due <= there or time.monotonic() >= give_up:
+                if all(map(self._has_all, due)) or monotonic() >= give_up:
+                    there = Counter(copy.place for copy in self._copies.values())
                     return self._hold(wanted, due & there, until)
             time.sleep(STEP)
 
@@ -198,8 +228,12 @@ class Keeper:
         kept = [copy for copy in self._copies.values() if copy.place in wanted]
         for copy in kept:
             copy.until = max(copy.until, until)
+        for place, there in Counter(each.place for each in kept if each.standing).items():
+            # Others that closed just before, if libzmq has not come to that.
+            goes = there - connects.get(place, 0) - self._due[place]
+            self._due[place] += max(0, min(unheld(place), goes))
         self._due += due
-        self._kept_at = time.monotonic()  # other sockets that close now need these copies, too
+        self._kept_at = monotonic()  # others that close now need them, too
         if kept:
             self._news.set()
             if not self._watching:
@@ -221,15 +255,19 @@ class Keeper:
                             os.close(fd)
 
     def _knows(self, place: Place) -> bool:
-        # All connections of a place are known if there are as many as were made and none is new.
-        # So a program that closes many sockets at once does not cause a search for each of them.
-        if place.bound or place in fresh or place not in self._seen:
+        # All connections of a place are known when there are as many as were made, none lately.
+        # So those who close many sockets at once need not seek each time.
+        if place.bound or place in fresh:
             return False
+        return self._has_all(place, still_unheld(place))
+
+    def _has_all(self, place: Place, others: int = 0) -> bool:
         self._seen[place] = those = [
-            each for each in self._seen[place] if each[1] in self._copies or _is(*each)
+            each for each in self._seen.get(place, ()) if each[1] in self._copies or _is(*each)
         ]
         there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
-        return there >= connects.get(place, 1)
+        # Those that are to go may be there still.
+        return there >= connects.get(place, 1) + self._due[place] + others
 
     def _seek(self) -> None:
         # The name of a known inode need not be asked again: the numbers of inodes only go up.
@@ -254,17 +292,21 @@ class Keeper:
                 self._names[inode] = known
                 for place in known:
                     self._seen.setdefault(place, []).append((original, inode))
+        # And those that have gone since it was looked: until then they are due, too.
+        for copy in self._copies.values():
+            if copy.standing and not _is(copy.original, copy.inode):
+                self._seen.setdefault(copy.place, []).append((copy.original, copy.inode))
 
     def _watch(self) -> None:
         pause = SOON
         while True:
-            begun = time.monotonic()
+            begun = monotonic()
             with self._lock:
                 left = self._look()
                 if not left:
                     self._watching = False
                     return
-            pause = max(pause, SHARE * (time.monotonic() - begun))
+            pause = max(pause, SHARE * (monotonic() - begun))
             if self._news.wait(pause):
                 self._news.clear()
                 pause = SOON
@@ -272,12 +314,14 @@ class Keeper:
                 pause = min(2 * pause, SELDOM)
 
     def _look(self, exiting: bool = False) -> int:
-        # Called with the lock held; returns how many copies are left.
-        now = time.monotonic()
+        # Called with the lock held; returns how many are left.
+        now = monotonic()
         copies = list(self._copies.values())
-        for copy in copies:
-            if copy.look(now) and not copy.place.bound:
-                self._due[copy.place] -= 1
+        went = Counter(each.place for each in copies if each.look(now) and not has_hung_up(each.fd))
+        # In this order: that one closes is told before its connection goes.
+        for place in {copy.place for copy in copies}:
+            due = self._due[place] + unheld(place) - went[place]
+            self._due[place] = max(0, due)  # a socket of nobody's business may go, too
         for copy in copies:
             due = copy.place.bound or self._due[copy.place] > 0
             foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
@@ -292,16 +336,12 @@ class Keeper:
         return len(self._copies)
 
     def finish(self) -> None:
-        """Wait until all copies are closed.
-
-        Called when our contexts have ended. So a descriptor that libzmq still has open belongs to
-        another context, and its copy is closed at once.
-        """
-        end = time.monotonic() + ENDLESS
+        """Wait until all is over; what libzmq has still is not of a context that we have ended."""
+        end = monotonic() + ENDLESS
         while True:
             with self._lock:
                 left = self._look(exiting=True)
-            if not left or time.monotonic() > end:
+            if not left or monotonic() > end:
                 return
             time.sleep(SOON)
 
@@ -319,24 +359,29 @@ keeper = Keeper()
 in_forked_child(keeper.disown)
 
 
-def hold(socket: Any, left: Place | None = None) -> None:
-    """Keep the connections of a socket that closes, or leaves one address, until all is read.
+def hold(socket: Any, left: Place | None = None) -> bool:
+    """A socket closes now, or leaves one address: see that what it wrote is read.
 
-    A linger that the user has not set becomes `PATIENCE`, if there are connections. With a linger
-    of 0 nothing is held.
+    A linger that nobody asked for becomes `PATIENCE`, where there are connections. With a linger of
+    0 nothing is held.
+
+    Returns:
+        Whether anything is.
     """
     state = vars(socket)
     try:
         if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
-            return
+            return False
         linger: Any = CompiledSocket.get(socket, LINGER_OF)
         wanted = linger
         if left is None and linger == LINGER and LINGER_IS_GIVEN not in state:
             wanted = int(PATIENCE * 1000)
-        until = inf if wanted < 0 else time.monotonic() + wanted / 1000
-        young = time.monotonic() - state[CONNECTED_AT] < RECENT
+        until = inf if wanted < 0 else monotonic() + wanted / 1000
+        young = monotonic() - state[CONNECTED_AT] < RECENT
         places = [left] if left else state[IPC]
-        if wanted and keeper.keep(places, until, COMING * young) and wanted != linger:
+        held = bool(wanted) and keeper.keep(places, until, COMING * young)
+        if held and wanted != linger:
             CompiledSocket.set(socket, LINGER_OF, wanted)
-    except (TypeError, zmq.ZMQError):  # the socket is closed already
-        pass
+        return held
+    except (TypeError, zmq.ZMQError):  # somebody has closed it already
+        return False

@@ -29,13 +29,13 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from errno import ENOMEM
 from math import inf
-from time import monotonic
 from typing import Any, Protocol
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import SENT, note
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.connections import Connections
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.uncompiled import COMPILED, plain_calls

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence, Sized
 from math import ceil
-from time import monotonic
 from typing import Any
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.pump import SLICE
 from zmqbridge.errors import ZmqBridgeError
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 import anyio
 
 from zmqbridge._bridge import context
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge.core.checks import patience
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.monitoring import Monitor
 from zmqbridge.asyncio_backend.loopsocket import LoopSocket
 

@@ -10,12 +10,12 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from threading import get_ident
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.monitored import Monitored
 from zmqbridge._bridge.patterns import Receiving, Sending
 from zmqbridge._bridge.pump import SLICE, STRIDE

@@ -14,10 +14,11 @@ from contextlib import suppress
 from math import inf
 from sys import modules
 from threading import Thread, current_thread
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import in_forked_child, living, snapshot
 
 # The clocks are compared at this interval while a socket is open on a real reactor; each time takes

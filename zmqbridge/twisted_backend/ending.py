@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from zmqbridge._bridge import context
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge.core.checks import patience
 from zmqbridge.twisted_backend.clocks import steady
 from zmqbridge.twisted_backend.reader import global_reactor

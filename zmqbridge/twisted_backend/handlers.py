@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from inspect import iscoroutine
-from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.pump import SLICE
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 from threading import get_ident
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -18,6 +17,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.endpoint import Endpoint
 from zmqbridge._bridge.monitored import Monitored
 from zmqbridge._bridge.patterns import Receiving, Sending

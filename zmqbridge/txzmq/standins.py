@@ -6,11 +6,11 @@ There it sends and receives by the socket's own methods, and calls them as txZMQ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any, Final
 
 from zmq import constants
 
+from zmqbridge._bridge.clock import monotonic
 from zmqbridge.twisted_backend.clocks import real
 from zmqbridge.twisted_backend.reader import global_reactor
 
