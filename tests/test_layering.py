@@ -17,6 +17,8 @@ CORE = [
     "requests",
     "routes",
     "sendqueue",
+    "outbox",
+    "pacing",
     "inbox",
     "statistics",
     "monitor",

@@ -8,7 +8,7 @@ from math import ceil
 from time import monotonic
 from typing import Any
 
-from zmqbridge._bridge.pump import SLICE
+from zmqbridge.core.pacing import SLICE
 from zmqbridge.errors import ZmqBridgeError
 
 # So many are told in one go.

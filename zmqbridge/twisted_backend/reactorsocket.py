@@ -29,8 +29,8 @@ from zmqbridge._bridge.patterns import (
     queued_at_most,
     seconds,
 )
-from zmqbridge._bridge.pump import SLICE, STRIDE
 from zmqbridge.core.framing import Message
+from zmqbridge.core.pacing import SLICE, STRIDE
 from zmqbridge.errors import (
     ContextTerminated,
     LoopError,
