@@ -36,7 +36,7 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     native_loop,
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
-from zmqbridge.asyncio_backend.waiter import Waiter, waiter_for
+from zmqbridge.asyncio_backend.waiter import FutureWaiter, Waiter, waiter_for
 from zmqbridge.core.pacing import SLICE, STRIDE
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from zmqbridge.security import Security
 
 Item = TypeVar("Item")
-AnyWaiter = Waiter | AnyioWaiter[Any]
+AnyWaiter = Waiter | FutureWaiter | AnyioWaiter[Any]
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
