@@ -13,7 +13,7 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import txzmq
+from zmqbridge import hold_io_threads, txzmq
 from zmqbridge._bridge import iothreads
 from zmqbridge._bridge.iothreads import CROWD, OwnContext, threads_named
 
@@ -228,6 +228,82 @@ async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w, monkeypatch):
             assert policies(context) == [os.SCHED_BATCH]
             puller.close()
             assert policies(context) == [os.SCHED_OTHER]
+
+
+@pytest.fixture
+def permission(monkeypatch):
+    """What is said about holding is said for this test."""
+    monkeypatch.setattr(iothreads.Permission, "given", True)
+
+
+class ExemptFactory(txzmq.ZmqFactory):
+    holdIoThreads = False
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll"], indirect=True)
+@pytest.mark.parametrize("said", ["before", "meanwhile", "by its context"])
+async def test_who_is_told_not_to_hold_touches_no_threads_policy(w, said, monkeypatch, permission):
+    def refused(*arguments):
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(iothreads, "STREAK", 0)
+    if said != "meanwhile":
+        monkeypatch.setattr(os, "sched_setscheduler", refused)
+    if said == "before":
+        hold_io_threads(False)
+    with zmq.Context() as given:
+        options = {"context": given} if said == "by its context" else {}
+        async with w.Puller(bind="inproc://told", **options) as puller:
+            with puller.socket.context.socket(zmq.PUSH) as peer:
+                peer.connect("inproc://told")
+                for _ in range(20 * CROWD):
+                    peer.send(b"x")
+                await puller.receive()
+                await puller.receive()
+                if said == "meanwhile":
+                    context = puller.socket.context
+                    assert policies(context) == [os.SCHED_BATCH]
+                    hold_io_threads(False)
+                    await w.until(lambda: policies(context) == [os.SCHED_OTHER])
+                    monkeypatch.setattr(os, "sched_setscheduler", refused)
+                    for _ in range(20 * CROWD):
+                        peer.send(b"x")
+                for _ in range(20 * CROWD - 2):
+                    await puller.receive()
+
+
+@pytest.mark.parametrize(("factory", "held"), [(txzmq.ZmqFactory, True), (ExemptFactory, False)])
+def test_a_factory_of_the_facade_may_be_exempt(factory, held, permission):
+    made = factory()
+    try:
+        assert (iothreads.holding_of(made.context) is not None) == held
+        hold_io_threads(False)
+        assert iothreads.holding_of(made.context) is None
+        hold_io_threads(True)
+        assert (iothreads.holding_of(made.context) is not None) == held
+    finally:
+        made.shutdown()
+
+
+def test_what_is_said_about_holding_is_yes_or_no(permission):
+    with pytest.raises(TypeError, match="give True or False"):
+        hold_io_threads("no")
+
+
+def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(own, monkeypatch):
+    monkeypatch.setattr(iothreads, "LATE", 10)
+    for _ in range(iothreads.STREAK):
+        assert not own.holding.before(CROWD)
+        own.holding.after(CROWD)
+    assert not own.holding.before(CROWD - 1)
+    assert own.holding.before(CROWD)
+    assert own.holding.held
+    assert policies(own) == [os.SCHED_BATCH] * 2
+    own.holding.let_go()
+    assert not own.holding.held
+    assert policies(own) == [os.SCHED_OTHER] * 2
+    monkeypatch.setattr(iothreads, "LATE", -1)
+    assert not own.holding.before(CROWD)
 
 
 def test_the_context_of_a_factory_of_the_facade_is_one():

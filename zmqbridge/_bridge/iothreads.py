@@ -40,18 +40,9 @@ _numbers = count(1)
 
 
 class Permission:
-    """Whether I/O threads may be held in this process.
-
-    Attributes:
-        given: what `hold_io_threads` was told last.
-    """
+    """Whether I/O threads may be held in this process, as `zmqbridge.hold_io_threads` was told."""
 
     given = True
-
-
-def hold_io_threads(hold: bool = True) -> None:
-    """See `zmqbridge.hold_io_threads`."""
-    Permission.given = hold
 
 
 class Holding:
