@@ -71,18 +71,13 @@ class Sending:
         """How many messages wait to be sent."""
         return self.queues.queued
 
+    # The outbox's own, at hand without a frame more.
+    backlog = property(attrgetter("queues.backlog"))
+    queue_of = property(attrgetter("queues.queue_of"))
     refused = property(attrgetter("queues.refused"))
     dropped = property(attrgetter("queues.dropped"))
     unreachable = property(attrgetter("queues.unreachable"))
     withdrawn = property(attrgetter("queues.withdrawn"))
-
-    def backlog(self) -> SendQueue[Any] | None:
-        """A queue in which something waits, if there is one."""
-        return self.queues.backlog()
-
-    def queue_of(self, message: Sequence[bytes]) -> SendQueue[Any] | None:
-        """The queue in which this message would have to wait, None while there is none."""
-        return self.queues.queue_of(message)
 
     def send(self, message: Sequence[bytes], key: Hashable = None) -> None:
         """Send a message, or queue it when the peer pushes back.
@@ -119,7 +114,7 @@ class Sending:
         if self.try_send(message):
             if self._sending_hides and not self.due:
                 self.schedule()
-            if self._patrol is not None:
+            if self._patrol is not None and self._patrol.lost:
                 self._patrol.lost.pop(message[0], None)
         else:
             self._queue(message, key)
