@@ -236,10 +236,6 @@ def permission(monkeypatch):
     monkeypatch.setattr(iothreads.Permission, "given", True)
 
 
-class ExemptFactory(txzmq.ZmqFactory):
-    holdIoThreads = False
-
-
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll"], indirect=True)
 @pytest.mark.parametrize("said", ["before", "meanwhile", "by its context"])
 async def test_who_is_told_not_to_hold_touches_no_threads_policy(w, said, monkeypatch, permission):
@@ -272,17 +268,14 @@ async def test_who_is_told_not_to_hold_touches_no_threads_policy(w, said, monkey
                     await puller.receive()
 
 
-@pytest.mark.parametrize(("factory", "held"), [(txzmq.ZmqFactory, True), (ExemptFactory, False)])
-def test_a_factory_of_the_facade_may_be_exempt(factory, held, permission):
-    made = factory()
+def test_what_is_said_holds_for_factories_of_the_facade_too(permission):
+    factory = txzmq.ZmqFactory()
     try:
-        assert (iothreads.holding_of(made.context) is not None) == held
-        hold_io_threads(False)
-        assert iothreads.holding_of(made.context) is None
-        hold_io_threads(True)
-        assert (iothreads.holding_of(made.context) is not None) == held
+        for hold in (True, False, True):
+            hold_io_threads(hold)
+            assert (iothreads.holding_of(factory.context) is not None) == hold
     finally:
-        made.shutdown()
+        factory.shutdown()
 
 
 def test_what_is_said_about_holding_is_yes_or_no(permission):

@@ -51,7 +51,7 @@ def test_what_is_taken_away_is_not_there():
 
 
 def test_nobody_is_asked_how_a_connection_is():
-    ran = windows("-c", "from zmqbridge import connections; assert not connections.TELLS")
+    ran = windows("-c", "from zmqbridge._bridge import connections; assert not connections.TELLS")
     assert (ran.returncode, ran.stderr) == (0, "")
 
 

@@ -39,8 +39,7 @@ def hold_io_threads(hold: bool) -> None:
     the I/O threads of its context have the scheduling policy SCHED_BATCH (docs/performance.md).
     After ``hold_io_threads(False)`` no thread's policy is changed any more; only threads that are
     held at this moment get their own back, at the next turn of their loop. ``True`` is for the
-    sockets that are made from then on. One socket is exempt by a ``context`` of its own, a factory
-    of the facade by ``holdIoThreads = False``.
+    sockets that are made from then on. One socket is exempt by a ``context`` of its own.
 
     Raises:
         TypeError: `hold` is no bool.

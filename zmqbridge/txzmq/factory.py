@@ -72,8 +72,6 @@ def new_context(factory: Any) -> Any:
     """A context for a factory, which is waited for at exit."""
     made = Context(factory.ioThreads)
     if isinstance(made, OwnContext):  # programs put another class in its place
-        if not factory.holdIoThreads:
-            made.holding = None
         loose.add(made)
         shared.flush_in_children()
     return made
@@ -103,8 +101,6 @@ class ZmqFactory:
     Attributes:
         reactor: the reactor of all its connections; set another on a subclass or an instance.
         ioThreads: how many I/O threads libzmq uses.
-        holdIoThreads: whether they may be held, see `zmqbridge.hold_io_threads`; set it on a
-            subclass.
         lingerPeriod: milliseconds for which what was sent may linger when a connection closes.
             The 100 of the class become 5,000 over ipc (docs/what-can-be-lost.md); 0 is none.
         context: the libzmq context of its connections, None after `shutdown`.
@@ -114,7 +110,6 @@ class ZmqFactory:
 
     reactor: Any = _GlobalReactor()
     ioThreads = 1
-    holdIoThreads = True
     lingerPeriod = 100
     trigger: Any = None
     connections: set[ZmqConnection] | None = None
