@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.pump import BURST, Pump
+from zmqbridge._bridge.pump import Pump
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.core.pacing import BURST
 
 COUNT = 10_000
 RUNS = 15

@@ -131,7 +131,9 @@ async def test_receiving_by_handler(w):
             frames.check(0)
 
 
-@pytest.mark.parametrize(("w", "budget"), [("asyncio", 2), ("epoll", 3)], indirect=["w"])
+@pytest.mark.parametrize(
+    ("w", "budget"), [("asyncio", 2), ("uvloop", 2), ("epoll", 3)], indirect=["w"]
+)
 async def test_pushing(w, budget):
     async with w.Pusher(bind="inproc://budget", options=unlimited) as pusher:
         with plain(w, zmq.PULL, pusher, "inproc://budget"):
@@ -142,7 +144,9 @@ async def test_pushing(w, budget):
             frames.check(budget)
 
 
-@pytest.mark.parametrize(("w", "budget"), [("asyncio", 3), ("epoll", 4)], indirect=["w"])
+@pytest.mark.parametrize(
+    ("w", "budget"), [("asyncio", 3), ("uvloop", 3), ("epoll", 4)], indirect=["w"]
+)
 async def test_publishing(w, budget):
     async with w.Publisher(bind="inproc://budget", options=unlimited) as publisher:
         with Frames() as frames:
@@ -152,7 +156,9 @@ async def test_publishing(w, budget):
         frames.check(budget)
 
 
-@pytest.mark.parametrize(("w", "budget"), [("asyncio", 24), ("epoll", 19)], indirect=["w"])
+@pytest.mark.parametrize(
+    ("w", "budget"), [("asyncio", 24), ("uvloop", 24), ("epoll", 19)], indirect=["w"]
+)
 async def test_requests_and_replies(w, budget):
     async with (
         w.Replier(bind="inproc://budget") as replier,

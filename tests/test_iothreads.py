@@ -13,10 +13,9 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import txzmq
-from zmqbridge._bridge import iothreads, pump
-from zmqbridge._bridge.iothreads import OwnContext, threads_named
-from zmqbridge._bridge.pump import CROWD
+from zmqbridge import hold_io_threads, txzmq
+from zmqbridge._bridge import iothreads
+from zmqbridge._bridge.iothreads import CROWD, OwnContext, threads_named
 
 
 def may_hold():
@@ -37,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 def policies(context):
     """Those of a context's I/O threads, as the system sees them."""
-    return [os.sched_getscheduler(thread) for thread in threads_named(context._name)]
+    return [os.sched_getscheduler(thread) for thread in threads_named(context.holding._name)]
 
 
 def named(context):
@@ -56,10 +55,10 @@ def own():
 
 
 def test_what_is_held_interrupts_nobody_until_it_is_let_go(own):
-    own.hold()
-    own.hold()
+    own.holding.hold()
+    own.holding.hold()
     assert policies(own) == [os.SCHED_BATCH] * 2
-    own.let_go()
+    own.holding.let_go()
     assert policies(own) == [os.SCHED_OTHER] * 2
 
 
@@ -67,7 +66,7 @@ def test_no_other_thread_is_held(own):
     with zmq.Context() as foreign, foreign.socket(zmq.PULL), OwnContext() as other:
         with other.socket(zmq.PULL):
             named(other)
-            assert own.hold()
+            assert own.holding.hold()
             held = []
             for task in os.listdir("/proc/self/task"):
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
@@ -83,8 +82,8 @@ def test_a_process_under_another_policy_keeps_it():
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         with OwnContext() as context, context.socket(zmq.PULL):  # its threads inherit the policy
             named(context)
-            context.hold()
-            context.let_go()
+            context.holding.hold()
+            context.holding.let_go()
             seen.extend(policies(context))
 
     thread = threading.Thread(target=under_batch)
@@ -101,9 +100,9 @@ def test_where_it_is_forbidden_it_is_tried_once(own, monkeypatch):
         raise PermissionError(errno.EPERM, "not here")
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
-    assert not own.hold()
-    own.let_go()
-    assert not own.hold()
+    assert not own.holding.hold()
+    own.holding.let_go()
+    assert not own.holding.hold()
     assert [policy for _, policy, _ in tried] == [os.SCHED_BATCH, os.SCHED_OTHER]
 
 
@@ -111,24 +110,23 @@ def test_where_the_system_has_no_such_policy_nothing_is_done(monkeypatch):
     monkeypatch.setattr(iothreads, "HOLDABLE", False)
     monkeypatch.delattr(os, "sched_setscheduler")
     with OwnContext() as context, context.socket(zmq.PULL):
-        assert not context.hold()
-        context.let_go()
+        assert context.holding is None
 
 
 def test_threads_that_have_not_named_themselves_yet_are_found_later(own, monkeypatch):
     with monkeypatch.context() as early:
         early.setattr(iothreads, "threads_named", lambda start: threads_named(start)[:1])
-        assert not own.hold()
+        assert not own.holding.hold()
     assert policies(own) == [os.SCHED_OTHER] * 2
-    assert own.hold()
+    assert own.holding.hold()
     assert policies(own) == [os.SCHED_BATCH] * 2
 
 
 def test_where_threads_cannot_be_seen_nothing_is_done(own, monkeypatch, tmp_path):
     with monkeypatch.context() as hidden:
         hidden.setattr(iothreads, "TASKS", tmp_path / "not mounted")
-        assert not own.hold()
-    own.let_go()
+        assert not own.holding.hold()
+    own.holding.let_go()
     assert policies(own) == [os.SCHED_OTHER] * 2
 
 
@@ -137,9 +135,9 @@ def test_a_context_that_has_ended_holds_nothing(before):
     with OwnContext() as context, context.socket(zmq.PULL):
         named(context)
         if before:
-            assert context.hold()
-    assert not context.hold()
-    context.let_go()
+            assert context.holding.hold()
+    assert not context.holding.hold()
+    context.holding.let_go()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, zmq.ZMQError, TypeError])
@@ -153,9 +151,9 @@ def test_whatever_pyzmq_says_of_a_context_that_has_ended_nothing_is_held(own, mo
 
 def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(monkeypatch):
     with OwnContext(0) as context, context.socket(zmq.PULL):
-        assert not context.hold()
+        assert not context.holding.hold()
         monkeypatch.delattr(iothreads, "threads_named")
-        assert not context.hold()
+        assert not context.holding.hold()
 
 
 @pytest.mark.parametrize("name", [b"\xc3", b"a" * 14 + "ä".encode()])
@@ -171,8 +169,8 @@ def test_other_threads_may_have_names_that_are_no_text(own, name):
     thread = threading.Thread(target=work)
     thread.start()
     named_so.wait(10)
-    assert own.hold()
-    own.let_go()
+    assert own.holding.hold()
+    own.holding.let_go()
     ended.set()
     thread.join()
 
@@ -180,22 +178,22 @@ def test_other_threads_may_have_names_that_are_no_text(own, name):
 def test_when_two_loops_look_for_the_threads_at_once_nothing_stays_held(own, monkeypatch):
     def slowly(start):
         found = look(start)
-        other.hold()  # as another loop's thread would, which was faster
+        other.holding.hold()  # as another loop's thread would, which was faster
         return found
 
     look, other = iothreads.threads_named, own
     calls = iter([slowly, look])
     monkeypatch.setattr(iothreads, "threads_named", lambda start: next(calls)(start))
-    assert own.hold()
-    own.let_go()
+    assert own.holding.hold()
+    own.holding.let_go()
     assert policies(own) == [os.SCHED_OTHER] * 2
-    assert own.hold()
+    assert own.holding.hold()
 
 
 def test_another_face_of_a_context_leaves_its_threads_alone(own):
     for face in (copy.copy(own), OwnContext.shadow(own.underlying), OwnContext(own)):
-        assert not face.hold()
-    assert own.hold()
+        assert face.holding is None
+    assert own.holding.hold()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +203,7 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own):
     ("messages", "policy"), [(CROWD - 2, os.SCHED_OTHER), (10 * CROWD, os.SCHED_BATCH)]
 )
 async def test_while_a_crowd_of_requests_is_answered(w, messages, policy, monkeypatch):
-    monkeypatch.setattr(pump, "STREAK", 0)
+    monkeypatch.setattr(iothreads, "STREAK", 0)
     seen = set()
     async with w.Replier(bind="inproc://crowd") as replier:
         context = replier.socket.context
@@ -226,7 +224,7 @@ async def test_while_a_crowd_of_requests_is_answered(w, messages, policy, monkey
 
 @pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w, monkeypatch):
-    monkeypatch.setattr(pump, "STREAK", 0)
+    monkeypatch.setattr(iothreads, "STREAK", 0)
     async with w.Puller(bind="inproc://amid") as puller, w.Puller() as keeper:
         context = keeper.socket.context
         named(context)
@@ -239,6 +237,75 @@ async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w, monkeypatch):
             assert policies(context) == [os.SCHED_BATCH]
             puller.close()
             assert policies(context) == [os.SCHED_OTHER]
+
+
+@pytest.fixture
+def permission(monkeypatch):
+    """What is said about holding is said for this test."""
+    monkeypatch.setattr(iothreads.Permission, "given", True)
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll"], indirect=True)
+@pytest.mark.parametrize("said", ["before", "meanwhile", "by its context"])
+async def test_who_is_told_not_to_hold_touches_no_threads_policy(w, said, monkeypatch, permission):
+    def refused(*arguments):
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(iothreads, "STREAK", 0)
+    if said != "meanwhile":
+        monkeypatch.setattr(os, "sched_setscheduler", refused)
+    if said == "before":
+        hold_io_threads(False)
+    with zmq.Context() as given:
+        options = {"context": given} if said == "by its context" else {}
+        async with w.Puller(bind="inproc://told", **options) as puller:
+            with puller.socket.context.socket(zmq.PUSH) as peer:
+                peer.connect("inproc://told")
+                for _ in range(20 * CROWD):
+                    peer.send(b"x")
+                await puller.receive()
+                await puller.receive()
+                if said == "meanwhile":
+                    context = puller.socket.context
+                    assert policies(context) == [os.SCHED_BATCH]
+                    hold_io_threads(False)
+                    await w.until(lambda: policies(context) == [os.SCHED_OTHER])
+                    monkeypatch.setattr(os, "sched_setscheduler", refused)
+                    for _ in range(20 * CROWD):
+                        peer.send(b"x")
+                for _ in range(20 * CROWD - 2):
+                    await puller.receive()
+
+
+def test_what_is_said_holds_for_factories_of_the_facade_too(permission):
+    factory = txzmq.ZmqFactory()
+    try:
+        for hold in (True, False, True):
+            hold_io_threads(hold)
+            assert (iothreads.holding_of(factory.context) is not None) == hold
+    finally:
+        factory.shutdown()
+
+
+def test_what_is_said_about_holding_is_yes_or_no(permission):
+    with pytest.raises(TypeError, match="give True or False"):
+        hold_io_threads("no")
+
+
+def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(own, monkeypatch):
+    monkeypatch.setattr(iothreads, "LATE", 10)
+    for _ in range(iothreads.STREAK):
+        assert not own.holding.before(CROWD)
+        own.holding.after(CROWD)
+    assert not own.holding.before(CROWD - 1)
+    assert own.holding.before(CROWD)
+    assert own.holding.held
+    assert policies(own) == [os.SCHED_BATCH] * 2
+    own.holding.let_go()
+    assert not own.holding.held
+    assert policies(own) == [os.SCHED_OTHER] * 2
+    monkeypatch.setattr(iothreads, "LATE", -1)
+    assert not own.holding.before(CROWD)
 
 
 def test_the_context_of_a_factory_of_the_facade_is_one():

@@ -18,6 +18,8 @@ CORE = [
     "requests",
     "routes",
     "sendqueue",
+    "outbox",
+    "pacing",
     "inbox",
     "statistics",
     "monitor",

@@ -10,9 +10,9 @@ from collections import deque
 import pytest
 import zmq
 
-from zmqbridge._bridge.pump import BURST
 from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester
 from zmqbridge.asyncio_backend.loopsocket import LoopSocket
+from zmqbridge.core.pacing import BURST
 
 
 class Done:

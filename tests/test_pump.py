@@ -12,9 +12,11 @@ import pytest
 import zmq
 
 from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
-from zmqbridge._bridge import pump as module
-from zmqbridge._bridge.iothreads import OwnContext
-from zmqbridge._bridge.pump import BURST, CROWD, BridgedSocket, Pump
+from zmqbridge._bridge import iothreads, pump, sending
+from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
+from zmqbridge._bridge.pump import Pump
+from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
 from zmqbridge.core.sendqueue import HIGH
 
 DONTWAIT = zmq.DONTWAIT
@@ -100,6 +102,12 @@ def before(pump, name, number, action):
     setattr(pump, name, called)
 
 
+def set_clock(monkeypatch, monotonic):
+    """Have a pump read this clock."""
+    for module in pump, sending:
+        monkeypatch.setattr(module, "monotonic", monotonic)
+
+
 @pytest.fixture
 def context():
     with zmq.Context() as context:
@@ -178,52 +186,7 @@ def test_a_turn_reads_events_once_and_again_after_the_first_message(driven, plai
     assert puller.pump.received == 100
 
 
-@pytest.mark.parametrize(
-    ("kind", "peer", "apart", "later"),
-    [
-        (zmq.PULL, zmq.PUSH, 50e-6, True),
-        (zmq.PULL, zmq.PUSH, 70e-6, False),
-        (zmq.DEALER, zmq.DEALER, 50e-6, False),
-    ],
-)
-def test_amid_a_stream_the_fd_stays_silent_for_a_round_of_the_loop(
-    driven, plain, monkeypatch, kind, peer, apart, later
-):
-    receiver = driven(kind, bind="inproc://it")
-    sender = plain(peer, "inproc://it")
-    receiver.settle()
-    now = 1000.0
-    monkeypatch.setattr(module, "monotonic", lambda: now)
-    for number in range(4):
-        sender.send(b"it rings", DONTWAIT)
-        receiver.pump.ring()
-        assert len(receiver.received) == 2 * number + 1
-        assert receiver.owed == (later and number > 0)
-        sender.send(b"meanwhile", DONTWAIT)
-        assert receiver.rings() != receiver.owed
-        receiver.settle()
-        assert len(receiver.received) == 2 * number + 2
-        now += apart
-
-
-def test_a_stream_goes_on_after_a_burst_that_took_all_there_was(driven, plain, monkeypatch):
-    monkeypatch.setattr(module, "monotonic", lambda: now)
-    now = 1000.0
-    puller = driven(zmq.PULL, bind="inproc://it")
-    pusher = plain(zmq.PUSH, "inproc://it")
-    pusher.send(bytes(300_000), DONTWAIT)
-    puller.turn()
-    puller.settle()
-    for _ in range(6):
-        now += 20e-6
-        pusher.send(b"it rings", DONTWAIT)
-        puller.pump.ring()
-        assert puller.owed
-        puller.settle()
-
-
-def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, plain, monkeypatch):
-    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, plain):
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     pusher.send(b"first", DONTWAIT)
@@ -237,7 +200,7 @@ def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, pla
 
 
 def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monkeypatch):
-    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)  # handling them takes no time
+    set_clock(monkeypatch, lambda: 1000.0)  # handling them takes no time
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
     pusher = plain(zmq.PUSH, "inproc://it")
     messages = [[b"%d" % number, b"", b"rest"] for number in range(3 * BURST)]
@@ -252,21 +215,21 @@ def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monke
 
 def test_bursts_that_take_long_to_handle_become_short_and_long_again(driven, plain, monkeypatch):
     now = 1000.0
-    monkeypatch.setattr(module, "monotonic", lambda: now)
+    set_clock(monkeypatch, lambda: now)
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
     pusher = plain(zmq.PUSH, "inproc://it")
-    for slices, least in ((2.5, module.SHORTEST), (1.5, module.SHORTEST), (0.5, BURST)):
+    for slices, least in ((2.5, SHORTEST), (1.5, SHORTEST), (0.5, BURST)):
         for _ in range(10):
             pusher.get(zmq.EVENTS)  # takes notice of room now; a send looks for it once in 1 ms
             sent_until_full(lambda part: pusher.send(part, DONTWAIT))
             puller.turn()
-            now += slices * module.SLICE
+            now += slices * SLICE
         assert puller.bursts[-1] == least
 
 
 def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):
-    clock = itertools.count(1000.0, module.SLICE * 0.6)  # each look at it is most of a slice later
-    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    clock = itertools.count(1000.0, SLICE * 0.6)  # each look at it is most of a slice later
+    set_clock(monkeypatch, lambda: next(clock))
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     send_all(pusher, numbered(0, 100))
@@ -296,7 +259,7 @@ def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven, plain):
 
 @pytest.mark.parametrize(("size", "burst"), [(1_048_576, 1), (65_536, 4), (2000, 100)])
 def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
-    monkeypatch.setattr(module, "monotonic", lambda: 1000.0)
+    set_clock(monkeypatch, lambda: 1000.0)
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     for _ in range(100):
@@ -563,8 +526,8 @@ def test_a_flush_is_bounded_in_time(driven, plain, monkeypatch):
         pusher.pump.send(message)
     peer = plain(zmq.PULL, "inproc://it")
     until(lambda: pusher.rings(1))
-    clock = itertools.count(1000.0, module.SLICE * 0.3)
-    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    clock = itertools.count(1000.0, SLICE * 0.3)
+    set_clock(monkeypatch, lambda: next(clock))
     pusher.turn()
     assert 0 < pusher.pump.sent < 10
     assert pusher.owed
@@ -836,8 +799,8 @@ def test_senders_whose_peer_was_served_are_woken_though_time_was_up(router, memb
     router.pump.queue_of([b"one"]).wait("for one")
     router.pump.queue_of([b"two"]).wait("for two")
     drained(one), drained(two)
-    clock = itertools.count(1000.0, module.SLICE * 0.6)  # a slice has time for one more
-    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    clock = itertools.count(1000.0, SLICE * 0.6)  # a slice has time for one more
+    set_clock(monkeypatch, lambda: next(clock))
     until(lambda: not router.pump.queues, router)
     assert router.woken == ["for one", "for two"]
 
@@ -954,13 +917,12 @@ def test_an_owner_may_close_in_any_callback(router, member, callback):
 # Crowds.
 
 
-class Recording(OwnContext):
-    """A context of the library's own that tells whether it is held."""
+class Recording(Holding):
+    """What holds I/O threads, but only says so."""
 
-    held = False
+    __slots__ = ()
 
     def hold(self):
-        self.held = True
         return True
 
     def let_go(self):
@@ -970,13 +932,14 @@ class Recording(OwnContext):
 class TestCrowds:
     @pytest.fixture
     def context(self):
-        with Recording() as context:
+        with OwnContext() as context:
+            context.holding = Recording(context, b"")
             yield context
 
     @pytest.fixture(autouse=True)
     def first(self, monkeypatch):
         """The first crowd will do."""
-        monkeypatch.setattr(module, "STREAK", 0)
+        monkeypatch.setattr(iothreads, "STREAK", 0)
 
     @pytest.mark.parametrize(
         ("late", "held"),
@@ -985,12 +948,12 @@ class TestCrowds:
     def test_it_takes_some_crowds_one_close_upon_the_other(
         self, driven, plain, context, monkeypatch, late, held
     ):
-        monkeypatch.setattr(module, "STREAK", 2)
-        monkeypatch.setattr(module, "LATE", late)
+        monkeypatch.setattr(iothreads, "STREAK", 2)
+        monkeypatch.setattr(iothreads, "LATE", late)
         puller = driven(zmq.PULL, bind="inproc://a")
         peer = plain(zmq.PUSH, "inproc://a")
         seen = []
-        puller._deliver = lambda burst: seen.append(context.held)
+        puller._deliver = lambda burst: seen.append(context.holding.held)
         for _ in held:
             send_all(peer, numbered(0, CROWD))
             puller.turn()
@@ -1004,13 +967,13 @@ class TestCrowds:
         puller = driven(zmq.PULL, bind="inproc://a")
         puller.settle()
         seen = []
-        puller._deliver = lambda burst: seen.append((len(burst), context.held))
+        puller._deliver = lambda burst: seen.append((len(burst), context.holding.held))
         send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, messages))
         until(lambda: len(seen) == 2, puller)
         assert seen == [(1, False), (messages - 1, held)]
-        assert (context.held, puller.owed) == (held, held)
+        assert (context.holding.held, puller.owed) == (held, held)
         puller.settle()
-        assert not context.held
+        assert not context.holding.held
 
     def test_a_handler_that_raises_leaves_nothing_held(self, driven, plain, context):
         def deliver(burst):
@@ -1020,9 +983,9 @@ class TestCrowds:
         send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
         with pytest.raises(ZeroDivisionError):
             puller.turn()
-        assert context.held
+        assert context.holding.held
         puller.settle()
-        assert not context.held
+        assert not context.holding.held
 
     def test_closing_lets_go(self, driven, plain, context):
         puller = driven(zmq.PULL, bind="inproc://a")
@@ -1030,7 +993,7 @@ class TestCrowds:
         send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
         puller.turn()
         assert puller.pump.received == CROWD
-        assert (context.held, puller.owed) == (False, False)
+        assert (context.holding.held, puller.owed) == (False, False)
 
 
 def test_a_context_of_the_users_is_not_touched(driven, plain, context):

@@ -7,12 +7,26 @@ import errno
 
 import pytest
 import zmq
-from test_pump import context, driven, numbered, plain, send_all, until  # noqa: F401
+from test_pump import (  # noqa: F401
+    BOUND,
+    context,
+    driven,
+    numbered,
+    plain,
+    send_all,
+    set_clock,
+    spin,
+    until,
+)
 
 from zmqbridge import OutOfMemory, PeerUnreachable
-from zmqbridge._bridge import pump as module
-from zmqbridge._bridge.pump import BURST, FEW, PATROL, QUIET, SETTLES
+from zmqbridge._bridge import patrol
+from zmqbridge._bridge.catchup import QUIET, SETTLES
+from zmqbridge._bridge.connections import Connections
+from zmqbridge._bridge.patrol import APART, FEW, PATROL
+from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.uncompiled import COMPILED
+from zmqbridge.core.pacing import BURST
 
 TOO_LARGE = 1000  # bytes, from which on there is no memory for a copy
 
@@ -157,21 +171,21 @@ def crowded(driven, plain):
 def tried(driver, monkeypatch):
     tries = []
     monkeypatch.setattr(
-        module.Pump,
+        Pump,
         "try_send",
         lambda self, message: tries.append(message[0]) or try_send(self, message),
     )
     return tries
 
 
-try_send = module.Pump.try_send
+try_send = Pump.try_send
 
 
 TRYING = 2.5e-6  # seconds, about
 
 
 def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
-    monkeypatch.setattr(module, "monotonic", lambda: 100.0)  # so there is time for all of them
+    set_clock(monkeypatch, lambda: 100.0)  # so there is time for all of them
     tries = tried(crowded, monkeypatch)
     for _ in range(10):
         crowded.pump.schedule()
@@ -179,7 +193,7 @@ def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
     assert tries == []
     # And a look at all of them is due so seldom that it takes one part in twenty of the time.
     pause = crowded.pump.patrol()
-    assert pause == len(crowded.peers) * module.APART < PATROL
+    assert pause == len(crowded.peers) * APART < PATROL
     assert 0.02 < len(crowded.peers) * TRYING / pause < 0.1
     assert sorted(tries) == sorted(b"%d" % number for number in range(len(crowded.peers)))
 
@@ -201,7 +215,7 @@ def test_a_patrol_serves_who_has_room_again_and_goes_on_until_nothing_waits(crow
 
 def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypatch):
     clock = iter(range(10**6))
-    monkeypatch.setattr(module, "monotonic", lambda: next(clock))  # each look a second later
+    set_clock(monkeypatch, lambda: next(clock))  # each look a second later
     tries = tried(crowded, monkeypatch)
     crowded.pump.patrol()
     assert len(tries) == 1
@@ -216,7 +230,7 @@ def test_what_a_queue_has_left_when_time_is_up_goes_out_in_the_next_turns(crowde
             peer.recv()
     assert crowded.pump.queued == 2 * len(crowded.peers)
     clock = iter(range(10**6))
-    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    set_clock(monkeypatch, lambda: next(clock))
     crowded.pump.patrol()
     assert crowded.pump.queued == 2 * len(crowded.peers) - 1
     crowded.settle()
@@ -227,10 +241,8 @@ def test_of_many_stuck_peers_all_are_asked_for_in_the_time_of_one_patrol(driven,
     # But each time some of them, because to ask takes longer than to try.
     driver = driven(zmq.ROUTER, bind="inproc://many")
     asked = []
-    monkeypatch.setattr(module.Pump, "try_send", lambda self, message: False)
-    monkeypatch.setattr(
-        module.Connections, "is_silent", lambda self, peer: asked.append(peer) or False
-    )
+    monkeypatch.setattr(Pump, "try_send", lambda self, message: False)
+    monkeypatch.setattr(Connections, "is_silent", lambda self, peer: asked.append(peer) or False)
     many = 300
     for number in range(many):
         driver.pump.send([b"%d" % number, b"x"])
@@ -254,14 +266,14 @@ def test_of_many_stuck_peers_all_are_asked_for_in_the_time_of_one_patrol(driven,
 def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without_end(
     driven, plain, monkeypatch
 ):
-    monkeypatch.setattr(module, "monotonic", lambda: 100.0)  # so each burst is a full one
+    set_clock(monkeypatch, lambda: 100.0)  # so each burst is a full one
     options = {"ROUTER_MANDATORY": 1, "SNDHWM": 1}
     driver = driven(zmq.ROUTER, bind="inproc://on", hwm=0, socket_options=options)
     driver._room = lambda: 0
     stuck = plain(zmq.DEALER, "inproc://on", hwm=1, IDENTITY=b"stuck")
     asks = plain(zmq.DEALER, "inproc://on", hwm=0, IDENTITY=b"asks")
     driver.settle()
-    driver.pump._high = 100_000
+    driver.pump.queues.high = 100_000
 
     def patrols():
         driver.settle()
@@ -293,9 +305,9 @@ def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_
         ages.append(now)
         return aged(connections)
 
-    now, ages, aged = 100.0, [], module.Connections.age
-    monkeypatch.setattr(module, "monotonic", lambda: now)
-    monkeypatch.setattr(module.Connections, "age", age)
+    now, ages, aged = 100.0, [], Connections.age
+    set_clock(monkeypatch, lambda: now)
+    monkeypatch.setattr(Connections, "age", age)
     driver = driven(zmq.ROUTER, bind="tcp://127.0.0.1:*")
     address = driver.socket.get(zmq.LAST_ENDPOINT).decode()
     peers = [plain(zmq.DEALER, address, IDENTITY=b"%d" % number) for number in range(2)]
@@ -309,7 +321,7 @@ def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_
                 until(lambda: driver.pump._get(zmq.EVENTS) & zmq.POLLIN)
                 read()
                 now += 0.1
-            assert list(driver.pump._known) == [b"%d" % number]
+            assert list(driver.pump._patrol.known) == [b"%d" % number]
             assert ages.pop() == due
             assert ages == []
 
@@ -319,8 +331,8 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
         connections.lost |= {peer: None} if peer < b"2" else {}
         return peer < b"2"
 
-    monkeypatch.setattr(module.Connections, "has_gone", has_gone)
-    monkeypatch.setattr(module, "BEYOND", 0)
+    monkeypatch.setattr(Connections, "has_gone", has_gone)
+    monkeypatch.setattr(patrol, "BEYOND", 0)
     for unread, room in (False, BURST), (True, BURST), (False, 0):
         crowded._room = lambda: room  # noqa: B023
         for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
@@ -342,7 +354,7 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
     assert crowded.pump.unreachable == crowded.pump.dropped == len(gone)
     with pytest.raises(PeerUnreachable):
         crowded.pump.send([gone[0], b"x"])
-    monkeypatch.setattr(module.Connections, "has_gone", lambda connections, peer: False)
+    monkeypatch.setattr(Connections, "has_gone", lambda connections, peer: False)
     back, hears, closed, *_ = gone
     # Who takes a message has come back,
     reads(crowded.peers[int(hears)])
@@ -364,13 +376,13 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
         crowded.pump.send([peer, b"x"])  # it waits, like anybody's
         assert peer in crowded.pump.queues
     # Who is unreachable by libzmq's own word needs no other.
-    assert closed in crowded.pump._lost
+    assert closed in crowded.pump._patrol.lost
     crowded.peers[int(closed)].close()
     crowded._room = lambda: BURST
     crowded.settle()
     with pytest.raises(PeerUnreachable):
         until(lambda: crowded.pump.try_send([closed, b"x"]), crowded)
-    assert closed not in crowded.pump._lost
+    assert closed not in crowded.pump._patrol.lost
 
 
 def reads(peer):
@@ -407,7 +419,7 @@ def late(driven, plain, monkeypatch):
     driver = driven(zmq.PULL, bind="inproc://late")
     late = Late(driver, plain(zmq.PUSH, "inproc://late"))
     driver.settle()
-    monkeypatch.setattr(module, "monotonic", lambda: late.now)
+    set_clock(monkeypatch, lambda: late.now)
     return late
 
 
@@ -447,3 +459,43 @@ def test_but_not_for_ever_where_messages_never_end(late, lateness, at_most):
             late.now += 0.1
             assert late.now - began < 2 * at_most
         assert late.now - began == pytest.approx(at_most, abs=0.2)
+
+
+@pytest.mark.parametrize("kind", [zmq.PUSH, zmq.DEALER], ids=["push", "dealer"])
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["one was sent", "two", "three"])
+def test_a_peer_that_leaves_amid_what_libzmq_cannot_copy_costs_the_next_message_nothing(
+    driven, plain, kind, number
+):
+    address = "inproc://leaving"
+    driver = driven(kind, bind=address)
+    answers = zmq.PULL if kind == zmq.PUSH else zmq.DEALER
+    leaving = plain(answers, address)
+    until(lambda: zmq.Socket.get(driver.socket, zmq.EVENTS) & zmq.POLLOUT)
+    driver.settle()
+    starve(driver)
+    send, sent = driver.pump._send, []
+
+    def leave(part, flags, copy=True):
+        if not copy or len(part) < TOO_LARGE:
+            sent.append(part)
+            if len(sent) == number + 1:
+                leaving.close()
+                assert driver.rings(1000 * BOUND)
+                spin()
+        send(part, flags, copy)
+
+    driver.pump._send = leave
+    broken = [b"head", LARGE, LARGE, b"tail"]
+    driver.pump.send(broken)
+    driver.pump._send = send
+    kept = driver.pump.queued
+    assert kept == 1 or kind == zmq.PUSH  # which may be told of a peer's whole leaving at once
+    driver.pump.send([b"after", b"it"])
+    peer = plain(answers, address)
+    until(lambda: not driver.pump.queues, driver)
+    driver.pump.send([b"last"])
+    taken = []
+    while [b"last"] not in taken:
+        until(lambda: peer.poll(0), driver)
+        taken.append(peer.recv_multipart())
+    assert taken == [broken] * kept + [[b"after", b"it"], [b"last"]]

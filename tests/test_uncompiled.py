@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import zmq
 
-from zmqbridge._bridge import pump
-from zmqbridge._bridge.uncompiled import COMPILED, plain_calls
+from zmqbridge._bridge import pump, sending
+from zmqbridge._bridge.uncompiled import COMPILED, plain_recv, plain_send
 
 both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 LARGE = 3 * zmq.COPY_THRESHOLD
@@ -14,7 +14,8 @@ LARGE = 3 * zmq.COPY_THRESHOLD
 
 @pytest.fixture(autouse=True)
 def as_on_pypy(monkeypatch):
-    monkeypatch.setattr(pump, "COMPILED", False)
+    for module in pump, sending:
+        monkeypatch.setattr(module, "COMPILED", False)
 
 
 @both
@@ -58,7 +59,7 @@ async def test_requests_and_pushback_work_as_ever(w):
 def test_here_the_compiled_calls_are_used():
     assert COMPILED is (zmq.backend.Socket.__module__ == "zmq.backend.cython._zmq")
     with zmq.Context() as context, context.socket(zmq.PAIR) as socket:
-        send, recv = plain_calls(socket)
+        send, recv = plain_send(socket), plain_recv(socket)
         socket.bind("inproc://calls")
         with context.socket(zmq.PAIR) as other:
             other.connect("inproc://calls")

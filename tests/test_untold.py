@@ -6,8 +6,8 @@ import pytest
 
 from zmqbridge import SocketClosed
 from zmqbridge._bridge import untold as module
-from zmqbridge._bridge.pump import SLICE
 from zmqbridge._bridge.untold import FEWEST, MOST, Untold
+from zmqbridge.core.pacing import SLICE
 
 QUICK, SLOW = SLICE / 2, 3 * SLICE
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import types
 
 import pytest
 
+from zmqbridge import SocketClosed
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
-from zmqbridge.asyncio_backend.waiter import MeasuredWaiter, Waiter
+from zmqbridge.asyncio_backend import waiter as module
+from zmqbridge.asyncio_backend.waiter import (
+    FutureWaiter,
+    MeasuredWaiter,
+    Waiter,
+    can_be_stepped,
+    waiter_for,
+)
 
 name = contextvars.ContextVar("name", default="nobody")
 
@@ -185,3 +194,99 @@ def test_a_task_of_another_loop_may_not_wait_for_it(run):
             other.close()
 
     run(main)
+
+
+# Interpreters whose tasks are not what ours are.
+
+
+@types.coroutine
+def seeing_futures_only(coroutine):
+    call, argument = coroutine.send, None
+    while True:
+        try:
+            awaited = call(argument)
+        except StopIteration as done:
+            return done.value
+        if awaited is not None and not isinstance(awaited, asyncio.Future):
+            call, argument = coroutine.throw, RuntimeError(f"bad yield: {awaited!r}")
+            continue
+        try:
+            yield awaited
+            call, argument = coroutine.send, None
+        except BaseException as error:
+            call, argument = coroutine.throw, error
+
+
+def strict(coroutine, *, loop, **options):
+    """A task that waits for Futures and nothing else."""
+
+    async def run():
+        return await seeing_futures_only(coroutine)
+
+    return asyncio.Task(run(), loop=loop, **options)
+
+
+def raising(coroutine, *, loop, **options):
+    """There are no tasks to be made."""
+    coroutine.close()
+    raise TypeError
+
+
+def test_here_tasks_can_be_stepped():
+    assert module.STEPS
+    assert can_be_stepped(asyncio.Task)
+    assert can_be_stepped(asyncio.tasks._PyTask)
+
+
+def test_that_is_found_out_within_a_task_as_well(run):
+    async def main():
+        task = asyncio.current_task()
+        assert can_be_stepped(asyncio.Task)
+        assert asyncio.current_task() is task
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {task}
+
+    run(main)
+
+
+@pytest.mark.parametrize("kind", [strict, raising])
+def test_where_they_cannot_nothing_is_left_of_the_trial(kind):
+    assert not can_be_stepped(kind)
+    assert asyncio._get_running_loop() is None
+
+
+def test_where_tasks_wait_for_futures_only_they_get_futures(monkeypatch):
+    monkeypatch.setattr(module, "STEPS", can_be_stepped(strict))
+
+    async def main():
+        assert waiter_for(asyncio.get_running_loop()) is FutureWaiter
+        async with (
+            Replier(bind="inproc://strict") as replier,
+            Requester(connect="inproc://strict", timeout=10) as requester,
+            Pusher(bind="inproc://push", send_queue=1) as pusher,
+        ):
+            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(b"y")))
+            asked = [asyncio.ensure_future(requester.request(b"x")) for _ in range(10)]
+            given_up = asyncio.ensure_future(requester.request(b"x"))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            assert await asyncio.gather(*asked) == [[b"y"]] * 10
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+            pusher.push_nowait(b"queued")
+            pushing = asyncio.ensure_future(pusher.push(b"waits"))
+            await asyncio.sleep(0)
+            async with Puller(connect="inproc://push") as puller:
+                assert [await puller.receive() for _ in range(2)] == [[b"queued"], [b"waits"]]
+                await pushing
+                receiving = asyncio.ensure_future(puller.receive())
+                await asyncio.sleep(0)
+                puller.close()
+                with pytest.raises(SocketClosed):
+                    await receiving
+            replier.close()
+            await serving
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_task_factory(lambda loop, coro, **kw: strict(coro, loop=loop, **kw))
+        runner.run(main())

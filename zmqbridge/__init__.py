@@ -33,6 +33,26 @@ from zmqbridge.errors import (
 
 __version__ = "0.1.0"
 
+
+def hold_io_threads(hold: bool) -> None:
+    """Say whether the library may hold libzmq's I/O threads, anywhere in this process.
+
+    It does by default, on Linux: while a socket handles one large burst of messages after another,
+    the I/O threads of its context have the scheduling policy SCHED_BATCH (docs/performance.md).
+    After ``hold_io_threads(False)`` no thread's policy is changed any more; only threads that are
+    held at this moment get their own back, at the next turn of their loop. ``True`` is for the
+    sockets that are made from then on. One socket is exempt by a ``context`` of its own.
+
+    Raises:
+        TypeError: `hold` is no bool.
+    """
+    from zmqbridge._bridge.iothreads import Permission
+
+    if not isinstance(hold, bool):
+        raise TypeError(f"hold_io_threads({hold!r}): give True or False")
+    Permission.given = hold
+
+
 __all__ = [
     "AddressError",
     "AlreadyReplied",
@@ -56,4 +76,5 @@ __all__ = [
     "UsedAfterFork",
     "WrongThread",
     "ZmqBridgeError",
+    "hold_io_threads",
 ]

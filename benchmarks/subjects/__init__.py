@@ -37,5 +37,8 @@ SUBJECTS = {
     "twisted-asyncio": Subject("ours_twisted_asyncio", ("zmqbridge", "Twisted", "pyzmq"), 1),
     "bare asyncio": Subject("bare_asyncio", ("pyzmq",), 1, FLOOR),
     "asyncio unheld": Subject("ours_asyncio_unheld", ("zmqbridge", "pyzmq"), 1, REQUESTS),
+    "twisted unheld": Subject(
+        "ours_twisted_unheld", ("zmqbridge", "Twisted", "pyzmq"), 1, REQUESTS
+    ),
     "facade": Subject("ours_facade", ("zmqbridge", "Twisted", "pyzmq"), 1),
 }

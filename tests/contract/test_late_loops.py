@@ -11,7 +11,7 @@ import zmq
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import RequestTimeout, twisted_backend
-from zmqbridge._bridge.pump import QUIET, SETTLES
+from zmqbridge._bridge.catchup import QUIET, SETTLES
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 
 some_worlds = pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import zmq
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import PeerStalled, PeerUnreachable, QueueFull
-from zmqbridge._bridge.pump import PATROL, Pump
+from zmqbridge._bridge.patrol import PATROL
+from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.sendqueue import SendQueue
 from zmqbridge.twisted_backend import Router
 
@@ -280,7 +281,7 @@ def test_who_is_stuck_later_puts_no_look_at_the_others_off(monkeypatch):
     for tenth in range(20):
         if not tenth % 3:
             router._stalled(None)
-        monkeypatch.setattr(router._pump, "queues", {b"stuck": SendQueue(10)})
+        router._pump.queues[b"stuck"] = SendQueue(10)
         reactor.advance(0.1)
     assert len(looks) == 3
     router.close()

@@ -18,7 +18,7 @@ from zmqbridge import (
     SocketClosed,
     ZmqBridgeError,
 )
-from zmqbridge._bridge.pump import BURST
+from zmqbridge.core.pacing import BURST
 from zmqbridge.core.routes import LIMIT
 from zmqbridge.security import PlainClient
 from zmqbridge.txzmq import (

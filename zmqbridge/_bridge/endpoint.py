@@ -16,15 +16,17 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge import addresses
+from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, closing, hold, shared
 from zmqbridge._bridge.exhaustion import NO_ROOM, explained
 from zmqbridge._bridge.guards import busy, calling_place, leave_to_parent, living
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
-from zmqbridge._bridge.pump import BURST, BridgedSocket, Pump
+from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.untold import Untold, is_crowd
 from zmqbridge.core.checks import several
 from zmqbridge.core.framing import Address, Message, as_name
+from zmqbridge.core.pacing import BURST
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (

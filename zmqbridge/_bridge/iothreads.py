@@ -3,13 +3,13 @@
 A send wakes the I/O thread, and where no core is idle the kernel soon lets it run in place of the
 thread that sends. It finds one message or a few, makes a system call or two for them, and sleeps
 until the next send: 0.15 times a request, measured with 1,000 outstanding on two cores. While it is
-held it waits until a core is free, and then takes all there is at once: 0.03 times a request, and a
-third more requests a second (``python -m benchmarks.threads``).
+held it waits until a core is free, and then takes all there is at once: 0.03 times a request
+(``python -m benchmarks.threads``).
 
 What holds it is the policy SCHED_BATCH, whose threads interrupt nobody when they wake (sched(7)).
 Held for good, a lone message would wait for a core as well, for 8 ms where other programs keep them
-all busy. So it is the pump that holds, for as long as it has a crowd of messages on its hands, and
-only while crowds come one upon the other.
+all busy. So it is held only while a large burst is handled, and only while large bursts come one
+upon the other.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from contextlib import suppress
 from itertools import count
 from threading import RLock
 from typing import Any
+from weakref import ref
 
 import zmq
+
+from zmqbridge._bridge.clock import monotonic
 
 HOLDABLE = hasattr(os, "SCHED_BATCH") and hasattr(os, "sched_setscheduler")
 TASKS = "/proc/self/task"
@@ -28,41 +31,70 @@ TASKS = "/proc/self/task"
 # it is not compiled by handing None to libzmq.
 HIDDEN = (OSError, RuntimeError, zmq.ZMQError, TypeError)
 
+# From so many messages a burst is large. Holding the I/O thread and letting it go costs 1.2 µs,
+# and the answers to fewer messages would gain little by leaving together.
+CROWD = 16
+# It is held when so many large bursts have come one close upon the other. Where other programs keep
+# all cores busy, a thread that woke while it was held may wait for the end of their time slice,
+# 4 ms, also when it was let go: there the next burst comes late, and most are not held.
+STREAK = 4
+LATE = 0.003  # seconds
+
 _numbers = count(1)
 
 
-class OwnContext(zmq.Context[zmq.Socket[bytes]]):
-    """A context that this library made, so that it may say when its I/O threads run.
+class Permission:
+    """Whether I/O threads may be held in this process, as `zmqbridge.hold_io_threads` was told."""
 
-    Where the system has no such policy or forbids to set it, or the process runs under another
-    one, `hold` and `let_go` do nothing.
+    given = True
 
-    Args:
-        io_threads: how many of them libzmq uses.
-        shadow: the address of a context of which this is another face; its threads are not held.
+
+class Holding:
+    """The I/O threads of one context, which wait while large bursts are handled.
+
+    Several loops may use it at once: whoever takes its next turn lets them go.
+
+    - commands: `hold`, `let_go`
+    - inputs: `before` and `after` (a burst is handled)
+
+    Attributes:
+        held: they are held now; who reads it owes `let_go` at the next turn, and when it closes.
     """
 
-    # Class attributes, because pyzmq takes other names for options of the context.
-    _name = b""
-    _threads: tuple[int, ...] = ()
-    _holdable = False
-    # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
-    _looking: Any = None
-    # When the linger of all its closed sockets is over, on time.monotonic; see `context.py`.
-    lingers_until: float = 0.0
+    __slots__ = ("_context", "_crowds", "_handled_at", "_holdable", "_looking", "_name",
+                 "_threads", "held")  # fmt: skip
 
-    def __init__(self, io_threads: int = 1, shadow: Any = 0) -> None:
-        super().__init__(io_threads, shadow)  # type: ignore[call-overload]
-        if HOLDABLE and not self._shadow:
-            number = next(_numbers)
-            with suppress(zmq.ZMQError):  # a libzmq before 4.2.3 does not name its threads
-                self.set(zmq.THREAD_NAME_PREFIX, number)
-                self._name = b"%d/ZMQbg/IO" % number
-                self._looking = RLock()
-                self._holdable = True
+    def __init__(self, context: zmq.Context[Any], name: bytes) -> None:
+        self._context = ref(context)
+        self._name = name
+        self._threads: tuple[int, ...] = ()
+        self._holdable = True
+        # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
+        self._looking = RLock()
+        # How many large bursts so far, one close upon the other, and when the last was handled.
+        self._crowds = 0
+        self._handled_at = 0.0
+        self.held = False
+
+    def before(self, burst_size: int) -> bool:
+        """A burst is to be handled; True if the threads are held meanwhile."""
+        if burst_size < CROWD or not Permission.given:
+            return False
+        if monotonic() - self._handled_at > LATE:
+            self._crowds = 0
+        if self._crowds < STREAK:
+            return False
+        self.held = self.hold()
+        return self.held
+
+    def after(self, burst_size: int) -> None:
+        """It was handled."""
+        if burst_size >= CROWD:
+            self._crowds += 1
+            self._handled_at = monotonic()
 
     def hold(self) -> bool:
-        """Have the I/O threads interrupt nobody, until `let_go`; False where that cannot be.
+        """Have the threads interrupt nobody, until `let_go`; False where that cannot be.
 
         Holding twice is fine.
         """
@@ -71,7 +103,8 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
         )
 
     def let_go(self) -> None:
-        """Have the I/O threads run as soon as there is something to do, as they usually do."""
+        """Have the threads run as soon as there is something to do, as they usually do."""
+        self.held = False
         if self._threads:
             self._set(os.SCHED_OTHER)
 
@@ -86,9 +119,10 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
     def _find(self) -> bool:
         # They start with the first socket and then name themselves, so it may be too early.
         with self._looking:
+            context = self._context()
             try:
                 found = threads_named(self._name)
-                wanted = self.get(zmq.IO_THREADS)
+                wanted = 0 if context is None else context.get(zmq.IO_THREADS)
                 usual = all(os.sched_getscheduler(thread) == os.SCHED_OTHER for thread in found)
             except HIDDEN:
                 wanted, usual = 0, False
@@ -99,6 +133,41 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
             elif len(found) == wanted:
                 self._threads = tuple(found)
             return bool(self._threads)
+
+
+class OwnContext(zmq.Context[zmq.Socket[bytes]]):
+    """A context that this library made, so that it may say when its I/O threads run.
+
+    Where the system has no such policy or forbids to set it, or the process runs under another
+    one, nothing is held.
+
+    Args:
+        io_threads: how many of them libzmq uses.
+        shadow: the address of a context of which this is another face; its threads are not held.
+    """
+
+    # Class attributes, because pyzmq takes other names for options of the context.
+    holding: Holding | None = None
+    # When the linger of all its closed sockets is over, on time.monotonic; see `context.py`.
+    lingers_until = 0.0
+
+    def __init__(self, io_threads: int = 1, shadow: Any = 0) -> None:
+        super().__init__(io_threads, shadow)  # type: ignore[call-overload]
+        if HOLDABLE and not self._shadow:
+            number = next(_numbers)
+            with suppress(zmq.ZMQError):  # a libzmq before 4.2.3 does not name its threads
+                self.set(zmq.THREAD_NAME_PREFIX, number)
+                self.holding = Holding(self, b"%d/ZMQbg/IO" % number)
+
+
+def holding_of(context: object) -> Holding | None:
+    """What holds the I/O threads of a context; None where they are not to be touched.
+
+    That is where it was not permitted so far, and in contexts of users, who tune them as they like.
+    """
+    if Permission.given and isinstance(context, OwnContext):
+        return context.holding
+    return None
 
 
 def threads_named(start: bytes) -> list[int]:

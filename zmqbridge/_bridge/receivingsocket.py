@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 
-from zmqbridge._bridge.pump import BridgedSocket
+from zmqbridge._bridge.bridgedsocket import BridgedSocket
 
 # The options that affect the messages we hold: how many, and which.
 TOLD = frozenset({zmq.RCVHWM, zmq.SNDHWM, zmq.CONFLATE, zmq.SUBSCRIBE, zmq.UNSUBSCRIBE})

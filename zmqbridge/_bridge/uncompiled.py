@@ -25,15 +25,22 @@ class Part:
         self.more = more
 
 
-def plain_calls(socket: zmq.Socket[bytes]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`send` and `recv` that do what pyzmq's compiled ones do, by what every backend has."""
+def plain_send(socket: zmq.Socket[bytes]) -> Callable[..., Any]:
+    """`send` as pyzmq's compiled one does it, by what every backend has."""
     raw: Any = BackendSocket
 
     def send(part: bytes, flags: int, copy: bool = True) -> None:
         raw.send(socket, part, flags, copy)  # uncopied, a large part is shared
 
+    return send
+
+
+def plain_recv(socket: zmq.Socket[bytes]) -> Callable[..., Any]:
+    """`recv` as pyzmq's compiled one does it, by what every backend has."""
+    raw: Any = BackendSocket
+
     def recv(flags: int, copy: bool = True) -> bytes | Part:
         content = raw.recv(socket, flags)
         return content if copy else Part(content, raw.get(socket, RCVMORE))
 
-    return send, recv
+    return recv

@@ -18,7 +18,6 @@ from anyio.abc import UnreliableObjectReceiveStream
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.monitored import Monitored
 from zmqbridge._bridge.patterns import Receiving, Sending
-from zmqbridge._bridge.pump import SLICE, STRIDE
 from zmqbridge._bridge.untold import another
 from zmqbridge.asyncio_backend.anyio_loop import (
     AnyioLoop,
@@ -28,9 +27,10 @@ from zmqbridge.asyncio_backend.anyio_loop import (
     native_loop,
 )
 from zmqbridge.asyncio_backend.running import NOWHERE, here, place
-from zmqbridge.asyncio_backend.waiter import Waiter, waiter_for
+from zmqbridge.asyncio_backend.waiter import FutureWaiter, Waiter, waiter_for
 from zmqbridge.core.checks import patience, seconds
 from zmqbridge.core.framing import BytesLike
+from zmqbridge.core.pacing import SLICE, STRIDE
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.selector_thread import ThreadReader
 
 Item = TypeVar("Item")
-AnyWaiter = Waiter | AnyioWaiter[Any]
+AnyWaiter = Waiter | FutureWaiter | AnyioWaiter[Any]
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
@@ -71,7 +71,9 @@ class LoopSocket(Monitored):
     # for another.
     _loop: AbstractEventLoop = NO_LOOP
     _reader: Any = NO_LOOP  # what watches our FD: that, or the thread that does for asyncio's loop
-    _place: Any = NOWHERE  # where it runs
+    # Where it runs, and what to call to know whether that is here. Compiled, so it costs no frame.
+    _place: Any = NOWHERE
+    _here: Callable[[], object] = here
     _home: Any = None  # the loop that we belong to, for good
     _stand_in: AnyioLoop | ThreadReader | None = None
     _waiter: Callable[[Any], AnyWaiter] = Waiter  # what a task waits for here, made for our loop
@@ -135,7 +137,9 @@ class LoopSocket(Monitored):
         if isinstance(stand_in, AnyioLoop):
             self._waiter, self._sleep = AnyioWaiter, anyio.sleep
         else:
-            self._place = place(loop)
+            asked, self._place = place(loop)
+            if asked is not here:
+                self._here = asked
             self._waiter = waiter_for(loop)
             self._stand_by()
         self._home_thread = self._maker if self._maker == get_ident() else get_ident()
@@ -331,19 +335,19 @@ class LoopSocket(Monitored):
 
     async def _send(self, message: Sequence[BytesLike]) -> None:
         pump = self._pump
-        if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
+        if pump.sent >= self._yield_at or pump.queues or self._here() != self._place._thread_id:
             await self._clear_to_send(message)
         pump.send(message)
 
     def _send_nowait(self, message: Sequence[BytesLike]) -> None:
-        if here() != self._place._thread_id:
+        if self._here() != self._place._thread_id:
             self._enter()
         self._pump.send(message)
 
     async def _send_or_refuse(self, message: Sequence[BytesLike]) -> None:
         # As `_send`, but it waits for no peer: what has no room any more is refused.
         pump = self._pump
-        if pump.sent >= self._yield_at or here() != self._place._thread_id:
+        if pump.sent >= self._yield_at or self._here() != self._place._thread_id:
             self._enter()
             await self._let_others_go_on()
         pump.send(message)
@@ -410,7 +414,7 @@ class LoopReceiver(Receiving[Item], LoopSocket, UnreliableObjectReceiveStream[It
     async def _next(self) -> Item:
         inbox = self._inbox
         paused = inbox.paused
-        if here() != self._place._thread_id:
+        if self._here() != self._place._thread_id:
             self._enter()
         item = inbox.poll()
         waiter: AnyWaiter | None = None

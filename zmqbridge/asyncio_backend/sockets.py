@@ -24,7 +24,6 @@ from zmqbridge.asyncio_backend.loopsocket import (
     LoopSender,
     LoopSocket,
 )
-from zmqbridge.asyncio_backend.running import here
 from zmqbridge.core.checks import at_once
 from zmqbridge.core.framing import (
     Address,
@@ -51,7 +50,7 @@ async def send(self: LoopSocket, *parts: BytesLike) -> None:
         ValueError: there are no parts.
     """
     pump = self._pump
-    if pump.sent >= self._yield_at or pump.queues or here() != self._place._thread_id:
+    if pump.sent >= self._yield_at or pump.queues or self._here() != self._place._thread_id:
         await self._clear_to_send(parts)
     pump.send(parts)
 
@@ -79,7 +78,7 @@ class Publisher(LoopSender):
             TypeError: the body is not bytes-like, e.g. a str.
             ValueError: the tag holds a NUL byte.
         """
-        if here() != self._place._thread_id:
+        if self._here() != self._place._thread_id:
             self._enter()
         if type(tag) is not bytes:
             tag = as_name(tag, "a tag")
@@ -148,7 +147,7 @@ class Requester(Requesting, LoopSocket):
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
-        if here() != self._place._thread_id:
+        if self._here() != self._place._thread_id:
             self._enter()
         waiter: Awaitable[Message] = self._waiter(self._loop)
         request_id = self._open(waiter, parts, timeout)

@@ -1,16 +1,31 @@
-"""Waiter: a task awaits it until its socket sets the result; then the task goes on at once."""
+"""Waiter: a task awaits it until its socket sets the result; then the task goes on at once.
+
+Whether tasks can be stepped so is tried when this is imported; where not, they await a Future.
+"""
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, CancelledError, Handle
-from collections.abc import Callable, Generator
+import sys
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Handle,
+    Task,
+    _get_running_loop,
+    _set_running_loop,
+    tasks,
+)
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from operator import attrgetter, methodcaller
 from typing import Any
 
 
-def waiter_for(loop: AbstractEventLoop) -> type[Waiter]:
-    """The class of waiters for the tasks of this loop."""
+def waiter_for(loop: AbstractEventLoop) -> type[Waiter | FutureWaiter]:
+    """What a task of this loop is to wait for."""
+    if not STEPS:
+        return FutureWaiter
     if getattr(Handle._run, "__module__", None) != Handle.__module__:
         return MeasuredWaiter  # a tool has replaced the method that runs a callback
     return Waiter if hasattr(loop, "_debug") else UvloopWaiter
@@ -117,3 +132,114 @@ class MeasuredWaiter(Waiter):
     __slots__ = ()
 
     names_callbacks: Callable[[Any], object] = bool  # always true, as the argument is a loop
+
+
+class FutureWaiter:
+    """The same by a Future, where tasks wait for nothing else; they go on soon."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._future = loop.create_future()
+
+    @property
+    def done(self) -> bool:
+        """The task may go on."""
+        return self._future.done()
+
+    def set_result(self, result: Any) -> None:
+        """Let the task go on with this, soon."""
+        self._future.set_result(result)
+
+    def set_exception(self, error: BaseException) -> None:
+        """Let the task go on with this error, soon."""
+        self._future.set_exception(error)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._future.__await__()
+
+
+class Trial:
+    """As much of a loop as a task asks for."""
+
+    _debug = False
+
+    def __init__(self) -> None:
+        self._ready: list[tuple[Callable[..., object], tuple[Any, ...], Context | None]] = []
+
+    def call_soon(
+        self, call: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> None:
+        self._ready.append((call, args, context))
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_exception_handler(self, what: object) -> None:
+        """It is known what does not work."""
+
+    def run(self) -> None:
+        """Make the calls that are due."""
+        while self._ready:
+            call, args, context = self._ready.pop(0)
+            if context is None:
+                call(*args)
+            else:
+                context.run(call, *args)
+
+
+@contextmanager
+def running(loop: Any) -> Iterator[None]:
+    """Have a loop run here, in whatever task this is called."""
+    before = _get_running_loop()
+    # A task of another loop is in the way since 3.14.
+    swap: Any = tasks._swap_current_task if sys.version_info >= (3, 14) else None  # type: ignore[attr-defined,unused-ignore]
+    task = swap(before, None) if swap and before else None
+    _set_running_loop(loop)
+    try:
+        yield
+    finally:
+        _set_running_loop(before)
+        if task is not None:
+            swap(before, task)
+
+
+def can_be_stepped(kind: Callable[..., Task[None]]) -> bool:
+    """Whether tasks of this kind wait for a `Waiter`, get what it is told, and can be cancelled.
+
+    What they need of it is written down nowhere: so it is tried.
+    """
+    loop: Any = Trial()
+    first, second, third = (Waiter(loop) for _ in range(3))
+    got: list[object] = []
+
+    async def wait() -> None:
+        got.append(await first)
+        try:
+            await second
+        except LookupError:
+            got.append("error")
+        await third
+
+    waiting, task = wait(), None
+    try:
+        with running(loop):
+            task = kind(waiting, loop=loop)
+            for tell in (
+                lambda: first.set_result("result"),
+                lambda: second.set_exception(LookupError()),
+                task.cancel,
+            ):
+                loop.run()
+                tell()
+            loop.run()
+        return got == ["result", "error"] and task.cancelled()
+    except Exception:
+        return False
+    finally:
+        if task is not None and not task.done():
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        waiting.close()
+
+
+STEPS = can_be_stepped(Task)

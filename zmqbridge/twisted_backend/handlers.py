@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.pump import SLICE
+from zmqbridge.core.pacing import SLICE
 
 
 def follow(

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.pump import ignore
+from zmqbridge._bridge.sending import ignore
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
 

@@ -21,9 +21,9 @@ from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.endpoint import Endpoint
 from zmqbridge._bridge.monitored import Monitored
 from zmqbridge._bridge.patterns import Receiving, Sending
-from zmqbridge._bridge.pump import SLICE, STRIDE
 from zmqbridge.core.checks import handles, patience, seconds
 from zmqbridge.core.framing import BytesLike, Message
+from zmqbridge.core.pacing import SLICE, STRIDE
 from zmqbridge.errors import (
     ContextTerminated,
     LoopError,

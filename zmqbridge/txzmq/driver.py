@@ -17,11 +17,13 @@ from twisted.python.log import ILogContext
 from zmq import Socket, constants, error
 
 from zmqbridge._bridge import addresses
+from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.context import closing
 from zmqbridge._bridge.guards import leave_to_parent, living
-from zmqbridge._bridge.pump import BURST, BridgedSocket, Pump
+from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.watched import GET, RECV, WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
+from zmqbridge.core.pacing import BURST
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import (
     HandshakeFailed,

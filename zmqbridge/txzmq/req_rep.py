@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet import defer
 from zmq import constants, error
 
-from zmqbridge._bridge.pump import SETTLES
+from zmqbridge._bridge.catchup import SETTLES
 from zmqbridge.core.framing import BytesLike, Message, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes

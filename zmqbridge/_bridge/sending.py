@@ -1,0 +1,333 @@
+"""The sending half of a pump: sends messages whole, queues what is not taken, serves the queues."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from errno import ENOMEM
+from math import inf
+from operator import attrgetter
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge._bridge.clock import monotonic
+from zmqbridge._bridge.driver import Driver
+from zmqbridge._bridge.patrol import FEW, Patrol, pause_of
+from zmqbridge._bridge.uncompiled import COMPILED, plain_send
+from zmqbridge.core.framing import as_parts
+from zmqbridge.core.outbox import Outbox
+from zmqbridge.core.pacing import SLICE
+from zmqbridge.core.sendqueue import HIGH, SendQueue
+from zmqbridge.errors import (
+    ContextTerminated,
+    OutOfMemory,
+    PeerUnreachable,
+    SocketClosed,
+    ZmqBridgeError,
+)
+
+DONTWAIT = int(zmq.DONTWAIT)
+DONTWAIT_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
+EHOSTUNREACH = int(zmq.EHOSTUNREACH)  # on Windows libzmq's numbers are not those of errno
+EVENTS = int(zmq.EVENTS)
+POLLIN = int(zmq.POLLIN)
+POLLOUT = int(zmq.POLLOUT)
+
+
+class Sending:
+    """What a `Pump` sends; a base class, because a call from half to half would cost a frame."""
+
+    __slots__ = (
+        "_driver", "_get", "_loop_queue", "_patrol", "_send", "_sending_hides", "_standby",
+        "closed", "due", "queues", "sent", "stalled",
+    )  # fmt: skip
+
+    def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
+        self._send = CompiledSocket.send.__get__(socket) if COMPILED else plain_send(socket)
+        self._get = CompiledSocket.get.__get__(socket)
+        self._driver = driver
+        kind = self._get(zmq.TYPE)
+        # A ROUTER has a queue for each peer, so that one that is stuck holds up no other.
+        self._patrol = Patrol() if kind == zmq.ROUTER else None
+        self.queues = Outbox(high, by_peer=kind == zmq.ROUTER)
+        # Who cannot receive has no edge to lose by sending.
+        self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
+        # Where a turn stands by for a loop that is run again; nowhere, if that cannot be.
+        self._loop_queue: deque[Any] | None = None
+        self._standby: Any = None
+        self.due = False
+        self.closed = False
+        self.sent = 0
+        self.stalled: Callable[[SendQueue[Any]], None] = ignore
+
+    def turn(self) -> None:
+        """Do what there is to do now: flush the queues, then read a burst."""
+        raise NotImplementedError
+
+    @property
+    def queued(self) -> int:
+        """How many messages wait to be sent."""
+        return self.queues.queued
+
+    # The outbox's own, at hand without a frame more.
+    backlog = property(attrgetter("queues.backlog"))
+    queue_of = property(attrgetter("queues.queue_of"))
+    refused = property(attrgetter("queues.refused"))
+    dropped = property(attrgetter("queues.dropped"))
+    unreachable = property(attrgetter("queues.unreachable"))
+    withdrawn = property(attrgetter("queues.withdrawn"))
+
+    def send(self, message: Sequence[Any], key: Hashable = None) -> None:
+        """Send a message, or queue it when the peer pushes back.
+
+        Args:
+            message: at least one part, bytes-like.
+            key: under which `discard` finds it while it is queued.
+
+        Raises:
+            TypeError: a part is not bytes-like; nothing was sent.
+            ValueError: there are no parts.
+            QueueFull: the queue is at its high water mark; the error carries the message. For a
+                ROUTER's peer it is a `PeerStalled`.
+            PeerUnreachable: a ROUTER has no such peer.
+            OutOfMemory: there is no memory to send it.
+            SocketClosed, ContextTerminated: the socket is of no use any more.
+        """
+        if len(message) == 1 and not self.queues:
+            try:
+                self._send(message[0], DONTWAIT)
+            except Exception:
+                pass  # below it meets the same again, and there it is known what to do
+            else:
+                self.sent += 1
+                if self._sending_hides and not self.due:
+                    self.schedule()
+                return
+        for part in message:
+            if type(part) is not bytes:
+                message = as_parts(message)
+                break
+        if self.queues and self.queues.put(message, key):
+            return
+        if self.try_send(message):
+            if self._sending_hides and not self.due:
+                self.schedule()
+            if self._patrol is not None and self._patrol.lost:
+                self._patrol.lost.pop(message[0], None)
+        else:
+            self._queue(message, key)
+
+    def _queue(self, message: Sequence[bytes], key: Hashable) -> None:
+        if self._patrol is not None and message[0] in self._patrol.lost:
+            self.schedule()
+            if self._unread():
+                raise PeerUnreachable(message[0])
+            # libzmq would tell by now: it came back, and reads nothing.
+            del self._patrol.lost[message[0]]
+        queue = self.queues.start(message, key)
+        self.schedule()
+        self.stalled(queue)
+
+    def try_send(self, message: Sequence[bytes]) -> bool:
+        """Send a message of ``bytes`` at once and whole; False when the peer pushes back.
+
+        Raises:
+            ValueError: there are no parts.
+            PeerUnreachable, OutOfMemory, SocketClosed, ContextTerminated: as `send`.
+        """
+        if not message:
+            raise ValueError("a message has at least one part; an empty part is b''")
+        send, after = self._send, len(message) - 1
+        try:
+            if not after:
+                send(message[0], DONTWAIT)
+            else:
+                for part in message:
+                    if after:
+                        send(part, DONTWAIT_MORE)
+                        after -= 1
+                    else:
+                        send(part, DONTWAIT)
+        except zmq.Again:
+            if after < len(message) - 1:
+                self._finish(after)
+            return False
+        except zmq.ZMQError as error:
+            if error.errno == ENOMEM:
+                return self._send_uncopied(message, after)
+            self.schedule()  # this has silenced the FD; or that turn finds and tells the same
+            if error.errno == EHOSTUNREACH:
+                if self._patrol is not None:
+                    self._patrol.lost.pop(message[0], None)
+                raise PeerUnreachable(message[0]) from None
+            raise self._broken(error) from error
+        self.sent += 1
+        return True
+
+    def _send_uncopied(self, message: Sequence[bytes], after: int) -> bool:
+        # libzmq has no memory for a copy of the part before the last `after`, and may have those
+        # before it. What it can send from where it is needs none, and so it gets the whole message.
+        size = len(message[-1 - after])
+        try:
+            for part in message[-1 - after :]:
+                self._send(part, DONTWAIT_MORE if after else DONTWAIT, False)
+                after -= 1
+        except zmq.Again:
+            if after < len(message) - 1:
+                self._finish(after)
+            return False
+        except zmq.ZMQError as error:
+            self.schedule()
+            raise OutOfMemory(f"no memory to send a part of {size} bytes") from error
+        self.sent += 1
+        return True
+
+    def _finish(self, parts: int) -> None:
+        # libzmq drops these: the peer left in mid-message. But it counts them, and unless it
+        # gets them all it takes the next message for their rest, and drops that.
+        for after in reversed(range(parts)):
+            self._send(b"", DONTWAIT_MORE if after else DONTWAIT)
+
+    def discard(self, key: Hashable) -> bool:
+        """Take a queued message back by its key; False if it is not queued (any more)."""
+        waiters = self.queues.discard(key)
+        if waiters:
+            self._driver._wake(waiters)
+        return waiters is not None
+
+    def schedule(self) -> None:
+        """Have one turn run soon, because something may have silenced the FD."""
+        if not self.due and not self.closed:
+            self.due = True
+            self._driver._call_soon()
+
+    def stand_by(self, queue: deque[Any]) -> None:
+        """Have a turn wait in the loop's own queue, at its head, while messages are delivered.
+
+        A loop that is run again from within a delivery then begins with it: until the delivery is
+        over, nothing else may wake it, as the FD is silent and the next turn not yet asked for.
+
+        Args:
+            queue: what the loop will do next; the driver's `_standby_turn` makes what goes there.
+        """
+        self._loop_queue, self._standby = queue, None
+
+    def standing_by(self, tell: Callable[..., object], *args: Any) -> None:
+        """Make a call that may have tasks go on at once, which may run the loop again."""
+        queue = self._loop_queue
+        if queue is None:
+            tell(*args)
+            return
+        standby = self._standby = self._standby or self._driver._standby_turn()
+        queue.appendleft(standby)
+        try:
+            tell(*args)
+        finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
+
+    def _flush_twice(self, events: int) -> tuple[bool, int]:
+        # What `_flush` says, and the EVENTS then.
+        patrol = self._patrol
+        few = len(self.queues) <= FEW
+        if not few and not (patrol and patrol.untried):
+            return False, events  # a patrol looks after these
+        again = self._flush()
+        events = self._get(EVENTS)  # sending has silenced the FD
+        # And this, the news of room that has come since.
+        if few and not again and (patrol is not None or events & POLLOUT):
+            again = self._flush()
+        return again, events
+
+    def _flush(self) -> bool:
+        # True when there is more to try at once. Which peer of a ROUTER has room, nothing tells,
+        # so each one's queue is tried, as many as there is time for.
+        end = monotonic() + SLICE
+        before = self.sent
+        patrol = self._patrol
+        lanes = (patrol and patrol.untried) or list(self.queues)
+        if patrol is not None:
+            patrol.untried = ()
+        untried: Sequence[bytes] = ()
+        waiters: list[Any] = []
+        try:
+            for tried, lane in enumerate(lanes, 1):
+                left = self._serve(lane, end)
+                waiters += self.queues.served(lane)
+                if monotonic() > end:
+                    untried = [*lanes[tried:], *left]
+                    if patrol is not None:
+                        patrol.untried = untried
+                    break
+        finally:
+            if waiters:
+                self.standing_by(self._driver._wake, waiters)
+        if len(self.queues) > FEW:
+            return bool(untried)
+        return self.sent > before and bool(self.queues)
+
+    def _serve(self, lane: bytes, end: float) -> list[bytes]:
+        # Send what waits on a lane, which is returned if there is more when time is up.
+        queue = self.queues.get(lane)
+        try:
+            while queue and self.try_send(queue.head()):
+                queue.advance()
+                if monotonic() > end:
+                    return [lane]
+        except PeerUnreachable as error:
+            self._give_up(lane, error)
+        return []
+
+    def _unread(self) -> bool:
+        # Asking silences the FD: a turn is to follow.
+        try:
+            return bool(self._get(EVENTS) & POLLIN)
+        except zmq.ZMQError:
+            return False  # that turn meets the same, and tells the driver
+
+    def _give_up(self, peer: bytes, error: PeerUnreachable) -> None:
+        self.queues.give_up(peer)
+        self._driver._report(error)
+
+    def patrol(self) -> float:
+        """Look after the peers of a ROUTER for whom messages wait.
+
+        Each one's queue is tried in a turn now, and that of a peer whose connection has gone is
+        given up. Returns the seconds until this is due again, ``inf`` when nothing waits.
+        """
+        patrol = self._patrol
+        stuck = list(self.queues)
+        if patrol is None or not stuck:
+            if patrol is not None:
+                patrol.end(stuck)
+            return inf
+        # Once all is read, libzmq tells itself who has gone, and knows who came back.
+        unread = self._driver._room() < 1 and self._unread()
+        waiters: list[Any] = []
+        for peer in patrol.begin(stuck, unread):
+            if peer in self.queues:
+                self._give_up(peer, PeerUnreachable(peer))
+                waiters += self.queues.served(peer)
+        if waiters:
+            self.standing_by(self._driver._wake, waiters)
+        patrol.untried = list(self.queues)
+        self.turn()
+        patrol.end(stuck)
+        return self.pause_of_patrols()
+
+    def pause_of_patrols(self) -> float:
+        """The seconds between two of them while as many peers are stuck as now."""
+        return pause_of(len(self.queues))
+
+    def _broken(self, error: Exception) -> ZmqBridgeError:
+        if isinstance(error, ZmqBridgeError):
+            return error
+        if isinstance(error, zmq.ContextTerminated):
+            return ContextTerminated("the context of this socket was terminated; it is closed now")
+        return SocketClosed(f"the socket under this object is of no use: {error}")
+
+
+def ignore(queue: object) -> None:
+    """Nobody wants to know."""
