@@ -146,7 +146,7 @@ def test_whatever_pyzmq_says_of_a_context_that_has_ended_nothing_is_held(own, mo
         raise error(zmq.ETERM)  # TypeError is what the uncompiled one says
 
     monkeypatch.setattr(OwnContext, "get", ended)
-    assert not own.hold()
+    assert not own.holding.hold()
 
 
 def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(monkeypatch):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from zmqbridge.core.inbox import Inbox, WeighedInbox
     from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
+    from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.requests import RequestTable, request_ids
     from zmqbridge.core.routes import ReplyRoutes
     from zmqbridge.core.sendqueue import SendQueue
@@ -44,6 +45,7 @@ __all__ = [
     "Inbox",
     "Message",
     "MonitorEvent",
+    "Outbox",
     "Peer",
     "Policy",
     "Question",
@@ -80,6 +82,7 @@ _MODULES = {
     ),
     "inbox": ("Inbox", "WeighedInbox"),
     "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
+    "outbox": ("Outbox",),
     "requests": ("RequestTable", "request_ids"),
     "routes": ("ReplyRoutes",),
     "sendqueue": ("SendQueue",),
