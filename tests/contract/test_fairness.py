@@ -203,7 +203,8 @@ class Pull(ZmqPullConnection):
             print("flooded", flush=True)
 factory = ZmqFactory()
 factory.registerForShutdown()
-Pull(factory, ZmqEndpoint("connect", sys.argv[1]))
+# Not before the reactor handles signals, as a connection reads when it is made.
+reactor.callWhenRunning(Pull, factory, ZmqEndpoint("connect", sys.argv[1]))
 reactor.run()
 print("stopped")
 """,

@@ -19,8 +19,8 @@ def test_an_exported_name_is_that_of_its_module(name):
 
 
 def test_a_name_that_is_not_exported_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="Outbox"):
-        _ = core.Outbox
+    with pytest.raises(AttributeError, match="Mailbox"):
+        _ = core.Mailbox
 
 
 def test_a_type_checker_sees_the_same_names():
