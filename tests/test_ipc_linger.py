@@ -61,6 +61,11 @@ class Receiver:
         self.context.destroy(0)
 
 
+@pytest.fixture(autouse=True)
+def nothing_of_other_tests_is_held():
+    until(nothing_is_held)
+
+
 @pytest.fixture
 def receiver(tmp_path):
     made = Receiver(address=f"ipc://{tmp_path}/it")
