@@ -107,15 +107,19 @@ class Pump(Sending):
         self.bursts += 1
         self._rang = True
         comes, self.due = self.due, True  # what is sent in answer asks for no turn of its own
+        # `standing_by`, whose frame would be 3 % of a request by itself.
+        queue = None if comes else self._loop_queue
+        if queue is not None:
+            standby = self._standby = self._standby or self._driver._standby_turn()
+            queue.appendleft(standby)
         try:
-            if comes or self._loop_queue is None:
-                self._driver._deliver(burst)
-            else:
-                self.standing_by(self._driver._deliver, burst)
+            self._driver._deliver(burst)
             # Two messages of 1 MiB at once, and malloc gives their memory back to the system when
             # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
             del burst
         finally:
+            if queue and queue[0] is standby:
+                queue.popleft()
             if not comes:
                 self.turn()
 
