@@ -1,9 +1,9 @@
 """zmqbridge: ØMQ patterns for Twisted and asyncio on one sans-IO core.
 
-This package itself holds only what belongs to no loop: the errors, and `BytesLike`, the type of
-what can be sent. Importing it loads neither
-zmq nor an event loop; take sockets from `zmqbridge.asyncio_backend` or
-`zmqbridge.twisted_backend`, and the txZMQ API from `zmqbridge.txzmq`.
+This package itself holds only what belongs to no loop: the errors, `BytesLike`, which is the type
+of what can be sent, and `hold_io_threads`. Importing it loads neither zmq nor an event loop; take
+sockets from `zmqbridge.asyncio_backend` or `zmqbridge.twisted_backend`, and the txZMQ API from
+`zmqbridge.txzmq`.
 """
 
 from zmqbridge.core.framing import BytesLike

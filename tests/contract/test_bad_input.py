@@ -40,6 +40,11 @@ async def test_addresses_are_resolved_and_errors_name_them(w):
                 w.Puller(**wrong)
         with pytest.raises(TypeError, match="tags is given as int"):
             w.Subscriber(5)
+        for address_by_position in "tcp://127.0.0.1:5555", [b"x", b"ipc:///x\xff"]:
+            with pytest.raises(ValueError, match="is an address: give it as connect= or bind="):
+                w.Subscriber(address_by_position)
+        async with w.Subscriber("tcp://tag", connect="inproc://elsewhere"):
+            pass
         with pytest.raises(AddressError, match="UTF-8"):
             puller.connect(b"ipc://\xff")
         puller.unbind(address)

@@ -101,8 +101,9 @@ class Endpoint(ABC):
     """The loop's own clock, in seconds."""
 
     _untold: Untold | None = None
-    _remains: list[Any]  # of what was closed
     """Those of a crowd of waiters who get their error a little later."""
+    _remains: list[Any]
+    """Containers of closed waiters and messages, to be freed in slices."""
 
     # The loop's, from when it runs; whoever finds another thread here asks `_check_open`.
     _home_thread = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +35,10 @@ class Subscribing(Receiving[Publication]):
 
     def __init__(self, tags: Addresses = (), **others: Any) -> None:
         wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
+        if not (others.get("bind") or others.get("connect")):
+            for tag in wanted:
+                if re.match(rb"(tcp|ipc|inproc)://", tag):
+                    raise ValueError(f"the tag {tag!r} is an address: give it as connect= or bind=")
         super().__init__(**others)
         for tag in wanted:
             self.subscribe(tag)
