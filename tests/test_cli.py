@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 from zmqbridge import __version__
+from zmqbridge.cli import SOCKETS
 from zmqbridge.cli.formats import FORMATS, Item
 
 BOUND = 50  # seconds
@@ -97,6 +98,7 @@ def test_its_version():
         ("inproc://it", "inproc is within one process"),
         ("udp://1.2.3.4:5", "use tcp or ipc"),
         ("tcp://localhost", "tcp://127.0.0.1:5555"),
+        ("tcp://localhost:99999", "tcp://127.0.0.1:5555"),
     ],
 )
 def test_an_address_that_cannot_be_one(wrong, hint):
@@ -131,13 +133,20 @@ def test_what_was_written_reads_back_exactly(name, message):
 
 @pytest.mark.parametrize(
     ("form", "line"),
-    [("--json", "nothing"), ("--json", '{"parts": [1]}'), ("--json", "{}"), ("--hex", "0g")],
+    [
+        ("--json", "nothing"),
+        ("--json", '{"parts": [1]}'),
+        ("--json", "{}"),
+        ("--json", '{"tag": "t", "parts": ["a"]}'),
+        ("--json", 100_000 * "["),
+        ("--hex", "0g"),
+    ],
 )
 def test_a_line_that_stands_for_nothing_is_named(address, form, line):
     status, out, err = run("push", "-b", address, form, "--timeout", 1, given=line.encode())
     assert (status, out) == (2, b"")
     assert err.startswith(b"zmqbridge push: line 1: ")
-    assert b"give" in err
+    assert err.count(b"\n") == 1
 
 
 # Sockets.
@@ -202,6 +211,64 @@ def test_publications_of_plain_pyzmq_and_to_it(plain):
         assert subscriber.poll(BOUND * 1000)  # it subscribes here, when somebody has connected
         assert subscriber.recv() == b"clock\0tick"
         assert publisher.wait(BOUND) == 0
+
+
+@pytest.mark.parametrize("pattern", SOCKETS)
+def test_a_socket_without_an_address(pattern):
+    assert run(pattern) == (2, b"", f"zmqbridge {pattern}: give an address by -c or -b\n".encode())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes descriptors")
+@pytest.mark.parametrize(
+    ("pattern", "closes", "name"), [("push", "<&-", b"input"), ("pull", ">&-", b"output")]
+)
+def test_a_standard_stream_that_is_closed(address, pattern, closes, name):
+    command = f"{sys.executable} -m zmqbridge {pattern} -b {address} --timeout 5 {closes}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=BOUND)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"zmqbridge %b: standard %b is closed\n" % (pattern.encode(), name)
+
+
+def test_input_that_comes_late_on_a_descriptor_that_does_not_block(plain):
+    puller, there = plain(zmq.PULL)
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    with start("push", "-c", there, stdin=readable) as pusher:
+        os.write(writable, b"first\n")
+        assert puller.recv() == b"first"
+        os.write(writable, b"second\n")
+        assert puller.recv() == b"second"
+        os.close(writable)
+        os.close(readable)
+        assert pusher.communicate(timeout=BOUND) == (b"", b"")
+        assert pusher.returncode == 0
+
+
+@pytest.mark.parametrize("many", [900, 5000])
+def test_all_that_is_published_comes_to_a_slow_subscriber_though_the_publisher_ends(plain, many):
+    subscriber, there = plain(zmq.SUB)
+    subscriber.subscribe(b"")
+    lines = [b"%d" % number for number in range(many)]
+    with start("pub", "-c", there) as publisher:
+        assert subscriber.poll(0) == 0  # so it subscribes
+        publisher.stdin.write(b"\n".join(lines))
+        publisher.stdin.close()
+        got = []
+        while len(got) < many and subscriber.poll(10_000):
+            got.append(subscriber.recv())
+        assert got == [b"\0" + line for line in lines]
+        assert publisher.wait(BOUND) == 0
+
+
+def test_all_that_a_publisher_sent_is_written_though_it_has_closed(plain):
+    publisher, there = plain(zmq.XPUB, sndhwm=0, linger=10_000)
+    with start("sub", "-c", there, "--timeout", 2) as subscriber:
+        assert publisher.recv() == b"\1"
+        for number in range(900):
+            publisher.send(b"%d" % number)
+        publisher.close()
+        out, err = subscriber.communicate(timeout=BOUND)
+        assert (out.split(), err) == ([b"%d" % number for number in range(900)], b"")
 
 
 def test_dealer_and_router_talk(plain):
@@ -299,8 +366,11 @@ def test_a_server_that_wants_to_know_who_comes(plain, tmp_path):
     assert (status, b"is not let in" in err) == (1, True)
 
 
-def speaks(answer):
-    """The address of a server that answers each line like this, and the server."""
+def speaks(answer, at_once=b"", drip=0.0):
+    """The address of a server that answers each line like this, and the server.
+
+    Or it says something at once, by itself, and again and again.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -309,7 +379,11 @@ def speaks(answer):
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(at_once)
+                while drip:
+                    time.sleep(drip)
+                    connection.sendall(b"\0")
                 heard = b""
                 while answer is None or not heard.endswith(b"\r\n\r\n"):
                     try:
@@ -336,6 +410,21 @@ def test_what_is_not_zeromq(answer, name):
         status, out, err = run("ping", there, "--timeout", SILENCE)
     assert (status, out) == (3, b"")
     assert name in err
+
+
+def test_a_server_that_is_slow_or_says_odd_things(plain):
+    greeting = b"\xff" + bytes(8) + b"\x7f\3\1" + b"\x1b[31mX".ljust(20, b"\0") + bytes(32)
+    there, listener = speaks(None, at_once=greeting)
+    with listener:
+        status, out, err = run("ping", there)
+    assert (status, out) == (1, b"")
+    assert b"\x1b" not in err
+    assert b"\\x1b[31mX" in err
+    there, listener = speaks(None, at_once=b"\xff", drip=0.2)
+    with listener:
+        began = time.monotonic()
+        assert run("ping", there, "--timeout", 1)[0] == 3
+        assert time.monotonic() - began < 10
 
 
 def test_where_nobody_listens(address):

@@ -199,6 +199,11 @@ def positive(text: str) -> float:
     return number
 
 
+def is_port(text: str) -> bool:
+    """Whether this is a port of tcp, or a star."""
+    return text == "*" or (text.isascii() and text.isdecimal() and int(text) < 65536)
+
+
 def address(text: str) -> str:
     """An address that another process can reach."""
     transport, found, place = text.partition("://")
@@ -209,6 +214,6 @@ def address(text: str) -> str:
     if transport not in ("tcp", "ipc"):
         raise argparse.ArgumentTypeError(f"{text!r}: use tcp or ipc")
     port = place.rpartition(":")[2]
-    if not place or (transport == "tcp" and not (port.isdecimal() or port == "*")):
+    if not place or (transport == "tcp" and not is_port(port)):
         raise argparse.ArgumentTypeError(f"{text!r}: write it as {ADDRESS} or ipc:///tmp/socket")
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from dataclasses import dataclass
+from time import monotonic
 
 from zmqbridge.core import zmtp
 from zmqbridge.errors import MalformedMessage
@@ -50,6 +51,7 @@ def run(address: str, role: str | None, timeout: float, curve: str | None) -> in
         status, text = look(address, role, timeout, curve)
     except NotThere as reason:
         status, text = NOBODY, f"nobody is there: {reason}"
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     print(f"{address}: {text}", file=sys.stdout if status == FITS else sys.stderr)
     return status
 
@@ -63,7 +65,7 @@ def look(address: str, role: str | None, timeout: float, curve: str | None) -> t
         except MalformedMessage:
             return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
         if greeting is not None:
-            return judge(address, greeting, heard.said, role, timeout, curve)
+            return judge(address, greeting, heard, role, timeout, curve)
         if not heard.hung_up:
             break
     if heard.hung_up:
@@ -78,7 +80,7 @@ def look(address: str, role: str | None, timeout: float, curve: str | None) -> t
 def judge(
     address: str,
     greeting: zmtp.Greeting,
-    said: bytes,
+    heard: Heard,
     role: str | None,
     timeout: float,
     curve: str | None,
@@ -95,7 +97,9 @@ def judge(
         return DOES_NOT_FIT, f"{known}; {WANTED.get(greeting.mechanism, 'which is unknown here')}"
     if curve is not None:
         return DOES_NOT_FIT, f"{known}; it encrypts nothing, so clients must not use CURVE"
-    return judge_type(known, said[zmtp.GREETING :], role)
+    if heard.hung_up and len(heard.said) <= zmtp.GREETING:
+        return DOES_NOT_FIT, f"{known}; then it hangs up"
+    return judge_type(known, heard.said[zmtp.GREETING :], role)
 
 
 def judge_type(known: str, said: bytes, role: str | None) -> tuple[int, str]:
@@ -118,7 +122,7 @@ def judge_type(known: str, said: bytes, role: str | None) -> tuple[int, str]:
     may = f"{one_of(partners)} may connect" if partners else "this type is unknown here"
     if role is not None and role not in partners:
         return DOES_NOT_FIT, f"{known}; {article(role)} may not connect, {may}"
-    return FITS, f"{known}; {may}"
+    return FITS if partners else DOES_NOT_FIT, f"{known}; {may}"
 
 
 def ask(address: str, said: bytes, timeout: float) -> Heard:
@@ -133,8 +137,8 @@ def ask(address: str, said: bytes, timeout: float) -> Heard:
             return hear(connection, said, timeout)
     except TimeoutError:
         raise NotThere(f"no connection in {timeout:g} s") from None
-    except OSError as error:
-        raise NotThere(error.strerror or str(error)) from None
+    except (OSError, ValueError, OverflowError) as error:
+        raise NotThere(getattr(error, "strerror", None) or str(error)) from None
 
 
 def open_connection(transport: str, place: str, timeout: float) -> socket.socket:
@@ -154,11 +158,12 @@ def open_connection(transport: str, place: str, timeout: float) -> socket.socket
 
 def hear(connection: socket.socket, said: bytes, timeout: float) -> Heard:
     """Say this, and listen."""
-    connection.settimeout(timeout)
+    end = monotonic() + timeout
     heard = b""
     try:
         connection.sendall(said)
         while not is_whole(heard):
+            connection.settimeout(max(0.001, end - monotonic()))
             more = connection.recv(4096)
             if not more:
                 return Heard(heard, True)

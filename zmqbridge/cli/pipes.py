@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -75,7 +76,7 @@ class Options:
         return {
             "connect": self.connect,
             "bind": self.bind,
-            "options": {zmq.LINGER: int(linger * 1000), zmq.IMMEDIATE: 1},
+            "options": {zmq.LINGER: int(linger * 1000)},
             "security": self.security(),
         }
 
@@ -98,17 +99,21 @@ def run(pattern: str, **given: Any) -> int:
     """Be a socket of this pattern, between standard input and output; returns the exit status."""
     form = FORMATS[given.pop("form")]()
     options = Options(form=form, **given)
+    if not (options.bind or options.connect):
+        print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
+        return MISUSED
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status: int = asyncio.run(PATTERNS[pattern](options))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except (BrokenPipeError, asyncio.CancelledError):  # as `Output` does
         # The reader has gone: Python must not try to write the rest when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
-    except (Refused, ZmqBridgeError, ValueError) as error:
+    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge {pattern}: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RequestTimeout) else MISUSED
     return status
@@ -117,24 +122,50 @@ def run(pattern: str, **given: Any) -> int:
 # Standard input and output.
 
 
+def descriptor_of(stream: Any, name: str) -> int:
+    """The descriptor of a standard stream, which may have been closed.
+
+    Raises:
+        Refused: it was.
+    """
+    if stream is None:
+        raise Refused(f"standard {name} is closed")
+    descriptor: int = stream.fileno()
+    return descriptor
+
+
 async def lines() -> AsyncIterator[bytes]:
     """The lines of standard input, without their ends."""
     # A thread, as a file cannot be watched; `os.read`, as Python does not end while a thread is
     # in one of its own readers.
     loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes] = asyncio.Queue(4)
+    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue(4)
 
     def read() -> None:
-        with suppress(RuntimeError):  # the loop has ended
-            more = True
-            while more:
-                chunk = os.read(sys.stdin.fileno(), CHUNK)
-                asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
-                more = bool(chunk)
+        more = True
+        while more:
+            chunk: bytes | OSError
+            try:
+                chunk = os.read(descriptor, CHUNK)
+            except BlockingIOError:
+                select.select([descriptor], [], [])
+                continue
+            except OSError as error:
+                chunk = error
+            putting = chunks.put(chunk)
+            try:
+                asyncio.run_coroutine_threadsafe(putting, loop).result()
+            except (RuntimeError, CancelledError):  # the loop has ended
+                putting.close()
+                return
+            more = bool(chunk) and not isinstance(chunk, OSError)
 
+    descriptor = descriptor_of(sys.stdin, "input")
     threading.Thread(target=read, daemon=True).start()
     rest = b""
     while chunk := await chunks.get():
+        if isinstance(chunk, OSError):
+            raise Refused(f"standard input cannot be read: {chunk.strerror}")
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line
@@ -150,7 +181,9 @@ async def items(options: Options, fields: int = 0) -> AsyncIterator[Item]:
         number += 1
         try:
             item = options.form.read(line, fields)
-        except ValueError as error:
+            if not fields and (item.tag or item.peer):
+                raise ValueError("this socket sends no tag and names no peer; leave it out")
+        except (ValueError, RecursionError) as error:
             raise Refused(f"line {number}: {error}") from None
         yield item
         if number >= options.count:
@@ -164,6 +197,7 @@ class Output:
     """Standard output, which is flushed when the loop has nothing more to write for now."""
 
     def __init__(self, options: Options) -> None:
+        descriptor_of(sys.stdout, "output")
         self._form = options.form
         self._flushes = False
         self.written = 0
@@ -220,7 +254,11 @@ async def all_sent(socket: Any, options: Options) -> int:
 
 async def push(options: Options) -> int:
     """Lines to the pullers."""
-    async with Pusher(**options.of_socket()) as pusher:
+    given = options.of_socket()
+    # So that what nobody takes is still ours. Not on those who receive: libzmq would drop what
+    # has come, when a peer hangs up.
+    given["options"][zmq.IMMEDIATE] = 1
+    async with Pusher(**given) as pusher:
         async for item in items(options):
             try:
                 async with within(options.timeout):
@@ -246,7 +284,9 @@ async def pub(options: Options) -> int:
         raise Refused("give one tag, or none and a tag in each line by --hex or --json")
     tag = options.words[0] if options.words else b""
     fields = 0 if options.words or isinstance(options.form, Lines) else 1
-    async with Publisher(**options.of_socket(), monitor=True) as publisher:
+    given = options.of_socket()
+    given["options"][zmq.XPUB_NODROP] = 1  # a slow subscriber is waited for
+    async with Publisher(**given, monitor=True) as publisher:
         try:
             await publisher.connected(options.timeout)
         except ConnectTimeout:
@@ -257,6 +297,8 @@ async def pub(options: Options) -> int:
             if len(item.parts) != 1:
                 raise Refused("a publication has one part beside its tag")
             publisher.publish(item.parts[0], tag if item.tag is None else item.tag)
+            if publisher.statistics().queued and await all_sent(publisher, options):
+                return FAILED
         return OK
 
 
