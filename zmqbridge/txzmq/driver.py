@@ -159,6 +159,7 @@ class Driver(ReactorReader):
 
     def _enter(self) -> None:
         super()._enter()
+        self.called = True  # so it reads for a bounded time, though a flood may have begun already
         self.connection.doRead()
 
     def _meddled(self) -> None:
