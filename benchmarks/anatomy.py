@@ -19,7 +19,7 @@ from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
-from zmqbridge.core.pacing import BURST
+from zmqbridge.core.patterns import Pattern
 
 COUNT = 10_000
 RUNS = 15
@@ -42,21 +42,19 @@ class Layer(NamedTuple):
 
 
 class Idle:
-    """A pump's driver that does nothing with the messages it gets."""
+    """A pump's driver that does nothing."""
 
-    def _call_soon(self) -> None:
+    def call_soon(self) -> None:
         pass
 
-    def _room(self) -> float:
-        return BURST
-
-    def _deliver(self, burst: object) -> None:
+    def tell(self, waiters: object, results: object = None) -> None:
         pass
 
-    def _standby_turn(self) -> Any:
+    def report(self, error: object) -> None:
+        pass
+
+    def standby_turn(self) -> Any:
         raise AssertionError("no loop has given the pump its queue")
-
-    _wake = _report = _end = _deliver
 
 
 def best(*runs: Callable[[], float]) -> list[float]:
@@ -136,7 +134,7 @@ def receiving() -> list[Layer]:
             frame = receive(DONTWAIT, False)
             frame.bytes, frame.more  # noqa: B018
 
-        pump = Pump(pull, Idle())
+        pump = Pump(pull, Idle(), Pattern(), str)
 
         def turns() -> None:
             until = pump.received + COUNT
@@ -181,7 +179,7 @@ def sending() -> list[Layer]:
 
     with pair() as (push, pull):
         send = CompiledSocket.send.__get__(push)
-        pump = Pump(push, Idle())
+        pump = Pump(push, Idle(), Pattern(), str)
         message = (BODY,)
 
         def drained() -> None:

@@ -256,16 +256,15 @@ def test_a_callback_that_raises_is_reported_and_the_next_one_called(run, monkeyp
             pass
         else:
             loop.set_exception_handler(lambda _, context: reports.append(context["exception"]))
+
+        def broken(burst):
+            if burst == [[b"bad"]]:
+                raise LookupError("a bug of ours")
+            return burst
+
+        monkeypatch.setattr(Puller, "_decode", staticmethod(broken))
         async with Puller(bind="inproc://broken") as puller:
             async with Pusher(connect="inproc://broken") as pusher:
-                decode = Puller._decode
-
-                def broken(self, burst):
-                    if burst == [[b"bad"]]:
-                        raise LookupError("a bug of ours")
-                    return decode(self, burst)
-
-                monkeypatch.setattr(Puller, "_decode", broken)
                 await pusher.push(b"bad")
                 await turns(lambda: reports or caplog.records)
                 await pusher.push(b"good")
@@ -296,7 +295,7 @@ def test_an_interrupt_comes_neither_amid_a_turn_nor_amid_a_send(monkeypatch):
             held.append(trio.lowlevel.currently_ki_protected())
             return super().__len__()
 
-    def decode(self, burst):
+    def decode(burst):
         held.append(trio.lowlevel.currently_ki_protected())
         return burst
 
@@ -307,7 +306,7 @@ def test_an_interrupt_comes_neither_amid_a_turn_nor_amid_a_send(monkeypatch):
                 await puller.receive()
 
     held = []
-    monkeypatch.setattr(Puller, "_decode", decode)
+    monkeypatch.setattr(Puller, "_decode", staticmethod(decode))
     trio.run(main)
     assert len(held) >= 2
     assert all(held)

@@ -51,9 +51,8 @@ def no_slices(monkeypatch):
     """On a slow machine bursts end early, for the sake of others; here that would be noise."""
     for module in (
         "_bridge.pump",
-        "asyncio_backend.loopsocket",
-        "twisted_backend.reactorsocket",
-        "twisted_backend.handlers",
+        "_bridge.pace",
+        "twisted_backend._handlers",
     ):
         monkeypatch.setattr(f"zmqbridge.{module}.monotonic", lambda: 0.0)
 

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import ConnectTimeout, RequestTimeout
-from zmqbridge.twisted_backend.clocks import steady
+from zmqbridge.twisted_backend._clocks import steady
 
 PROGRAM = """
     import os, resource, sys, threading, time

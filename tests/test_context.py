@@ -513,7 +513,7 @@ def test_importing_the_library_does_not_load_multiprocessing():
 def fresh(mine, monkeypatch):
     """The same in place of everybody's."""
     monkeypatch.setattr("zmqbridge._bridge.context.shared", mine)
-    monkeypatch.setattr("zmqbridge._bridge.endpoint.shared", mine)
+    monkeypatch.setattr("zmqbridge._bridge.link.shared", mine)
     return mine
 
 

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.python import log
 
-from zmqbridge.twisted_backend.handlers import dispatch
+from zmqbridge.twisted_backend._handlers import dispatch
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPullConnection, ZmqPushConnection
 
 REACTORS = ["epoll", "poll", "select", "asyncioreactor", "asyncioreactor-uvloop"]

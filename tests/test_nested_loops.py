@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester
-from zmqbridge.asyncio_backend.loopsocket import LoopSocket
+from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.pacing import BURST
 
 
@@ -228,7 +228,7 @@ def test_a_loop_that_is_not_run_again_has_no_more_to_do(loop, monkeypatch):
                 await asyncio.gather(*pushing)
 
     again = []
-    monkeypatch.setattr(LoopSocket, "_go_on_nested", lambda self: again.append(self))
+    monkeypatch.setattr(LoopDriver, "_go_on_nested", lambda self: again.append(self))
     loop.run_until_complete(main())
     assert again == []
 

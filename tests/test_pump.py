@@ -17,6 +17,7 @@ from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
+from zmqbridge.core.patterns import NOTHING
 from zmqbridge.core.sendqueue import HIGH
 
 DONTWAIT = zmq.DONTWAIT
@@ -30,25 +31,28 @@ class Driver:
         self.socket = socket
         self.received, self.bursts, self.woken = [], [], []
         self.reports, self.losses = [], []
-        self._wake, self._report, self._end = (
-            self.woken.extend,
-            self.reports.append,
-            self.losses.append,
-        )
-        self._deliver, self._call_soon = self.deliver, self.call_soon
-        self._room = lambda: BURST
+        self.report = self.reports.append
+        self.room = lambda: BURST
+        self.rejected = None
         self.asked = self.turns = 0
         self.owed = False
         high = options.pop("high", HIGH)
-        vars(self).update({f"_{name}": option for name, option in options.items()})
-        self.pump = Pump(socket, self, high)
+        vars(self).update(options)
+        self.pump = Pump(socket, self, self, self.losses.append, high)
         socket.touched = self.pump.schedule
         self.fd = select.poll()
         self.fd.register(zmq.Socket.get(socket, zmq.FD), select.POLLIN)
 
+    def feed(self, burst):
+        self.deliver(burst)
+        return (), NOTHING
+
     def deliver(self, burst):
         self.bursts.append(len(burst))
         self.received += burst
+
+    def tell(self, waiters, results=NOTHING):
+        self.woken += waiters
 
     def call_soon(self):
         assert not self.owed, "asked for a second turn before the first"
@@ -191,7 +195,7 @@ def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, pla
     pusher = plain(zmq.PUSH, "inproc://it")
     pusher.send(b"first", DONTWAIT)
     puller.settle()
-    puller._deliver = lambda burst: puller.owed and puller.turn()  # as a nested loop would
+    puller.deliver = lambda burst: puller.owed and puller.turn()  # as a nested loop would
     pusher.send(b"it rings", DONTWAIT)
     puller.pump.schedule()
     puller.pump.ring()
@@ -248,7 +252,7 @@ def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven, plain):
     dealer = driven(zmq.DEALER, bind="inproc://it")
     peer = plain(zmq.DEALER, "inproc://it")
     dealer.settle()
-    dealer._call_soon = refuse
+    dealer.call_soon = refuse
     with pytest.raises(RuntimeError):
         dealer.pump.send([b"once"])
     assert dealer.pump.sent == 1
@@ -894,7 +898,7 @@ def test_a_closed_pump_does_nothing(driven, plain):
     assert puller.asked == asked
 
 
-@pytest.mark.parametrize("callback", ["deliver", "wake", "report"])
+@pytest.mark.parametrize("callback", ["deliver", "tell", "report"])
 def test_an_owner_may_close_in_any_callback(router, member, callback):
     leaving, slow = member(b"leaving"), member(b"slow")
     for message in to(b"leaving", 0, 5) + to(b"slow", 0, 5):
@@ -906,7 +910,7 @@ def test_an_owner_may_close_in_any_callback(router, member, callback):
         router.pump.close()
         router.socket.close()
 
-    setattr(router, f"_{callback}", close)
+    setattr(router, callback, close)
     leaving.close(0)
     drained(slow)
     slow.send(b"x", DONTWAIT)
@@ -953,7 +957,7 @@ class TestCrowds:
         puller = driven(zmq.PULL, bind="inproc://a")
         peer = plain(zmq.PUSH, "inproc://a")
         seen = []
-        puller._deliver = lambda burst: seen.append(context.holding.held)
+        puller.deliver = lambda burst: seen.append(context.holding.held)
         for _ in held:
             send_all(peer, numbered(0, CROWD))
             puller.turn()
@@ -967,7 +971,7 @@ class TestCrowds:
         puller = driven(zmq.PULL, bind="inproc://a")
         puller.settle()
         seen = []
-        puller._deliver = lambda burst: seen.append((len(burst), context.holding.held))
+        puller.deliver = lambda burst: seen.append((len(burst), context.holding.held))
         send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, messages))
         until(lambda: len(seen) == 2, puller)
         assert seen == [(1, False), (messages - 1, held)]
@@ -989,7 +993,7 @@ class TestCrowds:
 
     def test_closing_lets_go(self, driven, plain, context):
         puller = driven(zmq.PULL, bind="inproc://a")
-        puller._deliver = lambda burst: puller.pump.close()
+        puller.deliver = lambda burst: puller.pump.close()
         send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
         puller.turn()
         assert puller.pump.received == CROWD

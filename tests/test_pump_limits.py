@@ -269,7 +269,7 @@ def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without
     set_clock(monkeypatch, lambda: 100.0)  # so each burst is a full one
     options = {"ROUTER_MANDATORY": 1, "SNDHWM": 1}
     driver = driven(zmq.ROUTER, bind="inproc://on", hwm=0, socket_options=options)
-    driver._room = lambda: 0
+    driver.room = lambda: 0
     stuck = plain(zmq.DEALER, "inproc://on", hwm=1, IDENTITY=b"stuck")
     asks = plain(zmq.DEALER, "inproc://on", hwm=0, IDENTITY=b"asks")
     driver.settle()
@@ -334,7 +334,7 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
     monkeypatch.setattr(Connections, "has_gone", has_gone)
     monkeypatch.setattr(patrol, "BEYOND", 0)
     for unread, room in (False, BURST), (True, BURST), (False, 0):
-        crowded._room = lambda: room  # noqa: B023
+        crowded.room = lambda: room  # noqa: B023
         for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
             if unread:
                 crowded.peers[-1].send(b"is read at once")
@@ -361,10 +361,10 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
     crowded.settle()  # which brings the news of room
     stall(crowded, hears)
     # and who does not, when all was read and libzmq does not say the same.
-    crowded._room = lambda: BURST
+    crowded.room = lambda: BURST
     crowded.settle()
     stall(crowded, back)
-    crowded._room = lambda: 0
+    crowded.room = lambda: 0
     crowded.peers[-1].send(b"unread")
     for peer in back, hears:
         while peer in crowded.pump.queues:
@@ -378,7 +378,7 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
     # Who is unreachable by libzmq's own word needs no other.
     assert closed in crowded.pump._patrol.lost
     crowded.peers[int(closed)].close()
-    crowded._room = lambda: BURST
+    crowded.room = lambda: BURST
     crowded.settle()
     with pytest.raises(PeerUnreachable):
         until(lambda: crowded.pump.try_send([closed, b"x"]), crowded)

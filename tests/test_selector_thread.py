@@ -16,7 +16,8 @@ import pytest
 import zmq
 
 from zmqbridge import SocketClosed
-from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester, selector_thread
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
 
 def names():
@@ -171,11 +172,11 @@ def test_news_that_come_while_it_is_closed_ring_nobody(run):
             while not puller.statistics().received:
                 await asyncio.sleep(0)
             rings = []
-            watch = puller._reader._watch
+            watch = puller._driver._reader._watch
             watch.ring = lambda: rings.append(1)
             puller.close()
             watch.rang()
-            assert puller._fd not in selector_thread._thread._watches
+            assert puller._driver._fd not in selector_thread._thread._watches
 
     run(main)
 
@@ -222,7 +223,8 @@ def test_in_a_forked_child_nobody_holds_its_lock(run):
 def test_a_forked_child_has_a_thread_of_its_own():
     program = """
         import asyncio, os, sys, threading
-        from zmqbridge.asyncio_backend import Replier, Requester, selector_thread
+        from zmqbridge.asyncio_backend import Replier, Requester
+        from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
         class Deaf(asyncio.SelectorEventLoop):
             def refuse(self, *args):

@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from zmqbridge import arguments, asyncio_backend, twisted_backend
-from zmqbridge._bridge.endpoint import Endpoint
+from zmqbridge._bridge.link import Link
 from zmqbridge.security import Security
 
 COMMON = {
@@ -126,7 +126,7 @@ def test_a_class_of_the_users_is_named_and_shown_as_it_is():
 
 def test_the_types_of_the_groups_are_those_of_the_constructor_that_does_the_work():
     names = {**vars(arguments), "zmq": zmq, "Security": Security}
-    does = get_type_hints(Endpoint.__init__, {**vars(sys.modules[Endpoint.__module__]), **names})
+    does = get_type_hints(Link.open, {**vars(sys.modules[Link.__module__]), **names})
     group = get_type_hints(arguments.SocketArguments, localns=names)
     assert {name: does[name] for name in group} == group
 

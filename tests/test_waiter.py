@@ -10,8 +10,9 @@ import pytest
 
 from zmqbridge import SocketClosed
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
-from zmqbridge.asyncio_backend import waiter as module
-from zmqbridge.asyncio_backend.waiter import (
+from zmqbridge.asyncio_backend import _waiter as module
+from zmqbridge.asyncio_backend._driver import LoopDriver
+from zmqbridge.asyncio_backend._waiter import (
     FutureWaiter,
     MeasuredWaiter,
     Waiter,
@@ -92,7 +93,7 @@ def test_where_callbacks_are_named_it_goes_on_soon_whoever_tells(run, by):
     run(main)
 
 
-def test_where_nobody_names_callbacks_it_goes_on_at_once(run):
+def test_where_nobody_names_callbacks_it_goes_on_at_once(run, monkeypatch):
     async def main():
         async with (
             Puller(bind="inproc://once") as puller,
@@ -101,8 +102,12 @@ def test_where_nobody_names_callbacks_it_goes_on_at_once(run):
             receiving = asyncio.ensure_future(puller.receive())
             receiving.add_done_callback(lambda _: None)
             await asyncio.sleep(0)
-            deliver, stepped = puller._pump._driver._arrived, []
-            puller._arrived = lambda: stepped.append((deliver(), receiving.done()))
+            tell, stepped = LoopDriver.tell, []
+
+            def note(*told):
+                stepped.append((tell(*told), receiving.done()))
+
+            monkeypatch.setattr(LoopDriver, "tell", note)
             await pusher.push(b"x")
             assert await receiving == [b"x"]
             assert stepped == [(None, True)]

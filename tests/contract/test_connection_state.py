@@ -391,17 +391,17 @@ async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(w, monkeypatc
         w.Requester(connect=replier.addresses) as requester,
     ):
         serving = w.spawn(replier.serve(lambda request: request.reply(*request.parts)))
-        events, monitor = replier.events(), replier._monitor
+        events, monitor = replier.events(), replier._link.monitor
         assert await requester.request(b"before", timeout=5) == [b"before"]
         with out_of_descriptors(replier):
             await w.until(lambda: monitor._storm.next_deadline() < math.inf)
             told = -1
-            while told < (told := monitor.statistics().received):  # what was told before
+            while told < (told := monitor.link.statistics().received):  # what was told before
                 await w.sleep(0.02)
             for _ in range(60):
                 assert await requester.request(b"amid", timeout=5) == [b"amid"]
                 await w.sleep(0.005)
-            assert monitor.statistics().received - told < 100
+            assert monitor.link.statistics().received - told < 100
             if monitor.complete:  # else there was none at all, which is said
                 await replier.connected(timeout=5)
         await w.until(lambda: monitor._storm.next_deadline() == math.inf)
@@ -424,17 +424,17 @@ async def test_no_other_event_is_lost_or_told_twice_around_a_storm(w, monkeypatc
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.05)
     told = []
     async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
-        monitor = puller._monitor
+        monitor = puller._link.monitor
         listening = w.spawn(collect(puller.events(), told))
         await w.until(lambda: told)
         slow = puller.events()
         for storm in range(1, 4):
             visit(puller, 20)  # of which nobody was told yet
-            monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+            monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
             visit(puller, 20)
             await w.until(lambda storm=storm: told.count(LEFT) == 40 * storm)
             await w.until(lambda: monitor._storm.next_deadline() == math.inf)
-        monitor._deliver([failed_accept()])
+        monitor.link.pump._hand_over([failed_accept()])
         await w.until(lambda: told.count(EventKind.ACCEPT_FAILED) == 3 * (ACCEPTS + 1) + 1)
     await listening
     told = [kind for kind in told if kind != EventKind.ACCEPT_FAILED]
@@ -447,27 +447,27 @@ async def test_no_other_event_is_lost_or_told_twice_around_a_storm(w, monkeypatc
 
 async def test_the_failed_accepts_of_a_storm_are_counted(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
-        monitor, events = puller._monitor, puller.events()
+        monitor, events = puller._link.monitor, puller.events()
         await until(events, EventKind.LISTENING)
-        tell, deliver, told = zmq.Socket.monitor, monitor._deliver, []
+        tell, deliver, told = zmq.Socket.monitor, monitor.feed, []
 
         def note(burst):
             if monitor._aside is None:
                 told.append(burst)
-            deliver(burst)
+            return deliver(burst)
 
         def rages_on(*args):
             object.__delattr__(puller.socket, "monitor")
             with puller.socket.context.socket(zmq.PUSH) as storm:
                 storm.bind("inproc://storm")
-                monitor.socket.connect("inproc://storm")
+                monitor.link.socket.connect("inproc://storm")
                 for _ in range(500):
                     storm.send_multipart(failed_accept())
             tell(puller.socket, *args)
 
         object.__setattr__(puller.socket, "monitor", rages_on)
-        monitor._deliver = note
-        monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        monitor.feed = note
+        monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
         assert not any(failed_accept() in burst for burst in told[1:])  # nobody keeps them
         assert events.missed == 500
         assert len(events._events) == ACCEPTS + 1
@@ -488,18 +488,18 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
     told, looks = [], []
     async with w.Puller(bind=TCP, monitor=True) as puller:
-        monitor = puller._monitor
+        monitor = puller._link.monitor
         listening = w.spawn(collect(puller.events(), told))
         await w.until(lambda: told)
         slow = puller.events()
         object.__setattr__(puller.socket, "monitor", fails)
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", none_left)
-            monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+            monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
             assert [type(report) for report in w.reports] == [StateUnknown]
             # What libzmq has told of the storm before is read now.
             assert slow.missed == 0
-            monitor._deliver([failed_accept() for _ in range(2 * ACCEPTS)])
+            monitor.link.pump._hand_over([failed_accept() for _ in range(2 * ACCEPTS)])
             assert slow.missed == 2 * ACCEPTS
             assert len(slow._events) == ACCEPTS + 1
             with pytest.raises(StateUnknown):
@@ -525,8 +525,8 @@ async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, 
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
     failed = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
-        monitor, events = puller._monitor, puller.events()
-        monitor._deliver([failed_accept() for _ in range(ACCEPTS + 1)])
+        monitor, events = puller._link.monitor, puller.events()
+        monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
         object.__setattr__(puller.socket, "monitor", fails)
         await w.until(lambda: w.reports)
         with pytest.raises(StateUnknown):
@@ -594,7 +594,8 @@ async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
         await until(events, EventKind.LISTENING)
-        puller._monitor._deliver([[b"junk"], [struct.pack("=HI", 0x8000, 7), b"\xff"]])
+        monitor = puller._link.monitor
+        monitor.link.pump._hand_over([[b"junk"], [struct.pack("=HI", 0x8000, 7), b"\xff"]])
         assert await anext(events) == (0x8000, "\ufffd", 7)
         assert [type(report) for report in w.reports] == [MalformedMessage]
         visit(puller, 1)
@@ -603,7 +604,7 @@ async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
 
 async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w):
     async with w.Puller(bind=TCP, monitor=True) as puller:
-        told_of, reading = puller.socket, puller._monitor.socket
+        told_of, reading = puller.socket, puller._link.monitor.link.socket
         calls = []
 
         def monitor(*args):
@@ -675,7 +676,7 @@ def test_a_socket_may_be_disconnected_before_there_is_a_loop():
         peer.rcvtimeo = 10_000
         address = f"tcp://127.0.0.1:{peer.bind_to_random_port('tcp://127.0.0.1')}"
         pusher = Pusher(connect=address, monitor=True)
-        assert pusher._monitor.socket.poll(10_000)
+        assert pusher._link.monitor.link.socket.poll(10_000)
         pusher.disconnect(address)
         asyncio.run(main())
 

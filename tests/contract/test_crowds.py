@@ -86,9 +86,9 @@ async def test_when_aclose_returns_all_were_told(w):
         asked = Asked(w, requester, CROWD)
         await w.until(lambda: requester.statistics().open_requests == CROWD)
         requester.close()
-        assert requester._untold
+        assert requester._link.untold
         await requester.aclose()
-        assert not requester._untold
+        assert not requester._link.untold
         await w.settled()
         assert len(asked.ended) == CROWD
 
@@ -175,7 +175,7 @@ def test_a_crowd_is_told_at_once_when_its_loop_does_not_run():
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(main())
         requester.close()
-        assert not requester._untold
+        assert not requester._link.untold
         errors = loop.run_until_complete(ends())
     assert {type(error).__mro__[1] for error in errors} == {SocketClosed}
 

@@ -278,7 +278,7 @@ async def test_a_forgotten_socket_says_where_it_was_made(w):
         gc.collect()
         if backend is twisted_backend:  # the reactor holds it
             for reader in w.reactor.getReaders():
-                if isinstance(reader, kind):
+                if getattr(reader, "link", None) and reader.link.owner is kind:
                     w.reactor.removeReader(reader)
             reader = None
             for call in w.reactor.getDelayedCalls():

@@ -280,7 +280,7 @@ def test_who_is_stuck_later_puts_no_look_at_the_others_off(monkeypatch):
     router = Router(reactor=reactor)
     for tenth in range(20):
         if not tenth % 3:
-            router._stalled(None)
+            router._patrols.stalled(None)
         router._pump.queues[b"stuck"] = SendQueue(10)
         reactor.advance(0.1)
     assert len(looks) == 3

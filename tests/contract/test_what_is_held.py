@@ -327,9 +327,9 @@ async def test_each_peer_has_a_send_queue(w, kind):
             stuck.send_multipart([b"id", b"", b"hello"])
             await sender.receive()
             for _ in range(2 + 3):
-                sender._send_nowait([b"stuck", b"x"])
+                sender._pump.send([b"stuck", b"x"])
             with pytest.raises(QueueFull, match="3 messages wait"):
-                sender._send_nowait([b"stuck", b"x"])
+                sender._pump.send([b"stuck", b"x"])
             assert sender.statistics().queued == 3
 
 

@@ -1,108 +1,82 @@
-"""Authenticating: the ZAP handler of a context, as an endpoint; the same on every loop."""
+"""Authenticating: the ZAP handler of a context; the same on every loop."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Awaitable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import zmq
 from zmq.auth import load_certificates
 
 from zmqbridge._bridge import mechanisms
-from zmqbridge._bridge.endpoint import Endpoint
-from zmqbridge._bridge.signatures import only_known
+from zmqbridge._bridge.link import Link
 from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.zap import Policy, Question, Zap
-from zmqbridge.errors import AddressError, ContextTerminated, MalformedMessage, PeerUnreachable
-
-if TYPE_CHECKING:
-    from zmqbridge.arguments import Options
+from zmqbridge.errors import AddressError, ContextTerminated, PeerUnreachable
 
 # How long a callback may take. After 30 seconds libzmq itself ends the handshake.
 PATIENCE = 30.0  # seconds
 
 
-class Authenticating(Endpoint):
-    """Decides by policies which peers may connect to the sockets of its context.
-
-    The authenticator must exist before a socket binds that needs its decisions. It answers as long
-    as its loop runs. After it is closed, no new peer is accepted, and a peer that waits for a
-    decision is refused at once. Peers that were accepted before stay connected.
+class Authenticating(Pattern):
+    """The pattern of an authenticator: answers the questions of libzmq by the policies.
 
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
-        arguments: `zmqbridge.arguments.ContextArguments`: the context is that of the sockets. On
-            Twisted also `zmqbridge.arguments.ReactorArguments`.
-
-    Raises:
-        TypeError, ValueError: the policies are not valid.
-        OSError: a folder of certificates does not exist.
-        AddressError: the context has an authenticator already.
-        ResourcesExhausted: there is no room for one more socket.
+        ask: runs `see` for a question.
+        in_time: the answer of a callback, or a TimeoutError if that takes longer than `PATIENCE`.
+        comes_from_outside: whether an exception ends more than the callback that raised it, e.g.
+            the whole loop.
+        cancel: ends what `ask` has begun: the socket is closed.
     """
 
-    kind: ClassVar[int] = zmq.ROUTER
-    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+    __slots__ = ("_ask", "_cancel", "_comes_from_outside", "_in_time", "_link", "_policies", "_zap")
 
-    def __init__(self, policies: Mapping[str, Policy], **arguments: Any) -> None:
-        only_known(type(self), arguments)
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        ask: Callable[[Question], object],
+        in_time: Callable[[Awaitable[object]], Awaitable[object]],
+        comes_from_outside: Callable[[BaseException], bool],
+        cancel: Callable[[], object],
+    ) -> None:
+        super().__init__()
         self._policies = policies
         self._zap = Zap(_read(policies))
-        try:
-            with mechanisms.door:
-                super().__init__(bind=mechanisms.ZAP, **arguments)
-        except AddressError as error:
-            if error.errno != zmq.EADDRINUSE:
-                raise
-            text = "this context has an authenticator already: give that one all the policies"
-            raise AddressError(text, mechanisms.ZAP, error.errno) from None
+        self._ask = ask
+        self._in_time = in_time
+        self._comes_from_outside = comes_from_outside
+        self._cancel = cancel
 
-    @abstractmethod
-    def _ask(self, question: Question) -> None:
-        """Run `_see` for this question."""
+    def joined(self, link: Link) -> None:
+        self._link = link
 
-    @abstractmethod
-    def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
-        """The answer of a callback, or a TimeoutError if that takes longer than `PATIENCE`."""
+    def __len__(self) -> int:
+        return len(self._zap)
 
-    @abstractmethod
-    def _comes_from_outside(self, error: BaseException) -> bool:
-        """Whether an exception ends more than the callback that raised it, e.g. the whole loop."""
-
-    def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
-        """Decide by other policies from now on, or by the same with their folders read again.
-
-        If this raises, the old policies stay in force. Peers that were accepted before stay
-        connected.
-
-        Raises:
-            TypeError, ValueError, OSError: as in the constructor.
-        """
+    def reload(self, policies: Mapping[str, Policy] | None) -> None:
+        """Decide by other policies from now on, or by the same with their folders read again."""
         policies = self._policies if policies is None else policies
         self._zap.configure(_read(policies))
         self._policies = policies
 
-    def _deliver(self, burst: list[Message]) -> None:
-        malformed = []
+    def feed(self, burst: list[Message]) -> Told:
         for message in burst:
-            if self._closed:  # by a callback
+            if self._link.closed:  # by a callback
                 break
-            try:
-                answer = self._zap.request(message)
-            except MalformedMessage as error:
-                malformed.append(error)
-                continue
-            if isinstance(answer, Question):
-                self._ask(answer)
-            else:
-                self._reply(answer)
-        self._reject(malformed)
+            for answer in self.split(self._zap.request, [message]):
+                if isinstance(answer, Question):
+                    self._ask(answer)
+                else:
+                    self._reply(answer)
+        return (), NOTHING
 
-    async def _see(self, question: Question) -> None:
+    async def see(self, question: Question) -> None:
         """Call the check of a policy, and send its verdict."""
         verdict: bool | None = None
         try:
@@ -116,32 +90,52 @@ class Authenticating(Endpoint):
             raise
         except BaseException as error:
             if self._comes_from_outside(error):
-                self._settle(question, None)
+                self.settle(question, None)
                 raise
-            if not self._closed:
-                self._report(error)
-        self._settle(question, verdict)
+            if not self._link.closed:
+                self._link.driver.report(error)
+        self.settle(question, verdict)
 
-    def _settle(self, question: Question, verdict: bool | None) -> None:
+    def settle(self, question: Question, verdict: bool | None) -> None:
+        """Send a verdict, if the question has no answer yet."""
         reply = self._zap.verdict(question, verdict)
-        if reply is not None and not self._closed:
+        if reply is not None and not self._link.closed:
             self._reply(reply)
 
-    def close(self) -> None:
+    def refuse_all(self) -> None:
+        """Answer all open questions, and take no more: the socket is about to be closed."""
         # For each question without an answer libzmq would wait until its time limit, 30 seconds.
-        if not self._closed:
-            self._check_open()
-            with suppress(zmq.ZMQError):  # the context has ended, or the user has unbound it
-                self._socket.unbind(mechanisms.ZAP)  # so that no new question comes
-            for reply in self._zap.close():
-                self._reply(reply)
-            self._catch_up()
-        super().close()
+        with suppress(zmq.ZMQError):  # the context has ended, or the user has unbound it
+            self._link.socket.unbind(mechanisms.ZAP)  # so that no new question comes
+        for reply in self._zap.close():
+            self._reply(reply)
+        self._link.catch_up()
+
+    def close(self, remains: list[Any]) -> list[Any]:
+        self._cancel()
+        return []
 
     def _reply(self, reply: Message) -> None:
         # The connection or the context may have ended in the meantime.
         with suppress(PeerUnreachable, ContextTerminated):
-            self._pump.send(reply)
+            self._link.pump.send(reply)
+
+
+@contextmanager
+def the_only_one() -> Iterator[None]:
+    """Within this a context's authenticator is opened.
+
+    Raises:
+        AddressError: the context has one already.
+    """
+    try:
+        with mechanisms.door:
+            yield
+    except AddressError as error:
+        if error.errno != zmq.EADDRINUSE:
+            raise
+        text = "this context has an authenticator already: give that one all the policies"
+        raise AddressError(text, mechanisms.ZAP, error.errno) from None
 
 
 def _read(policies: Mapping[str, Policy]) -> dict[str, Policy]:

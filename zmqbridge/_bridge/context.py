@@ -282,11 +282,11 @@ class SharedContext:
 
     def _open(self) -> list[tuple[Any, str]]:
         return [
-            (each, "{}:{}".format(*each._made))  # type: ignore[attr-defined]
+            (each, "{}:{}".format(*each.made))  # type: ignore[attr-defined]
             for each in snapshot(living)
-            if getattr(each, "_own_context", False)
-            and each._context is self._context  # type: ignore[attr-defined]
-            and not each._closed  # type: ignore[attr-defined]
+            if getattr(each, "own_context", False)
+            and each.context is self._context  # type: ignore[attr-defined]
+            and not each.closed  # type: ignore[attr-defined]
         ]
 
     def flush_in_children(self) -> None:
@@ -344,13 +344,13 @@ def _others() -> set[int]:
 
 
 def _socket_of(each: Owned) -> zmq.Socket[Any] | None:
-    socket = each._libzmq()
+    socket = each.libzmq()
     return socket if isinstance(socket, CompiledSocket) else None  # tests may put in a mock
 
 
 def _is_of_a_factory(each: Owned) -> bool:
     socket = _socket_of(each)
-    return socket is not None and socket.context in loose and not each._busy()
+    return socket is not None and socket.context in loose and not each.busy()
 
 
 def _close_idle() -> set[zmq.Context[Any]]:
@@ -361,11 +361,11 @@ def _close_idle() -> set[zmq.Context[Any]]:
         socket = _socket_of(each)
         if socket is None:
             continue
-        if each._busy():
+        if each.busy():
             left.add(socket.context)
             leave_to_parent(socket, socket.context)
         elif isinstance(socket.context, OwnContext):
-            idle.append((socket, each._pump.sent))
+            idle.append((socket, each.sent))
     for socket, _ in idle:
         with suppress(zmq.ZMQError):
             # Otherwise the reading end of its monitor may be closed first, and then libzmq waits

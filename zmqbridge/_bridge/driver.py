@@ -1,33 +1,119 @@
-"""Driver: what a pump asks of what drives it."""
+"""Driver: what a socket asks of its loop, and what a loop asks of what minds a socket's time."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
-from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import ZmqBridgeError
 
 
-class Driver(Protocol):
-    """Whoever drives a pump, and what that asks of him."""
+class Turns(Protocol):
+    """What a `Pump` asks of its driver; with this alone a pump can be driven by hand.
 
-    def _call_soon(self) -> None:
-        """Call ``turn`` once, soon."""
+    The driver owes the pump: `Pump.ring` whenever the FD rings, and `Pump.turn` once soon after
+    each call of `call_soon`, which is made at most once between two turns.
+    """
 
-    def _deliver(self, burst: list[Message], /) -> object:
-        """Take a burst of received messages."""
+    def call_soon(self) -> None:
+        """Have the loop call ``pump.turn()`` once, soon."""
 
-    def _standby_turn(self) -> Any:
-        """What its loop finds in its queue, and has ``turn`` called by; see `Pump.stand_by`."""
+    def standby_turn(self) -> Any:
+        """What its loop finds in its queue, and calls ``turn`` by; see `Pump.stand_by`."""
 
-    def _room(self) -> float:
-        """How many messages `_deliver` would take now; 0 pauses reading."""
+    def tell(self, waiters: Sequence[Any], results: Iterable[Any] = NOTHING, /) -> object:
+        """Give each waiter that still waits its result."""
 
-    def _wake(self, waiters: list[Any], /) -> object:
-        """Tell senders that wait that they may go on."""
+    def report(self, error: BaseException, /) -> object:
+        """Show an error that belongs to no call, in the way that this loop's programs expect."""
 
-    def _report(self, error: Exception, /) -> object:
-        """Show an error that belongs to no call: a queued message whose peer has left."""
 
-    def _end(self, error: ZmqBridgeError, /) -> object:
-        """The socket is of no use any more, and this is why."""
+class Driver(Turns, Protocol):
+    """What stands between one socket and its loop; asyncio, trio and Twisted have each their own.
+
+    It is made without a socket. `drive` gives it one, and the loop is asked to watch its FD when
+    the backend says so.
+    """
+
+    def fail(self, waiters: Sequence[Any], error: ZmqBridgeError, /) -> object:
+        """Give each waiter that still waits an error of its own, a copy of this."""
+
+    @property
+    def home_thread(self) -> int:
+        """The thread of the loop, as far as it is known; 0 before the loop runs."""
+
+    @property
+    def way_in(self) -> str:
+        """How another thread hands a call to this loop."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """The loop's own clock, in seconds."""
+
+    keeper: Keeper
+    """What minds the time of the socket."""
+
+    def drive(self, link: Any) -> None:
+        """Work for this `Link` from now on."""
+
+    def come_home(self) -> None:
+        """Look again which thread is the loop's: a call came from another than `home_thread`."""
+
+    def running(self) -> bool:
+        """Whether the loop runs now."""
+
+    def over(self) -> bool:
+        """Whether the loop will never run again, as far as that can be told."""
+
+    def busy(self) -> bool:
+        """Whether a thread other than this one may be using the socket now."""
+
+    def call_at(self, deadline: float) -> None:
+        """Set the one timer anew: have the loop call ``keeper.alarm()`` at `deadline`."""
+
+    def disarm(self) -> None:
+        """Stop the timer, if it is set."""
+
+    def soon(self, call: Callable[[], object]) -> bool:
+        """Have the loop make a call soon, also when the socket is closed; False if it cannot."""
+
+    def room_in(self, queue: Any) -> Awaitable[None]:
+        """Leave a waiter in a queue, and wait until it is told."""
+
+    def beside(self) -> Any:
+        """Another driver on the same loop, for a socket that belongs to this one."""
+
+    def join(self, other: Any) -> None:
+        """Have a driver that was made by `beside`, and has its socket, work on the loop as well."""
+
+    def stop(self) -> list[Any]:
+        """Have the loop call nothing any more; returns waiters that it was to tell itself."""
+
+    def disown(self) -> None:
+        """This process is a forked child, and the loop may be inherited: let go of it."""
+
+
+class Keeper:
+    """What minds the time of a socket; this one has nothing to do at any time.
+
+    Attributes:
+        timed: what the timer is set for. When it is empty after waiters were told, a driver whose
+            loop counts the pending timers calls `rest`.
+    """
+
+    timed: Collection[Any] = (None,)
+
+    def alarm(self) -> None:
+        """The timer went off."""
+
+    def rest(self) -> None:
+        """Stop the timer, as nothing needs it."""
+
+    def lost(self) -> bool:
+        """The timer was cancelled by another than us; True if it will be set anew in time."""
+        return False
+
+    def refused(self, error: Any) -> bool:
+        """No server accepts this socket; True if a waiter was told so."""
+        return False

@@ -10,10 +10,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from threading import get_ident
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from weakref import WeakSet
 
 import zmq
+
+from zmqbridge.errors import SocketClosed, UsedAfterFork, WrongThread
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.driver import Driver
 
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
@@ -25,16 +30,16 @@ class Owned(Protocol):
     """An object that belongs to the process in which it was made."""
 
     @property
-    def _pump(self) -> Any:
-        """Its pump, if it has a socket."""
+    def sent(self) -> int:
+        """How many messages its pump has sent."""
 
-    def _disown(self) -> None:
+    def disown(self) -> None:
         """Refuse every call from now on: this process is a forked child."""
 
-    def _libzmq(self) -> zmq.Socket[Any] | None:
+    def libzmq(self) -> zmq.Socket[Any] | None:
         """Its libzmq socket while that is open, otherwise None."""
 
-    def _busy(self) -> bool:
+    def busy(self) -> bool:
         """Whether a thread other than this one may be using that socket now."""
 
 
@@ -75,11 +80,75 @@ def busy(home: int, maker: int, running: bool, over: bool) -> bool:
 
 def _in_child() -> None:
     for owned in snapshot(living):
-        owned._disown()
+        owned.disown()
     living.clear()
 
 
 in_forked_child(_in_child)
+
+
+class Guard:
+    """Tells which calls may be made: on an open socket, in its process, in the thread of its loop.
+
+    Args:
+        driver: knows the loop.
+        closed_error: what is raised when the socket is closed.
+
+    Attributes:
+        closed: whether it was closed, by the user or because its context was terminated; also
+            before there is something to close. A subclass sets it.
+        forked: whether this is a forked child of the process that made it.
+        said: whether the child was told so.
+    """
+
+    __slots__ = ("closed_error", "driver", "forked", "said")
+
+    closed: bool
+    ended: ClassVar[str] = ""
+    """What `repr` does not say of the end."""
+
+    def __init__(self, driver: Driver, closed_error: type[SocketClosed] = SocketClosed) -> None:
+        self.driver: Driver = driver
+        self.closed_error: type[SocketClosed] = closed_error
+        self.forked: bool = False
+        self.said: bool = False
+
+    def check_open(self) -> None:
+        """Refuse a call that cannot be served.
+
+        Raises:
+            UsedAfterFork: the socket was made in another process.
+            SocketClosed: it is closed.
+            WrongThread: its loop runs in another thread.
+        """
+        if self.closed or get_ident() != self.driver.home_thread:
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Say what forbids a call; before the loop runs and after it, any thread may call."""
+        if self.forked:
+            self.said = True
+            raise self.of_parent()
+        if self.closed:
+            raise self.closed_error(f"{self!r}{self.ended}: make a new one")
+        driver = self.driver
+        driver.come_home()
+        if driver.home_thread not in (0, get_ident()) and driver.running():
+            raise WrongThread(
+                f"{self!r} belongs to the thread of its loop: hand the call over by {driver.way_in}"
+            )
+
+    def disown(self) -> None:
+        """This process is a forked child: refuse every call from now on."""
+        self.forked = True
+
+    def of_parent(self) -> UsedAfterFork:
+        """The error of a forked child."""
+        return UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
+
+    def busy(self) -> bool:
+        """Whether a thread other than this one may be using the socket now."""
+        return self.driver.busy()
 
 
 def leave_to_parent(socket: zmq.Socket[Any] | None, context: zmq.Context[Any] | None) -> None:

@@ -22,17 +22,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from weakref import WeakSet
 
 import zmq
 
-from zmqbridge._bridge.endpoint import Endpoint
+from zmqbridge._bridge.driver import Driver, Keeper
 from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.refusals import Refusals
 from zmqbridge._bridge.reserve import reserve
 from zmqbridge.core.connectionstate import ConnectionState
-from zmqbridge.core.framing import Message, split_all
+from zmqbridge.core.framing import Message
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import (
     EventKind,
@@ -41,7 +42,8 @@ from zmqbridge.core.monitor import (
     parse_event,
     without_failed_accepts,
 )
-from zmqbridge.errors import HandshakeFailed, SocketClosed, StateUnknown
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
+from zmqbridge.errors import ConnectTimeout, SocketClosed, StateUnknown
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import Options
@@ -55,6 +57,25 @@ IN_A_STORM = zmq.EVENT_ALL & ~zmq.EVENT_ACCEPT_FAILED
 def next_name() -> str:
     """An address for a monitor; each call returns a new one."""
     return f"inproc://zmqbridge.monitor.{next(_numbers)}"
+
+
+class Monitorable(Protocol):
+    """What has a libzmq socket of which its monitor tells: a `Link`, or a driver of the facade."""
+
+    @property
+    def socket(self) -> Any:
+        """The libzmq socket."""
+
+    @property
+    def context(self) -> zmq.Context[Any]:
+        """Its context."""
+
+    @property
+    def driver(self) -> Driver:
+        """Its driver."""
+
+    def check_open(self) -> None:
+        """Refuse a call that cannot be served."""
 
 
 class Events:
@@ -94,59 +115,82 @@ class Events:
         self._events.clear()
         self._monitor.notify()
 
-    def _put(self, events: list[MonitorEvent]) -> None:
+    def put(self, events: list[MonitorEvent]) -> None:
+        """Keep events for the listener; the library calls this."""
         if not self._closed:
             self.missed += max(0, len(self._events) + len(events) - HIGH)
             self._events.extend(events)
 
+    def drop(self) -> None:
+        """Forget the events that are here; the library calls this when the socket closes."""
+        self._events.clear()
 
-class Monitor(Endpoint):
-    """The reading end of a monitor: an endpoint like any other, with any number of listeners."""
+
+class Monitor(Pattern, Keeper):
+    """The reading end of a monitor: a link and a driver of its own, and any number of listeners.
+
+    Args:
+        monitored: the link of the socket of which libzmq is to tell from now on.
+        complete: whether nothing has happened on that socket before.
+        wary: it shows credentials, which a server may refuse.
+        report: called with an error that no call gets; by default by the driver of that socket.
+
+    Attributes:
+        link: that of the reading end.
+        connections: the state of the monitored socket's connections.
+        complete: whether nothing was missed.
+    """
 
     kind: ClassVar[int] = zmq.PULL
-    _said = True  # in a forked child only the monitored socket reports that it is the parent's
     defaults: ClassVar[Options] = {zmq.RCVHWM: 0}
+    closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
-    def _prepare(self) -> None:
-        self.complete: bool = False
+    def __init__(
+        self,
+        monitored: Monitorable,
+        *,
+        complete: bool,
+        wary: bool,
+        report: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        super().__init__()
+        self.complete: bool = complete
+        self.connections: ConnectionState = ConnectionState(wary)
+        self._refusals = Refusals(
+            monitored.socket,
+            self.connections,
+            refused=lambda error: monitored.driver.keeper.refused(error),
+            report=report or monitored.driver.report,
+        )
         self._storm = Storm()
         self._aside: list[Message] | None = None  # events that must not be delivered yet
         self._lost = False  # libzmq reports nothing any more
-        self._monitored: zmq.Socket[bytes] | None = None
+        self._of = monitored
+        self._told = False  # libzmq was asked to tell of it
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
         # Events that come before there is a listener are kept for the first listener.
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
+        self._driver = monitored.driver.beside()
+        self.link = Link(type(self), self._driver, self, given={"context": monitored.context})
+        self.link.said = True  # in a forked child the monitored socket alone reports it
+        self._driver.keeper = self
+        try:
+            monitored.driver.join(self._driver)
+            self._attach()
+        except BaseException:
+            self.link.close()
+            raise
 
-    def attach(
-        self,
-        monitored: zmq.Socket[bytes],
-        *,
-        complete: bool,
-        wary: bool,
-        refused: Callable[[HandshakeFailed], bool],
-        report: Callable[[Exception], None],
-    ) -> None:
-        """Make libzmq report the events of this socket from now on.
-
-        Args:
-            monitored: the libzmq socket.
-            complete: whether nothing has happened on the socket before.
-            wary: see `Refusals`; so are the next two.
-            refused: for `Refusals`.
-            report: for `Refusals`.
-        """
-        self.connections: ConnectionState = ConnectionState(wary)
-        self._refusals = Refusals(monitored, self.connections, refused=refused, report=report)
-        self.complete = complete
+    def _attach(self) -> None:
         name = next_name()
         try:
-            monitored.monitor(name, zmq.EVENT_ALL)
+            self._of.socket.monitor(name, zmq.EVENT_ALL)
         except zmq.ZMQError as error:
-            raise explained(error, self._context) from None
-        self._monitored = monitored
-        self._socket.connect(name)
+            raise explained(error, self.link.context) from None
+        self._told = True
+        self.link.socket.connect(name)
         reserve.join(self)
 
     def listen(self) -> Events:
@@ -159,8 +203,30 @@ class Monitor(Endpoint):
 
     def arrival(self) -> Awaitable[None]:
         """Wait for the next events."""
-        self._check_open()
-        return self._room_in(self)
+        self.link.check_open()
+        arrival: Awaitable[None] = self._driver.room_in(self)
+        return arrival
+
+    async def until_connected(self) -> None:
+        """Wait until a peer is there.
+
+        Raises:
+            HandshakeFailed: every server has refused the socket since this call.
+            SocketClosed: it was closed meanwhile.
+        """
+        connections = self.connections
+        before = connections.failures
+        while not connections.up:
+            await self.arrival()
+            self._of.check_open()
+            failure = connections.refusal()
+            # One from before this call is no news: much may have changed since.
+            if failure and connections.failures > before:
+                raise failure
+
+    def no_peer(self, timeout: float) -> ConnectTimeout:
+        """The error when no peer came in time."""
+        return ConnectTimeout(timeout, self.connections.failure)
 
     def wait(self, waiter: Any) -> None:
         """Register a waiter, which the next events wake."""
@@ -172,39 +238,44 @@ class Monitor(Endpoint):
 
     def notify(self) -> None:
         """Wake all waiters."""
+        self._driver.tell(self._take_waiters())
+
+    def _take_waiters(self) -> list[Any]:
         waiters = list(self._waiters)
         self._waiters.clear()
-        self._wake(waiters)
+        return waiters
 
     def _ask_for(self, kinds: int) -> bool:
         """Make libzmq report these kinds from now on; False if it reports nothing any more."""
         # Until we read from the new monitor, libzmq's I/O thread waits for us, and any call on the
         # socket would wait, too. A listener could make such a call. So the events of the old
         # monitor are set aside, and are delivered when the new one is connected.
-        self._aside, before = [], self._pump.received
+        pump = self.link.pump
+        self._aside, before = [], pump.received
         try:
             name = next_name()
             with reserve.released():
-                self._monitored.monitor(name, kinds)  # type: ignore[union-attr]
+                self._of.socket.monitor(name, kinds)
             try:
-                self._catch_up()
+                self.link.catch_up()
             finally:
-                self._socket.connect(name)
+                self.link.socket.connect(name)
             self._lost = False
         except zmq.ZMQError:  # no descriptor, or the context has ended
             self._lose()
         finally:
             aside, self._aside = self._aside, None
-            self._miss(self._pump.received - before - len(aside))
-            if not self._closed:
-                self._deliver([message for message in aside if message[0][:2] != STOPPED])
+            self._miss(pump.received - before - len(aside))
+            if not self.link.closed:
+                told = [message for message in aside if message[0][:2] != STOPPED]
+                self._driver.tell(*self.feed(told))
         return not self._lost
 
     def _lose(self) -> None:
         self.complete = False
-        if not (self._lost or self._closed):
-            text = f"{self._monitored!r} has no descriptor left to tell of its connections"
-            self._report(StateUnknown(text))
+        if not (self._lost or self.link.closed):
+            text = f"{self._of.socket!r} has no descriptor left to tell of its connections"
+            self._driver.report(StateUnknown(text))
         self._lost = True
 
     def _miss(self, count: int) -> None:
@@ -212,59 +283,81 @@ class Monitor(Endpoint):
             listener.missed += count
 
     def _turn_down(self) -> None:
-        self._storm.postpone(self._now())
+        self._storm.postpone(self._driver.now())
         self._ask_for(IN_A_STORM)
-        if not self._closed:
+        if not self.link.closed:
             self.arm()
 
     def _turn_up(self) -> None:
         if reserve.fill() and self._ask_for(zmq.EVENT_ALL):
             self._storm.end()
-        elif not self._closed:
-            self._storm.postpone(self._now())
+        elif not self.link.closed:
+            self._storm.postpone(self._driver.now())
 
     def arm(self) -> None:
         """Set the timer for the next deadline."""
         deadline = min(self._storm.next_deadline(), self.connections.next_deadline())
         if deadline < inf:
-            self._call_at(deadline)
+            self._driver.call_at(deadline)
 
-    def _deliver(self, burst: list[Message]) -> None:
+    def feed(self, burst: list[Message]) -> Told:
         if self._aside is not None:
             self._aside += without_failed_accepts(burst)
-            return
+            return (), NOTHING
         if self._storm.next_deadline() < inf:
             received, burst = len(burst), without_failed_accepts(burst)
             self._miss(received - len(burst))
-        events, malformed = split_all(parse_event, burst)
-        self._reject(malformed)
+        events = self.split(parse_event, burst)
         for event in events:
-            error, news = self.connections.saw(event, self._now())
+            error, news = self.connections.saw(event, self._driver.now())
             if error is not None:
                 self.arm()
                 self._refusals.tell(error, news, bool(self._waiters))
-            if self._closed:  # by a callback that was told of this event
-                return
+            if self.link.closed:  # by a callback that was told of this event
+                return (), NOTHING
         for listener in list(self._listeners):
-            listener._put(events)
-        self.notify()
-        if not self._closed and self._storm.saw(events, self._now()):
+            listener.put(events)
+        waiters = self._take_waiters()
+        if self._storm.saw(events, self._driver.now()):
             self._turn_down()
+        return waiters, NOTHING
 
-    def _alarm(self) -> None:
-        self._refusals.try_again(self.connections.due(self._now()))
-        if self._storm.next_deadline() <= self._now():
+    def alarm(self) -> None:
+        now = self._driver.now()
+        self._refusals.try_again(self.connections.due(now))
+        if self._storm.next_deadline() <= now:
             self._turn_up()
-        if not self._closed:
+        if not self.link.closed:
             self.arm()
 
-    def _close_socket(self) -> list[Any]:
+    def close(self, remains: list[Any]) -> list[Any]:
         reserve.leave(self)
-        if self._monitored is not None:
+        if self._told:
             with suppress(zmq.ZMQError):  # that socket, or the context, has ended already
-                self._monitored.monitor(None, 0)
-        waiters = [*super()._close_socket(), *self._waiters]
-        self._waiters.clear()
+                self._of.socket.monitor(None, 0)
         for listener in self._listeners:
-            listener._events.clear()
-        return waiters
+            listener.drop()
+        return self._take_waiters()
+
+
+def of_peers(link: Link) -> Monitor:
+    """The monitor of a socket, if it can tell whether a peer is there.
+
+    Raises:
+        StateUnknown: it cannot.
+    """
+    # Each call that comes too late is told so, not only one that has missed a handshake.
+    if not (link.monitor.complete if link.monitor else not link.addresses):
+        raise StateUnknown(
+            f"{link!r} had addresses before it was monitored, so a peer may be there of which "
+            "nothing was told: make it with monitor=True"
+        )
+    monitor = link.attach()
+    monitor.link.catch_up()
+    if (
+        not monitor.connections.up
+        and link.addresses
+        and all(name.startswith("inproc:") for name in link.addresses)
+    ):
+        raise StateUnknown(f"{link!r}: libzmq does not tell of peers at inproc addresses")
+    return monitor

@@ -24,6 +24,7 @@ Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -31,12 +32,13 @@ from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.catchup import CatchUp
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.driver import Driver
+from zmqbridge._bridge.driver import Turns
 from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
 from zmqbridge._bridge.uncompiled import COMPILED, plain_recv
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import BURST, LARGE, SLICE, next_length
+from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import OutOfMemory, ZmqBridgeError
 
@@ -48,16 +50,16 @@ class Pump(Sending):
       `close`
     - inputs: `ring`, `turn`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
-      which `unreachable`), `withdrawn`, `due` (a turn was asked for), `bursts` (how many so far; a
-      ring and the turn that it ends with are one)
+      which `unreachable`), `withdrawn`, `due` (a turn was asked for)
 
-    What the driver owes: call `ring` whenever the FD rings, and `turn` once soon after each call
-    of his `_call_soon`, which is made at most once between two turns. For a ROUTER, once a message
-    was `stalled`, call `patrol` every so often as it says.
+    What the driver owes is written at `Turns`. For a ROUTER, once a message was `stalled`, call
+    `patrol` every so often as it says.
 
     Args:
         socket: the libzmq socket; the pump uses it until `close`.
-        driver: who is called about all that happens.
+        driver: gives the pump its turns, and tells the waiters that the pattern names.
+        pattern: takes the messages; and is asked first how many.
+        end: called when the socket is of no use any more, with the reason.
         high: the high water mark of the send queue (of each peer's queue, for a ROUTER).
 
     Attributes:
@@ -65,21 +67,28 @@ class Pump(Sending):
     """
 
     __slots__ = (
-        "_burst", "_catch_up", "_holding", "_more", "_rang", "_read_at", "_recv", "bursts", "lost",
-        "received",
+        "_burst", "_catch_up", "_end", "_holding", "_more", "_read_at", "_recv",
+        "_reported", "lost", "received",
     )  # fmt: skip
 
-    def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
-        super().__init__(socket, driver, high)
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        driver: Turns,
+        pattern: Pattern,
+        end: Callable[[ZmqBridgeError], object],
+        high: float = HIGH,
+    ) -> None:
+        super().__init__(socket, driver, pattern, high)
+        self._end = end
         self._recv = CompiledSocket.recv.__get__(socket) if COMPILED else plain_recv(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
-        self._rang = False
         # Of what was read last: whether a burst's length ended it, and when that was.
         self._more = False
         self._read_at = 0.0
+        self._reported = False
         self._burst = BURST // 4
-        self.bursts = 0
         self.received = 0
         self.lost = 0
 
@@ -89,7 +98,7 @@ class Pump(Sending):
         Mostly it is one message. It is taken before EVENTS tell of it, and they are asked when it
         has been handled: that does for what was sent in answer, too, which leaves 5 µs earlier.
         """
-        if self.queues or self.closed or self._driver._room() < 1:
+        if self.queues or self.closed or self._pattern.room() < 1:
             self.turn()
             return
         try:
@@ -104,19 +113,21 @@ class Pump(Sending):
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
-        self.bursts += 1
-        self._rang = True
         comes, self.due = self.due, True  # what is sent in answer asks for no turn of its own
         # `standing_by`, whose frame would be 3 % of a request by itself.
         queue = None if comes else self._loop_queue
         if queue is not None:
-            standby = self._standby = self._standby or self._driver._standby_turn()
+            standby = self._standby = self._standby or self._driver.standby_turn()
             queue.appendleft(standby)
         try:
-            self._driver._deliver(burst)
+            # `_hand_over`, without its frame.
+            told = self._pattern.feed(burst)
+            if self._pattern.rejected is not None:
+                self._reject()
+            self._driver.tell(*told)
             # Two messages of 1 MiB at once, and malloc gives their memory back to the system when
             # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
-            del burst
+            del burst, told
         finally:
             if queue and queue[0] is standby:
                 queue.popleft()
@@ -143,8 +154,6 @@ class Pump(Sending):
         holding = self._holding
         if holding is not None and holding.held:
             holding.let_go()
-        self.bursts += not self._rang
-        self._rang = False
         burst: list[Message] = []
         again = False
         broken: ZmqBridgeError | None = None
@@ -164,18 +173,29 @@ class Pump(Sending):
                 self.received += len(burst)
                 if holding is not None and len(burst) > 1:
                     again = holding.before(len(burst)) or again
-                if self._loop_queue is None:
-                    self._driver._deliver(burst)
-                else:
-                    self.standing_by(self._driver._deliver, burst)
+                self.standing_by(self._hand_over, burst)
                 if holding is not None and len(burst) > 1:
                     holding.after(len(burst))
         finally:
             if again:
                 # After them who were told, so that one turn serves what they send, too.
                 self.schedule()
+            self._reported = False
             if broken and not self.closed:
-                self._driver._end(broken)
+                self._end(broken)
+
+    def _hand_over(self, burst: list[Message]) -> None:
+        told = self._pattern.feed(burst)
+        if self._pattern.rejected is not None:
+            self._reject()
+        self._driver.tell(*told)
+
+    def _reject(self) -> None:
+        # Once for a burst; a ring and the turn that it ends with are one.
+        rejected, self._pattern.rejected = self._pattern.rejected, None
+        if rejected is not None and not self._reported:
+            self._reported = True
+            self._driver.report(rejected)
 
     def _take(self) -> Message:
         # One message; Again when there is none; MemoryError when it was lost, and reported.
@@ -201,7 +221,7 @@ class Pump(Sending):
             frame = self._recv(DONTWAIT, False)
         self.received += 1
         self.lost += 1
-        self._driver._report(
+        self._driver.report(
             OutOfMemory(f"a message was lost: no memory for a part of {size} bytes")
         )
 
@@ -211,7 +231,7 @@ class Pump(Sending):
         now = monotonic()
         if self._more:
             self._burst = next_length(self._burst, now - self._read_at)
-        room = int(min(self._driver._room(), self._burst))
+        room = int(min(self._pattern.room(), self._burst))
         self._more = room == self._burst
         recv, append, patrol = self._recv, burst.append, self._patrol
         if patrol is not None and (room < 1 or now > patrol.ages_at):

@@ -27,7 +27,7 @@ class Refusals:
         connections: ConnectionState,
         *,
         refused: Callable[[HandshakeFailed], bool],
-        report: Callable[[Exception], None],
+        report: Callable[[BaseException], object],
     ) -> None:
         self._socket = socket
         self._connections = connections

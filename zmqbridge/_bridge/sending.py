@@ -13,12 +13,13 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.driver import Driver
+from zmqbridge._bridge.driver import Turns
 from zmqbridge._bridge.patrol import FEW, Patrol, pause_of
 from zmqbridge._bridge.uncompiled import COMPILED, plain_send
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
 from zmqbridge.core.pacing import SLICE
+from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import (
     ContextTerminated,
@@ -40,14 +41,17 @@ class Sending:
     """What a `Pump` sends; a base class, because a call from half to half would cost a frame."""
 
     __slots__ = (
-        "_driver", "_get", "_loop_queue", "_patrol", "_send", "_sending_hides", "_standby",
-        "closed", "due", "queues", "sent", "stalled",
+        "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
+        "_standby", "closed", "due", "queues", "sent", "stalled",
     )  # fmt: skip
 
-    def __init__(self, socket: zmq.Socket[bytes], driver: Driver, high: float = HIGH) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], driver: Turns, pattern: Pattern, high: float = HIGH
+    ) -> None:
         self._send = CompiledSocket.send.__get__(socket) if COMPILED else plain_send(socket)
         self._get = CompiledSocket.get.__get__(socket)
         self._driver = driver
+        self._pattern = pattern
         kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that one that is stuck holds up no other.
         self._patrol = Patrol() if kind == zmq.ROUTER else None
@@ -194,14 +198,14 @@ class Sending:
         """Take a queued message back by its key; False if it is not queued (any more)."""
         waiters = self.queues.discard(key)
         if waiters:
-            self._driver._wake(waiters)
+            self._driver.tell(waiters)
         return waiters is not None
 
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""
         if not self.due and not self.closed:
             self.due = True
-            self._driver._call_soon()
+            self._driver.call_soon()
 
     def stand_by(self, queue: deque[Any]) -> None:
         """Have a turn wait in the loop's own queue, at its head, while messages are delivered.
@@ -210,7 +214,7 @@ class Sending:
         over, nothing else may wake it, as the FD is silent and the next turn not yet asked for.
 
         Args:
-            queue: what the loop will do next; the driver's `_standby_turn` makes what goes there.
+            queue: what the loop will do next; the driver's `standby_turn` makes what goes there.
         """
         self._loop_queue, self._standby = queue, None
 
@@ -220,7 +224,7 @@ class Sending:
         if queue is None:
             tell(*args)
             return
-        standby = self._standby = self._standby or self._driver._standby_turn()
+        standby = self._standby = self._standby or self._driver.standby_turn()
         queue.appendleft(standby)
         try:
             tell(*args)
@@ -263,7 +267,7 @@ class Sending:
                     break
         finally:
             if waiters:
-                self.standing_by(self._driver._wake, waiters)
+                self.standing_by(self._driver.tell, waiters)
         if len(self.queues) > FEW:
             return bool(untried)
         return self.sent > before and bool(self.queues)
@@ -289,7 +293,7 @@ class Sending:
 
     def _give_up(self, peer: bytes, error: PeerUnreachable) -> None:
         self.queues.give_up(peer)
-        self._driver._report(error)
+        self._driver.report(error)
 
     def patrol(self) -> float:
         """Look after the peers of a ROUTER for whom messages wait.
@@ -304,14 +308,14 @@ class Sending:
                 patrol.end(stuck)
             return inf
         # Once all is read, libzmq tells itself who has gone, and knows who came back.
-        unread = self._driver._room() < 1 and self._unread()
+        unread = self._pattern.room() < 1 and self._unread()
         waiters: list[Any] = []
         for peer in patrol.begin(stuck, unread):
             if peer in self.queues:
                 self._give_up(peer, PeerUnreachable(peer))
                 waiters += self.queues.served(peer)
         if waiters:
-            self.standing_by(self._driver._wake, waiters)
+            self.standing_by(self._driver.tell, waiters)
         patrol.untried = list(self.queues)
         self.turn()
         patrol.end(stuck)

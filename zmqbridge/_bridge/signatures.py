@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from zmqbridge import arguments
+from zmqbridge._bridge.link import Link
 
 
 def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
@@ -33,16 +34,13 @@ def only_known(owner: type, given: Iterable[str]) -> None:
 def signature(owner: Any) -> inspect.Signature | None:
     """What the constructor names itself, and what its ``Unpack`` of a TypedDict stands for.
 
-    The defaults and the order are those of the constructors that it passes them on to; a default
-    that none of them has is None.
+    The defaults and the order are those of `Link.open`; a default that is not there is None.
     """
     _, *parameters = inspect.signature(owner.__init__).parameters.values()
     group = re.match(r"Unpack\[(\w+)", str(parameters[-1].annotation)) if parameters else None
     if group is None:
         return None
-    defaults: dict[str, Any] = {}
-    for each in reversed(owner.__mro__):
-        defaults |= getattr(vars(each).get("__init__"), "__kwdefaults__", None) or {}
+    defaults: dict[str, Any] = Link.open.__kwdefaults__ or {}
     hints: dict[str, Any] = getattr(arguments, group[1]).__annotations__
     parameters[-1:] = [
         inspect.Parameter(

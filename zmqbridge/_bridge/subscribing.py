@@ -1,107 +1,74 @@
-"""Subscribing: the half of SUB that is the same on every loop."""
+"""Subscribing: the pattern of SUB, on libzmq's options; the same on every loop."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, TypeVar
 
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.patterns import Receiving
-from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
 from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 
-if TYPE_CHECKING:
-    from zmqbridge.arguments import Addresses
-
 Publication = tuple[bytes, bytes]
+Waiter = TypeVar("Waiter")
 
 # Where a feed is faster than we can read, so that there is always a newer one, the newest of so
 # many has to do.
 PASSED = 4 * HIGH
 
 
-class Subscribing(Receiving[Publication]):
-    """SUB: publications as (tag, body)."""
+class Subscribing(Received[Publication, Waiter]):
+    """SUB: publications as (tag, body).
 
-    kind: ClassVar[int] = zmq.SUB
+    With CONFLATE it holds back what is not the newest, and so it asks the socket whether there is
+    more.
+    """
 
-    def __init__(self, tags: Addresses = (), **others: Any) -> None:
-        wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
-        if not (others.get("bind") or others.get("connect")):
-            for tag in wanted:
-                if re.match(rb"(tcp|ipc|inproc)://", tag):
-                    raise ValueError(f"the tag {tag!r} is an address: give it as connect= or bind=")
-        super().__init__(**others)
-        for tag in wanted:
-            self.subscribe(tag)
+    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_subscriptions")
 
-    def subscribe(self, tag: Address = b"") -> None:
-        """Take publications whose tag starts with `tag`, from now on; ``""`` means all.
-
-        Raises:
-            TypeError: the tag is neither str nor bytes-like.
-            SocketClosed: the socket is closed.
-        """
-        self._check_open()
-        self._socket.setsockopt(zmq.SUBSCRIBE, as_name(tag, "a tag"))
-
-    def unsubscribe(self, tag: Address = b"") -> None:
-        """Undo one `subscribe`; a tag that was never subscribed is fine.
-
-        After the last of a tag nothing is delivered that came for it alone, also if it was here.
-
-        Raises:
-            TypeError: the tag is neither str nor bytes-like.
-            SocketClosed: the socket is closed.
-        """
-        self._check_open()
-        self._socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
-
-    def _prepare(self) -> None:
-        super()._prepare()
+    def __init__(self, decode: None = None, **bounds: Any) -> None:
+        super().__init__(self._publications, **bounds)
         self._subscriptions = Subscriptions()
         self._given_up: set[bytes] = set()  # since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
 
-    def _new_socket(self, context: zmq.Context[Any], kind: int) -> ReceivingSocket:
-        socket = super()._new_socket(context, kind)
-        # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
-        CompiledSocket.set(socket, zmq.SNDHWM, 0)
-        return socket
+    def joined(self, link: Link) -> None:
+        self._link = link
 
-    def _option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+    def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+        # A user may do all of this on the raw socket, too.
         if option == zmq.SUBSCRIBE:
             self._subscriptions.add(value)
         elif option == zmq.UNSUBSCRIBE:
             if self._subscriptions.remove(value):
-                self._drop(value)
+                self._drop(socket, value)
         elif option == zmq.SNDHWM and value:
             CompiledSocket.set(socket, option, 0)
         elif option == zmq.CONFLATE:
             # libzmq would keep only the newest of our subscriptions, too. So it is done here.
             CompiledSocket.set(socket, option, 0)
-        super()._option_set(socket, option, value)
+        super().option_set(socket, option, value)
 
-    def _set_limit(self) -> None:
-        if self._conflates:
-            self._inbox.limit(1, newest=True)
+    def limit(self) -> None:
+        if self.conflates:
+            self.inbox.limit(1, newest=True)
         else:
-            super()._set_limit()
+            super().limit()
 
-    def _drop(self, prefix: bytes) -> None:
+    def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
         """Drop what is here for the sake of a subscription that is no more."""
-        if self._closed or CompiledSocket.get(self._socket, zmq.INVERT_MATCHING):
+        if CompiledSocket.get(socket, zmq.INVERT_MATCHING):
             return
         orphaned = self._subscriptions.orphaned
-        inbox = self._inbox
+        inbox = self.inbox
         inbox.sift(lambda publication: not orphaned(publication, prefix))
         if self._newest and orphaned(self._newest[0], prefix):
             self._newest.clear()
@@ -110,40 +77,79 @@ class Subscribing(Receiving[Publication]):
         if len(self._given_up) > HIGH:  # nothing comes, so all that was given up is one to us
             self._given_up = {b""}
 
-    def _decode(self, burst: list[Message]) -> Iterable[Publication]:
-        publications = self._decode_each(burst, split_topic)
+    def _publications(self, burst: list[Message]) -> Iterable[Publication]:
+        publications = self.split(split_topic, burst)
         if self._given_up and publications:
             # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
             orphaned = self._subscriptions.orphaned
             if any(orphaned(publications[0], prefix) for prefix in self._given_up):
                 del publications[0]
-                self._inbox.unwanted += 1
+                self.inbox.unwanted += 1
             self._given_up.clear()
-        return self._newest_of(publications) if self._conflates else publications
+        return self._newest_of(publications) if self.conflates else publications
 
     def _newest_of(self, publications: list[Publication]) -> list[Publication]:
         """Nothing, while libzmq has a newer one."""
         held = [*self._newest, *publications]
         self._newest = held[-1:]
-        self._inbox.unwanted += len(held) - len(self._newest)
+        self.inbox.unwanted += len(held) - len(self._newest)
         self._passed += len(publications)
-        events: Any = CompiledSocket.get(self._socket, zmq.EVENTS)
+        events: Any = CompiledSocket.get(self._link.socket, zmq.EVENTS)
         if events & zmq.POLLIN and self._passed < PASSED:
-            self._pump.schedule()
+            self._link.pump.schedule()
             return []
         newest, self._newest, self._passed = self._newest, [], 0
         return newest
 
-    def _disown(self) -> None:
-        super()._disown()
+    def disown(self) -> None:
+        super().disown()
         self._newest.clear()
 
-    def _close_socket(self) -> list[Any]:
-        waiters = super()._close_socket()
-        self._unclaimed += len(self._newest)
+    def close(self, remains: list[Any]) -> list[Any]:
+        waiters = super().close(remains)
+        self.unclaimed += len(self._newest)
         self._newest.clear()
         return waiters
 
-    def statistics(self) -> Statistics:
-        statistics = super().statistics()
-        return statistics._replace(unread=statistics.unread + len(self._newest))
+    def counts(self) -> dict[str, int]:
+        counts = super().counts()
+        return {**counts, "unread": counts["unread"] + len(self._newest)}
+
+
+def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
+    """The tags that a constructor gets; an address among them is a mistake.
+
+    Raises:
+        TypeError: a tag is neither str nor bytes-like.
+        ValueError: a tag is an address, and no address is given.
+    """
+    wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
+    if not (given.get("bind") or given.get("connect")):
+        for tag in wanted:
+            if re.match(rb"(tcp|ipc|inproc)://", tag):
+                raise ValueError(f"the tag {tag!r} is an address: give it as connect= or bind=")
+    return wanted
+
+
+def subscribe(self: Any, tag: Address = b"") -> None:
+    """Take publications whose tag starts with `tag`, from now on; ``""`` means all.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        SocketClosed: the socket is closed.
+    """
+    self._link.check_open()
+    self._link.socket.setsockopt(zmq.SUBSCRIBE, as_name(tag, "a tag"))
+
+
+def unsubscribe(self: Any, tag: Address = b"") -> None:
+    """Undo one `subscribe`; a tag that was never subscribed is fine.
+
+    After the last of a tag nothing is delivered that came for it alone, also if it was here.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        SocketClosed: the socket is closed.
+    """
+    self._link.check_open()
+    self._link.socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))

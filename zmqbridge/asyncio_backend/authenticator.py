@@ -6,49 +6,101 @@ from asyncio import CancelledError, Task, _get_running_loop, current_task
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack, final
+from typing import TYPE_CHECKING, ClassVar, Unpack, final
 
 import anyio
+import zmq
 
-from zmqbridge._bridge.authentication import PATIENCE, Authenticating
-from zmqbridge.asyncio_backend.anyio_loop import AnyioLoop
-from zmqbridge.asyncio_backend.loopsocket import CannotWatch, LoopSocket
+from zmqbridge._bridge.authentication import PATIENCE, Authenticating, the_only_one
+from zmqbridge._bridge.mechanisms import ZAP
+from zmqbridge._bridge.signatures import only_known
+from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop
+from zmqbridge.asyncio_backend._base import Socket
+from zmqbridge.asyncio_backend._driver import CannotWatch
 from zmqbridge.core.zap import Policy, Question
 
 if TYPE_CHECKING:
-    from zmqbridge.arguments import ContextArguments
+    from zmqbridge.arguments import ContextArguments, Options
 
 
 @final
-class Authenticator(Authenticating, LoopSocket):
+class Authenticator(Socket):
     """Decides by the policies of domains which peers may connect to the sockets of its context.
 
-    It starts to answer when it is made inside a coroutine, or otherwise with its ``async with``.
-    See `Authenticating` for the arguments and the errors. A `check` may be a coroutine function.
+    It must exist before a socket binds that needs its decisions. It starts to answer when it is
+    made inside a coroutine, or otherwise with its ``async with``, and answers as long as its loop
+    runs. After it is closed, no new peer is accepted, and a peer that waits for a decision is
+    refused at once. Peers that were accepted before stay connected.
+
+    Args:
+        policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains. A
+            `check` may be a coroutine function.
+        arguments: `zmqbridge.arguments.ContextArguments`: the context is that of the sockets.
+
+    Raises:
+        TypeError, ValueError: the policies are not valid.
+        OSError: a folder of certificates does not exist.
+        AddressError: the context has an authenticator already.
+        ResourcesExhausted: there is no room for one more socket.
     """
+
+    kind: ClassVar[int] = zmq.ROUTER
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
     def __init__(
         self, policies: Mapping[str, Policy], **arguments: Unpack[ContextArguments]
     ) -> None:
         """The keyword arguments are described in `zmqbridge.arguments`."""
+        only_known(type(self), arguments)
         self._tasks: set[Task[None]] = set()
         self._scopes: set[anyio.CancelScope] = set()
-        super().__init__(policies, **arguments)
+        self._pattern = Authenticating(
+            policies,
+            ask=self._ask,
+            in_time=self._in_time,
+            comes_from_outside=self._comes_from_outside,
+            cancel=self._cancel,
+        )
+        with the_only_one():
+            super().__init__(self._pattern, {"bind": ZAP, **arguments})
         if _get_running_loop() is not None:
             with suppress(CannotWatch):  # then it starts with its `async with`
-                self._enter()
+                self._driver.enter()
+
+    def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
+        """Decide by other policies from now on, or by the same with their folders read again.
+
+        If this raises, the old policies stay in force. Peers that were accepted before stay
+        connected.
+
+        Raises:
+            TypeError, ValueError, OSError: as in the constructor.
+        """
+        self._pattern.reload(policies)
+
+    def close(self) -> None:  # type: ignore[misc]
+        """Refuse all that wait for a decision, and close. Closing twice is fine.
+
+        Raises:
+            WrongThread: this is not the thread of its loop.
+        """
+        if not self._link.closed:
+            self._link.check_open()
+            self._pattern.refuse_all()
+        self._link.close()
 
     def _ask(self, question: Question) -> None:
-        if isinstance(self._stand_in, AnyioLoop):
-            self._stand_in.start(self._see, question)
+        driver = self._driver
+        if isinstance(driver.stand_in, AnyioLoop):
+            driver.stand_in.start(self._pattern.see, question)
             return
-        task = self._loop.create_task(self._see(question))
+        task = driver.loop.create_task(self._pattern.see(question))
         self._tasks.add(task)  # the loop itself keeps only a weak reference to a task
         task.add_done_callback(partial(self._seen, question))
 
     def _seen(self, question: Question, task: Task[None]) -> None:
         self._tasks.discard(task)
-        self._settle(question, None)  # needed if the task was cancelled before it began
+        self._pattern.settle(question, None)  # needed if the task was cancelled before it began
 
     def _comes_from_outside(self, error: BaseException) -> bool:
         if isinstance(error, CancelledError):
@@ -65,8 +117,6 @@ class Authenticator(Authenticating, LoopSocket):
             finally:
                 self._scopes.discard(scope)
 
-    def _close_socket(self) -> list[Any]:
-        waiters = super()._close_socket()
+    def _cancel(self) -> None:
         for scope in self._scopes:
             scope.cancel()
-        return waiters

@@ -9,22 +9,19 @@ loop or it is not the socket's own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
 
-from zmqbridge._bridge.patterns import Request as AnyRequest
-from zmqbridge._bridge.patterns import Requesting, Routing
-from zmqbridge._bridge.subscribing import Subscribing
-from zmqbridge.asyncio_backend.loopsocket import (
-    AnyWaiter,
-    LoopExchange,
-    LoopReceiver,
-    LoopSender,
-    LoopSocket,
-)
-from zmqbridge.core.checks import at_once
+from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
+from zmqbridge._bridge.received import high_of
+from zmqbridge._bridge.request import Request as AnyRequest
+from zmqbridge._bridge.request import bytes_of
+from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
+from zmqbridge.asyncio_backend._base import Receiver, Socket
+from zmqbridge.core.checks import at_once, seconds
 from zmqbridge.core.framing import (
     Address,
     BytesLike,
@@ -35,41 +32,56 @@ from zmqbridge.core.framing import (
     split_peers,
     split_request,
 )
+from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
+from zmqbridge.errors import ZmqBridgeError
 
 if TYPE_CHECKING:
-    from zmqbridge.arguments import Addresses, ReceiverArguments, SenderArguments
+    from zmqbridge.arguments import (
+        Addresses,
+        ExchangeArguments,
+        Options,
+        ReceiverArguments,
+        SenderArguments,
+    )
 
 
 # The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
 # or type checkers would differ on what it is.
-async def send(self: LoopSocket, *parts: BytesLike) -> None:
+async def send(self: Socket, *parts: BytesLike) -> None:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
 
     Raises:
         TypeError: a part is not bytes-like, e.g. a str.
         ValueError: there are no parts.
     """
-    pump = self._pump
-    if pump.sent >= self._yield_at or pump.queues or self._here() != self._place._thread_id:
-        await self._clear_to_send(parts)
+    pump, driver = self._pump, self._driver
+    if pump.sent >= driver.yield_at or pump.queues or driver.here() != driver.place._thread_id:
+        await driver.clear_to_send(parts)
     pump.send(parts)
 
 
-def send_nowait(self: LoopSocket, *parts: BytesLike) -> None:
+def send_nowait(self: Socket, *parts: BytesLike) -> None:
     """Send a message, or queue it while the peers push back.
 
     Raises:
         QueueFull: the queue is at its high water mark; the error carries the message.
         TypeError, ValueError: as the call that waits.
     """
-    self._send_nowait(parts)
+    driver = self._driver
+    if driver.here() != driver.place._thread_id:
+        driver.enter()
+    self._pump.send(parts)
 
 
 @final
-class Publisher(LoopSender):
-    """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
+class Publisher(Socket):
+    """PUB: to all subscribers that are there and want the tag; others miss the message."""
 
     kind: ClassVar[int] = zmq.PUB
+
+    def __init__(self, **arguments: Unpack[SenderArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(Pattern(), arguments, high_of(arguments))
 
     def publish(self, body: BytesLike, tag: Address = b"") -> None:
         """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
@@ -78,15 +90,16 @@ class Publisher(LoopSender):
             TypeError: the body is not bytes-like, e.g. a str.
             ValueError: the tag holds a NUL byte.
         """
-        if self._here() != self._place._thread_id:
-            self._enter()
+        driver = self._driver
+        if driver.here() != driver.place._thread_id:
+            driver.enter()
         if type(tag) is not bytes:
             tag = as_name(tag, "a tag")
         self._pump.send((join_topic(tag, body),))
 
 
 @final
-class Subscriber(Subscribing, LoopReceiver[tuple[bytes, bytes]]):
+class Subscriber(Receiver[tuple[bytes, bytes]]):
     """SUB: `receive` and ``async for`` give (tag, body).
 
     Args:
@@ -94,29 +107,47 @@ class Subscriber(Subscribing, LoopReceiver[tuple[bytes, bytes]]):
         arguments: `zmqbridge.arguments.ReceiverArguments`.
     """
 
+    kind: ClassVar[int] = zmq.SUB
+    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+    defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
+
     def __init__(self, tags: Addresses = (), **arguments: Unpack[ReceiverArguments]) -> None:
-        super().__init__(tags, **arguments)
+        wanted = as_tags(tags, arguments)
+        super().__init__(arguments, pattern_of=Subscribing)
+        for tag in wanted:
+            self.subscribe(tag)
+
+    subscribe: Final = subscribe
+    unsubscribe: Final = unsubscribe
 
 
 @final
-class Pusher(LoopSender):
+class Pusher(Socket):
     """PUSH: each message to one of the pullers, in turn."""
 
     kind: ClassVar[int] = zmq.PUSH
+
+    def __init__(self, **arguments: Unpack[SenderArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(Pattern(), arguments, high_of(arguments))
 
     push: Final = send
     push_nowait: Final = send_nowait
 
 
 @final
-class Puller(LoopReceiver[Message]):
+class Puller(Receiver[Message]):
     """PULL: `receive` and ``async for`` give the parts of a message, a list of bytes."""
 
     kind: ClassVar[int] = zmq.PULL
 
+    def __init__(self, **arguments: Unpack[ReceiverArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments)
+
 
 @final
-class Requester(Requesting, LoopSocket):
+class Requester(Socket):
     """Requests over DEALER: any number at once, each gets its own reply or a `RequestTimeout`.
 
     Args:
@@ -124,10 +155,17 @@ class Requester(Requesting, LoopSocket):
         arguments: `zmqbridge.arguments.SenderArguments`.
     """
 
-    def __init__(self, timeout: float | None = None, **arguments: Unpack[SenderArguments]) -> None:
-        super().__init__(timeout, **arguments)
+    kind: ClassVar[int] = zmq.DEALER
+    # Without it a DEALER deals half of the requests to an endpoint where nobody listens.
+    defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
 
-    _answering: Iterable[tuple[AnyWaiter, Message]] = ()  # those who are yet to be answered
+    def __init__(self, timeout: float | None = None, **arguments: Unpack[SenderArguments]) -> None:
+        self._timeout = default_timeout(timeout)
+        pattern: Requests[Any] = Requests()
+        # Each queued request belongs to a caller who waits, and leaves the queue with the call.
+        super().__init__(pattern, arguments, high_of(arguments, inf))
+        link = self._link
+        self._deadlines = Deadlines(pattern.table, self._pump, self._driver, link.fail)
 
     async def request(self, *parts: BytesLike, timeout: float | None = None) -> Message:
         """Send a request and wait for the parts of its reply.
@@ -147,29 +185,22 @@ class Requester(Requesting, LoopSocket):
             TypeError: a part is not bytes-like, or the timeout is no number.
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
-        if self._here() != self._place._thread_id:
-            self._enter()
-        waiter: Awaitable[Message] = self._waiter(self._loop)
-        request_id = self._open(waiter, parts, timeout)
+        driver = self._driver
+        if driver.here() != driver.place._thread_id:
+            driver.enter()
+        waiter: Any = driver.waiter(driver.loop)
+        request_id = self._deadlines.open(
+            waiter, parts, self._timeout if timeout is None else seconds(timeout)
+        )
         try:
-            return await waiter
-        except BaseException:
-            self._give_up(request_id)
+            reply: Message = await waiter
+        except ZmqBridgeError:  # then the request is closed
             raise
-
-    def _answer(self, waiters: Sequence[AnyWaiter], replies: Sequence[Message]) -> None:
-        self._answering = answering = zip(waiters, replies, strict=True)
-        for waiter, parts in answering:
-            if not waiter.done:
-                waiter.set_result(parts)
-            else:  # cancelled in this very turn
-                self._table.late += 1
-        self._answering = ()  # it holds on to the last reply
-
-    def _tell_rest(self) -> None:
-        super()._tell_rest()
-        if rest := list(self._answering):
-            self._answer(*zip(*rest, strict=True))
+        except BaseException:
+            if not waiter.failed:
+                self._deadlines.give_up(request_id)
+            raise
+        return reply
 
 
 @final
@@ -191,13 +222,22 @@ class Request(AnyRequest):
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        sent: Coroutine[Any, Any, None] = self._socket._send_or_refuse(self._answer(parts))
+        sent: Coroutine[Any, Any, None] = self._send(self._answer(parts))
         return sent
 
 
 @final
-class Replier(Routing, LoopExchange[Request]):
+class Replier(Receiver[Request]):
     """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
+
+    kind: ClassVar[int] = zmq.ROUTER
+    # A peer that is gone is an error, not a silent loss.
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
+    def __init__(self, **arguments: Unpack[ExchangeArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._patrols = Patrols(self._link)
 
     async def serve(
         self, handler: Callable[[Request], Awaitable[object]], limit: int = 100
@@ -217,28 +257,50 @@ class Replier(Routing, LoopExchange[Request]):
             ValueError: the limit is less than one.
         """
         at_once(limit)
-        from zmqbridge.asyncio_backend.serving import serve  # loaded by those who serve
+        from zmqbridge.asyncio_backend._serving import serve  # loaded by those who serve
 
-        await serve(self, handler, limit, self._blame)
+        await serve(self, handler, limit, self._patrols.blame)
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
-        requests = self._decode_each(burst, split_request)
-        return [Request(self, route, parts) for route, parts in requests]
+        requests, reply = self._pattern.split(split_request, burst), self._reply
+        return [Request(reply, route, parts) for route, parts in requests]
+
+    _weigh = staticmethod(bytes_of)
+
+    async def _reply(self, message: Message) -> None:
+        # It waits for no peer: what has no room any more is refused.
+        pump, driver = self._pump, self._driver
+        if pump.sent >= driver.yield_at or driver.here() != driver.place._thread_id:
+            driver.enter()
+            await driver.let_others_go_on()
+        pump.send(message)
 
 
 @final
-class Dealer(LoopExchange[Message]):
+class Dealer(Receiver[Message]):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind: ClassVar[int] = zmq.DEALER
+
+    def __init__(self, **arguments: Unpack[ExchangeArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
 
     send: Final = send
     send_nowait: Final = send_nowait
 
 
 @final
-class Router(Routing, LoopExchange[tuple[bytes, Message]]):
+class Router(Receiver[tuple[bytes, Message]]):
     """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
+
+    kind: ClassVar[int] = zmq.ROUTER
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
+    def __init__(self, **arguments: Unpack[ExchangeArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._patrols = Patrols(self._link)
 
     async def send(self, peer: BytesLike, *parts: BytesLike) -> None:
         """Send a message to one peer, waiting while that one pushes back; others are not held up.
@@ -248,7 +310,11 @@ class Router(Routing, LoopExchange[tuple[bytes, Message]]):
             TypeError: the peer or a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        await self._send(join_peer(peer, parts))
+        message = join_peer(peer, parts)
+        pump, driver = self._pump, self._driver
+        if pump.sent >= driver.yield_at or pump.queues or driver.here() != driver.place._thread_id:
+            await driver.clear_to_send(message)
+        pump.send(message)
 
     def send_nowait(self, peer: BytesLike, *parts: BytesLike) -> None:
         """Send a message to one peer, or queue it while that one pushes back.
@@ -257,6 +323,7 @@ class Router(Routing, LoopExchange[tuple[bytes, Message]]):
             QueueFull: this peer's queue is at its high water mark; the error carries the message.
             PeerUnreachable, TypeError, ValueError: as `send`.
         """
-        self._send_nowait(join_peer(peer, parts))
+        send_nowait(self, *join_peer(peer, parts))
 
     _decode = staticmethod(split_peers)
+    _weigh = staticmethod(bytes_from_peer)

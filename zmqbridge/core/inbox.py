@@ -26,7 +26,7 @@ class Inbox(Generic[Item, Waiter]):
 
     - inputs: `put`, `relax` (messages left `messages` without a call here)
     - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `close`
-    - getters: `room`, `paused`, ``len()``
+    - getters: `room`, `paused`, `has_promised`, ``len()``
 
     What the driver owes:
 
@@ -166,6 +166,10 @@ class Inbox(Generic[Item, Waiter]):
         if self._waiters.pop(waiter, False):
             self.promised -= 1
             self._set_pop()
+
+    def has_promised(self, waiter: Waiter) -> bool:
+        """Whether `notify` has returned this waiter, and it has not taken its message."""
+        return self._waiters.get(waiter, False)
 
     def sift(self, wanted: Callable[[Item], bool]) -> None:
         """Drop the messages that are not wanted (any more), promised or not."""

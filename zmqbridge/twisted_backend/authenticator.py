@@ -1,54 +1,100 @@
-"""Authenticator: decides on a reactor who may come in to the sockets of a context."""
+"""Authenticator: decides on a reactor which peers may connect to the sockets of a context."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, Any, Unpack, final
+from typing import TYPE_CHECKING, ClassVar, Unpack, final
 
+import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.authentication import PATIENCE, Authenticating
+from zmqbridge._bridge.authentication import PATIENCE, Authenticating, the_only_one
+from zmqbridge._bridge.mechanisms import ZAP
+from zmqbridge._bridge.signatures import only_known
 from zmqbridge.core.zap import Policy, Question
-from zmqbridge.twisted_backend.clocks import steady
-from zmqbridge.twisted_backend.reactorsocket import ReactorSocket
+from zmqbridge.twisted_backend._base import Socket
+from zmqbridge.twisted_backend._clocks import steady
 
 if TYPE_CHECKING:
-    from zmqbridge.arguments import ReactorContextArguments
+    from zmqbridge.arguments import Options, ReactorContextArguments
 
 
 @final
-class Authenticator(Authenticating, ReactorSocket):
-    """Decides by the policies of domains who may come in to the sockets of its context.
+class Authenticator(Socket):
+    """Decides by the policies of domains which peers may connect to the sockets of its context.
 
-    See `Authenticating` for its arguments and what it raises. A `check` may return a Deferred or
-    a coroutine.
+    It must exist before a socket binds that needs its decisions. It answers as long as its reactor
+    runs. After it is closed, no new peer is accepted, and a peer that waits for a decision is
+    refused at once. Peers that were accepted before stay connected.
+
+    Args:
+        policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains. A
+            `check` may return a Deferred or a coroutine.
+        arguments: `zmqbridge.arguments.ReactorContextArguments`: the context is that of the
+            sockets.
+
+    Raises:
+        TypeError, ValueError: the policies are not valid.
+        OSError: a folder of certificates does not exist.
+        AddressError: the context has an authenticator already.
+        ResourcesExhausted: there is no room for one more socket.
     """
+
+    kind: ClassVar[int] = zmq.ROUTER
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
     def __init__(
         self, policies: Mapping[str, Policy], **arguments: Unpack[ReactorContextArguments]
     ) -> None:
         """The keyword arguments are described in `zmqbridge.arguments`."""
+        only_known(type(self), arguments)
         self._asking: set[Deferred[None]] = set()
-        super().__init__(policies, **arguments)
+        self._pattern = Authenticating(
+            policies,
+            ask=self._ask,
+            in_time=self._in_time,
+            # What is raised on would end in a Deferred of ours.
+            comes_from_outside=lambda error: False,
+            cancel=self._cancel,
+        )
+        with the_only_one():
+            super().__init__(self._pattern, {"bind": ZAP, **arguments})
+
+    def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
+        """Decide by other policies from now on, or by the same with their folders read again.
+
+        If this raises, the old policies stay in force. Peers that were accepted before stay
+        connected.
+
+        Raises:
+            TypeError, ValueError, OSError: as in the constructor.
+        """
+        self._pattern.reload(policies)
+
+    def close(self) -> None:  # type: ignore[misc]
+        """Refuse all that wait for a decision, and close. Closing twice is fine.
+
+        Raises:
+            WrongThread: this is not the thread of its loop.
+        """
+        if not self._link.closed:
+            self._link.check_open()
+            self._pattern.refuse_all()
+        self._link.close()
 
     def _ask(self, question: Question) -> None:
-        asking = Deferred.fromCoroutine(self._see(question))
+        asking = Deferred.fromCoroutine(self._pattern.see(question))
         self._asking.add(asking)
         asking.addBoth(lambda _: self._asking.discard(asking))
-
-    def _comes_from_outside(self, error: BaseException) -> bool:
-        return False  # what is raised on would end in a Deferred of ours
 
     def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
         if isinstance(answer, Deferred):
-            answer.addTimeout(PATIENCE, steady(self._reactor))
+            answer.addTimeout(PATIENCE, steady(self._driver.reactor))
         return answer
 
-    def _close_socket(self) -> list[Any]:
-        waiters = super()._close_socket()
+    def _cancel(self) -> None:
         for asking in list(self._asking):
             asking.cancel()
-        return waiters

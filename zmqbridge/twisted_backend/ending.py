@@ -10,8 +10,8 @@ from twisted.internet.task import deferLater
 from zmqbridge._bridge import context
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge.core.checks import patience
-from zmqbridge.twisted_backend.clocks import steady
-from zmqbridge.twisted_backend.reader import global_reactor
+from zmqbridge.twisted_backend._clocks import steady
+from zmqbridge.twisted_backend._driver import global_reactor
 
 
 def end_context(timeout: float | None = None, *, reactor: Any = None) -> Deferred[bool]:

@@ -10,7 +10,7 @@ Deferred. Cancelling a Deferred is always safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from math import inf
 from threading import get_ident
@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 import zmq
 from twisted.internet.defer import CancelledError, Deferred, fail
 
-from zmqbridge._bridge.patterns import Request as AnyRequest
-from zmqbridge._bridge.patterns import Requesting, Routing
-from zmqbridge._bridge.subscribing import Subscribing
-from zmqbridge.core.checks import at_once
+from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
+from zmqbridge._bridge.received import high_of
+from zmqbridge._bridge.request import Request as AnyRequest
+from zmqbridge._bridge.request import bytes_of
+from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
+from zmqbridge.core.checks import at_once, seconds
 from zmqbridge.core.framing import (
     Address,
     BytesLike,
@@ -33,20 +35,18 @@ from zmqbridge.core.framing import (
     split_peers,
     split_request,
 )
+from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
 from zmqbridge.errors import LoopError, ZmqBridgeError
-from zmqbridge.twisted_backend.handlers import follow
-from zmqbridge.twisted_backend.producers import Paced
-from zmqbridge.twisted_backend.reactorsocket import (
-    ReactorExchange,
-    ReactorReceiver,
-    ReactorSender,
-    ReactorSocket,
-    Sent,
-)
+from zmqbridge.twisted_backend._base import Receiver, Sent, Socket
+from zmqbridge.twisted_backend._driver import Waiter
+from zmqbridge.twisted_backend._handlers import follow
+from zmqbridge.twisted_backend._producers import Producer, registerProducer, unregisterProducer
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
         Addresses,
+        Options,
+        ReactorExchangeArguments,
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
@@ -54,15 +54,15 @@ if TYPE_CHECKING:
 
 # The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
 # or type checkers would differ on what it is.
-def send(self: ReactorSocket, *parts: BytesLike) -> Deferred[None]:
+def send(self: Socket, *parts: BytesLike) -> Deferred[None]:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
 
     Raises:
         TypeError: a part is not bytes-like, e.g. a str.
         ValueError: there are no parts.
     """
-    pump = self._pump
-    if pump.sent >= self._yield_at or pump.queues or get_ident() != self._home_thread:
+    pump, driver = self._pump, self._driver
+    if pump.sent >= driver.yield_at or pump.queues or get_ident() != driver.home_thread:
         return self._send(parts)
     try:
         pump.send(parts)
@@ -71,21 +71,26 @@ def send(self: ReactorSocket, *parts: BytesLike) -> Deferred[None]:
     return Sent()
 
 
-def send_nowait(self: ReactorSocket, *parts: BytesLike) -> None:
+def send_nowait(self: Socket, *parts: BytesLike) -> None:
     """Send a message, or queue it while the peers push back.
 
     Raises:
         QueueFull: the queue is at its high water mark; the error carries the message.
         TypeError, ValueError: as the call that waits.
     """
-    self._send_nowait(parts)
+    self._link.check_open()
+    self._pump.send(parts)
 
 
 @final
-class Publisher(ReactorSender):
-    """PUB: to all subscribers who are there and want the tag; whoever is not, misses it."""
+class Publisher(Socket):
+    """PUB: to all subscribers that are there and want the tag; others miss the message."""
 
     kind: ClassVar[int] = zmq.PUB
+
+    def __init__(self, **arguments: Unpack[ReactorSenderArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(Pattern(), arguments, high_of(arguments))
 
     def publish(self, body: BytesLike, tag: Address = b"") -> None:
         """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
@@ -94,14 +99,14 @@ class Publisher(ReactorSender):
             TypeError: the body is not bytes-like, e.g. a str.
             ValueError: the tag holds a NUL byte.
         """
-        self._check_open()
+        self._link.check_open()
         if type(tag) is not bytes:
             tag = as_name(tag, "a tag")
         self._pump.send((join_topic(tag, body),))
 
 
 @final
-class Subscriber(Subscribing, ReactorReceiver[tuple[bytes, bytes]]):
+class Subscriber(Receiver[tuple[bytes, bytes]]):
     """SUB: `receive` and ``async for`` give (tag, body).
 
     Args:
@@ -109,32 +114,54 @@ class Subscriber(Subscribing, ReactorReceiver[tuple[bytes, bytes]]):
         arguments: `zmqbridge.arguments.ReactorReceiverArguments`.
     """
 
+    kind: ClassVar[int] = zmq.SUB
+    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+    defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
+
     def __init__(
         self,
         tags: Addresses = (),
         **arguments: Unpack[ReactorReceiverArguments[tuple[bytes, bytes]]],
     ) -> None:
-        super().__init__(tags, **arguments)
+        wanted = as_tags(tags, arguments)
+        super().__init__(arguments, pattern_of=Subscribing)
+        for tag in wanted:
+            self.subscribe(tag)
+
+    subscribe: Final = subscribe
+    unsubscribe: Final = unsubscribe
 
 
 @final
-class Pusher(Paced, ReactorSender):
+class Pusher(Socket):
     """PUSH: each message to one of the pullers, in turn."""
 
     kind: ClassVar[int] = zmq.PUSH
+
+    def __init__(self, **arguments: Unpack[ReactorSenderArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(Pattern(), arguments, high_of(arguments))
+        self._producer = Producer(self._link)
+
+    registerProducer: Final = registerProducer
+    unregisterProducer: Final = unregisterProducer
 
     push: Final = send
     push_nowait: Final = send_nowait
 
 
 @final
-class Puller(ReactorReceiver[Message]):
+class Puller(Receiver[Message]):
     """PULL: `receive` and ``async for`` give the parts of a message, a list of bytes."""
 
     kind: ClassVar[int] = zmq.PULL
 
+    def __init__(self, **arguments: Unpack[ReactorReceiverArguments[Message]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments)
 
-class Reply(Deferred[Message]):
+
+class Reply(Waiter):
     """Fires with the reply to a request, of which it knows the id.
 
     A canceller for each request, which would know it as well, takes four objects more.
@@ -144,7 +171,7 @@ class Reply(Deferred[Message]):
 
 
 @final
-class Requester(Requesting, ReactorSocket):
+class Requester(Socket):
     """Requests over DEALER: any number at once, each gets its own reply or a `RequestTimeout`.
 
     Args:
@@ -152,10 +179,19 @@ class Requester(Requesting, ReactorSocket):
         arguments: `zmqbridge.arguments.ReactorSenderArguments`.
     """
 
+    kind: ClassVar[int] = zmq.DEALER
+    # Without it a DEALER deals half of the requests to an endpoint where nobody listens.
+    defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
+
     def __init__(
         self, timeout: float | None = None, **arguments: Unpack[ReactorSenderArguments]
     ) -> None:
-        super().__init__(timeout, **arguments)
+        self._timeout = default_timeout(timeout)
+        pattern: Requests[Reply] = Requests()
+        # Each queued request belongs to a caller who waits, and leaves the queue with the call.
+        super().__init__(pattern, arguments, high_of(arguments, inf))
+        link = self._link
+        self._deadlines = Deadlines(pattern.table, self._pump, self._driver, link.fail)
 
     def request(self, *parts: BytesLike, timeout: float | None = None) -> Deferred[Message]:
         """Send a request, and fire with the parts of its reply.
@@ -177,9 +213,11 @@ class Requester(Requesting, ReactorSocket):
         """
         waiter = Reply(self._cancelled)
         try:
-            if get_ident() != self._home_thread:
-                self._check_open()
-            waiter.request_id = self._open(waiter, parts, timeout)
+            if get_ident() != self._driver.home_thread:
+                self._link.check_open()
+            waiter.request_id = self._deadlines.open(
+                waiter, parts, self._timeout if timeout is None else seconds(timeout)
+            )
         except LoopError:
             raise
         except ZmqBridgeError as error:
@@ -187,18 +225,7 @@ class Requester(Requesting, ReactorSocket):
         return waiter
 
     def _cancelled(self, waiter: Any) -> None:
-        self._give_up(waiter.request_id)
-
-    def _answer(self, waiters: Sequence[Deferred[Message]], replies: Sequence[Message]) -> None:
-        for waiter, parts in zip(waiters, replies, strict=True):
-            if not waiter.called:
-                waiter.callback(parts)
-        # Not before: whoever asks again when he gets his reply needs the timer that is set.
-        if self._timer is not None and not self._table.timed:
-            self._rest()
-
-    def _timer_lost(self) -> None:
-        self._table.armed = inf  # the next request sets it anew
+        self._deadlines.give_up(waiter.request_id)
 
 
 @final
@@ -220,13 +247,22 @@ class Request(AnyRequest):
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """
-        sent: Deferred[None] = self._socket._send_or_refuse(self._answer(parts))
+        sent: Deferred[None] = self._send(self._answer(parts))
         return sent
 
 
 @final
-class Replier(Routing, ReactorExchange[Request]):
+class Replier(Receiver[Request]):
     """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
+
+    kind: ClassVar[int] = zmq.ROUTER
+    # A peer that is gone is an error, not a silent loss.
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
+    def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Request]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._patrols = Patrols(self._link)
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
         """Call ``handler(request)`` for each request; fires when the socket is closed.
@@ -255,7 +291,7 @@ class Replier(Routing, ReactorExchange[Request]):
 
         def report(error: BaseException) -> None:
             if not cancelled:
-                self._blame(error)
+                self._patrols.blame(error)
 
         def call(request: Request) -> Deferred[object] | None:
             return follow(handler(request), report, ())
@@ -287,23 +323,58 @@ class Replier(Routing, ReactorExchange[Request]):
             raise
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
-        requests = self._decode_each(burst, split_request)
-        return [Request(self, route, parts) for route, parts in requests]
+        requests, reply = self._pattern.split(split_request, burst), self._reply
+        return [Request(reply, route, parts) for route, parts in requests]
+
+    _weigh = staticmethod(bytes_of)
+
+    def _reply(self, message: Message) -> Deferred[None]:
+        # It waits for no peer: what has no room any more is refused.
+        pump, driver = self._pump, self._driver
+        try:
+            if pump.sent >= driver.yield_at or get_ident() != driver.home_thread:
+                self._link.check_open()
+                if driver.is_turn_of_others():
+                    return Deferred.fromCoroutine(driver.send_or_refuse(message))
+            pump.send(message)
+        except LoopError:
+            raise
+        except ZmqBridgeError as error:
+            return fail(error)
+        return Sent()
 
 
 @final
-class Dealer(ReactorExchange[Message], Paced):
+class Dealer(Receiver[Message]):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind: ClassVar[int] = zmq.DEALER
+
+    def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Message]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._producer = Producer(self._link)
+
+    registerProducer: Final = registerProducer
+    unregisterProducer: Final = unregisterProducer
 
     send: Final = send
     send_nowait: Final = send_nowait
 
 
 @final
-class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
+class Router(Receiver[tuple[bytes, Message]]):
     """ROUTER: `receive` and ``async for`` give (peer, parts); `send` names the peer."""
+
+    kind: ClassVar[int] = zmq.ROUTER
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+
+    def __init__(
+        self, **arguments: Unpack[ReactorExchangeArguments[tuple[bytes, Message]]]
+    ) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._patrols = Patrols(self._link)
 
     def send(self, peer: BytesLike, *parts: BytesLike) -> Deferred[None]:
         """Send a message to one peer, waiting while that one pushes back; others are not held up.
@@ -322,6 +393,7 @@ class Router(Routing, ReactorExchange[tuple[bytes, Message]]):
             QueueFull: this peer's queue is at its high water mark; the error carries the message.
             PeerUnreachable, TypeError, ValueError: as `send`.
         """
-        self._send_nowait(join_peer(peer, parts))
+        send_nowait(self, *join_peer(peer, parts))
 
     _decode = staticmethod(split_peers)
+    _weigh = staticmethod(bytes_from_peer)

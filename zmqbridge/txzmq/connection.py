@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
-from types import SimpleNamespace
 from typing import Any, NamedTuple, get_args
 
 from twisted.internet.defer import Deferred
@@ -36,7 +35,7 @@ from zmqbridge.txzmq.factory import (
     reactor_when_asked,
     stay_with_process,
 )
-from zmqbridge.txzmq.standins import ReactorOf
+from zmqbridge.txzmq.standins import NoFactory, ReactorOf
 
 ZMQ3 = zmq_version_info()[0] >= 3
 
@@ -115,12 +114,11 @@ class DrivenBy:
         if connection is None:
             return self._kind
         state = vars(connection)
-        state.setdefault("factory", SimpleNamespace(connections=set()))
+        state.setdefault("factory", NoFactory())
         state.setdefault("endpoints", [])
         state.setdefault("recv_parts", [])
         state.setdefault("read_scheduled", None)
-        its_own = SimpleNamespace(reactor=ReactorOf(connection))
-        driver = self._kind(connection, its_own, READ, globals())
+        driver = self._kind(connection, ReactorOf(connection), READ, globals())
         driver.take(None, inf)
         state["_zmqbridge__driver"] = driver
         return driver
@@ -183,7 +181,7 @@ class ZmqConnection:
         if getattr(factory, "context", None) is None or is_ending(factory):
             raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
         stay_with_process(factory)
-        driver = type(self)._zmqbridge__driver(self, factory, READ, globals())
+        driver = type(self)._zmqbridge__driver(self, factory.reactor, READ, globals())
         self._zmqbridge__driver = self._zmqbridge__made = driver
         self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
@@ -289,7 +287,7 @@ class ZmqConnection:
         """
         driver = self._zmqbridge__driver
         driver.check_open()
-        return Deferred.fromCoroutine(driver._drain(patience(timeout)))
+        return Deferred.fromCoroutine(driver.drain(patience(timeout)))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
@@ -354,7 +352,7 @@ class ZmqConnection:
             driver = self._zmqbridge__driver
         if (
             self.socket is not driver.quick
-            or get_ident() != driver._home_thread
+            or get_ident() != driver.home_thread
             or PlainSocket.send is not SEND
         ) and driver.sends_by_socket(message):
             return
@@ -368,7 +366,7 @@ class ZmqConnection:
                     break
         else:
             parts = parts_of(message)
-        pump = driver._pump
+        pump = driver.pump
         try:
             if pump.queues or not pump.try_send(parts):
                 driver.refused(parts)

@@ -6,10 +6,10 @@ It is apart from the connection because users derive from a connection and use a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from threading import get_ident
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import context, log
 from twisted.python.failure import Failure
@@ -19,24 +19,18 @@ from zmq import Socket, constants, error
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.context import closing
-from zmqbridge._bridge.guards import leave_to_parent, living
+from zmqbridge._bridge.guards import Guard, leave_to_parent, living
+from zmqbridge._bridge.link import statistics
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.watched import GET, RECV, WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
 from zmqbridge.core.pacing import BURST
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import (
-    HandshakeFailed,
-    MalformedMessage,
-    SocketClosed,
-    UsedAfterFork,
-    WrongThread,
-    ZmqBridgeError,
-)
+from zmqbridge.errors import MalformedMessage, SocketClosed, ZmqBridgeError
 from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.twisted_backend.handlers import dispatch, follow_coroutine
-from zmqbridge.twisted_backend.reactormonitor import ReactorMonitor
-from zmqbridge.twisted_backend.reader import ReactorReader, revoke, watching
+from zmqbridge.twisted_backend._driver import ReactorDriver, revoke
+from zmqbridge.twisted_backend._handlers import dispatch, follow_coroutine
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.standins import (
     NoPump,
@@ -46,6 +40,9 @@ from zmqbridge.txzmq.standins import (
     send_by_socket,
     timekeeper,
 )
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.monitoring import Monitor
 
 # The threads in which a hook of any connection is being called.
 _hooks: set[int] = set()
@@ -74,12 +71,83 @@ def as_they_are(message: Any) -> Sequence[Any]:
     return list(message) if is_nonstr_iter(message) else (message,)
 
 
-class Driver(ReactorReader):
+class Hooks(Pattern):
+    """The pattern of a connection: its messages wait here until `messageReceived` is called.
+
+    Attributes:
+        unhandled: the messages.
+        most: how many are read at a time.
+    """
+
+    __slots__ = ("most", "unhandled")
+
+    def __init__(self) -> None:
+        super().__init__(lambda: self.most - len(self.unhandled))
+        self.unhandled: deque[Message] = deque()
+        self.most = BURST
+
+    def feed(self, burst: list[Message]) -> Told:
+        self.unhandled.extend(burst)
+        return (), NOTHING
+
+
+class Held(Guard):
+    """The guard of a connection: that is closed when it has no factory."""
+
+    ended = " was shut down"
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self.driver: Driver = driver
+        self._connection = driver.connection
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]
+        """Whether it was shut down."""
+        return self._connection.factory is None
+
+    @property
+    def socket(self) -> Any:
+        """The libzmq socket."""
+        return self.driver.socket
+
+    @property
+    def context(self) -> Any:
+        """Its context."""
+        return self._connection.factory.context
+
+    @property
+    def sent(self) -> int:
+        """How many messages were sent."""
+        sent: int = self.driver.pump.sent
+        return sent
+
+    def libzmq(self) -> Any:
+        """The socket, which may be a mock."""
+        return self._connection.socket
+
+    def disown(self) -> None:
+        """This process is a forked child: refuse every call from now on."""
+        super().disown()
+        driver = self.driver
+        if not driver.pump.closed:
+            driver.pump.closed = True
+            driver.disown()
+        driver.unhandled.clear()
+        leave_to_parent(driver.socket, None)
+        self._connection.factory = self._connection.socket = None
+
+    def __repr__(self) -> str:
+        # The connection's own repr shows its factory, which may be gone by now.
+        return f"{type(self._connection).__name__}({self._connection.endpoints!r})"
+
+
+class Driver(ReactorDriver):
     """Reads, sends and closes for one connection.
 
     Args:
         connection: has the hooks; the reactor also calls the connection, and not the driver.
-        factory: has the reactor.
+        reactor: the one of its factory.
         whole: the function by which a connection reads a message, unless it is overridden.
         module: the module in which programs put another ``reactor``, on which reads are scheduled.
 
@@ -87,49 +155,43 @@ class Driver(ReactorReader):
         socket: the libzmq socket that the pump works on, None if there is none.
         own_clock: whether the reactor has a clock, so that one timer serves all deadlines.
         called: whether the connection was asked for its prefix; reactors ask before they call it.
-        timed: the waiters that have a deadline; when there are none, no timer is left.
         quick: the socket whose own methods need not be called for messages, or `ASK`.
+        unclaimed: how many messages waited when it was shut down.
     """
 
+    pump: Any
+
     def __init__(
-        self, connection: Any, factory: Any, whole: Callable[[Any], Message], module: dict[str, Any]
+        self, connection: Any, reactor: Any, whole: Callable[[Any], Message], module: dict[str, Any]
     ) -> None:
-        self._client = connection
+        now, self.own_clock = clock_of(reactor)
+        super().__init__(reactor, connection, now)
         self.connection: Any = connection
-        self._reactor = watching(factory.reactor)
-        self._maker = get_ident()
-        self._said = False
-        self.own_clock: bool
-        self._now, self.own_clock = clock_of(self._reactor)
-        self.keeps_time: bool = keeps_time(self._reactor)
+        self.link: Any = Held(self)
+        self.keeps_time: bool = keeps_time(self.reactor)
         self._whole = MethodType(whole, connection)
         self._module = module
-        self.unhandled: deque[Message] = deque()
+        self._hooks = Hooks()
+        self.unhandled: deque[Message] = self._hooks.unhandled
         self.socket: Any = None
         self.quick: Any = ASK
         self.security: Security | None = None
-        self.monitor: ReactorMonitor | None = None  # of a client that a server may refuse
+        self.monitor: Monitor | None = None  # of a client that a server may refuse
         self.unclaimed: int = 0
-        self.malformed: int = 0
-        self._rejected: MalformedMessage | None = None
-        self._forked = False
-        self._begun = False
-        self._most = BURST
         self.called: bool = False
-        self.timed: Collection[bytes] = ()
         self.remains: list[Any] = []  # containers of closed waiters and messages, to be freed
 
     def take(self, socket: Any, high: float) -> None:
         """Work on this socket from now on; it may be a mock."""
         if not isinstance(socket, BridgedSocket):
-            self._pump: Any = NoPump()
+            self.pump = NoPump()
             return
         kind = socket.getsockopt(constants.TYPE)
         # libzmq's own REQ and REP sockets refuse to receive twice in a row; with one message at a
         # time this cannot look like a broken socket.
-        self._most = 1 if kind in (constants.REQ, constants.REP) else BURST
+        self._hooks.most = 1 if kind in (constants.REQ, constants.REP) else BURST
         self.socket = socket
-        self._pump = Pump(socket, self, high)
+        self.pump = Pump(socket, self, self._hooks, self.end, high)
         if isinstance(socket, WatchedSocket):
             socket.tell_of_meddling(self._meddled)
         if untouched(socket):
@@ -147,18 +209,18 @@ class Driver(ReactorReader):
     def touched(self) -> None:
         """Schedule a turn, because a call on the socket may have cleared the signal of the FD."""
         if self._begun:
-            self._pump.schedule()
+            self.pump.schedule()
 
     def start(self) -> None:
         """Start reading."""
         if self.socket is not None:
-            self.socket.watch(self._pump.schedule)
-        living.add(self)
+            self.socket.watch(self.pump.schedule)
+        living.add(self.link)
         self._begun = True
-        self._begin()
+        self.ask_reactor()
 
-    def _enter(self) -> None:
-        super()._enter()
+    def enter(self) -> None:
+        super().enter()
         self.called = True  # so it reads for a bounded time, though a flood may have begun already
         self.connection.doRead()
 
@@ -166,33 +228,12 @@ class Driver(ReactorReader):
         self.quick = ASK
 
     def __repr__(self) -> str:
-        # The connection's own repr shows its factory, which may be gone by now.
-        return f"{type(self.connection).__name__}({self.connection.endpoints!r})"
-
-    # Which calls are allowed.
+        return repr(self.link)
 
     def check_open(self) -> None:
-        """Refuse a call that cannot be served.
-
-        Raises:
-            UsedAfterFork: the connection was made in another process.
-            SocketClosed: it was shut down.
-            WrongThread: its reactor runs in another thread.
-        """
-        if self.connection.factory is None or get_ident() != self._home_thread:
-            self._refuse()
-
-    def _refuse(self) -> None:
-        if self._forked:
-            self._said = True
-            raise self._of_parent()
-        if self.connection.factory is None:
-            raise SocketClosed(f"{self!r} was shut down: make a new one")
-        self._come_home()
-        if self._home_thread not in (0, get_ident()) and self._running():
-            raise WrongThread(
-                f"{self!r} belongs to the reactor's thread: hand the call over by {self.way_in}"
-            )
+        """Refuse a call that cannot be served; see `Guard.check_open`."""
+        if self.connection.factory is None or get_ident() != self.home_thread:
+            self.link.refuse()
 
     # Sending.
 
@@ -207,16 +248,16 @@ class Driver(ReactorReader):
         # A mock may take parts of any type, so they are not checked for it.
         parts = parts_of(message) if isinstance(socket, Socket) else as_they_are(message)
         try:
-            if self._pump.queues:
+            if self.pump.queues:
                 self.refused(parts)
             else:
                 send_by_socket(socket, parts)
-                self._pump.sent += 1
+                self.pump.sent += 1
         except error.Again:
             if not ours:
                 raise
             self.refused(parts)
-        self._call_soon()
+        self.call_soon()
         return True
 
     def refused(self, parts: Sequence[bytes]) -> None:
@@ -227,11 +268,11 @@ class Driver(ReactorReader):
 
     def doRead(self) -> None:
         """Read; called by the reactor, or by the program itself."""
+        if self.home_thread <= 0:
+            self._settle_down()
         connection = self.connection
         if connection.factory is None:
             return
-        if not self._home_thread:
-            self._settle_down()
         scheduled, connection.read_scheduled = connection.read_scheduled, None
         if (
             connection.socket is not self.quick
@@ -247,12 +288,9 @@ class Driver(ReactorReader):
         else:
             self.called = False
             if scheduled is None:
-                self._pump.ring()
+                self.pump.ring()
                 return
-            if not getattr(scheduled, "called", True):
-                if hasattr(scheduled, "canceller"):
-                    scheduled.canceller = self._canceller
-                revoke(scheduled)
+            self._no_more(scheduled)
             self._turn()
             return
         revoke(scheduled)
@@ -274,7 +312,7 @@ class Driver(ReactorReader):
         return system
 
     def _turn(self) -> None:
-        self._pump.turn()
+        self.pump.turn()
         self._handle_received()
 
     def _read_all(self) -> None:
@@ -282,21 +320,21 @@ class Driver(ReactorReader):
         # all messages.
         before = -1
         while self.connection.factory is not None and (
-            self.unhandled or before < self._pump.received
+            self.unhandled or before < self.pump.received
         ):
-            before = self._pump.received
+            before = self.pump.received
             self._turn()
 
     def _read_closely(self) -> None:
         connection = self.connection
         if connection.socket is self.socket and self.socket is not None:
-            self._pump.due = False
+            self.pump.due = False
             if untouched(self.socket):
                 self.quick = self.socket
                 if connection._readMultipart == self._whole:
                     self._turn()
                     return
-        if self._pump.queues:
+        if self.pump.queues:
             self._turn()
         self._handle_received()
         try:
@@ -305,22 +343,20 @@ class Driver(ReactorReader):
                     self.unhandled.append(connection._readMultipart())
                 except error.Again:
                     continue
-                self._pump.received += 1
+                self.pump.received += 1
                 while self.unhandled:
                     self._handle_received()
         except error.ZMQError:
             if connection.socket is not self.socket:
                 raise
-            self._pump.turn()  # it meets the same error, and calls `_end`
-
-    def _room(self) -> float:
-        return self._most - len(self.unhandled)
+            self.pump.turn()  # it meets the same error, and calls `_end`
 
     def _handle_received(self) -> None:
-        self._deliver(())
+        self.tell(())
 
-    def _deliver(self, burst: Sequence[Message]) -> None:
-        self.unhandled.extend(burst)
+    def tell(self, waiters: Sequence[Any], results: Iterable[Any] = NOTHING) -> None:
+        if waiters:
+            super().tell(waiters, results)
         if self.unhandled:
             thread = get_ident()
             outermost = thread not in _hooks
@@ -330,29 +366,26 @@ class Driver(ReactorReader):
                     self.unhandled,
                     self.connection,
                     "messageReceived",
-                    self._report,
+                    self.report,
                     see_through=follow_coroutine,
                 )
             finally:
                 if outermost:
                     _hooks.discard(thread)
-            if self._rejected is not None:
-                rejected, self._rejected = self._rejected, None
-                self._report(rejected)
+            if self._hooks.rejected is not None:
+                rejected, self._hooks.rejected = self._hooks.rejected, None
+                self.report(rejected)
             if self.unhandled:
-                self._pump.schedule()
-        if self._timer is not None and not self.timed:
-            self.rest()
-
-    def rest(self) -> None:
-        """Stop the timer if no request needs it."""
+                self.pump.schedule()
+        if self.timer is not None and not self.keeper.timed:
+            self.keeper.rest()
 
     def reject(self, malformed: MalformedMessage) -> None:
         """Count a malformed message; malformed messages are reported once per burst."""
-        self.malformed += 1
-        self._rejected = malformed
+        self._hooks.malformed += 1
+        self._hooks.rejected = malformed
 
-    def _report(self, problem: BaseException) -> None:
+    def report(self, problem: BaseException) -> None:
         log.err(Failure(problem))
 
     def _turn_in_child(self) -> None:
@@ -360,13 +393,17 @@ class Driver(ReactorReader):
 
     # Delayed calls.
 
-    def _call_soon(self) -> None:
+    def call_soon(self) -> None:
         keeper = timekeeper(self, self._module)
         connection = self.connection
-        if keeper is self._reactor:
-            super()._call_soon()
+        if keeper is self.reactor:
+            super().call_soon()
         elif connection.read_scheduled is None:
             connection.read_scheduled = keeper.callLater(0, connection.doRead)
+
+    def call_at(self, deadline: float) -> None:
+        if self.connection.factory is not None:
+            super().call_at(deadline)
 
     # Handshakes.
 
@@ -375,84 +412,50 @@ class Driver(ReactorReader):
         if not isinstance(self.security, CurveClient | PlainClient):
             return
 
-        def report(problem: BaseException) -> None:
-            log.callWithContext({"system": self._prefix()}, self._report, problem)
+        from zmqbridge._bridge.monitoring import Monitor  # few have one
 
-        self.monitor = ReactorMonitor(
-            context=self.connection.factory.context, reactor=self._reactor
-        )
-        self.monitor.attach(
-            self.socket, complete=True, wary=True, refused=self.server_refused, report=report
-        )
+        def report(problem: BaseException) -> None:
+            log.callWithContext({"system": self._prefix()}, self.report, problem)
+
+        self.monitor = Monitor(self.link, complete=True, wary=True, report=report)
 
     def expect(self, address: Any) -> None:
         """Tell the monitor that the socket connects to one more address."""
         if self.monitor is not None:
             self.monitor.connections.expect(as_name(address, "").decode())
 
-    def server_refused(self, failure: HandshakeFailed) -> bool:
-        """Handle the refusal of the last server.
-
-        Returns:
-            Whether a waiter was told. If not, the failure is logged.
-        """
-        return False
-
     # The end.
 
-    def _end(self, reason: ZmqBridgeError) -> None:
-        # The context was terminated, or the socket was closed, without a call of our methods.
+    def stop(self) -> list[Any]:
+        self.stop_reading()
+        return []
+
+    def end(self, reason: ZmqBridgeError) -> None:
+        """The context was terminated, or the socket was closed, without a call of our methods."""
         if self.connection.socket is self.socket:
             self.connection.connectionLost(Failure(reason))
             self.connection.shutdown()
 
-    def stop(self) -> None:
-        """Stop reading."""
-        self._stop_reading()
-
     def close(self) -> None:
         """Close the socket, and drop the messages that were not sent."""
         if self.monitor is not None:
-            self.monitor.close()
-        for waiter in self._pump.close(self.remains):
+            self.monitor.link.close()
+        for waiter in self.pump.close(self.remains):
             waiter.errback(SocketClosed(f"{self!r} was shut down while this waited"))
         self.unclaimed = len(self.unhandled)
         self.unhandled.clear()
         for socket in {id(each): each for each in (self.connection.socket, self.socket)}.values():
             if socket is not None:
-                closing(socket, self._pump.sent)
+                closing(socket, self.pump.sent)
                 addresses.left(socket)
                 socket.close()
         self.connection.socket = None
 
-    def _disown(self) -> None:
-        super()._disown()
-        self._forked = True
-        self.unhandled.clear()
-        leave_to_parent(self.socket, None)
-        self.connection.factory = self.connection.socket = None
-
-    def _of_parent(self) -> UsedAfterFork:
-        return UsedAfterFork(f"{self!r} belongs to the parent process: make a new one here")
-
-    def _libzmq(self) -> Any:
-        return self.connection.socket
-
     def statistics(self) -> Statistics:
         """The counts of the connection so far."""
-        pump = self._pump
-        return Statistics(
-            sent=pump.sent,
-            received=pump.received,
-            queued=pump.queued,
+        return statistics(
+            self.pump,
             unread=len(self.unhandled),
-            malformed=self.malformed,
-            dropped=pump.dropped,
-            open_requests=0,
-            late_replies=0,
-            withdrawn=pump.withdrawn,
-            unreachable=pump.unreachable,
+            malformed=self._hooks.malformed,
             unclaimed=self.unclaimed,
-            refused=pump.refused,
-            lost=pump.lost,
         )

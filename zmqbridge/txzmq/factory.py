@@ -10,7 +10,7 @@ from zmqbridge._bridge import addresses
 from zmqbridge._bridge.context import end, loose, shared
 from zmqbridge._bridge.guards import leave_to_parent, living
 from zmqbridge._bridge.iothreads import OwnContext
-from zmqbridge.twisted_backend.reader import global_reactor
+from zmqbridge.twisted_backend._driver import global_reactor
 
 if TYPE_CHECKING:
     from zmqbridge.txzmq.connection import ZmqConnection
@@ -48,23 +48,25 @@ class _GlobalReactor:
         return global_reactor()
 
 
-class Guard:
+class Stay:
     """Keeps a factory in its process; not a part of it, as users may use any name on a factory."""
+
+    sent = 0
 
     def __init__(self, factory: Any) -> None:
         self._factory = factory
 
-    def _disown(self) -> None:
+    def disown(self) -> None:
         factory = self._factory
         leave_to_parent(None, factory.context)
         if factory.connections is not None:
             factory.connections = set()
             factory.context = new_context(factory)
 
-    def _libzmq(self) -> None:
+    def libzmq(self) -> None:
         """Return None: a factory has no socket of its own."""
 
-    def _busy(self) -> bool:
+    def busy(self) -> bool:
         return False
 
 
@@ -81,7 +83,7 @@ def stay_with_process(factory: Any) -> None:
     """Give a forked child a context and a set of connections of its own, for our own factories."""
     if isinstance(factory, ZmqFactory):
         if factory._zmqbridge__guard is None:
-            factory._zmqbridge__guard = Guard(factory)
+            factory._zmqbridge__guard = Stay(factory)
         living.add(factory._zmqbridge__guard)
 
 

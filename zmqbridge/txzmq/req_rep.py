@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet import defer
 from zmq import constants, error
 
-from zmqbridge._bridge.catchup import SETTLES
+from zmqbridge._bridge.keepers import Deadlines
 from zmqbridge.core.framing import BytesLike, Message, split_request
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.core.routes import ReplyRoutes
@@ -23,10 +23,10 @@ from zmqbridge.errors import (
     SocketClosed,
     ZmqBridgeError,
 )
-from zmqbridge.twisted_backend.clocks import steady
-from zmqbridge.twisted_backend.reader import revoke
+from zmqbridge.twisted_backend._clocks import steady
+from zmqbridge.twisted_backend._driver import revoke
+from zmqbridge.twisted_backend._telling import Tell, fail, tell
 from zmqbridge.twisted_backend.sockets import Reply
-from zmqbridge.twisted_backend.telling import Tell, fail, tell
 from zmqbridge.txzmq.connection import (
     DrivenBy,
     ZmqConnection,
@@ -68,6 +68,22 @@ def _tell_who_listens(waiters: Sequence[defer.Deferred[Any]], problem: ZmqBridge
             debug.failResult = None  # an errback that is added later still gets the error
 
 
+class _Expiring(Deadlines):
+    """The deadlines of a connection whose `_requests` may be another dict than before."""
+
+    def __init__(self, driver: _Asking) -> None:
+        super().__init__(driver.table, driver.pump, driver, driver.fail, driver.expire)
+        self._asking = driver
+
+    def alarm(self) -> None:
+        self._asking.open_requests()
+        super().alarm()
+
+    def refused(self, error: HandshakeFailed) -> bool:
+        self._asking.open_requests()
+        return super().refused(error)
+
+
 class _Asking(Driver):
     """The driver of requests: they wait here for a peer, and one timer serves all of them."""
 
@@ -75,11 +91,14 @@ class _Asking(Driver):
         super().__init__(*args)
         # Each waiter with its own timer, or with None if the common timer serves it.
         self.table: RequestTable[tuple[defer.Deferred[Message], Any]] = RequestTable()
-        self.timed = self.table.timed
         self.has_timers = False  # whether some waiters have timers of their own
         self.canceller = self._cancelled  # one bound method for all requests
         self.ids = request_ids()
         self.ours = next(self.ids)[:8]  # the prefix of each of our ids
+
+    def take(self, socket: Any, high: float) -> None:
+        super().take(socket, high)
+        self.deadlines: _Expiring = _Expiring(self)
 
     def open_requests(self) -> RequestTable[tuple[defer.Deferred[Message], Any]]:
         """The table of the open requests; `_requests` may be another dict than before."""
@@ -99,16 +118,9 @@ class _Asking(Driver):
         if kinds and all(kind == ZmqEndpointType.bind for kind in kinds):
             raise error.Again
         try:
-            self._pump.send(parts, parts[0] if parts[0] in self.open_requests() else None)
+            self.pump.send(parts, parts[0] if parts[0] in self.open_requests() else None)
         except QueueFull:
             raise error.Again from None
-
-    def server_refused(self, failure: HandshakeFailed) -> bool:
-        table = self.open_requests()
-        refused = [table.forget(each) for each in table.waiters() if self._pump.discard(each)]
-        self.rest()
-        self.fail(refused, failure)
-        return bool(refused)
 
     def fail(self, entries: Sequence[Any], problem: ZmqBridgeError, tell: Tell = tell) -> None:
         """Give waiters an error; if there are many, in slices, so that the reactor runs between."""
@@ -120,12 +132,12 @@ class _Asking(Driver):
             tell([waiter for waiter, _ in filter(None, entries)], problem)
 
         remains, self.remains = self.remains, []
-        fail(self._reactor, entries, problem, tell_some, remains)
+        fail(self.reactor, entries, problem, tell_some, remains)
 
     def end_requests(self, problem: ZmqBridgeError) -> None:
         """Close all open requests; a program that keeps no Deferred of theirs sees no error."""
         entries = self.open_requests().close(self.remains)
-        self.connection._requests, self.timed = self.table.by_id, self.table.timed
+        self.connection._requests, self.deadlines.timed = self.table.by_id, self.table.timed
         self.fail(entries, problem, _tell_who_listens)
 
     def forget(self, msgId: bytes) -> tuple[defer.Deferred[Message] | None, bool]:
@@ -137,43 +149,21 @@ class _Asking(Driver):
         """
         waiter, timer = self.open_requests().forget(msgId) or (None, None)
         revoke(timer)
-        queued = self._pump.discard(msgId)
-        self.rest()
+        queued = self.pump.discard(msgId)
+        self.deadlines.rest()
         return waiter, queued
 
     def _cancelled(self, waiter: Any) -> None:
         self.connection._cancel(waiter.request_id)
 
-    def set_alarm(self) -> None:
-        """Set the timer for the earliest deadline."""
-        deadline = self.table.next_deadline()
-        if deadline < self.table.armed:
-            self.table.armed = deadline
-            if self.connection.factory is not None:
-                self._call_at(deadline)
-
-    def rest(self) -> None:
-        if not self.table.timed and self.table.armed < inf:
-            self.table.armed = inf
-            self._disarm()
-
-    def _alarm(self) -> None:
-        now = self._now()
-        # If the reactor was held up, a reply may have come in time and not be read yet. It counts.
-        if not self._pump.caught_up(now - self.table.armed):
-            self._call_at(now + SETTLES)
-            return
-        for msgId in self.open_requests().due(now):
-            try:
-                self.connection._timeoutRequest(msgId)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as problem:
-                self._report(problem)
-        self.set_alarm()
-
-    def _timer_lost(self) -> None:
-        self.table.armed = inf  # the next request sets the timer again
+    def expire(self, msgId: bytes) -> None:
+        """The time of a request is over: have the connection fail it, which may be overridden."""
+        try:
+            self.connection._timeoutRequest(msgId)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:
+            self.report(problem)
 
     def statistics(self) -> Statistics:
         table = self.open_requests()
@@ -273,7 +263,7 @@ class ZmqREQConnection(ZmqConnection):
         timer, deadline = None, inf
         if timeout is not None:
             if driver.own_clock and "reactor" not in _module:
-                deadline = driver._now() + timeout
+                deadline = driver.now() + timeout
             elif msgId not in table:
                 keeper = steady(timekeeper(driver, _module))
                 timer = keeper.callLater(timeout, self._timeoutRequest, msgId)
@@ -285,7 +275,7 @@ class ZmqREQConnection(ZmqConnection):
             driver.forget(msgId)
             raise
         if deadline < table.armed:
-            driver.set_alarm()
+            driver.deadlines.set_timer()
         return waiter
 
     def messageReceived(self, message: Message) -> None:

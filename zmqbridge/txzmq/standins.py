@@ -11,8 +11,8 @@ from typing import Any, Final
 from zmq import constants
 
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge.twisted_backend.clocks import real
-from zmqbridge.twisted_backend.reader import global_reactor
+from zmqbridge.twisted_backend._clocks import real
+from zmqbridge.twisted_backend._driver import global_reactor
 
 
 def send_by_socket(socket: Any, parts: Sequence[Any]) -> None:
@@ -61,6 +61,13 @@ class NoPump:
         return []
 
 
+class NoFactory:
+    """Stands for the factory of a connection whose constructor was not called."""
+
+    def __init__(self) -> None:
+        self.connections: set[Any] = set()
+
+
 class ReactorOf:
     """The reactor of a connection that may get its factory later; until then the global one."""
 
@@ -96,4 +103,4 @@ def timekeeper(driver: Any, module: dict[str, Any]) -> Any:
     """
     if "reactor" in module:
         return module["reactor"]
-    return driver._reactor if driver.keeps_time else global_reactor()
+    return driver.reactor if driver.keeps_time else global_reactor()

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from zmqbridge._bridge.untold import Untold, another
 from zmqbridge.errors import ZmqBridgeError
-from zmqbridge.twisted_backend.clocks import steady
+from zmqbridge.twisted_backend._clocks import steady
 
 Tell = Callable[[Sequence[Deferred[Any]], ZmqBridgeError], None]
 

@@ -69,16 +69,21 @@ class AnyioWaiter(Generic[Result]):
         done: whether the result or the error is set.
     """
 
-    __slots__ = ("_before", "_error", "_gone", "_loop", "_result", "_told", "done")
+    __slots__ = ("_before", "_error", "_loop", "_result", "_told", "done", "gone")
 
     def __init__(self, loop: AnyioLoop) -> None:
         self._loop = loop
         self.done: bool = False
         self._told = anyio.Event()
-        self._gone = anyio.Event()
+        self.gone = anyio.Event()
         self._before: AnyioWaiter[Any] | None = None
         self._error: BaseException | None = None
         self._result: Any = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error that the task has not got."""
+        return self._error is not None
 
     def set_result(self, result: Result) -> None:
         """Give the waiting task a result."""
@@ -97,11 +102,11 @@ class AnyioWaiter(Generic[Result]):
     def __await__(self) -> Generator[Any, None, Result]:
         try:
             yield from self._told.wait().__await__()
-            if self._before is not None and not self._before._gone.is_set():
-                yield from self._before._gone.wait().__await__()
+            if self._before is not None and not self._before.gone.is_set():
+                yield from self._before.gone.wait().__await__()
         finally:
             self._before = None
-            self._gone.set()
+            self.gone.set()
         if self._error is not None:
             error, self._error = self._error, None
             try:
@@ -143,7 +148,7 @@ class AnyioLoop:
     def __init__(self, native: Any) -> None:
         hold_interrupts(Pump.send, AnyioLoop._make)
         self._native = native
-        self._group = anyio.create_task_group()
+        self.group = anyio.create_task_group()
         self._changed = anyio.Event()
         self._calls: list[Call] = []
         self.told_last: AnyioWaiter[Any] | None = None
@@ -159,22 +164,22 @@ class AnyioLoop:
     def beside(self) -> AnyioLoop:
         """A second AnyioLoop, for another FD; its tasks live in the same ``async with``."""
         other = AnyioLoop(self._native)
-        other._group = self._group
+        other.group = self.group
         return other
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        await self.group.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         # The exception is not passed on to the task group: it would come back in an ExceptionGroup.
-        await self._group.__aexit__(None, None, None)
+        await self.group.__aexit__(None, None, None)
 
     def add_reader(self, fd: int, ring: Callable[[], None]) -> None:
         self._watching = True
         self._fd = fd
-        self._group.start_soon(self._watch, fd, ring)
-        self._group.start_soon(self._call_what_is_due)
+        self.group.start_soon(self._watch, fd, ring)
+        self.group.start_soon(self._call_what_is_due)
 
     def remove_reader(self, fd: int) -> None:
         self._watching = False
@@ -187,11 +192,11 @@ class AnyioLoop:
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run a coroutine function in a task of its own."""
-        self._group.start_soon(function, *args)
+        self.group.start_soon(function, *args)
 
     def make_soon(self, callback: Callable[[], object]) -> None:
         """Make a call in a task of its own, even when no FD is watched any more."""
-        self._group.start_soon(self._make_in_a_moment, callback)
+        self.group.start_soon(self._make_in_a_moment, callback)
 
     async def _make_in_a_moment(self, callback: Callable[[], object]) -> None:
         with anyio.CancelScope(shield=True):

@@ -159,8 +159,9 @@ def _needed(reactor: Any) -> bool:
 
 
 def _open_on(owned: Any, reactor: Any) -> bool:
-    its = getattr(owned, "_reactor", None)
-    return its is not None and not owned._pump.closed and real(its) is reactor
+    driver: Any = getattr(owned, "driver", None)
+    its = getattr(driver, "reactor", None)
+    return its is not None and not driver.pump.closed and real(its) is reactor
 
 
 def set_right(reactor: Any) -> None:
@@ -170,4 +171,4 @@ def set_right(reactor: Any) -> None:
             delay.set_right()
     for owned in snapshot(living):
         if _open_on(owned, reactor):
-            owned._set_right()  # type: ignore[attr-defined]
+            owned.driver.correct()  # type: ignore[attr-defined]

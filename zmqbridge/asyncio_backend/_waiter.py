@@ -63,6 +63,11 @@ class Waiter:
     # `get_loop`: without it a task reads `_loop`.
     result = bool
 
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error that the task has not got."""
+        return self._error is not None
+
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
         self.done: bool = False
@@ -146,6 +151,12 @@ class FutureWaiter:
     def done(self) -> bool:
         """The task may go on."""
         return self._future.done()
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is an error that the task has not got."""
+        future = self._future
+        return future.done() and not future.cancelled() and future.exception() is not None
 
     def set_result(self, result: Any) -> None:
         """Let the task go on with this, soon."""

@@ -1,0 +1,76 @@
+"""The house stays as it was built: what its rules say is counted here, in the sources."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import zmqbridge
+from zmqbridge import asyncio_backend, twisted_backend, txzmq
+
+PACKAGE = Path(zmqbridge.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# Private names that our code reaches for in another object, and why.
+REACHED = {
+    # asyncio's loops keep their thread here; to ask by a method of ours would be a frame a message
+    "_thread_id",
+    # CPython's own, where there is no public name
+    "_current_frames", "_getframe", "_log_destroy_pending", "_run", "_swap_current_task",
+    # pyzmq's: which sockets a context has, that a socket is another's, of which type an option is
+    "_opt_type", "_shadow", "_sockets",
+    # Twisted's and selectors', to learn in a forked child which poller is whose
+    "_poller", "_reads", "_selector", "_writes",
+    # part of txZMQ's API, which subclasses override; and our one name on its objects
+    "_cancel", "_readMultipart", "_requests", "_routingInfo", "_timeoutRequest",
+    "_zmqbridge__driver", "_zmqbridge__guard",
+    # a NamedTuple's
+    "_replace",
+}  # fmt: skip
+
+
+def reaches(tree: ast.Module) -> list[ast.Attribute]:
+    """Where a private attribute is taken from anything but the object or the class itself."""
+    own = {"self", "cls"} | {each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef)}
+    return [
+        each
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Attribute)
+        and each.attr.startswith("_")
+        and not each.attr.startswith("__")
+        and not (isinstance(each.value, ast.Name) and each.value.id in own)
+        and ast.unparse(each.value) != "super()"
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_object_reaches_for_what_is_private_in_another(path):
+    found = {
+        f"line {each.lineno}: {ast.unparse(each)}"
+        for each in reaches(ast.parse(path.read_text()))
+        if each.attr not in REACHED
+    }
+    assert not found
+
+
+def test_each_exception_is_needed():
+    used = {each.attr for path in SOURCES for each in reaches(ast.parse(path.read_text()))}
+    assert used >= REACHED
+
+
+@pytest.mark.parametrize("module", [asyncio_backend, twisted_backend, txzmq])
+def test_a_public_class_has_at_most_two_of_ours_above_it(module):
+    for name in module.__all__:
+        kind = getattr(module, name)
+        if inspect.isclass(kind):
+            ours = [each for each in kind.__mro__ if each.__module__.startswith("zmqbridge")]
+            assert len(ours) <= 3, ours
+
+
+def test_what_is_not_public_in_a_backend_is_private_by_its_name():
+    for backend in (asyncio_backend, twisted_backend):
+        public = {path.stem for path in Path(backend.__file__).parent.glob("[a-z]*.py")}
+        assert public == {"authenticator", "ending", "sockets"}

@@ -1,0 +1,163 @@
+"""Keepers: the deadlines of requests, and the patrols of a ROUTER; the same on every loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from zmqbridge._bridge.catchup import SETTLES
+from zmqbridge._bridge.driver import Keeper
+from zmqbridge.core.checks import seconds
+from zmqbridge.core.framing import BytesLike, require_parts
+from zmqbridge.core.requests import RequestTable
+from zmqbridge.errors import HandshakeFailed, PeerUnreachable, RequestTimeout
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.driver import Driver
+    from zmqbridge._bridge.link import Link
+
+BLAMED = 1000  # peers whose refusals are reported once, before it begins anew
+
+
+class Deadlines(Keeper):
+    """Sends requests, and gives up those whose time is over or which no server will get.
+
+    The facade has another way to expire a request, and `pump` may be a stand-in there; so they are
+    arguments.
+
+    Args:
+        table: the open requests.
+        pump: sends them.
+        driver: has the timer.
+        fail: gives waiters an error.
+        expire: called with the id of a request whose time is over; it forgets it.
+    """
+
+    def __init__(
+        self,
+        table: RequestTable[Any],
+        pump: Any,
+        driver: Driver,
+        fail: Callable[[Sequence[Any], Any], object],
+        expire: Callable[[bytes], object] | None = None,
+    ) -> None:
+        self.table = table
+        self.timed: Collection[Any] = table.timed
+        self._pump = pump
+        self._driver = driver
+        self._fail = fail
+        self._expire = expire or self._time_out
+        driver.keeper = self
+
+    def open(self, waiter: Any, parts: Sequence[BytesLike], timeout: float) -> bytes:
+        """Send a request for a waiter, and return the id by which it may be given up.
+
+        Args:
+            waiter: gets the reply or an error.
+            parts: what to send.
+            timeout: seconds, ``inf`` for ever.
+        """
+        if not parts:
+            require_parts(parts)
+        deadline = self._driver.now() + timeout
+        table = self.table
+        request_id = table.wait(waiter, deadline)
+        try:
+            # `pack_request`, without its frame.
+            self._pump.send([request_id, b"", *parts], request_id)
+        except Exception:
+            table.forget(request_id)
+            raise
+        if deadline < table.armed:
+            self.set_timer()
+        return request_id
+
+    def give_up(self, request_id: bytes) -> None:
+        """The caller waits no more; if the request was not sent yet, it will not be."""
+        if self.table.forget(request_id) is None:
+            self.table.late += 1  # its reply has come in this very moment
+        self._pump.discard(request_id)
+        self.rest()
+
+    def set_timer(self) -> None:
+        """Have the timer go off at the earliest deadline."""
+        deadline = self.table.next_deadline()
+        if deadline < self.table.armed:
+            self.table.armed = deadline
+            self._driver.call_at(deadline)
+
+    def rest(self) -> None:
+        if not self.table.timed and self.table.armed < inf:
+            self.table.armed = inf
+            self._driver.disarm()
+
+    def lost(self) -> bool:
+        self.table.armed = inf  # the next request sets it anew
+        return True
+
+    def alarm(self) -> None:
+        now = self._driver.now()
+        # A reply that has come in time must not lose against a loop that was held up.
+        if not self._pump.caught_up(now - self.table.armed):
+            self._driver.call_at(now + SETTLES)
+            return
+        for request_id in self.table.due(now):
+            self._expire(request_id)
+        self.set_timer()
+
+    def refused(self, error: HandshakeFailed) -> bool:
+        table = self.table
+        refused = [table.forget(each) for each in table.waiters() if self._pump.discard(each)]
+        self.rest()
+        self._fail(refused, error)
+        return bool(refused)
+
+    def _time_out(self, request_id: bytes) -> None:
+        waiter = self.table.forget(request_id)
+        if waiter is None:  # one that was told before has closed the socket
+            return
+        stage = "queued" if self._pump.discard(request_id) else "sent"
+        self._fail([waiter], RequestTimeout(stage))
+
+
+def default_timeout(timeout: float | None) -> float:
+    """The seconds that a request may take when its call says nothing, ``inf`` for None."""
+    return inf if timeout is None else seconds(timeout)
+
+
+class Patrols(Keeper):
+    """ROUTER: looks after the peers for whom messages wait, and reports once who does not read."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._at = inf
+        self._blamed: set[bytes] = set()
+        link.driver.keeper = self
+        link.pump.stalled = self.stalled
+
+    def stalled(self, queue: Any) -> None:
+        """A message has to wait for its peer, as the first one."""
+        self._set(self._link.pump.pause_of_patrols())
+
+    def alarm(self) -> None:
+        self._at = inf
+        self._set(self._link.pump.patrol())
+
+    def _set(self, pause: float) -> None:
+        due = self._link.driver.now() + pause
+        if due < self._at:
+            self._at = due
+            self._link.driver.call_at(due)
+
+    def blame(self, error: BaseException) -> None:
+        """Report what a handler let out; that its peer does not take the reply, once for each."""
+        if self._link.closed:
+            return  # so we know why it could not reply
+        if isinstance(error, PeerUnreachable):
+            if error.peer in self._blamed:
+                return
+            if len(self._blamed) >= BLAMED:
+                self._blamed.clear()
+            self._blamed.add(error.peer)
+        self._link.driver.report(error)

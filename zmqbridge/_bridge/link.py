@@ -1,0 +1,419 @@
+"""Link: an open libzmq socket with its pump, addresses, options and end, on any loop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import wraps
+from math import inf
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge._bridge import addresses, opening
+from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, closing, hold, shared
+from zmqbridge._bridge.driver import Driver
+from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.guards import Guard, calling_place, leave_to_parent, living
+from zmqbridge._bridge.mechanisms import refuse_open_server, secure
+from zmqbridge._bridge.options import set_option
+from zmqbridge._bridge.pump import Pump
+from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.untold import Untold, is_crowd
+from zmqbridge.core.checks import several
+from zmqbridge.core.framing import Address, as_name
+from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.sendqueue import HIGH
+from zmqbridge.core.statistics import Statistics
+from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.monitoring import Monitor
+    from zmqbridge.arguments import Addresses, Options
+    from zmqbridge.security import Security
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class Owner(Protocol):
+    """The class of the object that has a link: the name in its texts, and what kind it is."""
+
+    __name__: str
+    kind: int
+    defaults: Options
+    closed_error: type[SocketClosed]
+
+
+class Link(Guard):
+    """One libzmq socket of one owner: made, bound, connected, used by a pump, and closed.
+
+    Args:
+        owner: the class of the object that users have.
+        driver: the loop's side.
+        pattern: what its messages mean.
+        high: the high water mark of its send queue (of each peer's, for a ROUTER).
+        given: the arguments that every socket takes, see `zmqbridge.arguments`.
+
+    Attributes:
+        socket: the pyzmq socket.
+        context: the libzmq context that it is in.
+        own_context: whether that is the library's.
+        made: the file and line of the user's that made it.
+        pump: what sends and receives on it.
+        addresses: where it is bound and connected.
+        monitor: what libzmq tells of its connections, if anybody has asked.
+        untold: those of a crowd of waiters who get their error a little later, if there were any.
+        at_end: called after it was closed.
+    """
+
+    __slots__ = (
+        "__weakref__", "_any_key", "_remains", "_wary", "addresses", "at_end", "closed", "context",
+        "made", "monitor", "own_context", "owner", "pattern", "pump", "socket", "untold",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        owner: Any,
+        driver: Driver,
+        pattern: Pattern,
+        high: float = HIGH,
+        given: Mapping[str, Any] = {},
+    ) -> None:
+        super().__init__(driver, owner.closed_error)
+        self.closed = True
+        self.owner: Any = owner
+        self.pattern = pattern
+        self.addresses: list[str] = []
+        self.monitor: Monitor | None = None
+        self.untold: Untold | None = None
+        self.at_end: Callable[[], object] | None = None
+        self._remains: list[Any] = []  # what held waiters and messages, to be freed in slices
+        self._wary = self._any_key = self.own_context = False
+        self.open(high, **given)
+
+    def open(
+        self,
+        high: float,
+        *,
+        bind: Addresses = (),
+        connect: Addresses = (),
+        context: zmq.Context[Any] | None = None,
+        options: Options | None = None,
+        security: Security | None = None,
+        monitor: bool = False,
+        **unknown: Any,
+    ) -> None:
+        """Make the socket as the arguments say, which `zmqbridge.arguments` describes; once."""
+        if unknown:
+            from zmqbridge._bridge.signatures import refuse
+
+            refuse(self.owner, unknown)
+        opening.check(options, context)
+        self.made = calling_place()
+        self.own_context = context is None
+        try:
+            self.context = shared.acquire() if context is None else context
+            # Made by the context, which thus can close it when the process exits.
+            self.socket: BridgedSocket = self.context.socket(self.owner.kind, self._new_socket)
+        except zmq.ZMQError as error:
+            self._release_context()
+            raise explained(error, context) from None
+        self.pump = Pump(self.socket, self.driver, self.pattern, self.end, high)
+        self.closed = False
+        self.driver.drive(self)
+        self.pattern.joined(self)
+        living.add(self)
+        try:
+            self._set_options(options or {}, security)
+            if monitor or self._wary:
+                self.attach()
+            for address in several(bind, "bind"):
+                self.bind(address)
+            for address in several(connect, "connect"):
+                self.connect(address)
+        except Exception:
+            self.close()
+            raise
+        self.socket.watch(self.pump.schedule)
+
+    def _new_socket(self, context: zmq.Context[Any], kind: int) -> BridgedSocket:
+        minds = getattr(self.pattern, "option_set", None)
+        if minds is None:
+            return BridgedSocket(context, kind)
+        socket = ReceivingSocket(context, kind)
+        socket.tell(minds)
+        return socket
+
+    def _set_options(self, wanted: Options, security: Security | None) -> None:
+        self._wary = getattr(security, "wary", False)
+        self._any_key = getattr(security, "any_key", False)
+        defaults = {zmq.LINGER: LINGER, **self.owner.defaults}
+        if self._wary:
+            # Else libzmq drops what it has taken for a peer that refuses us.
+            defaults[zmq.IMMEDIATE] = 1
+        for option, value in defaults.items():
+            if option not in wanted:
+                CompiledSocket.set(self.socket, option, value)  # ours need no second look
+        if zmq.LINGER in wanted:
+            vars(self.socket)[LINGER_IS_GIVEN] = True
+        for option, value in wanted.items():
+            set_option(self.socket, option, value)
+        secure(self.socket, security)
+
+    # What users may do with it.
+
+    def bind(self, address: Address) -> str:
+        """Bind to one more address and return it resolved.
+
+        Args:
+            address: e.g. ``"tcp://127.0.0.1:5555"``; with ``"tcp://127.0.0.1:*"`` libzmq chooses
+                a free port, which is in what is returned.
+
+        Raises:
+            AddressError: it is malformed, in use, or not of this host.
+            ResourcesExhausted: there is no descriptor left.
+            AuthenticationMissing: it is to let in only some clients, and its context has no
+                authenticator.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        refuse_open_server(self.socket, any_key=self._any_key)
+        resolved = self._at("bind to", addresses.bind, address)
+        self.addresses.append(resolved)
+        return resolved
+
+    def connect(self, address: Address) -> None:
+        """Connect to one more address; the peer may come later, and come back.
+
+        Raises:
+            AddressError: it is malformed, or of IPv6 without ``zmq.IPV6``. That no peer listens
+                there is no error.
+            ResourcesExhausted: there is no descriptor left.
+            AuthenticationMissing: it is to let in only some clients, and its context has no
+                authenticator.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        refuse_open_server(self.socket, any_key=self._any_key)
+        name = self._at("connect to", opening.connect, address)
+        self.addresses.append(name)
+        if self.monitor is not None:
+            self.monitor.connections.expect(name)
+
+    def unbind(self, address: Address) -> None:
+        """Stop listening at an address, as `bind` returned it.
+
+        Raises:
+            AddressError: it is not bound there.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        self._leave(address, True)
+        name = self._at("unbind", CompiledSocket.unbind, address)
+        addresses.left(self.socket, name)
+        self._forget(name)
+
+    def disconnect(self, address: Address) -> None:
+        """Disconnect from an address, as it was given to `connect`.
+
+        Raises:
+            AddressError: it is not connected there.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        self._leave(address, False)
+        name = self._at("disconnect from", CompiledSocket.disconnect, address)
+        self._forget(name)
+        if self.monitor is not None:
+            self.monitor.link.catch_up()
+            self.monitor.connections.forget(name)
+
+    def statistics(self) -> Statistics:
+        """What it has done so far and holds now; also after it was closed."""
+        return statistics(self.pump, **self.pattern.counts())
+
+    def close(self) -> None:
+        """Close now; all who wait get `SocketClosed`, and what is queued is dropped.
+
+        What libzmq has taken still has its linger time. Closing twice is fine. When more than some
+        hundred wait, the first of them are told now and the others while the loop goes on.
+
+        Raises:
+            WrongThread: this is not the thread of its loop.
+        """
+        if not self.closed:
+            self.check_open()
+        self.end()
+
+    # What backends and patterns build on.
+
+    def attach(self) -> Monitor:
+        """The monitor of this socket, attached now at the latest."""
+        if self.monitor is None:
+            from zmqbridge._bridge.monitoring import Monitor  # few have one
+
+            self.monitor = Monitor(self, complete=not self.addresses, wary=self._wary)
+        return self.monitor
+
+    def usable(self) -> BridgedSocket:
+        """The pyzmq socket, for users.
+
+        Raises:
+            UsedAfterFork: it is the parent's.
+        """
+        if self.forked:
+            self.refuse()
+        return self.socket
+
+    def fail(
+        self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()
+    ) -> None:
+        """Give waiters an error; a crowd gets it in slices, with the loop running in between."""
+        if self.untold is None:
+            self.untold = Untold(self.driver.fail, self.driver.soon)
+        self.untold.add(waiters, error, remains)
+
+    def catch_up(self) -> None:
+        """Take now what libzmq has received already."""
+        received = -1
+        while received < self.pump.received and not self.closed:
+            received = self.pump.received
+            self.pump.turn()
+
+    def end(self, error: ZmqBridgeError | None = None) -> None:
+        """Close, for this reason; without one it is the user who closes."""
+        if self.closed:
+            return
+        waiters = self.driver.stop()
+        waiters += self.close_socket()
+        remains, self._remains = self._remains, []
+        if waiters or any(map(is_crowd, remains)):
+            text = f"{self!r} was closed while this waited"
+            self.fail(waiters, error or self.closed_error(text), remains)
+        if self.at_end is not None:
+            self.at_end()
+
+    def close_socket(self) -> list[Any]:
+        """Close what is libzmq's and return all waiters, who must be told."""
+        self.closed = True
+        waiters: list[Any] = []
+        if (monitor := self.monitor) is not None and not monitor.link.closed:
+            waiters += monitor.link.driver.stop()
+            waiters += monitor.link.close_socket()
+        self._remains = []
+        waiters += self.pump.close(self._remains)
+        waiters += self.pattern.close(self._remains)
+        for name in self.addresses:
+            # libzmq closes in another thread; this way the name is free when we return.
+            if name.startswith("inproc:"):
+                with suppress(zmq.ZMQError):  # it was connected, not bound
+                    self.socket.unbind(name)
+        closing(self.socket, self.pump.sent)
+        addresses.left(self.socket)
+        self.socket.close()
+        self._release_context()
+        return waiters
+
+    def _release_context(self) -> None:
+        if self.own_context:
+            shared.release(self.context)
+
+    def linger(self) -> float:
+        """Seconds that what is queued has to leave when the socket is closed in peace.
+
+        Users may have set -1 on the raw socket, which asks for ever.
+        """
+        milliseconds: Any = self.socket.getsockopt(zmq.LINGER)
+        return inf if milliseconds < 0 else milliseconds / 1000
+
+    def disown(self) -> None:
+        """This process is a forked child: touch nothing of libzmq's any more."""
+        deaf = not self.closed
+        super().disown()
+        self.closed = self.pump.closed = True
+        self.pattern.disown()
+        if deaf:
+            self.driver.disown()
+        leave_to_parent(self.socket, self.context)
+
+    def libzmq(self) -> zmq.Socket[bytes] | None:
+        """The libzmq socket while that is open."""
+        return None if self.closed else self.socket
+
+    @property
+    def sent(self) -> int:
+        """How many messages the pump has sent."""
+        return self.pump.sent
+
+    def _at(self, action: str, call: Callable[[Any, str], str | None], address: Address) -> str:
+        try:
+            name = as_name(address, "an address").decode()
+        except UnicodeDecodeError:
+            text = f"cannot {action} {address!r}: an address is UTF-8"
+            raise AddressError(text, address, zmq.EINVAL) from None
+        try:
+            return call(self.socket, name) or name
+        except zmq.ZMQError as error:
+            raise opening.refusal(error, self.socket, action, address, name) from None
+        finally:
+            self.socket.touched()
+
+    def _forget(self, name: str) -> None:
+        if name in self.addresses:
+            self.addresses.remove(name)
+
+    def _leave(self, address: Address, bound: bool) -> None:
+        place = addresses.noted(self.socket, address, bound)
+        if place is not None:
+            held = self.pump.sent > 0 and hold(self.socket, place)
+            addresses.forget(self.socket, place, held)
+
+    def __repr__(self) -> str:
+        closed = self.closed and not self.forked
+        state = "closed" if closed else ", ".join(self.addresses) or "no address"
+        return f"<{self.owner.__name__} {state}>"
+
+    def __del__(self) -> None:
+        # Another thread's loop may use it still when the process ends.
+        if not getattr(self, "closed", True) and not self.socket._shadow:
+            text = f"unclosed {self!r}, made in {self.made[0]}:{self.made[1]}"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            if not self.socket.closed:  # as it is when the process has exited
+                self.close_socket()
+
+
+def forwarded(
+    method: Callable[Concatenate[Link, P], Result],
+) -> Callable[Concatenate[Any, P], Result]:
+    """A method of a link, for the class of which each object has one."""
+
+    @wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        return method(self._link, *args, **kwargs)
+
+    return call
+
+
+def statistics(pump: Any, **counts: int) -> Statistics:
+    """The `Statistics` of a pump, and what a pattern has counted."""
+    return Statistics(
+        **{
+            "sent": pump.sent,
+            "received": pump.received,
+            "queued": pump.queued,
+            "unread": 0,
+            "malformed": 0,
+            "dropped": pump.dropped,
+            "open_requests": 0,
+            "late_replies": 0,
+            "withdrawn": pump.withdrawn,
+            "unreachable": pump.unreachable,
+            "refused": pump.refused,
+            "lost": pump.lost,
+            **counts,
+        }
+    )

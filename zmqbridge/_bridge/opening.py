@@ -1,0 +1,75 @@
+"""Opening: what a user may give a new socket, and the errors that say what is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge._bridge import addresses
+from zmqbridge._bridge.exhaustion import NO_ROOM, explained
+from zmqbridge.core.framing import Address
+from zmqbridge.errors import AddressError
+
+# A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
+IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first needed
+
+HINTS = {
+    zmq.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
+    zmq.EADDRNOTAVAIL: "no interface of this host has it",
+    errno.ENODEV: "no interface of this host has it",
+    errno.EACCES: "this process may not open it",
+    zmq.EINVAL: "write it as transport://address, e.g. tcp://127.0.0.1:5555 or ipc:///tmp/socket",
+    errno.ENAMETOOLONG: "the path of an ipc address is limited to about 100 characters",
+    errno.ENOENT: "this socket is not bound or connected to it, or its folder does not exist",
+    zmq.EPROTONOSUPPORT: "libzmq knows tcp, ipc, inproc, pgm, epgm and vmci, as it was built",
+    zmq.ENOCOMPATPROTO: "this transport does not carry this kind of socket",
+    zmq.EMTHREAD: "the context has no I/O thread",
+}
+
+
+def check(options: object, context: object) -> None:
+    """Refuse options and contexts of another type.
+
+    Raises:
+        TypeError: the text says what to give.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        kind = type(options).__name__
+        raise TypeError(f"options is given as {kind}: give a dict, as {{zmq.SNDHWM: 100}}")
+    if context is not None and not isinstance(context, zmq.Context):
+        kind = type(context).__name__
+        raise TypeError(f"context is given as {kind}: give a zmq.Context")
+
+
+def connect(socket: zmq.Socket[bytes], name: str) -> None:
+    """Connect a socket, but not to an address of IPv6 that libzmq would never reach."""
+    if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
+        raise zmq.ZMQError(zmq.EINVAL)
+    CompiledSocket.connect(socket, name)
+    addresses.note(socket, name, False)
+
+
+def refusal(
+    error: zmq.ZMQError, socket: zmq.Socket[bytes], action: str, address: Address, name: str
+) -> Exception:
+    """The error for the user, with a hint, when libzmq refuses an address."""
+    number = error.errno or 0
+    if number in NO_ROOM:
+        return explained(error, socket.context)
+    text = f"cannot {action} {name!r}: {zmq.strerror(number)}; {_hint(socket, name, number)}"
+    return AddressError(text, address, number)
+
+
+def _hint(socket: zmq.Socket[bytes], name: str, number: int) -> str:
+    if _needs_ipv6(socket, name):
+        return "for an address of IPv6 give options={zmq.IPV6: 1}"
+    return HINTS.get(number, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
+
+
+def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> Any:
+    return re.match(IPV6, name) and not CompiledSocket.get(socket, zmq.IPV6)

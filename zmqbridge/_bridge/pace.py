@@ -1,0 +1,71 @@
+"""Pace: how a sender that can wait is held up: by peers that push back, and by the loop's turn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from zmqbridge._bridge.clock import monotonic
+from zmqbridge._bridge.pump import Pump
+from zmqbridge.core.framing import BytesLike
+from zmqbridge.core.pacing import SLICE, STRIDE
+
+
+class Pace(ABC):
+    """The sending side of a driver; a base class, as each send looks at `yield_at`.
+
+    Attributes:
+        yield_at: with so many messages sent, somebody else is to have a turn of the loop.
+        slice_end: but not before this time.
+    """
+
+    __slots__ = ("pump", "slice_end", "yield_at")
+
+    pump: Pump
+
+    def __init__(self) -> None:
+        self.yield_at: int = STRIDE
+        self.slice_end: float = 0.0
+
+    @abstractmethod
+    def check_open(self) -> None:
+        """Refuse a call that cannot be served."""
+
+    @abstractmethod
+    def room_in(self, queue: Any) -> Awaitable[None]:
+        """Leave a waiter in a queue, and wait until it is told."""
+
+    @abstractmethod
+    def go_round(self) -> Awaitable[None]:
+        """Let the loop have one turn."""
+
+    def holds_up(self, message: Sequence[BytesLike]) -> bool:
+        """Whether a sender of this message has to wait now."""
+        queue = self.pump.queue_of(message)
+        return bool(queue and queue.paused) or self.is_turn_of_others()
+
+    def is_turn_of_others(self) -> bool:
+        """Whether somebody else is to have a turn now; looks at the clock now and then."""
+        if self.pump.sent < self.yield_at:
+            return False
+        if monotonic() > self.slice_end:
+            return True
+        self.yield_at = self.pump.sent + STRIDE
+        return False
+
+    async def clear_to_send(self, message: Sequence[BytesLike]) -> None:
+        """Wait while the peer pushes back, and let the loop have its turn now and then."""
+        self.check_open()
+        pump = self.pump
+        while (queue := pump.queue_of(message)) and queue.paused:
+            await self.room_in(queue)
+        await self.let_others_go_on()
+
+    async def let_others_go_on(self) -> None:
+        """Let the loop have its turn, if it is time."""
+        if self.is_turn_of_others():
+            self.yield_at = self.pump.sent + STRIDE
+            await self.go_round()
+            self.slice_end = monotonic() + SLICE
+            self.check_open()

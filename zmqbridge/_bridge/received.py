@@ -1,0 +1,55 @@
+"""Received: the core's `Receiving`, which minds the options that users set on the libzmq socket."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge.core.checks import bytes_at_most, held_at_most, queued_at_most
+from zmqbridge.core.patterns import Receiving
+from zmqbridge.core.sendqueue import HIGH
+
+Item = TypeVar("Item")
+Waiter = TypeVar("Waiter")
+
+
+class Received(Receiving[Item, Waiter]):
+    """How many messages wait follows RCVHWM and CONFLATE."""
+
+    __slots__ = ()
+
+    def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+        """A user has set an option; a turn is scheduled anyway, as it may silence the FD."""
+        if option == zmq.RCVHWM:
+            self.high = value
+        elif option == zmq.CONFLATE:
+            # libzmq keeps the newest for us, if we let it. A ROUTER has none of it.
+            self.conflates = bool(value) and CompiledSocket.get(socket, zmq.TYPE) != zmq.ROUTER
+        else:
+            return
+        self.limit()
+
+
+def of_receivers(given: Any) -> dict[str, Any]:
+    """Take out the arguments of those that receive, and check them.
+
+    Raises:
+        TypeError, ValueError: as `held_at_most` and `bytes_at_most`.
+    """
+    prefetch, most = given.pop("prefetch", None), given.pop("prefetch_bytes", None)
+    return {
+        "prefetch": None if prefetch is None else held_at_most(prefetch),
+        "prefetch_bytes": None if most is None else bytes_at_most(most),
+    }
+
+
+def high_of(given: Any, default: float = HIGH) -> float:
+    """Take out the high water mark of the send queue, and check it.
+
+    Raises:
+        TypeError, ValueError: as `queued_at_most`.
+    """
+    wanted = given.pop("send_queue", None)
+    return default if wanted is None else queued_at_most(wanted)

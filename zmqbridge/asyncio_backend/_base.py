@@ -1,0 +1,234 @@
+"""The sockets of asyncio and trio without their patterns: how they open, receive and end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
+
+import anyio
+from anyio.abc import UnreliableObjectReceiveStream
+
+from zmqbridge._bridge.link import Link, forwarded
+from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.shown import Shown
+from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
+from zmqbridge.core.checks import patience, seconds
+from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import Pattern, bytes_in
+from zmqbridge.core.sendqueue import HIGH
+from zmqbridge.errors import ContextTerminated, SocketClosed
+
+if TYPE_CHECKING:
+    import zmq
+
+    from zmqbridge._bridge.monitoring import Events
+    from zmqbridge.arguments import Options
+
+Item = TypeVar("Item")
+
+
+class Closed(SocketClosed, anyio.ClosedResourceError):
+    """The socket was closed by you, in the words of this library and of anyio."""
+
+
+class Socket:
+    """A socket that belongs to the loop on which it is first used."""
+
+    kind: ClassVar[int]
+    """The type of the libzmq socket, e.g. ``zmq.PULL``."""
+    defaults: ClassVar[Options] = {}
+    """Options of this pattern, which ``options`` may override."""
+    closed_error: ClassVar[type[SocketClosed]] = Closed
+
+    __signature__: Shown = Shown()
+
+    def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
+        self._driver = LoopDriver()
+        self._link = Link(type(self), self._driver, pattern, high, given)
+        self._pump = self._link.pump
+
+    bind: Final = forwarded(Link.bind)
+    connect: Final = forwarded(Link.connect)
+    unbind: Final = forwarded(Link.unbind)
+    disconnect: Final = forwarded(Link.disconnect)
+    statistics: Final = forwarded(Link.statistics)
+    close: Final = forwarded(Link.close)
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """The pyzmq socket. Use it as you like: what you do to it does not make us deaf."""
+        return self._link.usable()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it is bound and connected; a wildcard port is shown as the real one."""
+        return tuple(self._link.addresses)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by you or because its context was terminated."""
+        return self._link.closed
+
+    def __repr__(self) -> str:
+        return repr(self._link)
+
+    async def __aenter__(self) -> Self:
+        await self._driver.enter_with_stand_in()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        try:
+            await self.aclose()
+        finally:
+            await self._driver.leave()
+
+    async def drain(self, timeout: float | None = None) -> int:
+        """Wait until libzmq has taken what is queued, and return how many messages it has not.
+
+        What libzmq has taken may still be under way, or wait in its own queue for a peer.
+
+        Args:
+            timeout: seconds; None is for ever.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+        """
+        timeout = patience(timeout)
+        self._driver.enter()
+        with anyio.move_on_after(timeout):
+            while (queue := self._pump.backlog()) is not None:
+                await self._driver.room_in(queue)
+        return self._pump.queued
+
+    async def aclose(self) -> None:
+        """Close when what is queued has been sent, or after the linger time.
+
+        All who wait get `SocketClosed`, and were told when this returns. Cancelling it closes at
+        once; closing twice is fine.
+        """
+        link = self._link
+        try:
+            if self._pump.queues and not self._driver.loop.is_closed():
+                await self.drain(link.linger())
+        except (SocketClosed, ContextTerminated):
+            pass  # somebody was faster
+        finally:
+            self.close()
+            while link.untold:
+                await self._driver.sleep(0)
+
+    def events(self) -> Events:
+        """What happens to its connections from now on, by ``async for``.
+
+        The first call also gets what has happened since the socket was made with
+        ``monitor=True``. It ends when the socket is closed.
+
+        Raises:
+            SocketClosed: the socket is closed.
+            LoopError: there is no running loop, or it is not this socket's.
+        """
+        self._driver.enter()
+        return self._link.attach().listen()
+
+    async def connected(self, timeout: float = inf) -> None:
+        """Wait until a peer is there: until its handshake has succeeded, or at once if it has.
+
+        Args:
+            timeout: seconds, ``math.inf`` for ever.
+
+        Raises:
+            ConnectTimeout: no peer came in time; its `failure` is the last that tried in vain.
+            HandshakeFailed: every server that it connects to has refused it.
+            StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
+            SocketClosed: the socket is closed, or was while this waited.
+            LoopError: there is no running loop, or it is not this socket's.
+            TypeError, ValueError: the timeout is no number, or not greater than zero.
+        """
+        seconds(timeout)
+        self._driver.enter()
+        from zmqbridge._bridge.monitoring import of_peers  # few ask
+
+        monitor = of_peers(self._link)
+        try:
+            with anyio.fail_after(timeout):
+                await monitor.until_connected()
+        except TimeoutError:
+            raise monitor.no_peer(timeout) from None
+
+
+class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
+    """A socket to receive from, by `receive` or ``async for``."""
+
+    _decode: Callable[[list[Message]], Iterable[Item]] | None = None
+    """Makes of a burst of messages what is received."""
+    _weigh: Callable[[Any], int] = staticmethod(bytes_in)
+    """How many bytes that has."""
+
+    def __init__(
+        self,
+        given: Any,
+        high: float = HIGH,
+        pattern_of: Callable[..., Received[Item, AnyWaiter]] = Received,
+    ) -> None:
+        self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
+        self._inbox = self._pattern.inbox
+        super().__init__(self._pattern, given, high)
+
+    async def receive(self) -> Item:
+        """Wait for the next message.
+
+        Cancelling it is safe: a message leaves the inbox only when this call returns it. Several
+        tasks may receive; they are served in the order in which they asked.
+
+        Raises:
+            SocketClosed: the socket is closed, or was while this waited.
+            ContextTerminated: somebody terminated the context meanwhile.
+            LoopError: there is no running loop, it is not this socket's, or it is one on which a
+                socket works in its ``async with`` only.
+        """
+        try:
+            return self._inbox.pop()
+        except IndexError:
+            pass
+        return await self._next()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Item:
+        # What most calls come to is done here.
+        try:
+            return self._inbox.pop()
+        except IndexError:
+            pass
+        try:
+            return await self._next()
+        except SocketClosed:
+            raise StopAsyncIteration from None
+
+    async def _next(self) -> Item:
+        """The same, once it is known that `Inbox.pop` gives none."""
+        inbox, driver = self._inbox, self._driver
+        paused = inbox.paused
+        if driver.here() != driver.place._thread_id:
+            driver.enter()
+        item = inbox.poll()
+        waiter: AnyWaiter | None = None
+        while item is None:
+            before, waiter = waiter, driver.waiter(driver.loop)
+            if inbox.wait(waiter, before):
+                self._pump.schedule()
+            try:
+                await waiter
+            except BaseException:
+                inbox.forget(waiter)
+                driver.tell(inbox.notify())  # if it was told already, the message is another's
+                raise
+            if self._link.closed:  # since it was told
+                self._link.check_open()
+            paused = inbox.paused  # which may have come meanwhile
+            item = inbox.take(waiter)  # nothing, when it was unsubscribed since it was told
+        if paused and not inbox.paused:
+            self._pump.schedule()
+        return item
