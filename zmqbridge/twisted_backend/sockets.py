@@ -193,6 +193,8 @@ class Requester(Requesting, ReactorSocket):
         for waiter, parts in zip(waiters, replies, strict=True):
             if not waiter.called:
                 waiter.callback(parts)
+            else:  # cancelled in this very turn
+                self._table.late += 1
         # Not before: whoever asks again when he gets his reply needs the timer that is set.
         if self._timer is not None and not self._table.timed:
             self._rest()
