@@ -116,8 +116,7 @@ class Authenticating(Endpoint):
             raise
         except BaseException as error:
             if self._comes_from_outside(error):
-                self._settle(question, None)
-                raise
+                raise  # the question is settled when its task has ended, or when this closes
             if not self._closed:
                 self._report(error)
         self._settle(question, verdict)
