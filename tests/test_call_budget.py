@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import zmq
+from twisted.internet.testing import MemoryReactorClock
 
 import zmqbridge
+from zmqbridge import twisted_backend, txzmq
 from zmqbridge._bridge.uncompiled import COMPILED
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
@@ -179,3 +181,29 @@ async def test_requests_and_replies(w, budget):
         frames.check(budget)
         replier.close()
         await serving
+
+
+def native(reactor):
+    puller = twisted_backend.Puller(bind="inproc://budget", reactor=reactor)
+    return puller, puller.close
+
+
+def facade(reactor):
+    factory = txzmq.ZmqFactory()
+    factory.reactor = reactor
+    endpoint = txzmq.ZmqEndpoint("bind", "inproc://budget")
+    return txzmq.ZmqPullConnection(factory, endpoint), factory.shutdown
+
+
+@pytest.mark.parametrize(("make", "budget"), [(native, 7), (facade, 9)])
+def test_reading_before_a_turn_that_is_due(make, budget):
+    # That turn is cancelled, which is not to cost as much as when somebody else cancels it.
+    reader, close = make(MemoryReactorClock())
+    frames = Frames()
+    for _ in range(COUNT):
+        reader.socket.get(zmq.EVENTS)  # so it is due
+        reader.logPrefix()  # as a reactor does first
+        with frames:
+            reader.doRead()
+    frames.check(budget)
+    close()

@@ -252,6 +252,24 @@ async def test_no_thread_is_left_when_nothing_is_open(w):
     await w.until(lambda: not comparing())
 
 
+@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+async def test_a_wall_clock_that_falls_behind_slowly_is_noticed_in_the_end(w):
+    def seconds():
+        # It falls by less than what counts as a jump, between any two looks of the thread.
+        if threading.current_thread().name != "zmqbridge-clocks":
+            return keeps_time()
+        looks.append(True)
+        return keeps_time() - 0.006 * len(looks)
+
+    looks, noticed, hand_in = [], [], w.reactor.callFromThread
+    keeps_time, w.reactor.seconds = w.reactor.seconds, seconds
+    w.reactor.callFromThread = lambda *call: noticed.append(call) or hand_in(*call)
+    async with w.Puller():
+        await w.until(lambda: noticed or len(looks) > 10)
+    del w.reactor.seconds, w.reactor.callFromThread
+    assert noticed
+
+
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
 async def test_a_timeout_that_is_not_up_is_waited_for(w):
     async with w.Requester(connect="inproc://nobody") as requester:

@@ -198,6 +198,51 @@ async def test_a_closed_socket_is_not_kept_by_a_timer_that_it_had(w):
 
 
 @on_reactors
+@pytest.mark.parametrize("turn", [True, False])
+async def test_nor_by_a_cancelled_call_that_somebody_keeps(w, turn):
+    before = set(w.reactor.getDelayedCalls())
+    requester = w.Requester(connect="inproc://nobody")
+    if not turn:
+        await w.sleep(0)
+        requester.request(b"x", timeout=50).addErrback(lambda failure: None)
+    calls = [call for call in w.reactor.getDelayedCalls() if call not in before]
+    for call in calls:
+        call.cancel()
+    gone = weakref.ref(requester)
+    requester.close()
+    del requester
+    await w.until(lambda: gc.collect() >= 0 and gone() is None)
+    assert calls
+
+
+def test_nor_by_a_reactor_that_does_not_run(make_reactor):
+    reactor = make_reactor("select")
+    requester = Requester(connect="inproc://nobody", reactor=reactor)
+    requester.request(b"x", timeout=50).addErrback(lambda failure: None)
+    for call in reactor.getDelayedCalls():
+        call.cancel()
+    gone = weakref.ref(requester)
+    requester.close()
+    del requester, call
+    gc.collect()
+    assert gone() is None
+    for waker in list(reactor._internalReaders):
+        waker.connectionLost(None)
+
+
+@on_reactors
+async def test_closing_cancels_its_own_calls_and_asks_for_nothing_in_their_place(w, pair):
+    handed_in, hand_in = [], w.reactor.callFromThread
+    w.reactor.callFromThread = lambda *call: handed_in.append(call) or hand_in(*call)
+    waiting = pair.ask(b"quiet")  # so that there are a turn and a timer
+    waiting.addErrback(lambda failure: None)
+    pair.close()
+    await w.sleep(0.01)
+    del w.reactor.callFromThread
+    assert handed_in == []
+
+
+@on_reactors
 async def test_a_refused_client_tries_again_although_its_timer_was_cancelled(w):
     await w.sleep(0)
     spared = set(w.reactor.getDelayedCalls())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 
 import pytest
@@ -117,6 +118,25 @@ async def test_a_handler_of_events_may_raise_anything(w):
             await w.until(lambda: len(told) > 2)
     assert {type(error) for error in w.reports} == {Outcome}
     assert len(w.reports) > 2
+
+
+@on_reactors
+async def test_a_keyboard_interrupt_in_a_handler_of_events_is_no_mere_error(w):
+    # As in each Deferred's callback: nobody is called again, and Twisted says who was not told.
+    told, seen = [], []
+
+    def handler(event):
+        told.append(event.kind)
+        raise KeyboardInterrupt
+
+    async with w.Puller(bind="tcp://127.0.0.1:*", monitor=True) as puller:
+        puller.events(handler)
+        puller.events(lambda event: seen.append(event.kind))
+        async with w.Pusher(connect=puller.addresses):
+            await w.until(lambda: len(seen) > 2)
+    assert len(told) == 1
+    await w.until(lambda: gc.collect() >= 0 and w.reports)
+    assert [type(error) for error in w.reports] == [KeyboardInterrupt]
 
 
 def test_a_keyboard_interrupt_is_for_the_reactor():

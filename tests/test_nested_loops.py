@@ -10,7 +10,8 @@ from collections import deque
 import pytest
 import zmq
 
-from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester
+from zmqbridge import PeerUnreachable
+from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester, Router
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.pacing import BURST
 
@@ -204,6 +205,101 @@ def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(loop):
         assert errors == []
 
     dealer = far = None
+    errors = []
+    loop.set_exception_handler(lambda loop, context: errors.append(context))
+    loop.run_until_complete(main())
+
+
+def test_of_those_whose_peer_has_died_the_first_runs_the_loop_until_the_others_know(loop):
+    async def send_and_nest(number):
+        with pytest.raises(PeerUnreachable):
+            await router.send(peer, b"the last")
+        if number < 2:
+            run_again(loop, asyncio.shield(sending[number + 1]))
+
+    async def main():
+        nonlocal router, peer
+        options = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
+        async with Router(bind="tcp://127.0.0.1:*", options=options, prefetch=1) as router:
+            with zmq.Context() as context, context.socket(zmq.DEALER) as far:
+                far.sndhwm, far.rcvhwm, far.linger = 0, 1, 0
+                far.set(zmq.RCVBUF, 8192)
+                far.connect(router.addresses[0])
+                for _ in range(3000):  # most stay unread, so libzmq does not tell that it dies
+                    far.send(b"?")
+                peer, _ = await router.receive()
+                while router.statistics().queued < 20:
+                    router.send_nowait(peer, bytes(4096))
+                sending.extend(asyncio.ensure_future(send_and_nest(number)) for number in range(3))
+                await asyncio.sleep(0)
+            await asyncio.wait_for(asyncio.gather(*sending), 10)
+            assert router.statistics().unread == 1
+
+    router = peer = None
+    sending = []
+    loop.run_until_complete(main())
+
+
+def test_of_those_who_wait_until_all_is_sent_the_first_runs_the_loop_until_the_others_know(
+    loop, tmp_path
+):
+    async def drain_and_nest(number):
+        assert await requester.drain() == 0
+        if number < 2:
+            run_again(loop, asyncio.shield(draining[number + 1]))
+
+    async def main():
+        nonlocal requester
+        async with Requester(connect=f"ipc://{tmp_path}/later", timeout=10) as requester:
+            asking = asyncio.ensure_future(requester.request(b"?"))
+            await asyncio.sleep(0)
+            assert requester.statistics().queued == 1
+            draining.extend(asyncio.ensure_future(drain_and_nest(number)) for number in range(3))
+            await asyncio.sleep(0)
+            async with Replier(bind=f"ipc://{tmp_path}/later") as replier:
+                await asyncio.gather(*draining)
+                request = await replier.receive()
+                await request.reply(b"yes")
+                assert await asking == [b"yes"]
+
+    requester = None
+    draining = []
+    loop.run_until_complete(main())
+
+
+def test_a_turn_that_is_due_already_is_not_all_that_a_run_within_needs(loop):
+    # The run needs a new reader, too, as the one that rang is being called.
+    async def first():
+        await one.receive()
+        two.socket.get(zmq.EVENTS)  # so a turn is due, and the other FD is about to ring
+
+    async def second():
+        await two.receive()
+
+        async def until_more_has_come():
+            for number in range(3):
+                far.send(b"%d" % number)
+                assert await two.receive() == [b"%d" % number]
+            return True
+
+        return run_again(loop, until_more_has_come())
+
+    async def main():
+        nonlocal one, two, far
+        async with Puller(bind="tcp://127.0.0.1:*") as one, Puller(bind="tcp://127.0.0.1:*") as two:
+            with zmq.Context() as context, context.socket(zmq.PUSH) as near:
+                with context.socket(zmq.PUSH) as far:
+                    near.connect(one.addresses[0])
+                    far.connect(two.addresses[0])
+                    receiving = [asyncio.ensure_future(each()) for each in (first, second)]
+                    await asyncio.sleep(0.1)
+                    near.send(b"x")
+                    far.send(b"x")
+                    time.sleep(0.1)  # both are there when the loop looks
+                    assert await asyncio.gather(*receiving) == [None, True]
+        assert errors == []
+
+    one = two = far = None
     errors = []
     loop.set_exception_handler(lambda loop, context: errors.append(context))
     loop.run_until_complete(main())

@@ -190,6 +190,25 @@ def test_a_turn_reads_events_once_and_again_after_the_first_message(driven, plai
     assert puller.pump.received == 100
 
 
+def test_a_message_that_rang_and_its_answer_cost_one_turn(driven, plain):
+    # The one with which the ring ends; or the one that is due, and then the ring asks no EVENTS.
+    dealer = driven(zmq.DEALER, bind="inproc://it")
+    asking = plain(zmq.DEALER, "inproc://it")
+    dealer._deliver = lambda burst: dealer.pump.send([b"answer"])
+    options, get = [], dealer.pump._get
+    dealer.pump._get = lambda option: options.append(option) or get(option)
+    for due in (False, True):
+        dealer.settle()
+        if due:
+            dealer.pump.schedule()
+        options.clear()
+        asking.send(b"?", DONTWAIT)
+        dealer.pump.ring()
+        assert asking.recv(DONTWAIT) == b"answer"
+        assert dealer.owed == due
+        assert options == [zmq.EVENTS] * (not due)
+
+
 def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, plain):
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")

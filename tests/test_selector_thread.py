@@ -123,6 +123,30 @@ def test_one_that_is_closed_behind_our_back_harms_nobody(run):
     run(main)
 
 
+def test_nor_while_nothing_else_is_opened(run):
+    # What is opened may get the number of what was closed, and so be its end.
+    async def main():
+        async with (
+            Puller(bind="inproc://behind") as puller,
+            Replier(bind="tcp://127.0.0.1:*") as replier,
+            Requester(timeout=5, connect=replier.addresses) as requester,
+        ):
+            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(b"yes")))
+            assert await requester.request(b"?") == [b"yes"]
+            number = puller.socket.fileno()
+            puller.socket.close()
+            with pytest.raises(OSError, match="Bad file"):
+                while True:
+                    os.fstat(number)
+                    await asyncio.sleep(0.001)
+            for _ in range(10):
+                assert await requester.request(b"?") == [b"yes"]
+            replier.close()
+            await serving
+
+    run(main)
+
+
 def test_a_number_that_belongs_to_another_now_is_left_to_him(run):
     def pair(kind):
         made = context.socket(kind)
@@ -159,6 +183,23 @@ def test_a_loop_that_was_closed_with_its_sockets_open_stops_nobody(run, deaf_loo
         assert puller.socket.poll(5000)  # past us: the FD rings
         pusher.send(b"for nobody, too")
         run(asks_and_is_answered)
+    puller.close()
+
+
+@pytest.mark.parametrize("first", ["it rings", "it is closed"])
+def test_a_socket_whose_loop_was_closed_is_watched_no_more_when(run, deaf_loop, first):
+    puller = Puller(bind="inproc://closed loop")
+    loop = deaf_loop()
+    loop.run_until_complete(puller.__aenter__())
+    loop.close()
+    assert "zmqbridge-selector" in names()
+    if first == "it is closed":
+        puller.close()
+    else:
+        with zmq.Socket(puller.socket.context, zmq.PUSH) as pusher:
+            pusher.connect("inproc://closed loop")
+            pusher.send(b"for nobody")
+    until_it_has_ended()
     puller.close()
 
 
@@ -213,6 +254,41 @@ def test_nothing_is_done_while_another_thread_has_the_lock():
     until_it_has_ended()
 
 
+def test_it_may_be_woken_any_number_of_times_before_it_gets_its_turn(run):
+    async def main():
+        async with Puller():
+            with selector_thread._lock:
+                for _ in range(5000):
+                    selector_thread._thread._wake()
+            await asks_and_is_answered()
+
+    run(main)
+
+
+def test_it_may_be_woken_for_nothing(run, monkeypatch):
+    class Mistaken(selectors.DefaultSelector):
+        mistaken = False
+
+        def select(self, timeout=None):
+            if self.mistaken:
+                return super().select(timeout)
+            self.mistaken = True  # once, as select(2) may be by its BUGS
+            return [(key, selectors.EVENT_READ) for key in self.get_map().values()]
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Mistaken)
+    run(asks_and_is_answered)
+
+
+def test_it_waits_a_while_for_another_socket(run):
+    async def open_and_close():
+        async with Puller():
+            return time.monotonic()
+
+    closed_at = run(open_and_close)
+    until_it_has_ended()
+    assert time.monotonic() - closed_at >= selector_thread.GRACE
+
+
 def test_in_a_forked_child_nobody_holds_its_lock(run):
     with selector_thread._lock:
         selector_thread._in_child()
@@ -222,7 +298,7 @@ def test_in_a_forked_child_nobody_holds_its_lock(run):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_a_thread_of_its_own():
     program = """
-        import asyncio, os, sys, threading
+        import asyncio, os, stat, sys, threading
         from zmqbridge.asyncio_backend import Replier, Requester
         from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
@@ -238,17 +314,28 @@ def test_a_forked_child_has_a_thread_of_its_own():
             ):
                 serving = asyncio.ensure_future(replier.serve(lambda r: r.reply(b"yes")))
                 await requester.request(b"?")
+                before = sockets()
                 if forks and not os.fork():
-                    child()
+                    child(before)
                 if forks:
                     assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
                 await requester.request(b"?")
                 replier.close()
                 await serving
 
-        def child():
+        def sockets():
+            return sum(map(is_a_socket, range(200)))
+
+        def is_a_socket(fd):
+            try:
+                return stat.S_ISSOCK(os.fstat(fd).st_mode)
+            except OSError:
+                return False
+
+        def child(before):
             asyncio._set_running_loop(None)
             assert selector_thread._thread is None
+            assert sockets() == before - 2  # its copies of what wakes the parent's thread
             run(False)
             os._exit(0)
 

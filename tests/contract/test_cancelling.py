@@ -57,6 +57,28 @@ async def test_cancelled_requests_are_forgotten(w):
             await w.until(lambda: requester.statistics().late_replies == 10)
 
 
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll", "asyncioreactor"], indirect=True)
+async def test_a_reply_is_late_whose_caller_another_cancels_in_the_same_burst(w):
+    async def ask_and_cancel():
+        await requester.request(b"1")
+        asking[2].cancel()
+
+    async with w.Replier(bind="inproc://forgotten") as replier:
+        async with w.Requester(connect="inproc://forgotten", timeout=10) as requester:
+            asking = [
+                w.spawn(requester.request(b"it comes alone, by the ring of the FD")),
+                w.spawn(ask_and_cancel()),
+                w.spawn(requester.request(b"2")),
+            ]
+            for request in [await replier.receive() for _ in asking]:
+                await request.reply(*request.parts)
+            await asking[0]
+            await asking[1]
+            with pytest.raises(w.Cancelled):
+                await asking[2]
+            await w.until(lambda: requester.statistics().late_replies == 1)
+
+
 async def test_cancelling_serve_cancels_its_handlers(w):
     async with w.Replier(bind="inproc://served") as replier:
         async with w.Requester(connect="inproc://served") as requester:

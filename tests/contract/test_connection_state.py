@@ -580,6 +580,29 @@ def test_a_reserve_takes_what_there_is(monkeypatch):
     kept.empty()
 
 
+def test_a_reserve_has_room_for_those_who_are_accepted_in_the_meantime():
+    program = """
+import os, resource
+from zmqbridge._bridge.reserve import reserve
+
+def take(count):
+    try:
+        for _ in range(count):
+            os.open(os.devnull, os.O_RDONLY)
+    except OSError:
+        pass
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+reserve.join("somebody")
+take(64)
+with reserve.released():
+    take(10)  # libzmq's I/O thread, before we get the lock that it holds
+    os.pipe()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_what_was_used_of_the_reserve_is_taken_anew():
     kept = Reserve()
     kept.join("somebody")

@@ -231,6 +231,7 @@ def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
     reactor.run(installSignalHandlers=False)
     end()
     assert ended == [SocketClosed] * CROWD
+    assert reactor.getDelayedCalls() == []
     if stops != "before closing":
         assert fired[0] <= AT_ONCE
     if stops == "when all were told":

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -574,6 +577,29 @@ def test_in_a_forked_child_nobody_stands_in_the_door():
     assert mechanisms.door is not held
     with pytest.raises(AuthenticationMissing):
         Puller(bind=TCP, security=CURVE)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_nor_where_the_child_was_forked_while_a_thread_stood_there():
+    program = """
+import os, signal
+from zmqbridge import AuthenticationMissing
+from zmqbridge._bridge import mechanisms
+from zmqbridge.asyncio_backend import Puller
+from zmqbridge.security import CurveServer
+
+with mechanisms.door:
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        try:
+            Puller(bind="inproc://child", security=CurveServer(b"x" * 32))
+        except AuthenticationMissing:
+            os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("0\n", "")
 
 
 def test_libzmqs_own_number_tells_that_there_is_an_authenticator(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 
 import anyio
 import pytest
@@ -297,6 +298,49 @@ async def test_each_handler_runs_in_a_copy_of_the_context_of_serve(w):
         replier.close()
         await serving
     assert seen_by.get() == "another"
+
+
+def eager(loop, coroutine, **options):
+    """A program's own factory; for asyncio's own, anyio makes tasks that begin later."""
+    return asyncio.Task(coroutine, loop=loop, eager_start=True, **options)
+
+
+async def skip_where_no_group_can():
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(asyncio.sleep, 0)
+    except BaseExceptionGroup:
+        pytest.skip("anyio's groups cannot have tasks that begin at once, from 4.14 on")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks before 3.12")
+@pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
+@pytest.mark.parametrize("own", [True, False])
+async def test_so_it_does_where_tasks_begin_at_once(w, own):
+    # What has come when `serve` is called is handled within the call that starts the first worker.
+    seen = []
+
+    async def handler(request):
+        seen.append(seen_by.get())
+        seen_by.set(request.parts[0])
+        await request.reply(b"well")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(eager if own else asyncio.eager_task_factory)
+    await skip_where_no_group_can()
+    async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
+        for limit in (1, 3):
+            asking = [w.spawn(requester.request(b"%d" % number)) for number in range(5)]
+            await w.until(lambda: replier.statistics().unread == 5)
+            seen_by.set("who serves")
+            serving = w.spawn(replier.serve(handler, limit))
+            assert await w.gather(*asking) == [[b"well"]] * 5
+            assert await requester.request(b"?") == [b"well"]
+            serving.cancel()
+            with pytest.raises(w.Cancelled):
+                await serving
+        assert seen == ["who serves"] * 12
+    assert w.reports == []
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)

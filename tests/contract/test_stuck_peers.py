@@ -112,6 +112,24 @@ async def test_serve_answers_the_others_all_the_while(w, address):
 
 
 @some_worlds
+async def test_of_whom_it_is_said_that_he_left_is_remembered_but_not_without_end(w, monkeypatch):
+    async def handler(request):
+        raise PeerUnreachable(*request.parts)
+
+    monkeypatch.setattr("zmqbridge._bridge.keepers.BLAMED", 2)
+    async with w.Replier(bind="inproc://left") as replier:
+        serving = w.spawn(replier.serve(handler))
+        async with w.Dealer(connect="inproc://left") as dealer:
+            for peer in (b"a", b"a", b"b", b"b", b"a", b"c", b"a"):
+                await dealer.send(b"id", b"", peer)
+            await w.until(lambda: replier.statistics().received == 7)
+            await w.settled()
+        assert [report.peer for report in w.reports] == [b"a", b"b", b"c", b"a"]
+        replier.close()
+        await serving
+
+
+@some_worlds
 async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w):
     async with w.Replier(bind="tcp://127.0.0.1:*", options=SMALL, send_queue=MARK) as replier:
         with stuck_client(replier.addresses[0]):

@@ -148,6 +148,24 @@ async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(w, prefetch, ad
             assert await subscriber.receive() == (b"new", b"")
 
 
+async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w):
+    options = {zmq.CONFLATE: 1, zmq.RCVHWM: 0}
+    async with w.Subscriber("old", connect="inproc://newest", options=options) as subscriber:
+        with publisher_at("inproc://newest", subscriber.socket.context) as xpub:
+            xpub.sndhwm = 0
+            await subscribed(w, xpub, b"old")
+            for _ in range(20_000):
+                xpub.send(b"old\0")
+            while not subscriber.statistics().received:
+                await w.sleep(0)
+            assert subscriber.statistics().received < 20_000
+            assert subscriber.statistics().unread == 1
+            subscriber.unsubscribe("old")
+            assert subscriber.statistics().unread == 0
+            statistics = subscriber.statistics()
+            assert statistics.unwanted == statistics.received
+
+
 async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w, address):
     shapes = [
         [b"a\0x"],

@@ -126,6 +126,13 @@ async def test_what_is_held_follows_rcvhwm_however_that_is_set(w, kind):
             await filled(w, kind, receiver, peer, 20, 5)
 
 
+async def test_a_router_has_nothing_of_conflate_and_holds_what_it_is_to(w):
+    options = {zmq.CONFLATE: 1}
+    async with w.Router(bind="inproc://router", options=options, prefetch=5) as router:
+        with one_peer("Router", router) as peer:
+            await filled(w, "Router", router, peer, 20, 5)
+
+
 async def test_a_slow_worker_that_prefetches_nothing_hoards_nothing(w, tmp_path):
     done = {"slow": 0, "fast": 0}
     options = {zmq.RCVHWM: 1, zmq.RCVBUF: 8192}

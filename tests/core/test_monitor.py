@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from zmqbridge import MalformedMessage
 from zmqbridge.core.connectionstate import ConnectionState
+from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import (
     ACCEPTS,
     EventKind,
@@ -48,6 +49,11 @@ def test_many_failed_accepts_within_a_second_are_a_storm():
     assert storm.next_deadline() == inf
     assert not storm.saw([FAILED] * ACCEPTS, 101.1)
     assert storm.saw([FAILED], 101.2)
+
+
+def test_a_storm_is_known_before_it_has_pushed_out_what_a_listener_has_yet_to_see():
+    assert Storm().saw([FAILED] * HIGH, 100.0)
+    assert not Storm().saw([FAILED] * 100, 100.0)  # of as many a program may want to know
 
 
 def test_as_many_in_a_longer_time_are_none():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from unittest.mock import Mock
 
@@ -186,3 +189,23 @@ def test_it_is_waited_for_until_they_are_free_and_no_longer(w, monkeypatch):
             assert asked[:5] == [bound] * 5
     assert took[0] < 0.6 <= took[1] < 1.5
     assert took[2] < 0.6  # the context has ended, so nothing is left to wait for
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_may_forget_a_factory_without_a_word():
+    program = """
+import gc, os
+from zmqbridge.txzmq import ZmqFactory
+
+factory = ZmqFactory()
+child = os.fork()
+if not child:
+    factory = None
+    gc.collect()
+else:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    factory.shutdown()
+"""
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert (ran.returncode, ran.stderr) == (0, "")

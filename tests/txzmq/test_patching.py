@@ -140,6 +140,18 @@ async def test_methods_that_were_put_on_pyzmqs_class_are_called(w, pair, when):
     assert seen == []
 
 
+@pytest.mark.parametrize("name", ["send", "recv", "get"])
+async def test_so_is_one_that_alone_is_put_there_while_messages_flow(w, pair, name):
+    pulled, _, pusher = pair()
+    pusher.push(b"before")
+    await w.until(lambda: pulled)
+    seen = []
+    with trapped(name, seen):
+        pusher.push(b"amid")
+        await w.until(lambda: len(pulled) == 2)
+    assert seen
+
+
 async def test_a_mock_on_the_socket_itself_is_called_and_taken_away_again(w, pair):
     pulled, puller, pusher = pair()
     with mock.patch.object(pusher.socket, "send") as send:

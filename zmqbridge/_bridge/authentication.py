@@ -90,8 +90,7 @@ class Authenticating(Pattern):
             raise
         except BaseException as error:
             if self._comes_from_outside(error):
-                self.settle(question, None)
-                raise
+                raise  # the question is settled when its task has ended, or when this closes
             if not self._link.closed:
                 self._link.driver.report(error)
         self.settle(question, verdict)

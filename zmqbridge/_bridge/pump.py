@@ -115,7 +115,7 @@ class Pump(Sending):
         self.received += 1
         comes, self.due = self.due, True  # what is sent in answer asks for no turn of its own
         # `standing_by`, whose frame would be 3 % of a request by itself.
-        queue = None if comes else self._loop_queue
+        queue = self._loop_queue
         if queue is not None:
             standby = self._standby = self._standby or self._driver.standby_turn()
             queue.appendleft(standby)

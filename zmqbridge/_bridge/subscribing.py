@@ -36,7 +36,7 @@ class Subscribing(Received[Publication, Waiter]):
     def __init__(self, decode: None = None, **bounds: Any) -> None:
         super().__init__(self._publications, **bounds)
         self._subscriptions = Subscriptions()
-        self._given_up: set[bytes] = set()  # since the last message was read
+        self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
 
@@ -73,19 +73,16 @@ class Subscribing(Received[Publication, Waiter]):
         if self._newest and orphaned(self._newest[0], prefix):
             self._newest.clear()
             inbox.unwanted += 1
-        self._given_up.add(prefix)
-        if len(self._given_up) > HIGH:  # nothing comes, so all that was given up is one to us
-            self._given_up = {b""}
+        self._given_up = True
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
         publications = self.split(split_topic, burst)
         if self._given_up and publications:
             # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
-            orphaned = self._subscriptions.orphaned
-            if any(orphaned(publications[0], prefix) for prefix in self._given_up):
+            if self._subscriptions.orphaned(publications[0], b""):
                 del publications[0]
                 self.inbox.unwanted += 1
-            self._given_up.clear()
+            self._given_up = False
         return self._newest_of(publications) if self.conflates else publications
 
     def _newest_of(self, publications: list[Publication]) -> list[Publication]:

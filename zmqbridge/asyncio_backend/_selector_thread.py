@@ -180,10 +180,9 @@ class ThreadReader:
 
     def remove_reader(self, fd: int) -> None:
         """Stop watching the FD."""
-        watch, self._watch = self._watch, None
-        if watch is not None:
+        if self._watch is not None:
             with _lock:
-                watch.thread.remove(watch)
+                self._watch.thread.remove(self._watch)
 
 
 _lock = threading.Lock()
