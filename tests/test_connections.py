@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 
 import pytest
 import zmq
@@ -44,6 +45,8 @@ def any_pair(request, pair):
     if request.param == "ipc":
         yield pair
         return
+    if not module.HUNG_UP and sys.platform == "linux":
+        pytest.skip("PyPy does not ask about it, as its frames name no descriptor")
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname())
         far, _ = server.accept()

@@ -25,10 +25,11 @@ places_of, unread_by_peer = ipclinger.places_of, ipclinger.unread_by_peer
 BOUND = 30  # seconds
 pytestmark = pytest.mark.skipif(not HOLDS, reason="only Linux tells what a peer has not read")
 
-# They fit into the kernel's buffer, though libzmq may write each by itself, and that takes 1 KiB
-# then. A receiver with this mark takes half of them: with the last one it has read 8 KiB.
-MANY, MARK = 150, 10
-BODY = bytes(120)
+# They fit into the kernel's buffer, though libzmq may write each by itself. That takes 1,280 bytes
+# then, and when 52 KiB are taken, a quarter of what the system gives, the kernel asks for no more.
+# A receiver with this mark takes half of them: with the last one it has read 8 KiB.
+MANY, MARK = 48, 10
+BODY = bytes(680)
 IN_KERNEL = 5_000  # bytes, at least, when a receiver takes no more
 QUIET = 3000  # milliseconds in which nothing comes, so it is lost
 
@@ -109,6 +110,21 @@ def written(address):
     return max(unread_at(address), default=0)
 
 
+def io_threads_rest():
+    """Whether the I/O threads of libzmq have nothing to do, thus have written all they can."""
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/stat") as file:
+            name, _, state = file.read().rpartition(") ")
+            if "(ZMQbg/IO" in name and state[0] != "S":
+                return False
+    return True
+
+
+def all_is_in_kernel(address):
+    """Whether libzmq holds no message for whoever listens there; it drops those at a disconnect."""
+    return written(address) > IN_KERNEL and io_threads_rest()
+
+
 def connections(address):
     return len(unread_at(address))
 
@@ -123,7 +139,7 @@ async def fill(pusher, receiver, many=MANY):
 
 async def all_is_written(w, receiver):
     """Wait until libzmq has nothing any more."""
-    await w.until(lambda: written(receiver.address) > IN_KERNEL)
+    await w.until(lambda: all_is_in_kernel(receiver.address))
 
 
 @pytest.mark.every_world
@@ -153,7 +169,7 @@ def fill_by_hand(pusher, receiver):
     assert receiver.read(1) == [0]
     for number in range(1, MANY):
         pusher.push_nowait(message(number))
-    until(lambda: written(receiver.address) > IN_KERNEL)
+    until(lambda: all_is_in_kernel(receiver.address))
 
 
 def until(condition, bound=10):
@@ -253,14 +269,34 @@ def test_the_connections_of_others_are_let_go_at_once(receiver, context):
 def test_sockets_that_close_together_are_held_each(receiver, context):
     pushers = [Pusher(connect=receiver.address, context=context) for _ in range(4)]
     for number, pusher in enumerate(pushers):
-        for each in range(100):
-            pusher.push_nowait(message(100 * number + each))
+        for each in range(MANY):
+            pusher.push_nowait(message(MANY * number + each))
     first = receiver.read(1)
     for pusher in pushers:
         pusher.close()
     context.term()
-    assert sorted(first + receiver.read(399)) == list(range(400))
+    assert sorted(first + receiver.read(4 * MANY - 1)) == list(range(4 * MANY))
     until(nothing_is_held)
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0], ids=["", "with a default timeout"])
+def test_the_sockets_of_others_block_or_not_as_before(receiver, context, timeout):
+    pairs = [socket.socketpair() for _ in range(2)]
+    own = [each for pair in pairs for each in pair]
+    for number, each in enumerate(own):
+        os.set_blocking(each.fileno(), bool(number % 2))
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(timeout)
+    try:
+        pusher = Pusher(connect=receiver.address, context=context)
+        pusher.push_nowait(message(0))
+        assert receiver.read(1) == [0]
+        pusher.close()
+        assert [os.get_blocking(each.fileno()) for each in own] == [False, True] * 2
+    finally:
+        socket.setdefaulttimeout(before)
+        for each in own:
+            each.close()
 
 
 def test_without_descriptors_it_closes_all_the_same(receiver, context, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pydoc
+import re
 import subprocess
 import sys
 from typing import get_type_hints, is_typeddict
@@ -82,7 +83,7 @@ def test_a_constructor_shows_every_argument_with_its_default(backend, name):
 def test_help_shows_every_argument_and_where_it_is_described(backend, name):
     text = pydoc.plain(pydoc.render_doc(getattr(backend, name)))
     for argument in expected(backend, name):
-        assert f"{argument}: '" in text
+        assert re.search(rf"\b{argument}: ['\w]", text)  # the type stands in quotes before 3.14
     assert "zmqbridge.arguments" in text
 
 
@@ -135,8 +136,8 @@ def test_each_argument_is_described_once():
     described = [
         line.split(":")[0].strip()
         for group in GROUPS
-        for line in (group.__doc__ or "").partition("Attributes:")[2].splitlines()
-        if line.startswith("        ") and line[8] != " "
+        for line in (inspect.getdoc(group) or "").partition("Attributes:")[2].splitlines()
+        if line.startswith("    ") and line[4] != " "
     ]
     assert sorted(described) == sorted({name for group in GROUPS for name in group.__annotations__})
 

@@ -123,7 +123,8 @@ def test_a_reply_is_its_callers_alone(run):
             Replier(bind="inproc://held") as replier,
             Requester(connect="inproc://held") as requester,
         ):
-            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(large)))
+            # Not by `serve`: since 3.14 anyio does not learn that a task in Python runs.
+            answering = asyncio.ensure_future(answer(replier))
             tracemalloc.start()
             try:
                 assert await requester.request(b"?") == [large]
@@ -132,7 +133,12 @@ def test_a_reply_is_its_callers_alone(run):
             finally:
                 tracemalloc.stop()
             replier.close()
-            await serving
+            await answering
+
+    async def answer(replier):
+        async for request in replier:
+            await request.reply(large)
+            del request
 
     large = bytes(10_000_000)
     run(main)
@@ -245,11 +251,14 @@ def test_here_tasks_can_be_stepped():
 
 def test_that_is_found_out_within_a_task_as_well(run):
     async def main():
-        task = asyncio.current_task()
+        def known():  # a task in Python is not, since 3.14
+            return asyncio.current_task(), asyncio.all_tasks()
+
+        before = known()
         assert can_be_stepped(asyncio.Task)
-        assert asyncio.current_task() is task
+        assert known() == before
         await asyncio.sleep(0)
-        assert asyncio.all_tasks() == {task}
+        assert known() == before
 
     run(main)
 

@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from math import inf
-from socket import AF_UNIX, SOCK_STREAM, SocketType
+from socket import AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM, SocketType
 from stat import S_ISSOCK
 from typing import Any
 
@@ -150,7 +150,9 @@ def places_of(original: int) -> tuple[Place, ...] | None:
     """
     fd = os.dup(original)  # a copy: if this is interrupted, `face` closes the copy only
     try:
-        face = SocketType(-1, SOCK_STREAM, 0, fd)
+        # Without this flag Python has the descriptor block or not, as it makes its own sockets; and
+        # the original with it, whosever that is: libzmq's I/O thread would wait for one peer.
+        face = SocketType(-1, SOCK_STREAM | SOCK_NONBLOCK, 0, fd)
     except OSError:
         os.close(fd)
         raise
