@@ -10,7 +10,7 @@ could not do this.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from math import inf
 from sys import modules
 from threading import Thread, current_thread
@@ -151,9 +151,12 @@ def _look(reactor: Any, before: float) -> float:
 
 def _needed(reactor: Any) -> bool:
     try:
-        return any(each.active() and each.reactor is reactor for each in _delays) or any(
-            _open_on(each, reactor) for each in living
-        )
+        # Left half-way, an iterator keeps what it came to, on PyPy beyond the next collection: then
+        # a forgotten socket would live as long as we ask.
+        with closing(iter(_delays)) as delays, closing(iter(living)) as sockets:  # type: ignore[type-var]
+            return any(each.active() and each.reactor is reactor for each in delays) or any(
+                _open_on(each, reactor) for each in sockets
+            )
     except RuntimeError:  # another thread makes or closes a socket at the same time
         return True
 
