@@ -194,7 +194,7 @@ def test_a_message_that_rang_and_its_answer_cost_one_turn(driven, plain):
     # The one with which the ring ends; or the one that is due, and then the ring asks no EVENTS.
     dealer = driven(zmq.DEALER, bind="inproc://it")
     asking = plain(zmq.DEALER, "inproc://it")
-    dealer._deliver = lambda burst: dealer.pump.send([b"answer"])
+    dealer.deliver = lambda burst: dealer.pump.send([b"answer"])
     options, get = [], dealer.pump._get
     dealer.pump._get = lambda option: options.append(option) or get(option)
     for due in (False, True):

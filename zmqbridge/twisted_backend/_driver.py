@@ -213,19 +213,16 @@ class ReactorDriver(Pace):
         if scheduled is None:
             self.pump.ring()
         else:
-            self._no_more(scheduled)
+            if not getattr(scheduled, "called", True):  # the FD was readable before the turn came
+                if hasattr(scheduled, "canceller"):
+                    scheduled.canceller = self._canceller  # so our own cancelling is not noticed
+                revoke(scheduled)
             self.pump.turn()
         if self.handling is not None:
             self.handling()
         if self._yielding:
             yielding, self._yielding = self._yielding, []
             self.tell(yielding)
-
-    def _no_more(self, scheduled: Any) -> None:
-        if not getattr(scheduled, "called", True):  # the FD was readable before the turn came
-            if hasattr(scheduled, "canceller"):
-                scheduled.canceller = self._canceller  # so our own cancelling is not noticed
-            revoke(scheduled)
 
     def _settle_down(self) -> None:
         if self.home_thread < 0:

@@ -290,7 +290,10 @@ class Driver(ReactorDriver):
             if scheduled is None:
                 self.pump.ring()
                 return
-            self._no_more(scheduled)
+            if not getattr(scheduled, "called", True):  # the FD was readable before the turn came
+                if hasattr(scheduled, "canceller"):
+                    scheduled.canceller = self._canceller  # so our own cancelling is not noticed
+                revoke(scheduled)
             self._turn()
             return
         revoke(scheduled)
