@@ -119,6 +119,21 @@ def original_suite(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, where a warning is an error, and run every program of its pages.
+
+    Nothing is fetched while it builds. With DOCS_ONLINE set, names of Python, Twisted and pyzmq are
+    links.
+    """
+    install(session, "test", "docs", "pages")
+    session.run("pytest", "-q", "tests/test_docs.py", "tests/test_core_page.py")
+    session.run(
+        "sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html"
+    )
+    session.run("python", "docs/_ext/everypublicname.py", "docs/_build/html/objects.inv")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, beside all peers: ``nox -s bench -- receive --rounds 3``, or all of them."""
     install(session, "bench")

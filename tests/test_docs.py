@@ -1,0 +1,164 @@
+"""Every code block of the pages, run as it stands; and what else holds for all pages.
+
+A block of Python is a program, and is run as one. Where it is only a piece, a comment in front of
+it, which no reader of the page sees, has the program with a hole (``...``) for it::
+
+    <!-- around:
+    import asyncio
+    async def main():
+        ...
+    asyncio.run(main())
+    -->
+
+Blocks with ``<!-- together: NAME -->`` run at the same time, as in several terminals: the last one
+has to end, then the others get Ctrl-C. If *It prints:* and a block of text follow, that is what
+has to be printed. Only the port is another one, as the machine may use that of the page.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from docpages import blocks_of, pages
+
+PAGES = pages()
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it
+PYTHON = [block for block in BLOCKS if block.language == "python" and block.page != OWN_TEST]
+BOUND = 20  # seconds; most take a small part of one
+PORT = re.compile(r"(?<=//127\.0\.0\.1:)\d+")
+# What has no meaning for the suite, or shows what a program prints.
+UNRUN = {"text", "console", "ini", "docker", "yaml", "nginx"}
+
+
+def runs():
+    """Lists of blocks that run at the same time, mostly of one block."""
+    found = []
+    for _, group in groupby(enumerate(PYTHON), lambda each: each[1].together or each[0]):
+        run = [block for _, block in group]
+        found.append(pytest.param(run, id=f"{run[0].page}:{run[0].line}"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork")
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    ) as process:
+
+        def ask(*what):
+            process.stdin.write(json.dumps(what) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
+
+
+def does_something(program):
+    """Whether a program does more than to import and to define."""
+    silent = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return any(not isinstance(each, silent) for each in ast.parse(program).body)
+
+
+def needs(program):
+    """The modules that a program imports and that are not installed here."""
+    for node in ast.walk(ast.parse(program)):
+        names = [each.name for each in getattr(node, "names", ())]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in names:
+                top = name.partition(".")[0]
+                if importlib.util.find_spec(top) is None:
+                    yield top
+
+
+def other_ports(programs):
+    """The programs with ports that are free here."""
+    free = {}
+    for port in {port for program in programs for port in PORT.findall(program)}:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            free[port] = str(probe.getsockname()[1])
+    return [PORT.sub(lambda port: free[port[0]], program) for program in programs]
+
+
+@pytest.mark.parametrize("run", runs())
+def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
+    for block in run:
+        assert does_something(block.program), f"{block} only defines things: say what is around it"
+    programs = other_ports([block.program for block in run])
+    if missing := sorted({name for program in programs for name in needs(program)}):
+        pytest.skip(f"{', '.join(missing)} is not installed")
+    started = []
+    for number, program in enumerate(programs):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        file, out, err = (folder / name for name in ("program.py", "out", "err"))
+        file.write_text(program, encoding="utf-8")
+        started.append((zygote("run", *map(str, (file, folder, out, err))), out, err))
+    *others, last = started
+    try:
+        status = zygote("wait", last[0], BOUND)
+        assert status == 0, said(started)
+        for pid, _, _ in others:
+            os.kill(pid, signal.SIGINT)
+            ended = zygote("wait", pid, BOUND)
+            assert ended in (0, 1, 130, -signal.SIGINT), said(started)
+    except BaseException:
+        for pid, _, _ in started:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        raise
+    for block, (_, out, err) in zip(run, started, strict=True):
+        complaint = err.read_text()
+        assert not complaint or complaint.endswith("KeyboardInterrupt\n"), complaint
+        if block.prints is not None:
+            assert out.read_text() == block.prints
+
+
+def said(started):
+    return [(out.read_text(), err.read_text()) for _, out, err in started]
+
+
+def test_each_block_says_what_language_it_is_in():
+    known = {"python", "toml", "json", *UNRUN}
+    unknown = [(each.page, each.line) for each in BLOCKS if each.language not in known]
+    # The notebook has tables of the benchmarks, as they print them.
+    assert [each for each in unknown if each[0] != "docs/performance-notebook.md"] == []
+
+
+def test_what_is_read_by_machines_can_be_read():
+    readers = {"toml": tomllib.loads, "json": json.loads}
+    for block in BLOCKS:
+        if block.language in readers:
+            readers[block.language](block.code)
+
+
+def test_nothing_that_looks_like_python_stands_there_without_being_run():
+    fenced = re.compile(r"^```.*?^```$|<!--.*?-->", re.S | re.M)
+    python = r"\n\n    ((?:from \S+ import|import|async def|await|def|class|with) .*[(:=])"
+    for page in PAGES:
+        indented = re.findall(python, fenced.sub("", page.read_text(encoding="utf-8")))
+        assert not indented, (page, indented)
