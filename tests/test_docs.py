@@ -91,20 +91,25 @@ def needs(program):
 
 
 def other_ports(programs):
-    """The programs with ports that are free here."""
-    free = {}
+    """Ports that are free here for those that the programs name."""
+    ports = {}
     for port in {port for program in programs for port in PORT.findall(program)}:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            free[port] = str(probe.getsockname()[1])
-    return [PORT.sub(lambda port: free[port[0]], program) for program in programs]
+            ports[port] = str(probe.getsockname()[1])
+    return ports
+
+
+def with_ports(text, ports):
+    return PORT.sub(lambda port: ports.get(port[0], port[0]), text)
 
 
 @pytest.mark.parametrize("run", runs())
 def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
     for block in run:
         assert does_something(block.program), f"{block} only defines things: say what is around it"
-    programs = other_ports([block.program for block in run])
+    programs = [block.program for block in run]
+    ports = other_ports(programs)
     if missing := sorted({name for program in programs for name in needs(program)}):
         pytest.skip(f"{', '.join(missing)} is not installed")
     started = []
@@ -112,7 +117,7 @@ def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         file, out, err = (folder / name for name in ("program.py", "out", "err"))
-        file.write_text(program, encoding="utf-8")
+        file.write_text(with_ports(program, ports), encoding="utf-8")
         started.append((zygote("run", *map(str, (file, folder, out, err))), out, err))
     *others, last = started
     try:
@@ -132,9 +137,10 @@ def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
     for _, _, err in started:
         interrupted = err != started[-1][2] and "KeyboardInterrupt" in err.read_text()
         assert interrupted or not err.read_text(), err.read_text()
+    back = {other: port for port, other in ports.items()}
     for block, (_, out, _) in zip(run, started, strict=True):
         if block.prints is not None:
-            assert out.read_text() == block.prints
+            assert with_ports(out.read_text(), back) == block.prints
 
 
 def said(started):
