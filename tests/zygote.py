@@ -18,13 +18,17 @@ import signal
 import sys
 import time
 
-PRELOADED = [
-    "anyio",
+PRELOADED = [  # some are on Linux alone, or not installed
+    "anyio._backends._asyncio",
+    "anyio._backends._trio",
     "asyncio",
-    "twisted.internet.defer",
-    "twisted.internet.epollreactor",  # on Linux alone
+    "ssl",
+    "twisted.internet.asyncioreactor",
+    "twisted.internet.epollreactor",
     "twisted.internet.task",
-    "zmq",
+    "twisted.logger",
+    "zmq.asyncio",
+    "zmq.utils.z85",
 ]
 
 
