@@ -30,8 +30,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from docpages import blocks_of, pages
+from docpages import DOCS, ROOT, blocks_of, pages
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it
@@ -159,6 +160,27 @@ def test_what_is_read_by_machines_can_be_read():
     for block in BLOCKS:
         if block.language in readers:
             readers[block.language](block.code)
+
+
+def test_the_readme_leads_to_pages_from_wherever_it_is_shown():
+    base = PROJECT["project"]["urls"]["Documentation"]
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 20
+    for link in links:
+        assert link.startswith(base), f"{link}: a package index shows README, too"
+        page = link.removeprefix(base).partition("#")[0].removesuffix(".html")
+        assert (DOCS / f"{page}.md").exists(), link
+
+
+def test_every_page_is_in_the_table_of_contents():
+    named = {
+        (page.parent / entry).resolve()
+        for page in DOCS.rglob("*.md")
+        for toctree in re.findall(r"```{toctree}\n(.*?)```", page.read_text(), re.S)
+        for entry in re.findall(r"^[\w/-]+$", toctree, re.M)
+    }
+    there = {page.with_suffix("") for page in PAGES if DOCS in page.parents}
+    assert there - named == {DOCS / "index"}
 
 
 def test_nothing_that_looks_like_python_stands_there_without_being_run():
