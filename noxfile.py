@@ -9,7 +9,7 @@ import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "core", "tests", "original_suite"]
+nox.options.sessions = ["lint", "types", "core", "tests", "original_suite", "docs"]
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 

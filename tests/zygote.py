@@ -2,7 +2,8 @@
 
 A line of JSON on stdin asks for something, a line on stdout answers:
 
-- ``["run", file, folder, out, err]``: start a program there; the answer is its process id;
+- ``["run", file, folder, out, err, strict]``: start a program there; the answer is its process id.
+  If it is strict, a warning is an error; else only one of a forgotten resource;
 - ``["wait", pid, seconds]``: the answer is its exit status, null when the time is up.
 
 A child leaves `serve` and runs its program at the top level, so it ends as any interpreter does.
@@ -17,6 +18,7 @@ import runpy
 import signal
 import sys
 import time
+import warnings
 
 PRELOADED = [  # some are on Linux alone, or not installed
     "anyio._backends._asyncio",
@@ -32,7 +34,7 @@ PRELOADED = [  # some are on Linux alone, or not installed
 ]
 
 
-def become(file, folder, out, err):
+def become(file, folder, out, err, strict):
     """Make this child look like ``python file`` in a shell."""
     for number, path, mode in (
         (0, os.devnull, os.O_RDONLY),
@@ -43,6 +45,9 @@ def become(file, folder, out, err):
         os.dup2(opened, number)
         os.close(opened)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not strict:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", ResourceWarning)
     os.chdir(folder)
     sys.argv[:] = [file]
     sys.path[0] = folder

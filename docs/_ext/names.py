@@ -1,11 +1,12 @@
-"""Finds what a name in a docstring means: the object of ours that is nearest to where it is said.
+"""Finds what a name in a docstring or page means: the object of ours nearest to where it is said.
 
-Docstrings say `QueueFull` or `receive`, without a path, in single backticks. In the source that is
-plain for a reader. Here it becomes a link, if the name is ours, and else just code.
+Docstrings and pages say `QueueFull` or `receive`, without a path, in backticks. In the source that
+is plain for a reader. Here it becomes a link, if the name is ours, and else just code.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -15,6 +16,8 @@ from sphinx.domains.python import PyXRefRole
 from sphinx.util.nodes import make_refnode
 
 HIDDEN = "\ue000"  # a colon and a blank
+PAGE = re.compile(r"docs/([\w-]+)\.md")
+NAME = re.compile(r"([A-Z]\w+)(\.\w+)?(\(.*\))?$")  # Pusher, Pusher.push, Pusher.push(b"x")
 
 
 def nearest(names: list[str], place: str) -> str:
@@ -73,8 +76,28 @@ def hide_colon(
 def show_colon(
     app: Sphinx, what: str, name: str, owner: Any, options: Any, lines: list[str]
 ) -> None:
-    """Undo `hide_colon`, after napoleon."""
-    lines[:] = [line.replace(HIDDEN, ": ") for line in lines]
+    """Undo `hide_colon`, after napoleon; and make a link of a page that a docstring names."""
+    lines[:] = [PAGE.sub(r":doc:`/\1`", line.replace(HIDDEN, ": ")) for line in lines]
+
+
+def link_literals(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Make links of the classes, methods and errors that a page names in backticks."""
+    objects = app.env.domains["py"].objects
+    place = "zmqbridge." + ("twisted" if "twisted" in docname else "asyncio") + "_backend"
+    for literal in list(doctree.findall(nodes.literal)):
+        named = NAME.match(literal.astext())
+        if named is None or isinstance(literal.parent, nodes.reference | nodes.title):
+            continue
+        for text in (named[1] + (named[2] or ""), named[1]):
+            names = [each for each in objects if each.endswith("." + text)]
+            names = [each for each in names if each.removesuffix(text).count(".") < 3]
+            if names:
+                name = nearest(names, place)
+                to = objects[name]
+                copy = literal.deepcopy()
+                link = make_refnode(app.builder, docname, to.docname, to.node_id, copy, name)
+                literal.replace_self(link)
+                break
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -83,4 +106,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("missing-reference", find, priority=400)
     app.connect("autodoc-process-docstring", hide_colon, priority=100)
     app.connect("autodoc-process-docstring", show_colon, priority=900)
+    app.connect("doctree-resolved", link_literals)
     return {"parallel_read_safe": True}
