@@ -54,8 +54,8 @@ def runs():
 
 @pytest.fixture(scope="module")
 def zygote():
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork")
+    if not hasattr(os, "fork") or sys.implementation.name != "cpython":
+        pytest.skip("there is no fork, or each start takes seconds")
     with subprocess.Popen(
         [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
         stdin=subprocess.PIPE,
