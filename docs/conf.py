@@ -32,6 +32,11 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
+# A line of code has up to 98 characters, and is seen whole.
+html_theme_options = {
+    "light_css_variables": {"code-font-size": "74%"},
+    "navigation_with_keys": True,
+}
 html_title = f"zmqbridge {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
