@@ -18,6 +18,7 @@ has to be printed. Only the port is another one, as the machine may use that of 
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import json
 import os
@@ -170,6 +171,24 @@ def test_the_readme_leads_to_pages_from_wherever_it_is_shown():
         assert link.startswith(base), f"{link}: a package index shows README, too"
         page = link.removeprefix(base).partition("#")[0].removesuffix(".html")
         assert (DOCS / f"{page}.md").exists(), link
+
+
+@pytest.mark.parametrize(
+    ("module", "page"),
+    [
+        ("zmqbridge", "errors"),
+        ("zmqbridge.arguments", "arguments"),
+        ("zmqbridge.security", "security"),
+        ("zmqbridge.asyncio_backend", "asyncio"),
+        ("zmqbridge.twisted_backend", "twisted"),
+        ("zmqbridge.core", "core"),
+        ("zmqbridge.txzmq", "txzmq-api"),
+    ],
+)
+def test_the_reference_has_every_public_name(module, page):
+    text = (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\w+", text))
+    assert set(importlib.import_module(module).__all__) - named == set()
 
 
 def test_every_page_is_in_the_table_of_contents():
