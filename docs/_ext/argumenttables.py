@@ -26,7 +26,7 @@ def described(argument: str) -> str:
     """The full name under which an argument is described."""
     for name in arguments.__all__:
         group = getattr(arguments, name)
-        if argument in re.findall(r"^        (\w+):", getattr(group, "__doc__", "") or "", re.M):
+        if argument in re.findall(r"^    (\w+):", inspect.getdoc(group) or "", re.M):
             return f"zmqbridge.arguments.{name}.{argument}"
     return ""
 

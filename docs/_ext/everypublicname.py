@@ -44,7 +44,7 @@ def public() -> Iterator[str]:
             if inspect.isclass(value) and part.endswith("_backend"):
                 yield from (f"{module.__name__}.{name}.{each}" for each in members(value))
             for each in getattr(value, "__annotations__", ()) if part == ".arguments" else ():
-                if f"\n        {each}:" in value.__doc__:
+                if f"\n    {each}:" in inspect.getdoc(value):
                     yield f"{module.__name__}.{name}.{each}"
 
 
