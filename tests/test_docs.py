@@ -196,7 +196,7 @@ def test_every_page_is_in_the_table_of_contents():
         (page.parent / entry).resolve()
         for page in DOCS.rglob("*.md")
         for toctree in re.findall(r"```{toctree}\n(.*?)```", page.read_text(), re.S)
-        for entry in re.findall(r"^[\w/-]+$", toctree, re.M)
+        for entry in re.findall(r"^(?:.*<)?([\w/-]+)>?$", toctree, re.M)
     }
     there = {page.with_suffix("") for page in PAGES if DOCS in page.parents}
     assert there - named == {DOCS / "index"}
