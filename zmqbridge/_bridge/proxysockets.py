@@ -49,7 +49,7 @@ def side_of(given: Any, name: str) -> Side:
         TypeError, ValueError: it is neither, or has no address.
     """
     side = given if isinstance(given, Side) else Side(bind=given)
-    if not several(side.bind, name) and not several(side.connect, name):
+    if not [*several(side.bind, name), *several(side.connect, name)]:
         raise ValueError(f"{name} has no address: nobody could talk to the proxy there")
     return side
 
@@ -132,6 +132,8 @@ def _open(context: OwnContext, type_: int, side: Side, made: list[AnySocket]) ->
             "zmq.ROUTER_MANDATORY would end the proxy with the first reply to a client that has "
             "left; without it such a reply is dropped"
         )
+    if zmq.IPV6 not in wanted and any("[" in str(each) for each in _all(side)):
+        wanted = {**wanted, zmq.IPV6: 1}  # else libzmq takes the address, and never gets there
     for option, value in {zmq.LINGER: LINGER, **DEFAULTS.get(type_, {}), **wanted}.items():
         set_option(socket, option, value)
     secure(socket, side.security)
@@ -139,6 +141,10 @@ def _open(context: OwnContext, type_: int, side: Side, made: list[AnySocket]) ->
     places.extend(_at(socket, "bind to", each) for each in several(side.bind))
     places.extend(_at(socket, "connect to", each) for each in several(side.connect))
     return socket
+
+
+def _all(side: Side) -> list[Address]:
+    return [*several(side.bind), *several(side.connect)]
 
 
 def _at(socket: AnySocket, action: str, address: Address) -> str:
