@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["proxies.md"]
+PAGES = [
+    "moving-from-aiozmq.md",
+    "moving-from-zmq-anyio.md",
+    "moving-from-zmq-asyncio.md",
+    "proxies.md",
+]
 BLOCKS = [
     pytest.param(block, id=f"{page}-{number}")
     for page in PAGES

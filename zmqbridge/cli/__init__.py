@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_ping(commands)
     add_proxy(commands)
     add_keygen(commands)
+    add_migrate(commands)
     given = vars(parser.parse_args(arguments))
     module = given.pop("module", None)
     if module is None:
@@ -216,6 +217,25 @@ def add_keygen(commands: Any) -> None:
     )
     keygen.add_argument("name", metavar="NAME")
     keygen.add_argument("--folder", default=".", help="where the files go (default: here)")
+
+
+def add_migrate(commands: Any) -> None:
+    """The codemod."""
+    migrate = add(
+        commands,
+        "migrate",
+        "move a program from txZMQ to zmqbridge.txzmq",
+        "migrate",
+        f"{called_as()} migrate src --diff",
+        description="""\
+Rewrites the imports of txzmq, and of its older names txZMQ and tx0mq, and names
+that have changed since, in files and in the .py files of folders. Comments are
+kept, and twice is once. What native classes could do is said, not rewritten.""",
+        after="\n\nexit status: 0, 1 with --check if a file would change, 2 a file cannot be read",
+    )
+    migrate.add_argument("paths", nargs="+", metavar="PATH")
+    migrate.add_argument("--diff", action="store_true", help="print a diff, and write nothing")
+    migrate.add_argument("--check", action="store_true", help="only say what would change")
 
 
 def at_least_one(text: str) -> int:
