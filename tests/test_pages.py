@@ -11,6 +11,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
+    "metrics.md",
     "moving-from-aiozmq.md",
     "moving-from-zmq-anyio.md",
     "moving-from-zmq-asyncio.md",
