@@ -134,6 +134,20 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def package(session: nox.Session) -> None:
+    """Wheel and sdist: built twice and equal, what is in them, and that they install and work."""
+    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    session.run("python", "tests/package.py", *session.posargs)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """What the next version's changes are; ``nox -s changelog -- --yes`` writes CHANGELOG.md."""
+    session.install(*nox.project.dependency_groups(PROJECT, "changelog"))
+    session.run("towncrier", "build", *(session.posargs or ["--draft"]))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, beside all peers: ``nox -s bench -- receive --rounds 3``, or all of them."""
     install(session, "bench")

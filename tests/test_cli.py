@@ -68,7 +68,20 @@ def plain():
 
 @pytest.mark.parametrize(
     "command",
-    ["push", "pull", "pub", "sub", "req", "rep", "dealer", "router", "ping", "keygen", "demo"],
+    [
+        "push",
+        "pull",
+        "pub",
+        "sub",
+        "req",
+        "rep",
+        "dealer",
+        "router",
+        "ping",
+        "proxy",
+        "keygen",
+        "demo",
+    ],
 )
 def test_each_command_has_an_example(command):
     status, out, err = run(command, "--help")

@@ -182,6 +182,9 @@ def test_the_readme_leads_to_pages_from_wherever_it_is_shown():
         ("zmqbridge.asyncio_backend", "asyncio"),
         ("zmqbridge.twisted_backend", "twisted"),
         ("zmqbridge.core", "core"),
+        ("zmqbridge.proxies", "tools"),
+        ("zmqbridge.metrics", "tools"),
+        ("zmqbridge.tracing", "tools"),
         ("zmqbridge.txzmq", "txzmq-api"),
     ],
 )

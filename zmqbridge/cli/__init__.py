@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for pattern in SOCKETS:
         add_socket(commands, pattern)
     add_ping(commands)
+    add_proxy(commands)
     add_keygen(commands)
+    add_migrate(commands)
     given = vars(parser.parse_args(arguments))
     module = given.pop("module", None)
     if module is None:
@@ -167,6 +169,42 @@ def add_ping(commands: Any) -> None:
     ping.add_argument("--curve", metavar="FILE", help="the server's public key")
 
 
+def add_proxy(commands: Any) -> None:
+    """A proxy."""
+    proxy = add(
+        commands,
+        "proxy",
+        "pass messages on between two addresses",
+        "proxy",
+        f"{called_as()} proxy requests tcp://*:5555 tcp://*:5556",
+        description="""\
+Passes messages on: requests of clients at FRONT to workers at BACK (requests),
+publications at FRONT to subscribers at BACK (pubsub), or what is pushed at
+FRONT to pullers at BACK (pipeline). It binds; connect:tcp://host:port connects,
+and commas separate several addresses. It ends by Ctrl-C or SIGTERM.""",
+        after="\n\nexit status: 0 SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
+    )
+    add_sides(proxy)
+    proxy.add_argument("--capture", metavar="ADDRESS", help="publish all that passes, for sub")
+    proxy.add_argument(
+        "--statistics", type=positive, default=inf, metavar="S",
+        help="write every S seconds, and at the end, what has passed, as JSON",
+    )  # fmt: skip
+
+
+def add_sides(command: Any) -> None:
+    """What a proxy stands between."""
+    command.add_argument("kind", choices=["requests", "pubsub", "pipeline"], metavar="KIND",
+                         help="requests, pubsub or pipeline")  # fmt: skip
+    command.add_argument("front", metavar="FRONT", help="where clients or senders connect")
+    command.add_argument("back", metavar="BACK", help="where workers or receivers connect")
+    for name in ("front", "back"):
+        command.add_argument(
+            f"--curve-{name}", metavar="FILE", help="encrypt there: if it binds by our own "
+            "secret key, if it connects by the server's public key",
+        )  # fmt: skip
+
+
 def add_keygen(commands: Any) -> None:
     """Keys for CURVE."""
     keygen = add(
@@ -179,6 +217,25 @@ def add_keygen(commands: Any) -> None:
     )
     keygen.add_argument("name", metavar="NAME")
     keygen.add_argument("--folder", default=".", help="where the files go (default: here)")
+
+
+def add_migrate(commands: Any) -> None:
+    """The codemod."""
+    migrate = add(
+        commands,
+        "migrate",
+        "move a program from txZMQ to zmqbridge.txzmq",
+        "migrate",
+        f"{called_as()} migrate src --diff",
+        description="""\
+Rewrites the imports of txzmq, and of its older names txZMQ and tx0mq, and names
+that have changed since, in files and in the .py files of folders. Comments are
+kept, and twice is once. What native classes could do is said, not rewritten.""",
+        after="\n\nexit status: 0, 1 with --check if a file would change, 2 a file cannot be read",
+    )
+    migrate.add_argument("paths", nargs="+", metavar="PATH")
+    migrate.add_argument("--diff", action="store_true", help="print a diff, and write nothing")
+    migrate.add_argument("--check", action="store_true", help="only say what would change")
 
 
 def at_least_one(text: str) -> int:

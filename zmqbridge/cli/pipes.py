@@ -15,7 +15,6 @@ from math import inf
 from typing import Any
 
 import zmq
-from zmq.auth import load_certificate
 
 from zmqbridge.asyncio_backend import (
     Dealer,
@@ -29,8 +28,8 @@ from zmqbridge.asyncio_backend import (
     Subscriber,
 )
 from zmqbridge.cli.formats import FORMATS, Format, Item, Lines
+from zmqbridge.cli.keys import Refused, security_of
 from zmqbridge.errors import ConnectTimeout, RequestTimeout, ZmqBridgeError
-from zmqbridge.security import CurveClient, CurveServer
 
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -41,10 +40,6 @@ CHUNK = 65536  # bytes of standard input that are read in one go
 PATIENCE = 30.0  # seconds
 # A publisher waits so long for the subscriptions of somebody who has just connected.
 SUBSCRIBING = 0.2  # seconds
-
-
-class Refused(Exception):
-    """What was given cannot be used; the text says why."""
 
 
 @dataclass
@@ -77,22 +72,8 @@ class Options:
             "connect": self.connect,
             "bind": self.bind,
             "options": {zmq.LINGER: int(linger * 1000)},
-            "security": self.security(),
+            "security": security_of(self.curve, serves=bool(self.bind)),
         }
-
-    def security(self) -> CurveClient | CurveServer | None:
-        """CURVE by the file that was given: of a server its own keys, else the server's."""
-        if self.curve is None:
-            return None
-        try:
-            public, secret = load_certificate(self.curve)
-        except (OSError, ValueError) as error:
-            raise Refused(f"--curve {self.curve}: {error}; `zmqbridge keygen` makes one") from None
-        if not self.bind:
-            return CurveClient(public, *zmq.curve_keypair())
-        if secret is None:
-            raise Refused(f"--curve {self.curve}: to bind, the file with the secret key is needed")
-        return CurveServer(secret, any_key=True)
 
 
 def run(pattern: str, **given: Any) -> int:
