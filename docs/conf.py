@@ -73,7 +73,8 @@ if "DOCS_ONLINE" in os.environ:
         "anyio": ("https://anyio.readthedocs.io/en/stable", None),
     }
 OF_OTHERS = """
-    zmq twisted asyncio anyio collections typing contextlib zope types os
+    zmq twisted prometheus_client opentelemetry asyncio anyio collections typing
+    contextlib zope types os
     bytes bytearray memoryview str int float bool object None type tuple list dict set
     Iterable Iterator Sequence Callable Mapping Awaitable Coroutine Hashable Any Self ClassVar Final
     Deferred Enum IntEnum Exception BaseException TypeError ValueError OSError KeyError ImportError
