@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=called_as(), description="ØMQ patterns for Twisted and asyncio."
     )
     parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what its encoding cannot say is shown with \\
+            stream.reconfigure(errors="backslashreplace")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_demo(commands)
     for pattern in SOCKETS:
@@ -50,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_proxy(commands)
     add_keygen(commands)
     add_migrate(commands)
-    given = vars(parser.parse_args(arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in SOCKETS:
+        # Tags and options in any order, which `parse_args` does not take.
+        given = vars(commands.choices[words[0]].parse_intermixed_args(words[1:]))
+    else:
+        given = vars(parser.parse_args(words))
     module = given.pop("module", None)
     if module is None:
         parser.print_help()
