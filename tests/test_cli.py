@@ -340,6 +340,104 @@ def test_half_a_pair_of_keys_is_not_left_behind(tmp_path):
     assert (tmp_path / "mine.key_secret").read_text() == "kept"
 
 
+# Proxies that print, and figures.
+
+
+def between(process):
+    """The addresses of the front and the back that a proxy has said."""
+    line = process.stderr.readline().decode()
+    return line.split("front ")[1].split(";")[0], line.split("back ")[1].split(";")[0].strip()
+
+
+HERE = "tcp://127.0.0.1:*"
+
+
+def test_a_tap_prints_what_passes_it_and_changes_nothing():
+    with start("tap", "requests", HERE, HERE, "--json", "--count", 2) as tap:
+        front, back = between(tap)
+        with start("rep", "-c", back, "pong", "--count", 1) as server:
+            assert run("req", "-c", front, "--timeout", 20, given=b"ping\n") == (0, b"pong\n", b"")
+            assert server.wait(BOUND) == 0
+        out, err = tap.communicate(timeout=BOUND)
+    request, reply = map(json.loads, out.splitlines())
+    assert (tap.returncode, err) == (0, b"")
+    assert request["parts"][-2:] == ["", "ping"]
+    assert reply["parts"] == [*request["parts"][:-1], "pong"]
+    assert abs(request["at"] - time.time()) < 60
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_tap_whose_output_nobody_reads_holds_up_nobody():
+    with start("tap", "pipeline", HERE, HERE) as tap:
+        front, back = between(tap)
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.linger = 0
+            push.connect(front)
+            with context.socket(zmq.PULL) as pull:
+                pull.connect(back)
+                for number in range(5000):
+                    push.send(b"%d" % number + 1000 * b" ")
+                    assert int(pull.recv()) == number
+        tap.send_signal(15)
+        assert tap.wait(BOUND) == 0
+        out, err = tap.communicate(timeout=BOUND)
+    missed = int(err.split()[-1])
+    assert 0 < missed < 5000
+    assert 0 < out.count(b"\n") < 5000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_ctrl_c_twice_ends_a_command_whose_output_nobody_reads(plain):
+    push, there = plain(zmq.PUSH)
+    with start("pull", "-c", there) as puller:
+        while push.poll(500, zmq.POLLOUT):
+            push.send(10_000 * b"x")
+        for _ in "12":
+            puller.send_signal(2)
+            time.sleep(0.2)
+        assert puller.wait(BOUND) == 130
+        puller.stdout.read()
+
+
+def test_a_tap_whose_reader_goes():
+    with start("tap", "pipeline", HERE, HERE) as tap:
+        front, back = between(tap)
+        tap.stdout.close()
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.linger = 0
+            push.connect(front)
+            with context.socket(zmq.PULL) as pull:
+                pull.connect(back)
+                push.send(b"x")
+                assert pull.recv() == b"x"
+                assert tap.wait(BOUND) == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_proxy_at_the_shell_says_how_it_ended():
+    for command in ("proxy", "tap"):
+        for number, status in ((2, 130), (15, 0)):
+            with start(command, "pubsub", HERE, HERE) as process:
+                between(process)
+                process.send_signal(number)
+                assert process.communicate(timeout=BOUND) == (b"", b"")
+                assert process.returncode == status
+        status, out, err = run(command, "pubsub", "5555", HERE)
+        assert (status, out) == (2, b"")
+        assert err.startswith(b"zmqbridge %b: '5555': write it as" % command.encode())
+
+
+@pytest.mark.parametrize("pattern", ["push", "req", "req-many"])
+def test_a_measurement_has_figures(pattern):
+    status, out, err = run("bench", pattern, "--count", 300, "--size", 10, "--json")
+    assert (status, err) == (0, b"")
+    figures = json.loads(out)
+    assert (figures["pattern"], figures["bytes"], figures["messages"]) == (pattern, 10, 300)
+    assert figures["per_second"] > 0
+    if pattern == "req":
+        assert 0 < figures["median_us"] <= figures["p99_us"] <= figures["longest_us"]
+
+
 # What went wrong is said.
 
 

@@ -99,7 +99,6 @@ def run(pattern: str, **given: Any) -> int:
     if not (options.bind or options.connect):
         print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
         return MISUSED
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = asyncio.run(until_told(pattern, options))
         if sys.stdout is not None:
@@ -123,19 +122,18 @@ async def until_told(pattern: str, options: Options) -> int:
     working = asyncio.ensure_future(PATTERNS[pattern](options))
     interrupted = False
 
-    def interrupt() -> None:
+    def interrupt(*_: object) -> None:
         nonlocal interrupted
         interrupted = True
-        loop.remove_signal_handler(signal.SIGINT)
         # The next one ends the process where it is.
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         saying = threading.Timer(SILENT, say_what_it_waits_for, [pattern, options.linger])
         saying.daemon = True
         saying.start()
-        working.cancel()
+        loop.call_soon_threadsafe(working.cancel)
 
-    with suppress(NotImplementedError):  # on Windows; there KeyboardInterrupt does
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+    # Not the loop's own, which does not run while nobody reads the output.
+    signal.signal(signal.SIGINT, interrupt)
     try:
         return await working
     except asyncio.CancelledError:
