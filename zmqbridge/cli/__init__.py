@@ -42,15 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=called_as(), description="ØMQ patterns for Twisted and asyncio."
     )
     parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what its encoding cannot say is shown with \\
+            stream.reconfigure(errors="backslashreplace")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_demo(commands)
     for pattern in SOCKETS:
         add_socket(commands, pattern)
     add_ping(commands)
     add_proxy(commands)
+    add_tap(commands)
+    add_bench(commands)
     add_keygen(commands)
     add_migrate(commands)
-    given = vars(parser.parse_args(arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in SOCKETS:
+        # Tags and options in any order, which `parse_args` does not take.
+        given = vars(commands.choices[words[0]].parse_intermixed_args(words[1:]))
+    else:
+        given = vars(parser.parse_args(words))
     module = given.pop("module", None)
     if module is None:
         parser.print_help()
@@ -121,15 +131,7 @@ def add_socket(commands: Any, pattern: str) -> None:
         command.add_argument(
             short, long, type=address, action="append", default=[], metavar="ADDRESS", help=what
         )
-    form = command.add_mutually_exclusive_group()
-    for name, what in (
-        ("lines", "a line of text is one part (default); not exact for what has line ends"),
-        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
-        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
-    ):
-        form.add_argument(
-            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
-        )
+    add_forms(command)
     command.add_argument(
         "--count", type=at_least_one, default=inf, metavar="N", help="end after so many messages"
     )
@@ -148,6 +150,19 @@ def add_socket(commands: Any, pattern: str) -> None:
         command.add_argument("words", nargs="*", type=os.fsencode, metavar=word, default=[])
     else:
         command.set_defaults(words=[])
+
+
+def add_forms(command: Any) -> None:
+    """How a message is a line."""
+    form = command.add_mutually_exclusive_group()
+    for name, what in (
+        ("lines", "a line of text is one part (default); not exact for what has line ends"),
+        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
+        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
+    ):
+        form.add_argument(
+            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
+        )
 
 
 def add_ping(commands: Any) -> None:
@@ -203,6 +218,51 @@ def add_sides(command: Any) -> None:
             f"--curve-{name}", metavar="FILE", help="encrypt there: if it binds by our own "
             "secret key, if it connects by the server's public key",
         )  # fmt: skip
+
+
+def add_tap(commands: Any) -> None:
+    """A proxy that shows what passes."""
+    tap = add(
+        commands,
+        "tap",
+        "pass messages on, and print what passes",
+        "tap",
+        f"{called_as()} tap pubsub tcp://*:5555 connect:tcp://h:5556 --json",
+        description="""\
+A proxy that also prints what passes it, both directions mixed, as it is on the
+wire: a request has its route and its id in front, a subscription a byte 1.
+Addresses are those of `proxy`. Nothing is changed, and traffic does not wait
+for the output: if that is too slow, messages pass without being printed, and
+how many is said at the end.""",
+        after="\n\nexit status: 0 enough or SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
+    )
+    add_sides(tap)
+    add_forms(tap)
+    tap.add_argument(
+        "--count", type=at_least_one, default=inf, metavar="N", help="end after so many messages"
+    )
+
+
+def add_bench(commands: Any) -> None:
+    """A measurement."""
+    bench = add(
+        commands,
+        "bench",
+        "measure how fast a pattern is on this machine",
+        "bench",
+        f"{called_as()} bench req --size 1000",
+        description="""\
+Measures between two processes on asyncio: messages a second (push), the time
+of one request after the other (req), or requests a second with a hundred under
+way (req-many). A busy machine measures itself.""",
+    )
+    bench.add_argument("pattern", choices=["push", "req", "req-many"], metavar="PATTERN",
+                       help="push, req or req-many")  # fmt: skip
+    bench.add_argument("--transport", choices=["tcp", "ipc"], default="tcp", help="default: tcp")
+    bench.add_argument("--size", type=at_least_one, default=100, metavar="N", help="bytes each")
+    bench.add_argument("--count", type=at_least_one, default=COUNT, metavar="N",
+                       help=f"messages (default: {COUNT:,})")  # fmt: skip
+    bench.add_argument("--json", dest="as_json", action="store_true", help="one line of JSON")
 
 
 def add_keygen(commands: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
-from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -17,6 +17,7 @@ from zmqbridge.proxies import Side
 
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def side(text: str, curve: str | None) -> Side:
@@ -76,13 +77,14 @@ def until_told() -> asyncio.Future[int]:
     loop = asyncio.get_running_loop()
     told: asyncio.Future[int] = loop.create_future()
 
-    def tell(number: int) -> None:
-        if not told.done():
-            told.set_result(number)
+    def hear(number: int, _: object) -> None:
+        for each in SIGNALS:
+            # The next one ends the process where it is.
+            signal.signal(each, lambda *_: os._exit(INTERRUPTED))
+        loop.call_soon_threadsafe(told.set_result, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # on Windows; there KeyboardInterrupt does
-            loop.add_signal_handler(number, tell, number)
+    for each in SIGNALS:
+        signal.signal(each, hear)  # not the loop's own, which needs a loop that runs
     return told
 
 
