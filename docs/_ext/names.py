@@ -45,7 +45,7 @@ def find(app: Sphinx, env: Any, node: pending_xref, content: nodes.Element) -> A
     names = [name for name in objects if name == target or name.endswith("." + target)]
     if not names and target.startswith("zmqbridge."):  # said by the module that defines it
         last = target.rpartition(".")[2]
-        names = [name for name in objects if name.endswith("." + last)]
+        names = [name for name in objects if name.endswith("." + last) and last[0].isupper()]
     # A lower-case word may be a parameter. It means what is in the same class or module.
     names = [
         name
