@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -29,6 +26,7 @@ from zmqbridge.asyncio_backend import (
 from zmqbridge.cli.formats import FORMATS, Format, Item, Lines
 from zmqbridge.cli.keys import Refused, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
+from zmqbridge.cli.telling import INTERRUPTED, until_told
 from zmqbridge.errors import (
     ConnectTimeout,
     HandshakeFailed,
@@ -39,7 +37,6 @@ from zmqbridge.errors import (
 )
 
 OK, FAILED, MISUSED = 0, 1, 2
-INTERRUPTED = 128 + signal.SIGINT
 CLOSED_PIPE = 128 + 13  # SIGPIPE, which Windows has not
 
 # How long what was sent may take to leave when no time was given.
@@ -47,8 +44,6 @@ PATIENCE = 30.0  # seconds
 # A publisher waits so long for the subscriptions of somebody who has just connected.
 SUBSCRIBING = 0.2  # seconds
 MOMENT = 0.001  # seconds
-# So long an interrupted command may take to end before it says what it waits for.
-SILENT = 0.5  # seconds
 
 
 @dataclass
@@ -100,7 +95,7 @@ def run(pattern: str, **given: Any) -> int:
         print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
         return MISUSED
     try:
-        status = asyncio.run(until_told(pattern, options))
+        status = asyncio.run(until_told(PATTERNS[pattern](options), pattern, options.linger))
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -113,49 +108,6 @@ def run(pattern: str, **given: Any) -> int:
         print(f"zmqbridge {pattern}: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RequestTimeout) else MISUSED
     return status
-
-
-async def until_told(pattern: str, options: Options) -> int:
-    """Be that socket until it is done, or until Ctrl-C; returns the exit status."""
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: report(pattern, context))
-    working = asyncio.ensure_future(PATTERNS[pattern](options))
-    interrupted = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        # The next one ends the process where it is.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-        saying = threading.Timer(SILENT, say_what_it_waits_for, [pattern, options.linger])
-        saying.daemon = True
-        saying.start()
-        loop.call_soon_threadsafe(working.cancel)
-
-    # Not the loop's own, which does not run while nobody reads the output.
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        return await working
-    except asyncio.CancelledError:
-        if not interrupted:
-            raise
-        return INTERRUPTED
-
-
-def say_what_it_waits_for(pattern: str, linger: float) -> None:
-    """Say why a command that was interrupted is still there."""
-    complain(pattern, f"what was sent has {linger:g} s to leave; Ctrl-C once more drops it")
-
-
-def report(pattern: str, context: dict[str, Any]) -> None:
-    """Print what a socket reports, e.g. a malformed message, as one line."""
-    complain(pattern, context.get("exception") or context["message"])
-
-
-def complain(pattern: str, what: object) -> None:
-    """Print a line on standard error, which may be closed."""
-    with suppress(OSError, ValueError):
-        print(f"zmqbridge {pattern}: {what}", file=sys.stderr, flush=True)
 
 
 # Standard input and output.
