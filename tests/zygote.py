@@ -11,6 +11,7 @@ The library itself is not loaded before: a program sees only those of its module
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -83,6 +84,7 @@ if __name__ == "__main__":
     for module in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    gc.freeze()  # collecting in a child then leaves alone, and does not copy, what is loaded here
     file = serve()
     if file is not None:
         runpy.run_path(file, run_name="__main__")
