@@ -9,7 +9,7 @@ import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "core", "tests", "original_suite"]
+nox.options.sessions = ["lint", "types", "core", "tests", "original_suite", "docs"]
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 
@@ -116,6 +116,35 @@ def original_suite(session: nox.Session) -> None:
     """txZMQ's own tests, from its package, against the facade."""
     install(session, "test")
     session.run("python", "tests/original_suite.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site, where a warning is an error, and run every program of its pages.
+
+    Nothing is fetched while it builds. With DOCS_ONLINE set, names of Python, Twisted and pyzmq are
+    links.
+    """
+    install(session, "test", "docs", "pages")
+    session.run("pytest", "-q", "tests/test_docs.py", "tests/test_core_page.py")
+    session.run(
+        "sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html"
+    )
+    session.run("python", "docs/_ext/everypublicname.py", "docs/_build/html/objects.inv")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Wheel and sdist: built twice and equal, what is in them, and that they install and work."""
+    session.install(*nox.project.dependency_groups(PROJECT, "package"))
+    session.run("python", "tests/package.py", *session.posargs)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """What the next version's changes are; ``nox -s changelog -- --yes`` writes CHANGELOG.md."""
+    session.install(*nox.project.dependency_groups(PROJECT, "changelog"))
+    session.run("towncrier", "build", *(session.posargs or ["--draft"]))
 
 
 @nox.session

@@ -14,6 +14,7 @@ SHOWN = {
     "send-pub": "send (PUB)",
     "requests-1000": "requests, 1,000 outstanding",
 }
+COLUMNS = 3  # on a page of the documentation the letters of more are too small
 OURS, THEIRS, YARDSTICK = "#1b6ca8", "#b8b8b8", "#555555"
 
 
@@ -33,10 +34,13 @@ def draw(results: Results, file: Path) -> None:
     from matplotlib import pyplot
 
     shown = [name for name in SHOWN if results.get(name)]
+    rows = -(-len(shown) // COLUMNS)
     figure, panels = pyplot.subplots(
-        1, len(shown), figsize=(3.2 * len(shown), 3.6), layout="constrained", squeeze=False
+        rows, COLUMNS, figsize=(3.2 * COLUMNS, 3.2 * rows), layout="constrained", squeeze=False
     )
-    for panel, workload in zip(panels[0], shown, strict=True):
+    for panel in panels.flat[len(shown) :]:
+        panel.set_visible(False)
+    for panel, workload in zip(panels.flat, shown, strict=False):
         measured = {name: runs for name, runs in results[workload].items() if runs}
         names = list(measured)[::-1]
         heights = [value(measured[name]) / 1000 for name in names]

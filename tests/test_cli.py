@@ -68,7 +68,20 @@ def plain():
 
 @pytest.mark.parametrize(
     "command",
-    ["push", "pull", "pub", "sub", "req", "rep", "dealer", "router", "ping", "keygen", "demo"],
+    [
+        "push",
+        "pull",
+        "pub",
+        "sub",
+        "req",
+        "rep",
+        "dealer",
+        "router",
+        "ping",
+        "proxy",
+        "keygen",
+        "demo",
+    ],
 )
 def test_each_command_has_an_example(command):
     status, out, err = run(command, "--help")
@@ -172,7 +185,7 @@ def test_ten_megabytes_of_anything_go_through_a_pipe(address, form):
 def test_where_nobody_takes_it_the_status_says_so(address):
     status, out, err = run("push", "-b", address, "--timeout", SILENCE, given=b"1\n2\n3\n")
     assert (status, out) == (1, b"")
-    assert err == b"not all was sent: nobody takes it\n"
+    assert err == b"not all was sent: nobody takes it (nobody is there)\n"
 
 
 def test_where_nothing_comes_the_status_says_so(address):
@@ -319,6 +332,247 @@ def test_keys_are_their_owners_and_open_a_server(tmp_path):
         assert puller.communicate(timeout=BOUND) == (b"sealed\n", b"")
 
 
+def test_half_a_pair_of_keys_is_not_left_behind(tmp_path):
+    (tmp_path / "mine.key_secret").write_text("kept")
+    status, out, err = run("keygen", "mine", "--folder", tmp_path)
+    assert (status, out, b"mine.key_secret: File exists" in err) == (1, b"", True)
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.key_secret"]
+    assert (tmp_path / "mine.key_secret").read_text() == "kept"
+
+
+# Proxies that print, and figures.
+
+
+def between(process):
+    """The addresses of the front and the back that a proxy has said."""
+    line = process.stderr.readline().decode()
+    return line.split("front ")[1].split(";")[0], line.split("back ")[1].split(";")[0].strip()
+
+
+HERE = "tcp://127.0.0.1:*"
+
+
+def test_a_tap_prints_what_passes_it_and_changes_nothing():
+    with start("tap", "requests", HERE, HERE, "--json", "--count", 2) as tap:
+        front, back = between(tap)
+        with start("rep", "-c", back, "pong", "--count", 1) as server:
+            assert run("req", "-c", front, "--timeout", 20, given=b"ping\n") == (0, b"pong\n", b"")
+            assert server.wait(BOUND) == 0
+        out, err = tap.communicate(timeout=BOUND)
+    request, reply = map(json.loads, out.splitlines())
+    assert (tap.returncode, err) == (0, b"")
+    assert request["parts"][-2:] == ["", "ping"]
+    assert reply["parts"] == [*request["parts"][:-1], "pong"]
+    assert abs(request["at"] - time.time()) < 60
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_tap_whose_output_nobody_reads_holds_up_nobody():
+    with start("tap", "pipeline", HERE, HERE) as tap:
+        front, back = between(tap)
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.linger = 0
+            push.connect(front)
+            with context.socket(zmq.PULL) as pull:
+                pull.connect(back)
+                for number in range(5000):
+                    push.send(b"%d" % number + 1000 * b" ")
+                    assert int(pull.recv()) == number
+        tap.send_signal(15)
+        assert tap.wait(BOUND) == 0
+        out, err = tap.communicate(timeout=BOUND)
+    missed = int(err.split()[-1])
+    assert 0 < missed < 5000
+    assert 0 < out.count(b"\n") < 5000
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_ctrl_c_twice_ends_a_command_whose_output_nobody_reads(plain):
+    push, there = plain(zmq.PUSH)
+    with start("pull", "-c", there) as puller:
+        while push.poll(500, zmq.POLLOUT):
+            push.send(10_000 * b"x")
+        for _ in "12":
+            puller.send_signal(2)
+            time.sleep(0.2)
+        assert puller.wait(BOUND) == 130
+        puller.stdout.read()
+
+
+def test_a_tap_whose_reader_goes():
+    with start("tap", "pipeline", HERE, HERE) as tap:
+        front, back = between(tap)
+        tap.stdout.close()
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.linger = 0
+            push.connect(front)
+            with context.socket(zmq.PULL) as pull:
+                pull.connect(back)
+                push.send(b"x")
+                assert pull.recv() == b"x"
+                assert tap.wait(BOUND) == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_proxy_at_the_shell_says_how_it_ended():
+    for command in ("proxy", "tap"):
+        for number, status in ((2, 130), (15, 0)):
+            with start(command, "pubsub", HERE, HERE) as process:
+                between(process)
+                process.send_signal(number)
+                assert process.communicate(timeout=BOUND) == (b"", b"")
+                assert process.returncode == status
+        status, out, err = run(command, "pubsub", "5555", HERE)
+        assert (status, out) == (2, b"")
+        assert err.startswith(b"zmqbridge %b: '5555': write it as" % command.encode())
+
+
+@pytest.mark.parametrize("pattern", ["push", "req", "req-many"])
+def test_a_measurement_has_figures(pattern):
+    status, out, err = run("bench", pattern, "--count", 300, "--size", 10, "--json")
+    assert (status, err) == (0, b"")
+    figures = json.loads(out)
+    assert (figures["pattern"], figures["bytes"], figures["messages"]) == (pattern, 10, 300)
+    assert figures["per_second"] > 0
+    if pattern == "req":
+        assert 0 < figures["median_us"] <= figures["p99_us"] <= figures["longest_us"]
+
+
+# What went wrong is said.
+
+
+def test_why_nobody_takes_it(plain, tmp_path):
+    assert run("keygen", "wrong", "--folder", tmp_path)[0] == 0
+    _, secret = zmq.curve_keypair()
+    _, there = plain(zmq.PULL, curve_server=True, curve_secretkey=secret)
+    key = tmp_path / "wrong.key"
+    status, _, err = run("push", "-c", there, "--curve", key, "--timeout", 2, given=b"x\n")
+    assert (status, b"nobody takes it (" in err) == (1, True)
+    assert b"nobody is there" not in err
+    few = {"rcvhwm": 1, "rcvbuf": 4096}
+    _, there = plain(zmq.PULL, **few)
+    given = b"\n".join([10_000 * b"x"] * 3000)
+    status, _, err = run("push", "-c", there, "--timeout", 1, given=given)
+    assert (status, err) == (1, b"not all was sent: nobody takes it (who is there does not read)\n")
+
+
+def test_a_request_that_fails_is_named_by_its_line_and_the_others_go_on(address):
+    with start("rep", "-b", address, "--count", 1) as server:
+        status, out, err = run("req", "-c", address, "--timeout", 3, given=b"a\nb\n")
+        assert server.wait(BOUND) == 0
+    assert (status, out) == (1, b"a\n")
+    assert err.startswith(b"line 2: no reply in time")
+    assert err.count(b"\n") == 1
+
+
+def test_a_router_goes_on_after_a_peer_that_is_not_there(plain):
+    dealer, there = plain(zmq.DEALER, routing_id=b"me")
+    lines = [b'{"peer": "nobody", "parts": ["lost"]}', b'{"peer": "me", "parts": ["found"]}']
+    with start("router", "-c", there, "--json", "--count", 2) as router:
+        dealer.send(b"hello")
+        assert router.stdout.readline() == b'{"peer": "me", "parts": ["hello"]}\n'
+        router.stdin.write(b"\n".join(lines))
+        router.stdin.close()
+        assert dealer.poll(BOUND * 1000)
+        assert dealer.recv() == b"found"
+        dealer.send(b"bye")
+        assert router.wait(BOUND) == 1
+        assert router.stderr.read().startswith(b"line 1: no peer b'nobody' is connected")
+
+
+def test_a_malformed_message_is_a_line_and_no_traceback(plain):
+    dealer, there = plain(zmq.DEALER)
+    with start("rep", "-c", there, "--count", 1) as server:
+        dealer.send_multipart([b"id", b"no empty part"])
+        dealer.send_multipart([b"id", b"", b"good"])
+        assert dealer.recv_multipart() == [b"id", b"", b"good"]
+        out, err = server.communicate(timeout=BOUND)
+    assert (out, err.count(b"\n")) == (b"good\n", 1), err
+    assert err.startswith(b"zmqbridge rep: ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address):
+    with start("push", "-b", address) as pusher:
+        pusher.stdin.write(b"x\n")
+        pusher.stdin.flush()
+        with start("pull", "-c", address, "--count", 1) as puller:
+            assert puller.wait(BOUND) == 0  # so it has read the first line
+        pusher.stdin.write(b"y\n" * 5)
+        pusher.stdin.flush()
+        time.sleep(0.5)
+        pusher.send_signal(2)
+        line = pusher.stderr.readline()
+        assert (
+            line == b"zmqbridge push: what was sent has 30 s to leave; Ctrl-C once more drops it\n"
+        )
+        pusher.send_signal(2)
+        assert pusher.wait(BOUND) == 130
+        assert pusher.stderr.read() == b""
+
+
+# What may be given, and how.
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-c", None, "clock", "news", "--count", 2),
+        ("clock", "-c", None, "--count", 2, "news"),
+        ("-c", None, "--count", 2, "--lines", "clock", "news"),
+    ],
+)
+def test_tags_come_before_options_or_after_them(plain, words):
+    publisher, there = plain(zmq.XPUB)
+    with start("sub", *[there if word is None else word for word in words]) as subscriber:
+        assert sorted(publisher.recv() for _ in range(2)) == [b"\1clock", b"\1news"]
+        publisher.send(b"clock\0tick")
+        publisher.send(b"news\0new")
+        assert subscriber.communicate(timeout=BOUND) == (b"clock\ttick\nnews\tnew\n", b"")
+
+
+def test_a_tag_that_is_given_twice(address):
+    with start("pub", "-b", address, "clock", "--json") as publisher:
+        with start("sub", "-c", address) as subscriber:
+            given = b'{"tag": "other", "parts": ["x"]}\n'
+            out, err = publisher.communicate(given, timeout=BOUND)
+            subscriber.kill()
+    assert (publisher.returncode, out) == (2, b"")
+    assert err.startswith(b"zmqbridge pub: line 1: the tag is an argument of the command already")
+
+
+def has_ipv6():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_addresses_of_ipv6(plain):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as free:
+        there = f"tcp://[::1]:{free.getsockname()[1]}"
+    with start("pull", "-b", there, "--count", 1) as puller:
+        assert run("push", "-c", there, given=b"six\n") == (0, b"", b"")
+        assert puller.communicate(timeout=BOUND) == (b"six\n", b"")
+    with start("pull", "-b", there) as puller:
+        end = time.monotonic() + BOUND
+        while (pinged := run("ping", there))[0] == 2:
+            assert time.monotonic() < end
+        assert (pinged[0], b"PULL; a PUSH may connect" in pinged[1]) == (0, True)
+        puller.kill()
+
+
+@pytest.mark.parametrize("words", [("--help",), ("pull", "--help"), ("push", "-b", "tcp://ü:1")])
+def test_a_terminal_that_knows_ascii_only(words):
+    with start(*words, env={**os.environ, "PYTHONIOENCODING": "ascii"}) as process:
+        _, err = process.communicate(timeout=BOUND)
+    assert b"Traceback" not in err
+    assert process.returncode == (0 if "--help" in words else 2)
+    assert not err or b"\\xfc" in err
+
+
 # Ping.
 
 
@@ -425,6 +679,17 @@ def test_a_server_that_is_slow_or_says_odd_things(plain):
         began = time.monotonic()
         assert run("ping", there, "--timeout", 1)[0] == 3
         assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_the_time_is_for_all_that_it_tries(answer):
+    from zmqbridge.cli.ping import run as ping
+
+    there, listener = speaks(answer)
+    with listener:
+        began = time.monotonic()
+        assert ping(there, None, 1.0, None) == 3
+        assert time.monotonic() - began < 1.5
 
 
 def test_where_nobody_listens(address):

@@ -3,7 +3,7 @@
 A function of yours that passes them on is typed with these as well::
 
     def worker(**arguments: Unpack[ExchangeArguments]) -> Dealer:
-        return Dealer(connect="tcp://127.0.0.1:5555", **arguments)
+        return Dealer(**arguments)
 
 Nothing is loaded for them when a program runs, but by `inspect.signature` and ``help()``.
 """

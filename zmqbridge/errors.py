@@ -245,6 +245,25 @@ class AlreadyReplied(ZmqBridgeError):
     """
 
 
+class ProxyFailed(ZmqBridgeError):
+    """The thread of a proxy has ended, though nobody closed the proxy: nothing passes any more.
+
+    Its ``__cause__`` is libzmq's error.
+    """
+
+
+class ProxyStalled(ZmqBridgeError, TimeoutError):
+    """A proxy does not answer, because it waits for a peer that takes no message.
+
+    The call did nothing. The proxy goes on when the peer does, and can always be closed.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(
+            f"the proxy has not answered for {timeout:g} s: it waits for a peer to take a message"
+        )
+
+
 def _shown(message: Sequence[bytes], parts: int = 4, length: int = 40) -> str:
     # A malformed message may have any size, and this text goes to a log. So it is cut.
     shown = [repr(part[:length]) + ("…" if len(part) > length else "") for part in message[:parts]]

@@ -17,10 +17,12 @@ from zmqbridge.asyncio_backend.sockets import (
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend.authenticator import Authenticator
     from zmqbridge.asyncio_backend.ending import end_context
+    from zmqbridge.asyncio_backend.proxy import Proxy
 
 __all__ = [
     "Authenticator",
     "Dealer",
+    "Proxy",
     "Publisher",
     "Puller",
     "Pusher",
@@ -43,4 +45,8 @@ def __getattr__(name: str) -> Any:
         from zmqbridge.asyncio_backend.ending import end_context
 
         return end_context
+    if name == "Proxy":
+        from zmqbridge.asyncio_backend.proxy import Proxy
+
+        return Proxy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

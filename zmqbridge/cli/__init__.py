@@ -42,13 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=called_as(), description="ØMQ patterns for Twisted and asyncio."
     )
     parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what its encoding cannot say is shown with \\
+            stream.reconfigure(errors="backslashreplace")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_demo(commands)
     for pattern in SOCKETS:
         add_socket(commands, pattern)
     add_ping(commands)
+    add_proxy(commands)
+    add_tap(commands)
+    add_bench(commands)
     add_keygen(commands)
-    given = vars(parser.parse_args(arguments))
+    add_migrate(commands)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in SOCKETS:
+        # Tags and options in any order, which `parse_args` does not take.
+        given = vars(commands.choices[words[0]].parse_intermixed_args(words[1:]))
+    else:
+        given = vars(parser.parse_args(words))
     module = given.pop("module", None)
     if module is None:
         parser.print_help()
@@ -119,15 +131,7 @@ def add_socket(commands: Any, pattern: str) -> None:
         command.add_argument(
             short, long, type=address, action="append", default=[], metavar="ADDRESS", help=what
         )
-    form = command.add_mutually_exclusive_group()
-    for name, what in (
-        ("lines", "a line of text is one part (default); not exact for what has line ends"),
-        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
-        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
-    ):
-        form.add_argument(
-            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
-        )
+    add_forms(command)
     command.add_argument(
         "--count", type=at_least_one, default=inf, metavar="N", help="end after so many messages"
     )
@@ -146,6 +150,19 @@ def add_socket(commands: Any, pattern: str) -> None:
         command.add_argument("words", nargs="*", type=os.fsencode, metavar=word, default=[])
     else:
         command.set_defaults(words=[])
+
+
+def add_forms(command: Any) -> None:
+    """How a message is a line."""
+    form = command.add_mutually_exclusive_group()
+    for name, what in (
+        ("lines", "a line of text is one part (default); not exact for what has line ends"),
+        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
+        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
+    ):
+        form.add_argument(
+            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
+        )
 
 
 def add_ping(commands: Any) -> None:
@@ -167,6 +184,87 @@ def add_ping(commands: Any) -> None:
     ping.add_argument("--curve", metavar="FILE", help="the server's public key")
 
 
+def add_proxy(commands: Any) -> None:
+    """A proxy."""
+    proxy = add(
+        commands,
+        "proxy",
+        "pass messages on between two addresses",
+        "proxy",
+        f"{called_as()} proxy requests tcp://*:5555 tcp://*:5556",
+        description="""\
+Passes messages on: requests of clients at FRONT to workers at BACK (requests),
+publications at FRONT to subscribers at BACK (pubsub), or what is pushed at
+FRONT to pullers at BACK (pipeline). It binds; connect:tcp://host:port connects,
+and commas separate several addresses. It ends by Ctrl-C or SIGTERM.""",
+        after="\n\nexit status: 0 SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
+    )
+    add_sides(proxy)
+    proxy.add_argument("--capture", metavar="ADDRESS", help="publish all that passes, for sub")
+    proxy.add_argument(
+        "--statistics", type=positive, default=inf, metavar="S",
+        help="write every S seconds, and at the end, what has passed, as JSON",
+    )  # fmt: skip
+
+
+def add_sides(command: Any) -> None:
+    """What a proxy stands between."""
+    command.add_argument("kind", choices=["requests", "pubsub", "pipeline"], metavar="KIND",
+                         help="requests, pubsub or pipeline")  # fmt: skip
+    command.add_argument("front", metavar="FRONT", help="where clients or senders connect")
+    command.add_argument("back", metavar="BACK", help="where workers or receivers connect")
+    for name in ("front", "back"):
+        command.add_argument(
+            f"--curve-{name}", metavar="FILE", help="encrypt there: if it binds by our own "
+            "secret key, if it connects by the server's public key",
+        )  # fmt: skip
+
+
+def add_tap(commands: Any) -> None:
+    """A proxy that shows what passes."""
+    tap = add(
+        commands,
+        "tap",
+        "pass messages on, and print what passes",
+        "tap",
+        f"{called_as()} tap pubsub tcp://*:5555 connect:tcp://h:5556 --json",
+        description="""\
+A proxy that also prints what passes it, both directions mixed, as it is on the
+wire: a request has its route and its id in front, a subscription a byte 1.
+Addresses are those of `proxy`. Nothing is changed, and traffic does not wait
+for the output: if that is too slow, messages pass without being printed, and
+how many is said at the end.""",
+        after="\n\nexit status: 0 enough or SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
+    )
+    add_sides(tap)
+    add_forms(tap)
+    tap.add_argument(
+        "--count", type=at_least_one, default=inf, metavar="N", help="end after so many messages"
+    )
+
+
+def add_bench(commands: Any) -> None:
+    """A measurement."""
+    bench = add(
+        commands,
+        "bench",
+        "measure how fast a pattern is on this machine",
+        "bench",
+        f"{called_as()} bench req --size 1000",
+        description="""\
+Measures between two processes on asyncio: messages a second (push), the time
+of one request after the other (req), or requests a second with a hundred under
+way (req-many). A busy machine measures itself.""",
+    )
+    bench.add_argument("pattern", choices=["push", "req", "req-many"], metavar="PATTERN",
+                       help="push, req or req-many")  # fmt: skip
+    bench.add_argument("--transport", choices=["tcp", "ipc"], default="tcp", help="default: tcp")
+    bench.add_argument("--size", type=at_least_one, default=100, metavar="N", help="bytes each")
+    bench.add_argument("--count", type=at_least_one, default=COUNT, metavar="N",
+                       help=f"messages (default: {COUNT:,})")  # fmt: skip
+    bench.add_argument("--json", dest="as_json", action="store_true", help="one line of JSON")
+
+
 def add_keygen(commands: Any) -> None:
     """Keys for CURVE."""
     keygen = add(
@@ -179,6 +277,25 @@ def add_keygen(commands: Any) -> None:
     )
     keygen.add_argument("name", metavar="NAME")
     keygen.add_argument("--folder", default=".", help="where the files go (default: here)")
+
+
+def add_migrate(commands: Any) -> None:
+    """The codemod."""
+    migrate = add(
+        commands,
+        "migrate",
+        "move a program from txZMQ to zmqbridge.txzmq",
+        "migrate",
+        f"{called_as()} migrate src --diff",
+        description="""\
+Rewrites the imports of txzmq, and of its older names txZMQ and tx0mq, and names
+that have changed since, in files and in the .py files of folders. Comments are
+kept, and twice is once. What native classes could do is said, not rewritten.""",
+        after="\n\nexit status: 0, 1 with --check if a file would change, 2 a file cannot be read",
+    )
+    migrate.add_argument("paths", nargs="+", metavar="PATH")
+    migrate.add_argument("--diff", action="store_true", help="print a diff, and write nothing")
+    migrate.add_argument("--check", action="store_true", help="only say what would change")
 
 
 def at_least_one(text: str) -> int:

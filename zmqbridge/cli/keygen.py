@@ -32,15 +32,20 @@ def run(name: str, folder: str) -> int:
         )
         + SECRET.format(secret=secret),
     }
-    for file, text in texts.items():
-        mode = 0o600 if "secret" in file.suffix else 0o644
-        try:
+    made: list[Path] = []
+    try:
+        for file, text in texts.items():
+            mode = 0o600 if "secret" in file.suffix else 0o644
             # Nobody can read it before its mode is set, and none that is there is lost.
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        except OSError as error:
-            print(f"zmqbridge keygen: {file}: {error.strerror}", file=sys.stderr)
-            return 1
-        with open(descriptor, "w", encoding="utf-8") as written:
-            written.write(text)
+            made.append(file)
+            with open(descriptor, "w", encoding="utf-8") as written:
+                written.write(text)
+    except OSError as error:
+        for each in made:  # half a pair is of no use, and in the way of the next try
+            each.unlink()
+        print(f"zmqbridge keygen: {file}: {error.strerror}", file=sys.stderr)
+        return 1
+    for file in made:
         print(file)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
 
@@ -48,7 +49,7 @@ class NotThere(Exception):
 def run(address: str, role: str | None, timeout: float, curve: str | None) -> int:
     """Print one line on what listens at `address`, and return the exit status."""
     try:
-        status, text = look(address, role, timeout, curve)
+        status, text = look(address, role, monotonic() + timeout, curve)
     except NotThere as reason:
         status, text = NOBODY, f"nobody is there: {reason}"
     text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
@@ -56,16 +57,16 @@ def run(address: str, role: str | None, timeout: float, curve: str | None) -> in
     return status
 
 
-def look(address: str, role: str | None, timeout: float, curve: str | None) -> tuple[int, str]:
-    """The exit status and what there is to say."""
+def look(address: str, role: str | None, end: float, curve: str | None) -> tuple[int, str]:
+    """The exit status and what there is to say, by `end` on the monotonic clock."""
     for mechanism in MECHANISMS:
-        heard = ask(address, zmtp.pack_greeting(mechanism), timeout)
+        heard = ask(address, zmtp.pack_greeting(mechanism), end)
         try:
             greeting = zmtp.parse_greeting(heard.said)
         except MalformedMessage:
             return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
         if greeting is not None:
-            return judge(address, greeting, heard, role, timeout, curve)
+            return judge(address, greeting, heard, role, end, curve)
         if not heard.hung_up:
             break
     if heard.hung_up:
@@ -73,7 +74,7 @@ def look(address: str, role: str | None, timeout: float, curve: str | None) -> t
     if heard.said:
         return NOT_ZMTP, "it begins like ØMQ, and then says nothing more"
     # An empty line has most text protocols say something.
-    heard = ask(address, zmtp.pack_greeting("NULL") + b"\r\n\r\n", timeout)
+    heard = ask(address, zmtp.pack_greeting("NULL") + b"\r\n\r\n", end)
     return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
 
 
@@ -82,7 +83,7 @@ def judge(
     greeting: zmtp.Greeting,
     heard: Heard,
     role: str | None,
-    timeout: float,
+    end: float,
     curve: str | None,
 ) -> tuple[int, str]:
     """The same, of a peer that has introduced itself."""
@@ -91,7 +92,7 @@ def judge(
         return FITS, f"ZMTP {version}, which knows no security; libzmq before version 4"
     known = f"ZMTP {version}, {greeting.mechanism}"
     if greeting.mechanism == "CURVE" and curve is not None:
-        status, text = try_curve(address, [role] if role else list(SOME_OF_ALL), timeout, curve)
+        status, text = try_curve(address, [role] if role else list(SOME_OF_ALL), end, curve)
         return status, f"{known}; {text}"
     if greeting.mechanism != "NULL":
         return DOES_NOT_FIT, f"{known}; {WANTED.get(greeting.mechanism, 'which is unknown here')}"
@@ -125,18 +126,26 @@ def judge_type(known: str, said: bytes, role: str | None) -> tuple[int, str]:
     return FITS if partners else DOES_NOT_FIT, f"{known}; {may}"
 
 
-def ask(address: str, said: bytes, timeout: float) -> Heard:
+def left(end: float) -> float:
+    """The seconds until then, never none: a timeout of 0 would mean something else."""
+    return max(0.001, end - monotonic())
+
+
+def ask(address: str, said: bytes, end: float) -> Heard:
     """Connect, say this, and listen until the greeting and a command are there, or no more comes.
+
+    It is listened until `end`, but half as long to somebody who says nothing at all, so that there
+    is time to say something else.
 
     Raises:
         NotThere: there is no connection.
     """
     transport, _, place = address.partition("://")
     try:
-        with open_connection(transport, place, timeout) as connection:
-            return hear(connection, said, timeout)
+        with open_connection(transport, place, left(end)) as connection:
+            return hear(connection, said, end)
     except TimeoutError:
-        raise NotThere(f"no connection in {timeout:g} s") from None
+        raise NotThere("no connection in time") from None
     except (OSError, ValueError, OverflowError) as error:
         raise NotThere(getattr(error, "strerror", None) or str(error)) from None
 
@@ -156,14 +165,14 @@ def open_connection(transport: str, place: str, timeout: float) -> socket.socket
     return socket.create_connection((host.strip("[]"), int(port)), timeout)
 
 
-def hear(connection: socket.socket, said: bytes, timeout: float) -> Heard:
+def hear(connection: socket.socket, said: bytes, end: float) -> Heard:
     """Say this, and listen."""
-    end = monotonic() + timeout
+    silent = monotonic() + left(end) / 2
     heard = b""
     try:
         connection.sendall(said)
         while not is_whole(heard):
-            connection.settimeout(max(0.001, end - monotonic()))
+            connection.settimeout(left(end if heard else silent))
             more = connection.recv(4096)
             if not more:
                 return Heard(heard, True)
@@ -188,7 +197,7 @@ def is_whole(said: bytes) -> bool:
         return True
 
 
-def try_curve(address: str, roles: list[str], timeout: float, curve: str) -> tuple[int, str]:
+def try_curve(address: str, roles: list[str], end: float, curve: str) -> tuple[int, str]:
     """Whether a server lets a client in that has its public key, and new ones of its own."""
     from zmq.auth import load_certificate
 
@@ -197,29 +206,39 @@ def try_curve(address: str, roles: list[str], timeout: float, curve: str) -> tup
     except (OSError, ValueError) as error:
         return DOES_NOT_FIT, f"--curve {curve}: {error}"
     # Its type is encrypted, too, and no server says more to a client than whether it may come in.
-    for role in roles:
-        if comes_in(address, role, key, timeout):
-            return FITS, f"the key is right, {article(role)} may connect"
-    return DOES_NOT_FIT, f"{article(' or '.join(roles))} with this key is not let in"
+    role = who_comes_in(address, roles, key, end)
+    if role is None:
+        return DOES_NOT_FIT, f"{article(' or '.join(roles))} with this key is not let in"
+    return FITS, f"the key is right, {article(role)} may connect"
 
 
-def comes_in(address: str, role: str, key: bytes, timeout: float) -> bool:
-    """Whether a socket of this type gets through the handshake."""
+def who_comes_in(address: str, roles: list[str], key: bytes, end: float) -> str | None:
+    """The first type of socket that gets through the handshake; all of them try at once."""
     import zmq
     from zmq.utils.monitor import recv_monitor_message
 
     good, bad = zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED
-    with zmq.Context() as context, context.socket(getattr(zmq, role)) as client:
-        client.setsockopt(zmq.LINGER, 0)
-        client.curve_serverkey = key
-        client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
-        wanted = good | bad | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        with client.get_monitor_socket(wanted) as events:
+    wanted = good | bad | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    poller, waiting, let_in = zmq.Poller(), {}, None
+    with zmq.Context() as context, ExitStack() as stack:
+        for role in roles:
+            client = stack.enter_context(context.socket(getattr(zmq, role)))
+            client.setsockopt(zmq.LINGER, 0)
+            client.setsockopt(zmq.IPV6, int("[" in address))
+            client.curve_serverkey = key
+            client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
+            events = stack.enter_context(client.get_monitor_socket(wanted))
+            stack.callback(client.disable_monitor)
+            waiting[events] = role
+            poller.register(events, zmq.POLLIN)
             client.connect(address)
-            came = events.poll(int(timeout * 1000))
-            came = came and recv_monitor_message(events)["event"] == good
-            client.disable_monitor()
-        return bool(came)
+        while waiting and let_in is None and monotonic() < end:
+            for events, _ in poller.poll(int(left(end) * 1000)):
+                role = waiting.pop(events)
+                poller.unregister(events)
+                if recv_monitor_message(events)["event"] == good:
+                    let_in = role
+    return let_in
 
 
 def what_else(said: bytes) -> str:

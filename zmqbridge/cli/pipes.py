@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
-import signal
 import sys
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import zmq
-from zmq.auth import load_certificate
 
 from zmqbridge.asyncio_backend import (
     Dealer,
@@ -29,22 +24,26 @@ from zmqbridge.asyncio_backend import (
     Subscriber,
 )
 from zmqbridge.cli.formats import FORMATS, Format, Item, Lines
-from zmqbridge.errors import ConnectTimeout, RequestTimeout, ZmqBridgeError
-from zmqbridge.security import CurveClient, CurveServer
+from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.stdio import descriptor_of, lines
+from zmqbridge.cli.telling import INTERRUPTED, until_told
+from zmqbridge.errors import (
+    ConnectTimeout,
+    HandshakeFailed,
+    PeerUnreachable,
+    RequestTimeout,
+    StateUnknown,
+    ZmqBridgeError,
+)
 
 OK, FAILED, MISUSED = 0, 1, 2
-INTERRUPTED = 128 + signal.SIGINT
 CLOSED_PIPE = 128 + 13  # SIGPIPE, which Windows has not
 
-CHUNK = 65536  # bytes of standard input that are read in one go
 # How long what was sent may take to leave when no time was given.
 PATIENCE = 30.0  # seconds
 # A publisher waits so long for the subscriptions of somebody who has just connected.
 SUBSCRIBING = 0.2  # seconds
-
-
-class Refused(Exception):
-    """What was given cannot be used; the text says why."""
+MOMENT = 0.001  # seconds
 
 
 @dataclass
@@ -70,29 +69,22 @@ class Options:
     curve: str | None = None
     words: list[bytes] = field(default_factory=list)
 
+    @property
+    def linger(self) -> float:
+        """Seconds in which what was sent may leave."""
+        return PATIENCE if self.timeout == inf else self.timeout
+
     def of_socket(self) -> dict[str, Any]:
         """The arguments of a constructor."""
-        linger = PATIENCE if self.timeout == inf else self.timeout
+        options = {zmq.LINGER: int(self.linger * 1000)}
+        if any("[" in address for address in (*self.connect, *self.bind)):
+            options[zmq.IPV6] = 1
         return {
             "connect": self.connect,
             "bind": self.bind,
-            "options": {zmq.LINGER: int(linger * 1000)},
-            "security": self.security(),
+            "options": options,
+            "security": security_of(self.curve, serves=bool(self.bind)),
         }
-
-    def security(self) -> CurveClient | CurveServer | None:
-        """CURVE by the file that was given: of a server its own keys, else the server's."""
-        if self.curve is None:
-            return None
-        try:
-            public, secret = load_certificate(self.curve)
-        except (OSError, ValueError) as error:
-            raise Refused(f"--curve {self.curve}: {error}; `zmqbridge keygen` makes one") from None
-        if not self.bind:
-            return CurveClient(public, *zmq.curve_keypair())
-        if secret is None:
-            raise Refused(f"--curve {self.curve}: to bind, the file with the secret key is needed")
-        return CurveServer(secret, any_key=True)
 
 
 def run(pattern: str, **given: Any) -> int:
@@ -102,9 +94,8 @@ def run(pattern: str, **given: Any) -> int:
     if not (options.bind or options.connect):
         print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
         return MISUSED
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        status: int = asyncio.run(PATTERNS[pattern](options))
+        status = asyncio.run(until_told(PATTERNS[pattern](options), pattern, options.linger))
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -122,59 +113,18 @@ def run(pattern: str, **given: Any) -> int:
 # Standard input and output.
 
 
-def descriptor_of(stream: Any, name: str) -> int:
-    """The descriptor of a standard stream, which may have been closed.
+NO_FIELD = "this socket sends no tag and names no peer; leave it out"
+TAG_IS_GIVEN = "the tag is an argument of the command already; leave one of the two out"
+
+
+async def items(
+    options: Options, fields: int = 0, refusal: str = NO_FIELD
+) -> AsyncIterator[tuple[int, Item]]:
+    """The messages of standard input with the numbers of their lines, no faster than the rate.
 
     Raises:
-        Refused: it was.
+        Refused: a line stands for none, or has a tag or peer where there is none: `refusal`.
     """
-    if stream is None:
-        raise Refused(f"standard {name} is closed")
-    descriptor: int = stream.fileno()
-    return descriptor
-
-
-async def lines() -> AsyncIterator[bytes]:
-    """The lines of standard input, without their ends."""
-    # A thread, as a file cannot be watched; `os.read`, as Python does not end while a thread is
-    # in one of its own readers.
-    loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue(4)
-
-    def read() -> None:
-        more = True
-        while more:
-            chunk: bytes | OSError
-            try:
-                chunk = os.read(descriptor, CHUNK)
-            except BlockingIOError:
-                select.select([descriptor], [], [])
-                continue
-            except OSError as error:
-                chunk = error
-            putting = chunks.put(chunk)
-            try:
-                asyncio.run_coroutine_threadsafe(putting, loop).result()
-            except (RuntimeError, CancelledError):  # the loop has ended
-                putting.close()
-                return
-            more = bool(chunk) and not isinstance(chunk, OSError)
-
-    descriptor = descriptor_of(sys.stdin, "input")
-    threading.Thread(target=read, daemon=True).start()
-    rest = b""
-    while chunk := await chunks.get():
-        if isinstance(chunk, OSError):
-            raise Refused(f"standard input cannot be read: {chunk.strerror}")
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line
-    if rest:
-        yield rest
-
-
-async def items(options: Options, fields: int = 0) -> AsyncIterator[Item]:
-    """The messages of standard input, no faster than the rate."""
     loop = asyncio.get_running_loop()
     number, due = 0, loop.time()
     async for line in lines():
@@ -182,10 +132,10 @@ async def items(options: Options, fields: int = 0) -> AsyncIterator[Item]:
         try:
             item = options.form.read(line, fields)
             if not fields and (item.tag or item.peer):
-                raise ValueError("this socket sends no tag and names no peer; leave it out")
+                raise ValueError(refusal)
         except (ValueError, RecursionError) as error:
             raise Refused(f"line {number}: {error}") from None
-        yield item
+        yield number, item
         if number >= options.count:
             return
         if options.rate < inf:
@@ -245,8 +195,22 @@ async def all_sent(socket: Any, options: Options) -> int:
     """Wait until libzmq has taken what was sent; returns the exit status."""
     left = await socket.drain(None if options.timeout == inf else options.timeout)
     if left:
-        print("not all was sent: nobody takes it", file=sys.stderr)
+        print(f"not all was sent: nobody takes it ({await why_not(socket)})", file=sys.stderr)
     return FAILED if left else OK
+
+
+async def why_not(socket: Any) -> str:
+    """Why nobody takes what a socket sends, as far as that is known."""
+    try:
+        await socket.connected(MOMENT)
+    except StateUnknown:
+        return "it is not known whether anybody is there"
+    except (ConnectTimeout, HandshakeFailed) as error:
+        failure = getattr(error, "failure", None)
+        if isinstance(error, HandshakeFailed) or failure is not None:
+            return str(error)
+        return "nobody is there"
+    return "who is there does not read"
 
 
 # The patterns.
@@ -258,8 +222,8 @@ async def push(options: Options) -> int:
     # So that what nobody takes is still ours. Not on those who receive: libzmq would drop what
     # has come, when a peer hangs up.
     given["options"][zmq.IMMEDIATE] = 1
-    async with Pusher(**given) as pusher:
-        async for item in items(options):
+    async with Pusher(**given, monitor=True) as pusher:
+        async for _, item in items(options):
             try:
                 async with within(options.timeout):
                     await pusher.push(*item.parts)
@@ -293,7 +257,7 @@ async def pub(options: Options) -> int:
             print("no subscriber has connected", file=sys.stderr)
             return FAILED
         await asyncio.sleep(SUBSCRIBING)
-        async for item in items(options, fields):
+        async for _, item in items(options, fields, TAG_IS_GIVEN if options.words else NO_FIELD):
             if len(item.parts) != 1:
                 raise Refused("a publication has one part beside its tag")
             publisher.publish(item.parts[0], tag if item.tag is None else item.tag)
@@ -317,12 +281,13 @@ async def req(options: Options) -> int:
     """Lines as requests, and their replies."""
     output, status = Output(options), OK
     timeout = PATIENCE if options.timeout == inf else options.timeout
-    async with Requester(timeout, **options.of_socket()) as requester:
-        async for item in items(options):
+    async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
+        async for number, item in items(options):
             try:
                 output.write(Item(await requester.request(*item.parts)))
             except RequestTimeout as error:
-                print(error, file=sys.stderr)
+                reason = "" if error.stage == "sent" else f" ({await why_not(requester)})"
+                print(f"line {number}: {error}{reason}", file=sys.stderr)
                 status = FAILED
     return status
 
@@ -345,15 +310,15 @@ async def rep(options: Options) -> int:
 async def both_ways(
     socket: Any,
     receive: Callable[[], Awaitable[Item]],
-    send: Callable[[Item], Awaitable[None]],
+    send: Callable[[int, Item], Awaitable[None]],
     options: Options,
     fields: int,
 ) -> int:
     """Send what comes from standard input, and write what is received meanwhile and after."""
 
     async def send_all() -> None:
-        async for item in items(Options([], [], options.form, rate=options.rate), fields):
-            await send(item)
+        async for number, item in items(Options([], [], options.form, rate=options.rate), fields):
+            await send(number, item)
 
     sending = asyncio.ensure_future(send_all())
     receiving = asyncio.ensure_future(write_all(receive, options, Output(options)))
@@ -376,7 +341,7 @@ async def dealer(options: Options) -> int:
         async def receive() -> Item:
             return Item(await socket.receive())
 
-        async def send(item: Item) -> None:
+        async def send(number: int, item: Item) -> None:
             await socket.send(*item.parts)
 
         return await both_ways(socket, receive, send, options, 0)
@@ -390,12 +355,18 @@ async def router(options: Options) -> int:
             peer, parts = await socket.receive()
             return Item(parts, peer=peer)
 
-        async def send(item: Item) -> None:
+        async def send(number: int, item: Item) -> None:
             if item.peer is None:
                 raise Refused("a line must name its peer: use --json or --hex")
-            await socket.send(item.peer, *item.parts)
+            try:
+                await socket.send(item.peer, *item.parts)
+            except PeerUnreachable as error:
+                unreachable.append(item.peer)
+                print(f"line {number}: {error}", file=sys.stderr)
 
-        return await both_ways(socket, receive, send, options, 1)
+        unreachable: list[bytes] = []
+        status = await both_ways(socket, receive, send, options, 1)
+        return FAILED if unreachable else status
 
 
 PATTERNS = {

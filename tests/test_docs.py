@@ -1,0 +1,213 @@
+"""Every code block of the pages, run as it stands; and what else holds for all pages.
+
+A block of Python is a program, and is run as one. Where it is only a piece, a comment in front of
+it, which no reader of the page sees, has the program with a hole (``...``) for it::
+
+    <!-- around:
+    import asyncio
+    async def main():
+        ...
+    asyncio.run(main())
+    -->
+
+Blocks with ``<!-- together: NAME -->`` run at the same time, as in several terminals: the last one
+has to end, then the others get Ctrl-C. If *It prints:* and a block of text follow, that is what
+has to be printed. Only the port is another one, as the machine may use that of the page.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from docpages import DOCS, ROOT, blocks_of, pages
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+OF_PAGES = set(PROJECT["dependency-groups"]["pages"])
+PAGES = pages()
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it
+PYTHON = [block for block in BLOCKS if block.language == "python" and block.page != OWN_TEST]
+BOUND = 40  # seconds; most take a small part of one
+PORT = re.compile(r"(?<=//127\.0\.0\.1:)\d+")
+# What has no meaning for the suite, or shows what a program prints.
+UNRUN = {"text", "console", "ini", "docker", "yaml", "nginx"}
+
+
+def runs():
+    """Lists of blocks that run at the same time, mostly of one block."""
+    found = {}
+    for block in PYTHON:
+        found.setdefault((block.page, block.together or block.line), []).append(block)
+    return [pytest.param(run, id=f"{run[0].page}:{run[0].line}") for run in found.values()]
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    if not hasattr(os, "fork") or sys.implementation.name != "cpython":
+        pytest.skip("there is no fork, or each start takes seconds")
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    ) as process:
+
+        def ask(*what):
+            process.stdin.write(json.dumps(what) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
+
+
+def does_something(program):
+    """Whether a program does more than to import and to define."""
+    silent = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return any(not isinstance(each, silent) for each in ast.parse(program).body)
+
+
+def imported(program):
+    """The top names of what a program imports."""
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def other_ports(programs):
+    """Ports that are free here for those that the programs name."""
+    ports = {}
+    for port in {port for program in programs for port in PORT.findall(program)}:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports[port] = str(probe.getsockname()[1])
+    return ports
+
+
+def with_ports(text, ports):
+    return PORT.sub(lambda port: ports.get(port[0], port[0]), text)
+
+
+@pytest.mark.parametrize("run", runs())
+def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
+    for block in run:
+        assert does_something(block.program), f"{block} only defines things: say what is around it"
+    programs = [block.program for block in run]
+    ports = other_ports(programs)
+    needs = {name for program in programs for name in imported(program)}
+    if missing := sorted(name for name in needs if importlib.util.find_spec(name) is None):
+        pytest.skip(f"{', '.join(missing)} is not installed")
+    strict = not needs & OF_PAGES  # what these warn of at their next version is not ours
+    started = []
+    for number, program in enumerate(programs):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        file, out, err = (folder / name for name in ("program.py", "out", "err"))
+        file.write_text(with_ports(program, ports), encoding="utf-8")
+        asked = [*map(str, (file, folder, out, err)), strict]
+        started.append((zygote("run", *asked), out, err))
+    *others, last = started
+    try:
+        status = zygote("wait", last[0], BOUND)
+        assert status == 0, said(started)
+        for pid, _, _ in others:
+            os.kill(pid, signal.SIGINT)
+            ended = zygote("wait", pid, BOUND)
+            assert ended in (0, 1, 130, -signal.SIGINT), said(started)
+    except BaseException:
+        for pid, _, _ in started:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        raise
+    for _, _, err in started:
+        interrupted = err != started[-1][2] and "KeyboardInterrupt" in err.read_text()
+        assert interrupted or not err.read_text(), err.read_text()
+    back = {other: port for port, other in ports.items()}
+    for block, (_, out, _) in zip(run, started, strict=True):
+        if block.prints is not None:
+            assert with_ports(out.read_text(), back) == block.prints
+
+
+def said(started):
+    return [(out.read_text(), err.read_text()) for _, out, err in started]
+
+
+def test_each_block_says_what_language_it_is_in():
+    known = {"python", "toml", "json", *UNRUN}
+    unknown = [(each.page, each.line) for each in BLOCKS if each.language not in known]
+    # The notebook has tables of the benchmarks, as they print them.
+    assert [each for each in unknown if each[0] != "docs/performance-notebook.md"] == []
+
+
+def test_what_is_read_by_machines_can_be_read():
+    readers = {"toml": tomllib.loads, "json": json.loads}
+    for block in BLOCKS:
+        if block.language in readers:
+            readers[block.language](block.code)
+
+
+def test_the_readme_leads_to_pages_from_wherever_it_is_shown():
+    base = PROJECT["project"]["urls"]["Documentation"]
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 20
+    for link in links:
+        assert link.startswith(base), f"{link}: a package index shows README, too"
+        page = link.removeprefix(base).partition("#")[0].removesuffix(".html")
+        assert (DOCS / f"{page}.md").exists(), link
+
+
+@pytest.mark.parametrize(
+    ("module", "page"),
+    [
+        ("zmqbridge", "errors"),
+        ("zmqbridge.arguments", "arguments"),
+        ("zmqbridge.security", "security"),
+        ("zmqbridge.asyncio_backend", "asyncio"),
+        ("zmqbridge.twisted_backend", "twisted"),
+        ("zmqbridge.core", "core"),
+        ("zmqbridge.proxies", "tools"),
+        ("zmqbridge.metrics", "tools"),
+        ("zmqbridge.tracing", "tools"),
+        ("zmqbridge.txzmq", "txzmq-api"),
+    ],
+)
+def test_the_reference_has_every_public_name(module, page):
+    text = (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\w+", text))
+    assert set(importlib.import_module(module).__all__) - named == set()
+
+
+def test_every_page_is_in_the_table_of_contents():
+    named = {
+        (page.parent / entry).resolve()
+        for page in DOCS.rglob("*.md")
+        for toctree in re.findall(r"```{toctree}\n(.*?)```", page.read_text(), re.S)
+        for entry in re.findall(r"^(?:.*<)?([\w/-]+)>?$", toctree, re.M)
+    }
+    there = {page.with_suffix("") for page in PAGES if DOCS in page.parents}
+    assert there - named == {DOCS / "index"}
+
+
+def test_nothing_that_looks_like_python_stands_there_without_being_run():
+    fenced = re.compile(r"^```.*?^```$|<!--.*?-->", re.S | re.M)
+    python = r"\n\n    ((?:from \S+ import|import|async def|await|def|class|with) .*[(:=])"
+    for page in PAGES:
+        indented = re.findall(python, fenced.sub("", page.read_text(encoding="utf-8")))
+        assert not indented, (page, indented)

@@ -1,0 +1,282 @@
+"""`zmqbridge migrate`: programs for txZMQ before and after, which run, and what is left alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("libcst")
+
+from zmqbridge.cli.codemod import Unreadable, migrate
+
+BOUND = 50  # seconds
+
+# Each prints what it received and ends by itself. What is in {} differs before and after.
+REQUESTS = """\
+# -*- coding: utf-8 -*-
+'''Talks of txzmq, as does this comment: import txzmq.'''
+
+import sys
+{import_} # the library
+from twisted.internet import reactor  # not ours
+
+
+class Server(txzmq.ZmqREPConnection):
+    def gotMessage(self, messageId, *parts):  # ŏ
+        self.reply(messageId, b'you said', *parts)
+
+
+factory = txzmq.ZmqFactory()
+server = Server(factory, txzmq.ZmqEndpoint('bind', 'inproc://it'))
+client = txzmq.ZmqREQConnection(factory, txzmq.ZmqEndpoint('connect', 'inproc://it'))
+
+
+def done(parts):
+    print(parts)
+    reactor.stop()
+
+
+client.sendMsg(b'hello', timeout=20).addCallbacks(done, sys.exit)
+reactor.run()
+"""
+PIPELINE = """\
+from twisted.internet import reactor
+
+from {package}.connection import ZmqEndpoint, ZmqEndpointType as How
+from {package}.factory import ZmqFactory
+from {package} import (
+    ZmqPullConnection,  # takes
+    ZmqPushConnection,  # gives
+)
+
+factory = ZmqFactory()
+puller = ZmqPullConnection(factory, ZmqEndpoint(How.bind, "inproc://it"))
+puller.onPull = lambda parts: (print(parts), reactor.stop())
+pusher = ZmqPushConnection(factory, ZmqEndpoint(How.connect, "inproc://it"))
+pusher.push([b"to", b"you"])
+reactor.run()
+"""
+PUBLISH = """\
+try:
+    {import_}
+except ImportError:
+    raise
+from twisted.internet import reactor, task
+f = z.ZmqFactory()
+p = z.ZmqPubConnection(f, z.ZmqEndpoint(z.ZmqEndpointType.bind, 'inproc://it'))
+s = z.ZmqSubConnection(f, z.ZmqEndpoint(z.ZmqEndpointType.connect, 'inproc://it'))
+s.subscribe(b'tag')
+s.gotMessage = lambda message, tag: (print(message, tag), again.stop(), reactor.stop())
+again = task.LoopingCall(lambda: p.publish(b'body', b'tag'))
+again.start(0.01)
+reactor.run()
+"""
+OLD = """\
+import txZMQ
+from txZMQ import ZmqEndpointType
+from txzmq.xreq_xrep import ZmqXREPConnection as Rep, ZmqXREQConnection
+from twisted.internet import reactor
+f = txZMQ.ZmqFactory()
+class Server(Rep):
+    def gotMessage(self, i, *parts): self.reply(i, *parts)
+s = Server(f, txZMQ.ZmqEndpoint(ZmqEndpointType.Bind, "inproc://it"))
+c = ZmqXREQConnection(f, txZMQ.ZmqEndpoint(txZMQ.ZmqEndpointType.Connect, "inproc://it"))
+c.sendMsg(b"x").addCallback(lambda parts: (print(parts), reactor.stop()))
+reactor.run()
+"""
+OLD_NOW = """\
+from zmqbridge import txzmq as txZMQ
+from zmqbridge.txzmq import ZmqEndpointType
+from zmqbridge.txzmq.req_rep import ZmqREPConnection as Rep, ZmqREQConnection
+from twisted.internet import reactor
+f = txZMQ.ZmqFactory()
+class Server(Rep):
+    def gotMessage(self, i, *parts): self.reply(i, *parts)
+s = Server(f, txZMQ.ZmqEndpoint(ZmqEndpointType.bind, "inproc://it"))
+c = ZmqREQConnection(f, txZMQ.ZmqEndpoint(txZMQ.ZmqEndpointType.connect, "inproc://it"))
+c.sendMsg(b"x").addCallback(lambda parts: (print(parts), reactor.stop()))
+reactor.run()
+"""
+NEW = "from zmqbridge import txzmq"
+PROGRAMS = [
+    (REQUESTS.format(import_="import txzmq"), REQUESTS.format(import_=NEW), "[b'you said', b'h"),
+    (PIPELINE.format(package="txzmq"), PIPELINE.format(package="zmqbridge.txzmq"), "[b'to', b'yo"),
+    (PUBLISH.format(import_="import txzmq as z"), PUBLISH.format(import_=NEW + " as z"), "b'body'"),
+    (
+        PUBLISH.format(import_="import txzmq.pubsub, txzmq as z"),
+        PUBLISH.format(import_=NEW + "\n    " + NEW + " as z"),
+        "b'body' b'tag'",
+    ),
+    (OLD, OLD_NOW, "[b'x']"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "prints"), PROGRAMS)
+def test_a_program_is_rewritten_and_runs_as_before(before, after, prints, tmp_path):
+    result = migrate(before.encode())
+    assert result.source.decode() == after
+    assert migrate(result.source).source == result.source  # twice is once
+    assert importlib.util.find_spec("txzmq"), "what the old program needs"
+    for name, text in ("after", after), ("before", before):
+        if "txZMQ" in before and name == "before":
+            continue  # which no package has any more
+        script = tmp_path / f"{name}.py"
+        script.write_text(text)
+        done = subprocess.run([sys.executable, script], capture_output=True, timeout=BOUND)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().startswith(prints)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("import os, txzmq  # both\n", "import os\nfrom zmqbridge import txzmq  # both\n"),
+        ("# why\nimport txzmq, os\n", "# why\nimport os\nfrom zmqbridge import txzmq\n"),
+        ("import txzmq.req_rep as r, sys\n", "import sys\nimport zmqbridge.txzmq.req_rep as r\n"),
+        ("if 1: import txzmq; x = 1\n", "if 1: from zmqbridge import txzmq; x = 1\n"),
+        ("from txzmq import *\n", "from zmqbridge.txzmq import *\n"),
+        ("import tx0mq\r\n", "from zmqbridge import txzmq as tx0mq\r\n"),
+        ("def f():\n\timport txzmq\n", "def f():\n\tfrom zmqbridge import txzmq\n"),
+        ("import txzmq", "from zmqbridge import txzmq"),
+        (
+            "from txzmq import ZmqXREQConnection\nclass A(ZmqXREQConnection): pass\n",
+            "from zmqbridge.txzmq import ZmqREQConnection\nclass A(ZmqREQConnection): pass\n",
+        ),
+    ],
+)
+def test_how_imports_are_written(before, after):
+    result = migrate(before.encode())
+    assert result.source.decode() == after
+    assert migrate(result.source).source == result.source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .txzmq import it\n",
+        "import txzmq_extras, txzmqlike.txzmq\n",
+        "from txzmq.test import test_pubsub\n",
+        "class ZmqEndpointType:\n    Connect = 1\nx = ZmqEndpointType.Connect  # not txzmq's\n",
+        "txzmq = None\nprint(txzmq.ZmqXREQConnection)\n",
+        "print('import txzmq')\n",
+        "import zmq\n",
+    ],
+)
+def test_what_is_not_of_txzmq_stays(text):
+    assert migrate(text.encode()).source.decode() == text
+
+
+def test_what_is_left_to_a_person_is_said_with_its_line():
+    text = (
+        "import txzmq\n"
+        "from unittest.mock import patch\n"
+        "class A(txzmq.ZmqPullConnection): pass\n"
+        "class B(txzmq.ZmqPullConnection): pass\n"
+        "patch('txzmq.connection.reactor')\n"
+        "import txzmq.test\n"
+    )
+    notes = [(note.line, note.text.split(";")[0]) for note in migrate(text.encode()).notes]
+    assert notes == [
+        (3, "ZmqPullConnection could become Puller"),
+        (5, "the text 'txzmq.connection.reactor' may be the name of a module"),
+        (6, "txzmq.test is not in zmqbridge"),
+    ]
+
+
+def test_python_2_is_named():
+    with pytest.raises(Unreadable, match="line 2: no Python 3"):
+        migrate(b"import txzmq\nprint 'hello'\n")
+
+
+def command(*words, **options):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "zmqbridge", "migrate", *map(str, words)],
+        capture_output=True,
+        timeout=BOUND,
+        **options,
+    )
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
+
+
+def test_files_folders_diffs_and_checks(tmp_path):
+    program, other = tmp_path / "src" / "program.py", tmp_path / "src" / "other.py"
+    latin = tmp_path / "src" / "sub" / "latin.py"
+    latin.parent.mkdir(parents=True)
+    program.write_text("#!/usr/bin/env python\nimport txzmq\n")
+    program.chmod(0o755)
+    other.write_text("import zmq\n")
+    latin.write_bytes(b"# -*- coding: latin-1 -*-\nimport txzmq  # \xe9\n")
+    kept = tmp_path / "src" / ".venv" / "kept.py"
+    kept.parent.mkdir()
+    kept.write_text("import txzmq\n")
+    before = program.read_bytes()
+
+    status, out, err = command("src", "--check", cwd=tmp_path)
+    assert (status, err) == (1, "files that would change: 2\n")
+    assert out == "src/program.py: would change\nsrc/sub/latin.py: would change\n"
+    status, diff, _ = command("src", "--diff", cwd=tmp_path)
+    assert status == 0
+    assert program.read_bytes() == before
+    assert "-import txzmq\n+from zmqbridge import txzmq\n" in diff
+
+    assert command("src", cwd=tmp_path) == (0, "", "files that changed: 2\n")
+    assert program.read_text() == "#!/usr/bin/env python\nfrom zmqbridge import txzmq\n"
+    assert latin.read_bytes().endswith(b"from zmqbridge import txzmq  # \xe9\n")
+    assert other.read_text() == "import zmq\n"
+    assert kept.read_text() == "import txzmq\n"
+    if os.name == "posix":
+        assert program.stat().st_mode & 0o777 == 0o755
+    assert command("src", "--check", cwd=tmp_path) == (0, "", "files that would change: 0\n")
+    assert sorted(each.name for each in (tmp_path / "src").iterdir()) == [
+        ".venv",
+        "other.py",
+        "program.py",
+        "sub",
+    ]
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_rewritten(tmp_path):
+    (tmp_path / "a.py").write_text("import txzmq\nprint 'two'\n")
+    (tmp_path / "b.py").write_text("import txzmq\n")
+    status, _, err = command(tmp_path, tmp_path / "none.py")
+    assert status == 2
+    assert "a.py: line 2: no Python 3" in err
+    assert "none.py: No such file" in err
+    assert (tmp_path / "b.py").read_text() == "from zmqbridge import txzmq\n"
+
+
+def test_what_others_have_published_runs_migrated(tmp_path):
+    """txZMQ's own tests, as its package has them, on the facade without `install`."""
+    import txzmq.test
+
+    suite = tmp_path / "suite"
+    shutil.copytree(os.path.dirname(txzmq.test.__file__), suite)
+    for each in suite.glob("*.py"):  # their helpers, which are beside them here
+        each.write_text(each.read_text().replace("from txzmq.test import", "from suite import"))
+    status, _, err = command(suite)
+    assert status == 0, err
+    assert "files that changed: 6" in err
+    done = subprocess.run(
+        [sys.executable, "-m", "twisted.trial", "suite"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "from txzmq" not in "".join(each.read_text() for each in suite.glob("*.py"))
+
+
+def test_without_libcst_it_says_what_to_install():
+    code = (
+        "import sys; sys.modules['libcst'] = None\n"
+        "from zmqbridge.cli import main; sys.exit(main(['migrate', '.']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=BOUND)
+    assert (done.returncode, b"zmqbridge[migrate]" in done.stderr) == (2, True)

@@ -1,0 +1,67 @@
+"""What pyproject.toml says of us is so; `tests/package.py` builds and installs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import zmqbridge
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOADS = {
+    "zmqbridge": set(),
+    "zmqbridge.cli": set(),
+    "zmqbridge.security, zmqbridge.proxies, zmqbridge.core, zmqbridge.arguments": set(),
+    "zmqbridge.asyncio_backend": {"zmq", "anyio"},
+    "zmqbridge.asyncio_backend.proxy": {"zmq", "anyio"},
+    "zmqbridge.cli.pipes, zmqbridge.cli.ping, zmqbridge.cli.keygen": {"zmq", "anyio"},
+    "zmqbridge.cli.proxy": {"zmq", "anyio"},
+    "zmqbridge.twisted_backend": {"zmq", "twisted"},
+    "zmqbridge.twisted_backend.proxyservice": {"zmq", "twisted"},
+    "zmqbridge.txzmq": {"zmq", "twisted"},
+}
+
+
+@pytest.mark.parametrize("modules", LOADS)
+def test_a_half_needs_no_library_of_the_other(modules):
+    missing = sorted({"zmq", "anyio", "twisted"} - LOADS[modules])
+    code = (
+        f"import sys\nfor name in {missing!r}: sys.modules[name] = None\n"  # not to be found
+        f"import {modules}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_pythons_that_we_name_are_those_that_nox_runs():
+    named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
+    (listed,) = re.findall(r"@nox.session\(python=\[(.*?)\]\)", (ROOT / "noxfile.py").read_text())
+    assert named == re.findall(r'"(3\.\d+)"', listed)
+    assert PROJECT["project"]["requires-python"] == f">={named[0]}"
+
+
+def test_the_version_is_in_one_place():
+    assert "version" in PROJECT["project"]["dynamic"]
+    text = (ROOT / PROJECT["tool"]["hatch"]["version"]["path"]).read_text()
+    assert text.count(f'"{zmqbridge.__version__}"') == 1
+
+
+def test_an_extra_wants_of_what_is_installed_anyway_no_other_version():
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {*extras["asyncio"], *extras["twisted"]} < {*PROJECT["project"]["dependencies"]}
+
+
+def test_each_piece_of_news_is_of_a_kind_that_the_changelog_has():
+    kinds = {each["directory"] for each in PROJECT["tool"]["towncrier"]["type"]}
+    pieces = [each for each in (ROOT / "newsfragments").glob("*.md") if each.name != "README.md"]
+    for piece in pieces:
+        assert re.fullmatch(rf"(\+[\w-]+|\d+)\.({'|'.join(kinds)})\.md", piece.name), piece.name
+        assert piece.read_text().strip()

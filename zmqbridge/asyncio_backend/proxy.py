@@ -1,0 +1,126 @@
+"""Proxy: libzmq's proxy in a thread, steered from asyncio, trio or another loop of anyio's."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop, _get_running_loop
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, Self, TypeVar, final
+
+import anyio
+
+from zmqbridge._bridge.proxying import Proxying
+from zmqbridge.asyncio_backend.anyio_loop import log_error, native_loop
+from zmqbridge.core.framing import Address
+from zmqbridge.errors import LoopError
+from zmqbridge.proxies import ProxyStatistics, Side
+
+Result = TypeVar("Result")
+
+
+async def outcome(future: Future[Result]) -> Result:
+    """What a thread works out; cancelling this only stops the waiting."""
+    if future.done():
+        return future.result()
+    if _get_running_loop() is not None:
+        return await asyncio.wrap_future(future)
+    loop = native_loop()
+    if loop is None:
+        raise LoopError("a proxy needs a running event loop: call it from a coroutine")
+    done = anyio.Event()
+
+    def tell(_: Future[Result]) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.run_sync_soon(done.set)
+
+    future.add_done_callback(tell)
+    await done.wait()
+    return future.result()
+
+
+@final
+class Proxy(Proxying):
+    """Passes messages between two sockets; see `Proxying` for its arguments and what it raises.
+
+    That it has failed is raised by every call but `aclose`, and reported to the exception handler
+    of the loop on which it was made; where there was none, it is logged for ``zmqbridge``.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        front: Side | Address | list[Address] | tuple[Address, ...],
+        back: Side | Address | list[Address] | tuple[Address, ...],
+        capture: Side | Address | list[Address] | tuple[Address, ...] | None = None,
+    ) -> None:
+        """The arguments are described in the class."""
+        super().__init__(kind, front, back, capture)
+        self._engine.ended.add_done_callback(partial(_report, _get_running_loop()))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def statistics(self) -> ProxyStatistics:
+        """What has passed so far, in parts of messages.
+
+        Raises:
+            ProxyStalled: it waits for a peer that takes no message.
+            ProxyFailed: it has ended by itself.
+            SocketClosed: it was closed.
+        """
+        return await outcome(self._call(self._engine.statistics))
+
+    async def pause(self) -> None:
+        """Let nothing pass until `resume`; messages wait at their senders, up to their marks.
+
+        Raises:
+            ProxyStalled: it waits for a peer; it is not paused.
+            ProxyFailed, SocketClosed: as `statistics`.
+        """
+        await outcome(self._call(self._engine.pause))
+
+    async def resume(self) -> None:
+        """Let messages pass again.
+
+        Raises:
+            ProxyFailed, SocketClosed: as `statistics`.
+        """
+        await outcome(self._call(self._engine.resume))
+
+    async def ended(self) -> None:
+        """Wait until it is closed.
+
+        Raises:
+            ProxyFailed: it has ended by itself.
+        """
+        await outcome(self._engine.ended)
+
+    async def aclose(self) -> None:
+        """Stop it, also while it waits for a peer, and close its sockets.
+
+        It has ended when this returns, also when this is cancelled and soon after. What libzmq
+        holds for peers has the linger time; what has come and has not passed yet is lost. Closing
+        twice is fine.
+        """
+        await outcome(self._stop())
+
+    def close(self) -> None:
+        """The same, without waiting for it."""
+        self._stop()
+
+
+def _report(loop: AbstractEventLoop | None, ended: Future[Any]) -> None:
+    error = ended.exception()
+    if error is None:
+        return
+    context = {"message": str(error), "exception": error}
+    if loop is None:
+        log_error(context)
+        return
+    with suppress(RuntimeError):  # it is closed
+        loop.call_soon_threadsafe(loop.call_exception_handler, context)

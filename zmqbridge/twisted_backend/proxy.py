@@ -1,0 +1,124 @@
+"""Proxy: libzmq's proxy in a thread, steered from a reactor."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any, ClassVar, Self, TypeVar, final
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from zmqbridge._bridge.proxying import Proxying
+from zmqbridge.core.framing import Address
+from zmqbridge.errors import ZmqBridgeError
+from zmqbridge.proxies import ProxyStatistics, Side
+from zmqbridge.twisted_backend.reader import global_reactor
+
+Result = TypeVar("Result")
+
+
+@final
+class Proxy(Proxying):
+    """Passes messages between two sockets; see `Proxying` for its arguments and what it raises.
+
+    That it has failed is logged, and every call but `aclose` gives the error by its Deferred.
+    Cancelling a Deferred only stops the waiting.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        kind: str,
+        front: Side | Address | list[Address] | tuple[Address, ...],
+        back: Side | Address | list[Address] | tuple[Address, ...],
+        capture: Side | Address | list[Address] | tuple[Address, ...] | None = None,
+        *,
+        reactor: Any = None,
+    ) -> None:
+        """The arguments are described in the class; `reactor` None is the global one."""
+        self._reactor = global_reactor() if reactor is None else reactor
+        super().__init__(kind, front, back, capture)
+        reactor, log = self._reactor, self.log
+
+        def report(ended: Future[Any]) -> None:
+            if error := ended.exception():
+                reactor.callFromThread(log.failure, "{error}", Failure(error), error=error)
+
+        self._engine.ended.add_done_callback(report)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def statistics(self) -> Deferred[ProxyStatistics]:
+        """What has passed so far, in parts of messages.
+
+        Returns:
+            Fires with a `ProxyStatistics`, or fails with `ProxyStalled` if it waits for a peer that
+            takes no message, `ProxyFailed` if it has ended by itself, `SocketClosed` if it was
+            closed.
+        """
+        return self._ask(self._engine.statistics)
+
+    def pause(self) -> Deferred[None]:
+        """Let nothing pass until `resume`; messages wait at their senders, up to their marks.
+
+        Returns:
+            Fires when nothing passes any more; fails as `statistics`, and then it is not paused.
+        """
+        return self._ask(self._engine.pause)
+
+    def resume(self) -> Deferred[None]:
+        """Let messages pass again.
+
+        Returns:
+            Fires with None, or fails with `ProxyFailed` or `SocketClosed` as `statistics`.
+        """
+        return self._ask(self._engine.resume)
+
+    def ended(self) -> Deferred[None]:
+        """Tell when it is closed.
+
+        Returns:
+            Fires with None, or fails with `ProxyFailed` if it has ended by itself.
+        """
+        return self._outcome(self._engine.ended)
+
+    def aclose(self) -> Deferred[None]:
+        """Stop it, also while it waits for a peer, and close its sockets.
+
+        What libzmq holds for peers has the linger time; what has come and has not passed yet is
+        lost. Closing twice is fine.
+
+        Returns:
+            Fires when it has ended.
+        """
+        return self._outcome(self._stop())
+
+    def close(self) -> None:
+        """The same, without waiting for it."""
+        self._stop()
+
+    def _ask(self, method: Any) -> Deferred[Any]:
+        try:
+            return self._outcome(self._call(method))
+        except ZmqBridgeError as error:
+            return fail(error)
+
+    def _outcome(self, future: Future[Result]) -> Deferred[Result]:
+        waiting: Deferred[Result] = Deferred()
+
+        def fire() -> None:
+            if waiting.called:  # it was cancelled
+                return
+            if error := future.exception():
+                waiting.errback(error)
+            else:
+                waiting.callback(future.result())
+
+        future.add_done_callback(lambda _: self._reactor.callFromThread(fire))
+        return waiting
