@@ -139,6 +139,13 @@ def install_all(wheel: Path, sdist: Path, folder: Path) -> None:
     empty.pip("uninstall", "-y", "zmqbridge")
     left = [each for each in (folder / "lowest").rglob("*zmqbridge*") if each.is_file()]
     holds("uninstalling leaves nothing behind", not left)
+    extras = ",".join(PROJECT["optional-dependencies"])
+    empty = Empty(folder / "extras")
+    empty.pip("install", f"{wheel}[{extras}]")
+    empty.pip("check")
+    empty("python", "-c", "import zmqbridge.metrics, zmqbridge.tracing")
+    empty("zmqbridge", "migrate", "--check", ROOT / "zmqbridge" / "core")
+    holds(f"all extras together: {extras}", True)
     for half, library, program in (
         ("asyncio", "anyio", ASYNCIO),
         ("twisted", "Twisted", TWISTED),

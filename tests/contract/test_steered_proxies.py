@@ -124,12 +124,43 @@ async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(w, captured
         began = time.monotonic()
         await proxy.aclose()
         assert time.monotonic() - began < 5  # mostly 0.2; it would be for ever
+        assert not proxy._engine._thread.is_alive()
         with pytest.raises(SocketClosed):
             await asking
     with pytest.raises(SocketClosed):
         await proxy.statistics()
     await proxy.ended()
     await proxy.aclose()
+
+
+async def test_it_goes_on_when_the_peer_that_it_waited_for_does(w, monkeypatch):
+    monkeypatch.setattr("zmqbridge._bridge.proxying.PATIENCE", 0.1)
+    few = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096}
+    async with w.Proxy("pipeline", HERE, Side(HERE, options=few)) as proxy:
+        await proxy.pause()
+        await proxy.resume()
+        with zmq.Context() as context:
+            push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
+            with push, pull:
+                push.linger = pull.linger = 0
+                pull.rcvhwm, pull.rcvbuf = 1, 4096
+                pull.connect(proxy.back_addresses[0])
+                push.connect(proxy.front_addresses[0])
+                pushed = pulled = 0
+                with pytest.raises(ProxyStalled):
+                    while True:
+                        while push.poll(0, zmq.POLLOUT):
+                            push.send(bytes(10_000))
+                            pushed += 1
+                        await proxy.statistics()
+                for call in proxy.pause, proxy.statistics:
+                    with pytest.raises(ProxyStalled):
+                        await call()
+                while pulled < pushed and pull.poll(20_000):
+                    pull.recv()
+                    pulled += 1
+                assert pulled == pushed
+                assert (await proxy.statistics()).back_sent == pushed
 
 
 async def test_when_its_thread_fails_everybody_is_told(w):
@@ -176,24 +207,26 @@ async def test_it_is_steered_on_while_messages_flood(w):
             push.connect(proxy.front_addresses[0])
             pull.connect(proxy.back_addresses[0])
             push.linger = pull.linger = 0
-            stop = []
+            stop, pushed, pulled = [], [], []
 
             def flood():
                 while not stop:
                     if push.poll(1, zmq.POLLOUT):
                         push.send(b"x")
+                        pushed.append(1)
 
             def drink():
-                while not stop:
+                while not stop or len(pulled) < len(pushed):
                     if pull.poll(1):
                         pull.recv()
+                        pulled.append(1)
 
             threads = [Thread(target=flood), Thread(target=drink)]
             try:
                 for thread in threads:
                     thread.start()
                 last = 0
-                for _ in range(5):
+                for _ in range(20):
                     await proxy.pause()
                     counts = await proxy.statistics()
                     assert counts.front_received == counts.back_sent >= last
@@ -202,9 +235,11 @@ async def test_it_is_steered_on_while_messages_flood(w):
             finally:
                 stop.append(True)
                 for thread in threads:
-                    thread.join()
+                    thread.join(20)
                 push.close()
                 pull.close()
+        # No part that passed while it was being paused is missing in the counts.
+        assert (await proxy.statistics()).back_sent == len(pulled) == len(pushed)
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,25 @@ import time
 
 import pytest
 
-pytest.importorskip("prometheus_client")
-
-import prometheus_client as prometheus
-
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.metrics import GAUGES, Collector
 
 HERE = "tcp://127.0.0.1:*"
 
 
+@pytest.fixture
+def prometheus():
+    return pytest.importorskip("prometheus_client")
+
+
+@pytest.fixture
+def Collector(prometheus):
+    from zmqbridge.metrics import Collector
+
+    return Collector
+
+
 @pytest.mark.parametrize("w", ["asyncio", "trio", "epoll"], indirect=True)
-async def test_a_scrape_shows_the_statistics_of_now(w):
+async def test_a_scrape_shows_the_statistics_of_now(w, prometheus, Collector):
     registry = prometheus.CollectorRegistry()
     async with w.Puller(bind=HERE) as puller, w.Pusher(connect=puller.addresses) as pusher:
         registry.register(Collector({"jobs out": pusher, "jobs in": puller}))
@@ -47,7 +54,9 @@ class Still:
         return Statistics(1, 2, 3, 4, 5, 6, 7, 8)
 
 
-def test_each_count_is_a_metric_of_its_own():
+def test_each_count_is_a_metric_of_its_own(Collector):
+    from zmqbridge.metrics import GAUGES
+
     still = Still()
     metrics = list(Collector({"a": still}, prefix="mine").collect())
     assert len(metrics) == len({metric.name for metric in metrics}) == len(Statistics._fields)
@@ -57,7 +66,7 @@ def test_each_count_is_a_metric_of_its_own():
     assert all(metric.name.startswith("mine_") for metric in metrics)
 
 
-def test_two_sockets_of_one_name_are_refused_and_those_gone_are_not_held():
+def test_two_sockets_of_one_name_are_refused_and_those_gone_are_not_held(Collector):
     collector, first = Collector(), Still()
     collector.add("a", first)
     collector.add("a", first)
@@ -74,7 +83,7 @@ def test_two_sockets_of_one_name_are_refused_and_those_gone_are_not_held():
     assert not any(metric.samples for metric in collector.collect())
 
 
-def test_two_collectors_need_two_prefixes():
+def test_two_collectors_need_two_prefixes(prometheus, Collector):
     registry = prometheus.CollectorRegistry()
     registry.register(Collector())
     with pytest.raises(ValueError, match="Duplicated"):
@@ -82,7 +91,7 @@ def test_two_collectors_need_two_prefixes():
     registry.register(Collector(prefix="other"))
 
 
-def test_a_scrape_of_a_thousand_sockets_is_quick():
+def test_a_scrape_of_a_thousand_sockets_is_quick(Collector):
     sockets = {str(number): Still() for number in range(1000)}
     collector = Collector(sockets)
     took = []
