@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
     from zmqbridge.core.inbox import Inbox
 
-log = Logger(namespace="zmqbridge.twisted_backend")
-
 
 def global_reactor() -> Any:
     """The reactor of this process; this installs one, so never call it at import."""
@@ -367,6 +365,8 @@ class ReactorDriver(Pace):
         return soon(self.reactor, call)
 
     def report(self, error: BaseException) -> None:
+        owner = self.link.owner
+        log = Logger(namespace=f"{owner.__module__}.{owner.__name__}")
         log.failure("error in {socket!r}", Failure(error), socket=self.link)
 
     def room_in(self, queue: Any) -> Deferred[None]:
