@@ -216,7 +216,7 @@ async def test_it_is_steered_on_while_messages_flood(w):
                         pushed.append(1)
 
             def drink():
-                while not stop or len(pulled) < len(pushed):
+                while threads[0].is_alive() or len(pulled) < len(pushed):
                     if pull.poll(1):
                         pull.recv()
                         pulled.append(1)
