@@ -34,6 +34,11 @@ class Request:
         """The id as its sender chose it; ``b""`` from a plain REQ, which sends none."""
         return self._route[-1] if len(self._route) > 1 else b""
 
+    @property
+    def answered(self) -> bool:
+        """Whether `reply` was called."""
+        return self._answered
+
     def _answer(self, parts: tuple[BytesLike, ...]) -> Message:
         """The message that answers this request; it can be had once."""
         if not parts:

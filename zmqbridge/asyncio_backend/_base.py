@@ -216,6 +216,8 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
         item = inbox.poll()
         waiter: AnyWaiter | None = None
         while item is None:
+            if inbox.ended:
+                raise Closed(f"{self._link!r} was told to stop: it takes nothing any more")
             before, waiter = waiter, driver.waiter(driver.loop)
             if inbox.wait(waiter, before):
                 self._pump.schedule()

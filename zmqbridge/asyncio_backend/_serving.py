@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import Task, current_task
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 
@@ -17,6 +17,7 @@ async def serve(
     handler: Callable[[Request], Awaitable[object]],
     limit: int,
     report: Callable[[BaseException], None],
+    cut: list[Request],
 ) -> None:
     """Await ``handler(request)`` for each request, until there are no more.
 
@@ -25,6 +26,7 @@ async def serve(
         handler: called in a copy of the context in which `serve` was called.
         limit: how many handlers may run at a time.
         report: called with an error of a handler, unless the error ends the program or this call.
+        cut: gets the requests whose handlers were cancelled together with this call.
     """
     # A worker takes one request after another, so there is no new task for each request. When no
     # worker waits for a request any more, another one is started. So a handler that waits does not
@@ -52,6 +54,7 @@ async def serve(
                         if other is not None:
                             report(other)
                         if aimed is not None:
+                            cut.append(request)
                             raise aimed from None
                     idle += 1
                     if differs(clean):
@@ -79,6 +82,35 @@ async def serve(
 
     async with anyio.create_task_group() as group:
         start()
+
+
+class Serving(Generic[Request]):
+    """One call of `serve`, which can be told to stop."""
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+        self._cut: list[Request] = []
+
+    async def run(
+        self,
+        requests: AsyncIterator[Request],
+        handler: Callable[[Request], Awaitable[object]],
+        limit: int,
+        report: Callable[[BaseException], None],
+    ) -> None:
+        """Serve; see `serve`."""
+        try:
+            with self._scope:
+                await serve(requests, handler, limit, report, self._cut)
+        finally:
+            self._ended.set()
+
+    async def stop(self, timeout: float) -> list[Request]:
+        """Cancel it after so many seconds; returns the requests that this has cut off."""
+        self._scope.deadline = min(self._scope.deadline, anyio.current_time() + timeout)
+        await self._ended.wait()
+        return self._cut
 
 
 def differs(clean: Context) -> bool:

@@ -21,7 +21,7 @@ from zmqbridge._bridge.request import Request as AnyRequest
 from zmqbridge._bridge.request import bytes_of
 from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
 from zmqbridge.asyncio_backend._base import Receiver, Socket
-from zmqbridge.core.checks import at_once, seconds
+from zmqbridge.core.checks import at_once, patience, seconds
 from zmqbridge.core.framing import (
     Address,
     BytesLike,
@@ -36,6 +36,7 @@ from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
 from zmqbridge.errors import ZmqBridgeError
 
 if TYPE_CHECKING:
+    from zmqbridge.asyncio_backend._serving import Serving
     from zmqbridge.arguments import (
         Addresses,
         ExchangeArguments,
@@ -238,11 +239,12 @@ class Replier(Receiver[Request]):
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
         self._patrols = Patrols(self._link)
+        self._serving: list[Serving[Request]] = []
 
     async def serve(
         self, handler: Callable[[Request], Awaitable[object]], limit: int = 100
     ) -> None:
-        """Call ``await handler(request)`` for each request, until the socket is closed.
+        """Call ``await handler(request)`` for each request, until the socket is closed or stopped.
 
         Each call is made in a copy of the context in which `serve` was called. What a handler
         raises is reported through the loop's exception handler, a cancellation too that nobody
@@ -257,9 +259,39 @@ class Replier(Receiver[Request]):
             ValueError: the limit is less than one.
         """
         at_once(limit)
-        from zmqbridge.asyncio_backend._serving import serve  # loaded by those who serve
+        from zmqbridge.asyncio_backend._serving import Serving  # loaded by those who serve
 
-        await serve(self, handler, limit, self._patrols.blame)
+        serving: Serving[Request] = Serving()
+        self._serving.append(serving)
+        await serving.run(self, handler, limit, self._patrols.blame)
+
+    async def stop_serving(self, timeout: float | None = None) -> list[Request]:
+        """Take no request from libzmq any more, have those that are here handled, and end `serve`.
+
+        From then on the socket can still reply, and is to be closed. Requests that libzmq has
+        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
+        documentation for how to have few of them.
+
+        Args:
+            timeout: seconds for the handlers; then those under way are cancelled. None waits as
+                long as they take.
+
+        Returns:
+            The requests that were not answered, oldest first, those of cancelled handlers before
+            the others. They can be answered until the socket is closed.
+
+        Raises:
+            SocketClosed: the socket is closed.
+            TypeError, ValueError: the timeout is no number, or negative.
+        """
+        timeout = patience(timeout)
+        self._driver.enter()
+        link, inbox = self._link, self._inbox
+        link.fail(inbox.end(), self.closed_error(f"{link!r} was told to stop"))
+        left: list[Request] = []
+        for serving in self._serving:
+            left += await serving.stop(timeout)
+        return [request for request in left + inbox.rest() if not request.answered]
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply

@@ -25,7 +25,7 @@ class Inbox(Generic[Item, Waiter]):
     With a `high` of 0, messages are read only while receivers wait, one for each of them.
 
     - inputs: `put`, `relax` (messages left `messages` without a call here)
-    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `close`
+    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `end`, `rest`, `close`
     - getters: `room`, `paused`, `has_promised`, ``len()``
 
     What the driver owes:
@@ -41,6 +41,7 @@ class Inbox(Generic[Item, Waiter]):
         messages: the messages that are here, oldest first.
         promised: how many of them are promised to waiters.
         paused: no more should be read; goes up at `high` messages, down again at `low`.
+        ended: no more will be put; a receiver that finds none does not wait any more.
         standing: how many receivers wait always, without a waiter.
         unwanted: messages dropped so far: by `sift`, or because only the newest one counts.
         pop: takes the oldest message, and the driver owes nothing after it. It raises IndexError
@@ -50,7 +51,7 @@ class Inbox(Generic[Item, Waiter]):
     """
 
     __slots__ = (
-        "_high", "_low", "_newest", "_on_demand", "_waiters", "messages", "paused", "pop",
+        "_high", "_low", "_newest", "_on_demand", "_waiters", "ended", "messages", "paused", "pop",
         "promised", "standing", "unwanted",
     )  # fmt: skip
 
@@ -60,6 +61,7 @@ class Inbox(Generic[Item, Waiter]):
         self.standing: int = 0
         self.unwanted: int = 0
         self.paused: bool = False
+        self.ended: bool = False
         self.pop: Callable[[], Item] = self.messages.popleft
         # Each with whether `notify` has returned it; those are the first ones, `promised` of them.
         self._waiters: dict[Waiter, bool] = {}
@@ -89,7 +91,7 @@ class Inbox(Generic[Item, Waiter]):
 
     def room(self) -> float:
         """How many more messages may be put now; 0 during a pause."""
-        if self.paused:
+        if self.paused or self.ended:
             return 0
         if self._on_demand:
             return len(self._waiters) + self.standing
@@ -185,6 +187,21 @@ class Inbox(Generic[Item, Waiter]):
         self.promised = min(self.promised, len(kept))
         self.relax()
         self._set_pop()
+
+    def end(self) -> list[Waiter]:
+        """Take no more messages, and remove and return the waiters for whom there is none."""
+        self.ended = True
+        waiters = list(islice(self._waiters, self.promised, None))
+        for waiter in waiters:
+            del self._waiters[waiter]
+        return waiters
+
+    def rest(self) -> list[Item]:
+        """Take all messages that are not promised."""
+        items = []
+        while (item := self.poll()) is not None:
+            items.append(item)
+        return items
 
     def close(self) -> list[Waiter]:
         """Drop all messages, and remove and return all waiters: the socket is closing."""

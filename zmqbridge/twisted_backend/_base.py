@@ -316,6 +316,8 @@ class Receiver(Socket, Generic[Item]):
             self._pump.schedule()
         if item is not None:
             return succeed(item)
+        if inbox.ended:
+            return fail(SocketClosed(f"{self._link!r} was told to stop: it takes nothing any more"))
         waiter = Receipt(inbox)
         if inbox.wait(waiter):
             self._pump.schedule()
