@@ -5,9 +5,10 @@ from __future__ import annotations
 from asyncio import Task, current_task
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 Request = TypeVar("Request")
 
@@ -26,34 +27,58 @@ async def serve(
         limit: how many handlers may run at a time.
         report: called with an error of a handler, unless the error ends the program or this call.
     """
-    # A worker takes one request after another, so there is no new task for each request. When no
-    # worker waits for a request any more, another one is started. So a handler that waits does not
-    # delay other requests.
-    workers = idle = 0
-    context = copy_context()
-    cancelled = anyio.get_cancelled_exc_class()
-    is_aimed_here = aim(cancelled)
+    async with anyio.create_task_group() as group:
+        Workers(group, requests, handler, limit, report).start()
 
-    async def work() -> None:
-        nonlocal workers, idle
-        clean = copy_context()
+
+class Workers(Generic[Request]):
+    """The tasks of one server; its arguments are those of `serve`, and the group of the tasks.
+
+    A worker takes one request after another, so there is no new task for each request. When no
+    worker waits for a request any more, another one is started. So a handler that waits does not
+    delay other requests.
+    """
+
+    def __init__(
+        self,
+        group: TaskGroup,
+        requests: AsyncIterator[Request],
+        handler: Callable[[Request], Awaitable[object]],
+        limit: int,
+        report: Callable[[BaseException], None],
+    ) -> None:
+        self._group = group
+        self._requests = requests
+        self._handler = handler
+        self._limit = limit
+        self._report = report
+        self._all = self._idle = 0
+        self._context = copy_context()
+        self._cancelled = anyio.get_cancelled_exc_class()
+        self._is_aimed_here = aim(self._cancelled)
+
+    def start(self) -> None:
+        """Start one more."""
+        self._all += 1
+        self._idle += 1
+        # A copy, as this may be nested.
+        self._context.copy().run(self._group.start_soon, self._work)
+
+    async def _work(self) -> None:
+        clean, handler = copy_context(), self._handler
         while True:
             try:
-                async for request in requests:
-                    idle -= 1
-                    if not idle and workers < limit:
-                        start()
+                async for request in self._requests:
+                    self._idle -= 1
+                    if not self._idle and self._all < self._limit:
+                        self.start()
                     try:
                         await handler(request)
                     except Exception as error:
-                        report(error)
+                        self._report(error)
                     except BaseException as error:
-                        aimed, other = divide(error, is_aimed_here)
-                        if other is not None:
-                            report(other)
-                        if aimed is not None:
-                            raise aimed from None
-                    idle += 1
+                        self._raise_aimed(error)
+                    self._idle += 1
                     if differs(clean):
                         # The handler has set context variables. The next handler must not see
                         # them, and they cannot be unset. So this worker ends.
@@ -61,24 +86,22 @@ async def serve(
                 else:
                     return
                 break
-            except cancelled as error:
+            except self._cancelled as error:
                 # This may be meant for the previous handler, which ran in this task and has ended.
-                if is_aimed_here(error):
+                if self._is_aimed_here(error):
                     raise
-                report(error)
-        workers -= 1
-        idle -= 1
-        if not idle:
-            start()
+                self._report(error)
+        self._all -= 1
+        self._idle -= 1
+        if not self._idle:
+            self.start()
 
-    def start() -> None:
-        nonlocal workers, idle
-        workers += 1
-        idle += 1
-        context.copy().run(group.start_soon, work)  # a copy, as this may be nested
-
-    async with anyio.create_task_group() as group:
-        start()
+    def _raise_aimed(self, error: BaseException) -> None:
+        aimed, other = divide(error, self._is_aimed_here)
+        if other is not None:
+            self._report(other)
+        if aimed is not None:
+            raise aimed from None
 
 
 def differs(clean: Context) -> bool:
