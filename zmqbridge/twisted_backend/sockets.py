@@ -11,13 +11,12 @@ Deferred. Cancelling a Deferred is always safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextvars import copy_context
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred, fail
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
@@ -37,10 +36,10 @@ from zmqbridge.core.framing import (
 )
 from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
 from zmqbridge.errors import LoopError, ZmqBridgeError
-from zmqbridge.twisted_backend._base import Receiver, Sent, Socket
-from zmqbridge.twisted_backend._driver import Waiter
-from zmqbridge.twisted_backend._handlers import follow
+from zmqbridge.twisted_backend._base import Receiver, Socket
 from zmqbridge.twisted_backend._producers import Producer, registerProducer, unregisterProducer
+from zmqbridge.twisted_backend._sending import Sent, send, send_nowait
+from zmqbridge.twisted_backend._waiters import Reply
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -50,36 +49,6 @@ if TYPE_CHECKING:
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
-
-
-# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
-# or type checkers would differ on what it is.
-def send(self: Socket, *parts: BytesLike) -> Deferred[None]:
-    """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
-
-    Raises:
-        TypeError: a part is not bytes-like, e.g. a str.
-        ValueError: there are no parts.
-    """
-    pump, driver = self._pump, self._driver
-    if pump.sent >= driver.yield_at or pump.queues or get_ident() != driver.home_thread:
-        return self._send(parts)
-    try:
-        pump.send(parts)
-    except ZmqBridgeError as error:
-        return fail(error)
-    return Sent()
-
-
-def send_nowait(self: Socket, *parts: BytesLike) -> None:
-    """Send a message, or queue it while the peers push back.
-
-    Raises:
-        QueueFull: the queue is at its high water mark; the error carries the message.
-        TypeError, ValueError: as the call that waits.
-    """
-    self._link.check_open()
-    self._pump.send(parts)
 
 
 @final
@@ -159,15 +128,6 @@ class Puller(Receiver[Message]):
     def __init__(self, **arguments: Unpack[ReactorReceiverArguments[Message]]) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments)
-
-
-class Reply(Waiter):
-    """Fires with the reply to a request, of which it knows the id.
-
-    A canceller for each request, which would know it as well, takes four objects more.
-    """
-
-    request_id = b""
 
 
 @final
@@ -281,46 +241,9 @@ class Replier(Receiver[Request]):
             ValueError: the limit is less than one.
         """
         at_once(limit)
-        return Deferred.fromCoroutine(self._serve(handler, limit))
+        from zmqbridge.twisted_backend._serving import serve  # loaded by those who serve
 
-    async def _serve(self, handler: Callable[[Request], object], limit: int) -> None:
-        running: set[Deferred[object]] = set()
-        room: Deferred[None] = Deferred()
-        clean = copy_context()
-        cancelled = False
-
-        def report(error: BaseException) -> None:
-            if not cancelled:
-                self._patrols.blame(error)
-
-        def call(request: Request) -> Deferred[object] | None:
-            return follow(handler(request), report, ())
-
-        def ended(result: object, handling: Deferred[object]) -> None:
-            running.discard(handling)
-            if not room.called:
-                room.callback(None)
-
-        try:
-            async for request in self:
-                try:
-                    handling = clean.copy().run(call, request)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    report(error)
-                    continue
-                if handling is not None:
-                    running.add(handling)
-                    handling.addBoth(ended, handling)
-                while len(running) >= limit:
-                    room = Deferred()
-                    await room
-        except CancelledError:
-            cancelled = True
-            for handling in list(running):
-                handling.cancel()
-            raise
+        return Deferred.fromCoroutine(serve(self, handler, limit, self._patrols.blame))
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply

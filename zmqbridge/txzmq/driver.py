@@ -29,8 +29,9 @@ from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import MalformedMessage, SocketClosed, ZmqBridgeError
 from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.twisted_backend._driver import ReactorDriver, revoke
+from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow_coroutine
+from zmqbridge.twisted_backend._reactors import revoke
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.standins import (
     NoPump,
