@@ -1,5 +1,6 @@
 """ØMQ patterns for asyncio: eight sockets whose calls are awaited."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from zmqbridge.asyncio_backend.sockets import (
@@ -35,18 +36,15 @@ __all__ = [
 ]
 
 
+# Few need these, and they take a tenth of what importing us takes.
+_LATER = {
+    "Authenticator": "authenticator",
+    "Proxy": "proxy",
+    "end_context": "ending",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Few need it, and it takes a tenth of what importing us takes.
-    if name == "Authenticator":
-        from zmqbridge.asyncio_backend.authenticator import Authenticator
-
-        return Authenticator
-    if name == "end_context":
-        from zmqbridge.asyncio_backend.ending import end_context
-
-        return end_context
-    if name == "Proxy":
-        from zmqbridge.asyncio_backend.proxy import Proxy
-
-        return Proxy
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,51 +12,77 @@ import anyio
 Request = TypeVar("Request")
 
 
-async def serve(
-    requests: AsyncIterator[Request],
-    handler: Callable[[Request], Awaitable[object]],
-    limit: int,
-    report: Callable[[BaseException], None],
-    cut: list[Request],
-) -> None:
-    """Await ``handler(request)`` for each request, until there are no more.
+class Serving(Generic[Request]):
+    """One call of `serve`: awaits ``handler(request)`` for each request, until there are no more.
+
+    A worker takes one request after another, so there is no new task for each request. When no
+    worker waits for a request any more, another one is started. So a handler that waits does not
+    delay other requests.
 
     Args:
         requests: any number of tasks may wait for its next request.
-        handler: called in a copy of the context in which `serve` was called.
+        handler: called in a copy of the context in which this object was made.
         limit: how many handlers may run at a time.
         report: called with an error of a handler, unless the error ends the program or this call.
-        cut: gets the requests whose handlers were cancelled together with this call.
     """
-    # A worker takes one request after another, so there is no new task for each request. When no
-    # worker waits for a request any more, another one is started. So a handler that waits does not
-    # delay other requests.
-    workers = idle = 0
-    context = copy_context()
-    cancelled = anyio.get_cancelled_exc_class()
-    is_aimed_here = aim(cancelled)
 
-    async def work() -> None:
-        nonlocal workers, idle
-        clean = copy_context()
+    def __init__(
+        self,
+        requests: AsyncIterator[Request],
+        handler: Callable[[Request], Awaitable[object]],
+        limit: int,
+        report: Callable[[BaseException], None],
+    ) -> None:
+        self._requests = requests
+        self._handler = handler
+        self._limit = limit
+        self._report = report
+        self._group = anyio.create_task_group()
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+        self._cut: list[Request] = []  # those whose handlers were cancelled
+        self._all = self._idle = 0
+        self._context = copy_context()
+        self._cancelled = anyio.get_cancelled_exc_class()
+        self._is_aimed_here = aim(self._cancelled)
+
+    async def run(self) -> None:
+        """Serve until there are no more requests, or `stop` is called and its time is over."""
+        try:
+            with self._scope:
+                async with self._group:
+                    self.start()
+        finally:
+            self._ended.set()
+
+    async def stop(self, timeout: float) -> list[Request]:
+        """Wait for the end, and cancel after so many seconds; returns the requests cut off so."""
+        self._scope.deadline = min(self._scope.deadline, anyio.current_time() + timeout)
+        await self._ended.wait()
+        return self._cut
+
+    def start(self) -> None:
+        """Start one more worker."""
+        self._all += 1
+        self._idle += 1
+        # A copy, as this may be nested.
+        self._context.copy().run(self._group.start_soon, self._work)
+
+    async def _work(self) -> None:
+        clean, handler = copy_context(), self._handler
         while True:
             try:
-                async for request in requests:
-                    idle -= 1
-                    if not idle and workers < limit:
-                        start()
+                async for request in self._requests:
+                    self._idle -= 1
+                    if not self._idle and self._all < self._limit:
+                        self.start()
                     try:
                         await handler(request)
                     except Exception as error:
-                        report(error)
+                        self._report(error)
                     except BaseException as error:
-                        aimed, other = divide(error, is_aimed_here)
-                        if other is not None:
-                            report(other)
-                        if aimed is not None:
-                            cut.append(request)
-                            raise aimed from None
-                    idle += 1
+                        self._raise_aimed(error, request)
+                    self._idle += 1
                     if differs(clean):
                         # The handler has set context variables. The next handler must not see
                         # them, and they cannot be unset. So this worker ends.
@@ -64,53 +90,23 @@ async def serve(
                 else:
                     return
                 break
-            except cancelled as error:
+            except self._cancelled as error:
                 # This may be meant for the previous handler, which ran in this task and has ended.
-                if is_aimed_here(error):
+                if self._is_aimed_here(error):
                     raise
-                report(error)
-        workers -= 1
-        idle -= 1
-        if not idle:
-            start()
+                self._report(error)
+        self._all -= 1
+        self._idle -= 1
+        if not self._idle:
+            self.start()
 
-    def start() -> None:
-        nonlocal workers, idle
-        workers += 1
-        idle += 1
-        context.copy().run(group.start_soon, work)  # a copy, as this may be nested
-
-    async with anyio.create_task_group() as group:
-        start()
-
-
-class Serving(Generic[Request]):
-    """One call of `serve`, which can be told to stop."""
-
-    def __init__(self) -> None:
-        self._scope = anyio.CancelScope()
-        self._ended = anyio.Event()
-        self._cut: list[Request] = []
-
-    async def run(
-        self,
-        requests: AsyncIterator[Request],
-        handler: Callable[[Request], Awaitable[object]],
-        limit: int,
-        report: Callable[[BaseException], None],
-    ) -> None:
-        """Serve; see `serve`."""
-        try:
-            with self._scope:
-                await serve(requests, handler, limit, report, self._cut)
-        finally:
-            self._ended.set()
-
-    async def stop(self, timeout: float) -> list[Request]:
-        """Cancel it after so many seconds; returns the requests that this has cut off."""
-        self._scope.deadline = min(self._scope.deadline, anyio.current_time() + timeout)
-        await self._ended.wait()
-        return self._cut
+    def _raise_aimed(self, error: BaseException, request: Request) -> None:
+        aimed, other = divide(error, self._is_aimed_here)
+        if other is not None:
+            self._report(other)
+        if aimed is not None:
+            self._cut.append(request)
+            raise aimed from None
 
 
 def differs(clean: Context) -> bool:

@@ -36,7 +36,6 @@ from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
 from zmqbridge.errors import ZmqBridgeError
 
 if TYPE_CHECKING:
-    from zmqbridge.asyncio_backend._serving import Serving
     from zmqbridge.arguments import (
         Addresses,
         ExchangeArguments,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
         ReceiverArguments,
         SenderArguments,
     )
+    from zmqbridge.asyncio_backend._serving import Serving
 
 
 # The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
@@ -261,9 +261,9 @@ class Replier(Receiver[Request]):
         at_once(limit)
         from zmqbridge.asyncio_backend._serving import Serving  # loaded by those who serve
 
-        serving: Serving[Request] = Serving()
+        serving = Serving(self, handler, limit, self._patrols.blame)
         self._serving.append(serving)
-        await serving.run(self, handler, limit, self._patrols.blame)
+        await serving.run()
 
     async def stop_serving(self, timeout: float | None = None) -> list[Request]:
         """Take no request from libzmq any more, have those that are here handled, and end `serve`.

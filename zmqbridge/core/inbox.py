@@ -25,7 +25,8 @@ class Inbox(Generic[Item, Waiter]):
     With a `high` of 0, messages are read only while receivers wait, one for each of them.
 
     - inputs: `put`, `relax` (messages left `messages` without a call here)
-    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `end`, `rest`, `close`
+    - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `end`, `rest`,
+      `close`
     - getters: `room`, `paused`, `has_promised`, ``len()``
 
     What the driver owes:

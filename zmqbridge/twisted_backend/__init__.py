@@ -1,5 +1,6 @@
 """ØMQ patterns for Twisted: eight sockets whose calls return Deferreds."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from zmqbridge.twisted_backend.sockets import (
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from zmqbridge.twisted_backend.authenticator import Authenticator
     from zmqbridge.twisted_backend.ending import end_context
     from zmqbridge.twisted_backend.proxy import Proxy
+    from zmqbridge.twisted_backend.service import SocketService
 
 __all__ = [
     "Authenticator",
@@ -30,23 +32,22 @@ __all__ = [
     "Request",
     "Requester",
     "Router",
+    "SocketService",
     "Subscriber",
     "end_context",
 ]
 
 
+# Few need these, and they take a tenth of what importing us takes.
+_LATER = {
+    "Authenticator": "authenticator",
+    "Proxy": "proxy",
+    "SocketService": "service",
+    "end_context": "ending",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Few need it, and it takes a tenth of what importing us takes.
-    if name == "Authenticator":
-        from zmqbridge.twisted_backend.authenticator import Authenticator
-
-        return Authenticator
-    if name == "end_context":
-        from zmqbridge.twisted_backend.ending import end_context
-
-        return end_context
-    if name == "Proxy":
-        from zmqbridge.twisted_backend.proxy import Proxy
-
-        return Proxy
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

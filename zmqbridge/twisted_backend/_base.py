@@ -21,8 +21,11 @@ from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
-from zmqbridge.twisted_backend._driver import ReactorDriver, Receipt, global_reactor
+from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
+from zmqbridge.twisted_backend._reactors import global_reactor
+from zmqbridge.twisted_backend._sending import Sent
+from zmqbridge.twisted_backend._waiters import Receipt
 
 if TYPE_CHECKING:
     import zmq
@@ -32,41 +35,6 @@ if TYPE_CHECKING:
     from zmqbridge.core.monitor import MonitorEvent
 
 Item = TypeVar("Item")
-
-
-class _WhenAsked:
-    """An attribute that is a new list, made when somebody asks for it."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: object, owner: type) -> list[Any]:
-        made: list[Any] = []
-        vars(instance)[self._name] = made
-        return made
-
-
-class Sent(Deferred[None]):
-    """A Deferred that has fired already: the message is sent.
-
-    ``succeed(None)`` is the same, but takes 0.6 µs when awaited where this takes 0.25, and a send
-    that is not held up consists of little else.
-    """
-
-    called = True
-    result: Any = None
-    _canceller = None
-    # Mostly nobody adds a callback. Twisted 25.5 has renamed their list.
-    if not TYPE_CHECKING:
-        __init__ = object.__init__
-    _callbacks: Any = _WhenAsked()
-    callbacks: Any = _WhenAsked()
-
-    def __await__(self) -> Any:
-        # There is nothing to wait for, and what a callback may have made of it is not None.
-        if self.paused or self.result is not None:
-            return super().__await__()
-        return iter(())
 
 
 class Socket:

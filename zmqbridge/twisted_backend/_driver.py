@@ -1,4 +1,4 @@
-"""ReactorDriver: drives a socket on a reactor, which calls it to read; which reactors can do it."""
+"""ReactorDriver: drives a socket on a reactor, which calls it to read."""
 
 from __future__ import annotations
 
@@ -21,96 +21,21 @@ from zmqbridge._bridge.guards import busy
 from zmqbridge._bridge.inherited import own_poller
 from zmqbridge._bridge.pace import Pace
 from zmqbridge.core.patterns import NOTHING
-from zmqbridge.errors import LoopError, ZmqBridgeError
+from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import clock_of, hasten, real, steady, watch
+from zmqbridge.twisted_backend._reactors import (
+    call_anyway,
+    call_later,
+    elsewhere,
+    noticing,
+    revoke,
+    watching,
+)
 from zmqbridge.twisted_backend._telling import soon, tell
+from zmqbridge.twisted_backend._waiters import Waiter
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
-    from zmqbridge.core.inbox import Inbox
-
-
-def global_reactor() -> Any:
-    """The reactor of this process; this installs one, so never call it at import."""
-    from twisted.internet import reactor
-
-    return reactor
-
-
-def watching(reactor: Any) -> Any:
-    """The reactor, if it is able to watch an FD.
-
-    Raises:
-        LoopError: the reactor cannot watch an FD.
-    """
-    # We do not ask for IReactorFDSet: reactors that tests build from a Clock seldom declare it.
-    if not hasattr(reactor, "addReader"):
-        raise LoopError(
-            f"{reactor!r} cannot watch file descriptors (IReactorFDSet); use the epoll, poll, "
-            "select or asyncio reactor"
-        )
-    return reactor
-
-
-def elsewhere(reactor: Any) -> bool:
-    """Whether the reactor runs now, in a thread other than this one."""
-    if not getattr(reactor, "running", False):
-        return False
-    from twisted.internet.base import ReactorBase  # a real reactor has imported this module
-
-    # The thread of a stand-in for a reactor is not known.
-    return issubclass(type(reactor), ReactorBase) and not isInIOThread()
-
-
-def call_weakly(whose: Callable[[], Any], name: str, *args: Any) -> None:
-    """Call a method of an object, if the object still exists."""
-    if (owner := whose()) is not None:
-        getattr(owner, name)(*args)
-
-
-def noticing(
-    canceller: Callable[[Any], object], whose: Callable[[], Any], name: str
-) -> Callable[[Any], None]:
-    """A canceller of delayed calls that also calls a method, if its object still exists."""
-
-    def cancel(call: Any) -> None:
-        canceller(call)
-        call_weakly(whose, name, call)
-
-    return cancel
-
-
-def revoke(call: Any) -> None:
-    """Cancel a delayed call if it is pending; a stand-in for a reactor may return any object."""
-    active = getattr(call, "active", None)
-    if active is not None and active():
-        call.cancel()
-
-
-class Waiter(Deferred[Any]):
-    """A Deferred that a socket tells something; it fires with that."""
-
-    inbox: Inbox[Any, Any] | None = None
-    told = Deferred.callback
-
-
-class Receipt(Waiter):
-    """A Deferred that takes its message from an inbox in the moment in which it is told."""
-
-    def __init__(self, inbox: Inbox[Any, Any]) -> None:
-        super().__init__(Receipt.withdraw)  # type: ignore[arg-type]
-        self.inbox: Inbox[Any, Any] = inbox
-
-    def told(self, result: None) -> None:  # type: ignore[override]
-        """There is a message for it, unless that was just unsubscribed, or the inbox closed."""
-        item = self.inbox.take(self) if self.inbox.promised else None
-        if item is not None:
-            self.callback(item)
-
-    def withdraw(self) -> None:
-        """It was cancelled. What was promised to it, another may take after those told with it."""
-        if not self.inbox.has_promised(self):
-            self.inbox.forget(self)
 
 
 @implementer(IReadDescriptor)
@@ -258,7 +183,7 @@ class ReactorDriver(Pace):
             self.reactor.callFromThread(reader.doRead)
             return
         call = reader.read_scheduled = self.reactor.callLater(0, reader.doRead)
-        # Like `_call_later`, but without a new object for each call.
+        # Like `call_later`, but without a new object for each call.
         if self._noticing is None:
             self._canceller = getattr(call, "canceller", None)  # the reactor has one for all calls
             self._noticing = self._canceller and noticing(
@@ -279,30 +204,19 @@ class ReactorDriver(Pace):
     def busy(self) -> bool:
         return busy(self.home_thread, self._maker, self.running(), self.over())
 
-    def _call_later(self, delay: float, work: Callable[[], object], cancelled: str) -> Any:
-        """Make a delayed call; if anything cancels it, the method `cancelled` is called.
-
-        Programs and test runners cancel all delayed calls of a reactor, including ours.
-        """
-        call = self.reactor.callLater(delay, work)
-        canceller = getattr(call, "canceller", None)
-        if canceller is not None:  # the calls of a stand-in for a reactor may have none
-            call.canceller = noticing(canceller, ref(self), cancelled)
-        return call
-
     def read_cancelled(self, call: Any) -> None:
         """A scheduled turn was cancelled."""
         reader = self._reader
         if reader.read_scheduled is call:  # so the program has cancelled it, and not we
             reader.read_scheduled = None
             self.pump.due = False
-            self._call_anyway("read_again")
+            call_anyway(self.reactor, ref(self), "read_again")
 
     def timer_cancelled(self, call: Any) -> None:
         """The timer was cancelled."""
         # If it is ours still, the program has cancelled it, and not we. Then the alarm comes early.
         if self.timer is call and not self.keeper.lost():
-            self._call_anyway("alarm")
+            call_anyway(self.reactor, ref(self), "alarm")
 
     def read_again(self) -> None:
         """Read, as a turn that was scheduled will not come."""
@@ -312,19 +226,11 @@ class ReactorDriver(Pace):
         """The timer went off."""
         self.keeper.alarm()
 
-    def _call_anyway(self, name: str) -> None:
-        # This is no delayed call, because some programs cancel those until there are none. And it
-        # has only a weak reference, because a program may forget a socket in this way, and that
-        # socket must not be kept alive.
-        hand_in = getattr(self.reactor, "callFromThread", None)
-        if hand_in is not None:
-            hand_in(call_weakly, ref(self), name)
-
     def call_at(self, deadline: float) -> None:
         self.disarm()
         self._due = -inf if real(self.reactor) is None else deadline
         delay = max(0, deadline - self.now())
-        self.timer = self._call_later(delay, self._go_off, "timer_cancelled")
+        self.timer = call_later(self.reactor, delay, self._go_off, ref(self), "timer_cancelled")
 
     def _go_off(self) -> None:
         if self.now() < self._due:  # the wall clock was set forward

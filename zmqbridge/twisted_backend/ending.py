@@ -11,7 +11,7 @@ from zmqbridge._bridge import context
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge.core.checks import patience
 from zmqbridge.twisted_backend._clocks import steady
-from zmqbridge.twisted_backend._driver import global_reactor
+from zmqbridge.twisted_backend._reactors import global_reactor
 
 
 def end_context(timeout: float | None = None, *, reactor: Any = None) -> Deferred[bool]:

@@ -13,7 +13,7 @@ from zmqbridge._bridge.proxying import Proxying
 from zmqbridge.core.framing import Address
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics, Side
-from zmqbridge.twisted_backend._driver import global_reactor
+from zmqbridge.twisted_backend._reactors import global_reactor
 
 Result = TypeVar("Result")
 

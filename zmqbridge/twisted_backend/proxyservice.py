@@ -11,7 +11,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zmqbridge.proxies import KINDS, Side
-from zmqbridge.twisted_backend._driver import global_reactor
+from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend.proxy import Proxy
 
 

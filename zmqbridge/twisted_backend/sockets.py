@@ -11,20 +11,19 @@ Deferred. Cancelling a Deferred is always safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextvars import copy_context
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred, fail
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import Request as AnyRequest
 from zmqbridge._bridge.request import bytes_of
 from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
-from zmqbridge.core.checks import at_once, seconds
+from zmqbridge.core.checks import at_once, patience, seconds
 from zmqbridge.core.framing import (
     Address,
     BytesLike,
@@ -36,11 +35,12 @@ from zmqbridge.core.framing import (
     split_request,
 )
 from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
-from zmqbridge.errors import LoopError, ZmqBridgeError
-from zmqbridge.twisted_backend._base import Receiver, Sent, Socket
-from zmqbridge.twisted_backend._driver import Waiter
-from zmqbridge.twisted_backend._handlers import follow
+from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.twisted_backend._base import Receiver, Socket
+from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._producers import Producer, registerProducer, unregisterProducer
+from zmqbridge.twisted_backend._sending import Sent, send, send_nowait
+from zmqbridge.twisted_backend._waiters import Reply
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -50,36 +50,7 @@ if TYPE_CHECKING:
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
-
-
-# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
-# or type checkers would differ on what it is.
-def send(self: Socket, *parts: BytesLike) -> Deferred[None]:
-    """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
-
-    Raises:
-        TypeError: a part is not bytes-like, e.g. a str.
-        ValueError: there are no parts.
-    """
-    pump, driver = self._pump, self._driver
-    if pump.sent >= driver.yield_at or pump.queues or get_ident() != driver.home_thread:
-        return self._send(parts)
-    try:
-        pump.send(parts)
-    except ZmqBridgeError as error:
-        return fail(error)
-    return Sent()
-
-
-def send_nowait(self: Socket, *parts: BytesLike) -> None:
-    """Send a message, or queue it while the peers push back.
-
-    Raises:
-        QueueFull: the queue is at its high water mark; the error carries the message.
-        TypeError, ValueError: as the call that waits.
-    """
-    self._link.check_open()
-    self._pump.send(parts)
+    from zmqbridge.twisted_backend._serving import Serving
 
 
 @final
@@ -159,15 +130,6 @@ class Puller(Receiver[Message]):
     def __init__(self, **arguments: Unpack[ReactorReceiverArguments[Message]]) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments)
-
-
-class Reply(Waiter):
-    """Fires with the reply to a request, of which it knows the id.
-
-    A canceller for each request, which would know it as well, takes four objects more.
-    """
-
-    request_id = b""
 
 
 @final
@@ -263,9 +225,10 @@ class Replier(Receiver[Request]):
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
         self._patrols = Patrols(self._link)
+        self._serving: list[Serving[Request]] = []
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
-        """Call ``handler(request)`` for each request; fires when the socket is closed.
+        """Call ``handler(request)`` for each request; fires when the socket is closed or stopped.
 
         The handler may return a Deferred or a coroutine. Each call is made in a copy of the
         context in which `serve` was called. What a handler raises or fails with is logged, a
@@ -281,46 +244,47 @@ class Replier(Receiver[Request]):
             ValueError: the limit is less than one.
         """
         at_once(limit)
-        return Deferred.fromCoroutine(self._serve(handler, limit))
+        from zmqbridge.twisted_backend._serving import Serving  # loaded by those who serve
 
-    async def _serve(self, handler: Callable[[Request], object], limit: int) -> None:
-        running: set[Deferred[object]] = set()
-        room: Deferred[None] = Deferred()
-        clean = copy_context()
-        cancelled = False
+        serving = Serving(self, handler, limit, self._patrols.blame)
+        self._serving.append(serving)
+        return Deferred.fromCoroutine(serving.run())
 
-        def report(error: BaseException) -> None:
-            if not cancelled:
-                self._patrols.blame(error)
+    def stop_serving(self, timeout: float | None = None) -> Deferred[list[Request]]:
+        """Take no request from libzmq any more, have those that are here handled, and end `serve`.
 
-        def call(request: Request) -> Deferred[object] | None:
-            return follow(handler(request), report, ())
+        From then on the socket can still reply, and is to be closed. Requests that libzmq has
+        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
+        documentation for how to have few of them.
 
-        def ended(result: object, handling: Deferred[object]) -> None:
-            running.discard(handling)
-            if not room.called:
-                room.callback(None)
+        Args:
+            timeout: seconds for the handlers; then those under way are cancelled. None waits as
+                long as they take.
 
+        Returns:
+            Fires with the requests that were not answered, oldest first, those of cancelled
+            handlers before the others. They can be answered until the socket is closed.
+
+        Raises:
+            SocketClosed: the socket is closed.
+            TypeError, ValueError: the timeout is no number, or negative.
+        """
+        timeout = patience(timeout)
         try:
-            async for request in self:
-                try:
-                    handling = clean.copy().run(call, request)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    report(error)
-                    continue
-                if handling is not None:
-                    running.add(handling)
-                    handling.addBoth(ended, handling)
-                while len(running) >= limit:
-                    room = Deferred()
-                    await room
-        except CancelledError:
-            cancelled = True
-            for handling in list(running):
-                handling.cancel()
-            raise
+            self._link.check_open()
+        except SocketClosed as error:
+            return fail(error)
+        return Deferred.fromCoroutine(self._stop_serving(timeout))
+
+    async def _stop_serving(self, timeout: float) -> list[Request]:
+        link, inbox = self._link, self._inbox
+        for serving in self._serving:
+            serving.stopping = True
+        link.fail(inbox.end(), self.closed_error(f"{link!r} was told to stop"))
+        clock, left = steady(self._driver.reactor), []
+        for serving in self._serving:
+            left += await serving.stop(timeout, clock)
+        return [request for request in left + inbox.rest() if not request.answered]
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply

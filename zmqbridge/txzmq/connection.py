@@ -28,13 +28,14 @@ from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, ResourcesExhausted, SocketClosed, ZmqBridgeError
 from zmqbridge.security import Security
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
-from zmqbridge.txzmq.driver import Driver, parts_of
+from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.factory import (
     ZmqFactory,
     is_ending,
     reactor_when_asked,
     stay_with_process,
 )
+from zmqbridge.txzmq.parts import parts_of
 from zmqbridge.txzmq.standins import NoFactory, ReactorOf
 
 ZMQ3 = zmq_version_info()[0] >= 3

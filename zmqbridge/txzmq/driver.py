@@ -5,38 +5,33 @@ It is apart from the connection because users derive from a connection and use a
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from twisted.python import context, log
+from twisted.python import log
 from twisted.python.failure import Failure
-from twisted.python.log import ILogContext
 from zmq import Socket, constants, error
 
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.context import closing
-from zmqbridge._bridge.guards import Guard, leave_to_parent, living
+from zmqbridge._bridge.guards import living
 from zmqbridge._bridge.link import statistics
 from zmqbridge._bridge.pump import Pump
-from zmqbridge._bridge.watched import GET, RECV, WatchedSocket, untouched
-from zmqbridge.core.framing import Message, as_bytes, as_name, as_parts
+from zmqbridge._bridge.watched import WatchedSocket, untouched
+from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.pacing import BURST
-from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import MalformedMessage, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import SocketClosed, ZmqBridgeError
 from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.twisted_backend._driver import ReactorDriver, revoke
-from zmqbridge.twisted_backend._handlers import dispatch, follow_coroutine
-from zmqbridge.txzmq.compat import is_nonstr_iter
+from zmqbridge.txzmq.guard import Held
+from zmqbridge.txzmq.parts import as_they_are, parts_of
+from zmqbridge.txzmq.reader import ASK, Reader
 from zmqbridge.txzmq.standins import (
     NoPump,
     clock_of,
     keeps_time,
-    readable,
     send_by_socket,
     timekeeper,
 )
@@ -44,106 +39,9 @@ from zmqbridge.txzmq.standins import (
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
 
-# The threads in which a hook of any connection is being called.
-_hooks: set[int] = set()
 
-# Equal to no socket: the socket's own methods must be called, or at least be checked first.
-ASK: Any = object()
-
-
-def parts_of(message: Any) -> Sequence[bytes]:
-    """The parts of a message to send, which is given as one part or as an iterable of parts.
-
-    Raises:
-        TypeError: a part is not bytes-like.
-        ValueError: there are no parts.
-    """
-    if not is_nonstr_iter(message) or isinstance(message, bytearray | memoryview):
-        return (as_bytes(message, "a message"),)
-    parts = as_parts(list(message))
-    if not parts:
-        raise ValueError("a message has at least one part; an empty part is b''")
-    return parts
-
-
-def as_they_are(message: Any) -> Sequence[Any]:
-    """The parts of a message to send, without a check of their types."""
-    return list(message) if is_nonstr_iter(message) else (message,)
-
-
-class Hooks(Pattern):
-    """The pattern of a connection: its messages wait here until `messageReceived` is called.
-
-    Attributes:
-        unhandled: the messages.
-        most: how many are read at a time.
-    """
-
-    __slots__ = ("most", "unhandled")
-
-    def __init__(self) -> None:
-        super().__init__(lambda: self.most - len(self.unhandled))
-        self.unhandled: deque[Message] = deque()
-        self.most = BURST
-
-    def feed(self, burst: list[Message]) -> Told:
-        self.unhandled.extend(burst)
-        return (), NOTHING
-
-
-class Held(Guard):
-    """The guard of a connection: that is closed when it has no factory."""
-
-    ended = " was shut down"
-
-    def __init__(self, driver: Driver) -> None:
-        super().__init__(driver)
-        self.driver: Driver = driver
-        self._connection = driver.connection
-
-    @property
-    def closed(self) -> bool:  # type: ignore[override]
-        """Whether it was shut down."""
-        return self._connection.factory is None
-
-    @property
-    def socket(self) -> Any:
-        """The libzmq socket."""
-        return self.driver.socket
-
-    @property
-    def context(self) -> Any:
-        """Its context."""
-        return self._connection.factory.context
-
-    @property
-    def sent(self) -> int:
-        """How many messages were sent."""
-        sent: int = self.driver.pump.sent
-        return sent
-
-    def libzmq(self) -> Any:
-        """The socket, which may be a mock."""
-        return self._connection.socket
-
-    def disown(self) -> None:
-        """This process is a forked child: refuse every call from now on."""
-        super().disown()
-        driver = self.driver
-        if not driver.pump.closed:
-            driver.pump.closed = True
-            driver.disown()
-        driver.unhandled.clear()
-        leave_to_parent(driver.socket, None)
-        self._connection.factory = self._connection.socket = None
-
-    def __repr__(self) -> str:
-        # The connection's own repr shows its factory, which may be gone by now.
-        return f"{type(self._connection).__name__}({self._connection.endpoints!r})"
-
-
-class Driver(ReactorDriver):
-    """Reads, sends and closes for one connection.
+class Driver(Reader):
+    """Sends, closes and reads for one connection; see `Reader` for how it reads.
 
     Args:
         connection: has the hooks; the reactor also calls the connection, and not the driver.
@@ -152,33 +50,21 @@ class Driver(ReactorDriver):
         module: the module in which programs put another ``reactor``, on which reads are scheduled.
 
     Attributes:
-        socket: the libzmq socket that the pump works on, None if there is none.
         own_clock: whether the reactor has a clock, so that one timer serves all deadlines.
-        called: whether the connection was asked for its prefix; reactors ask before they call it.
-        quick: the socket whose own methods need not be called for messages, or `ASK`.
         unclaimed: how many messages waited when it was shut down.
     """
-
-    pump: Any
 
     def __init__(
         self, connection: Any, reactor: Any, whole: Callable[[Any], Message], module: dict[str, Any]
     ) -> None:
         now, self.own_clock = clock_of(reactor)
-        super().__init__(reactor, connection, now)
-        self.connection: Any = connection
+        super().__init__(connection, reactor, now, whole)
         self.link: Any = Held(self)
         self.keeps_time: bool = keeps_time(self.reactor)
-        self._whole = MethodType(whole, connection)
         self._module = module
-        self._hooks = Hooks()
-        self.unhandled: deque[Message] = self._hooks.unhandled
-        self.socket: Any = None
-        self.quick: Any = ASK
         self.security: Security | None = None
         self.monitor: Monitor | None = None  # of a client that a server may refuse
         self.unclaimed: int = 0
-        self.called: bool = False
         self.remains: list[Any] = []  # containers of closed waiters and messages, to be freed
 
     def take(self, socket: Any, high: float) -> None:
@@ -263,136 +149,6 @@ class Driver(ReactorDriver):
     def refused(self, parts: Sequence[bytes]) -> None:
         """Handle a message that libzmq does not take: the peers are full, or there is no peer."""
         raise error.Again
-
-    # Reading.
-
-    def doRead(self) -> None:
-        """Read; called by the reactor, or by the program itself."""
-        if self.home_thread <= 0:
-            self._settle_down()
-        connection = self.connection
-        if connection.factory is None:
-            return
-        scheduled, connection.read_scheduled = connection.read_scheduled, None
-        if (
-            connection.socket is not self.quick
-            or Socket.recv is not RECV
-            or Socket.get is not GET
-            or connection._readMultipart != self._whole
-        ):
-            read: Any = self._read_closely
-        elif scheduled is not None and getattr(scheduled, "called", False):
-            read = self._turn
-        elif not self.called and (get_ident() in _hooks or not self._logs_for_us()):
-            read = self._read_all
-        else:
-            self.called = False
-            if scheduled is None:
-                self.pump.ring()
-                return
-            if not getattr(scheduled, "called", True):  # the FD was readable before the turn came
-                if hasattr(scheduled, "canceller"):
-                    scheduled.canceller = self._canceller  # so our own cancelling is not noticed
-                revoke(scheduled)
-            self._turn()
-            return
-        revoke(scheduled)
-        log.callWithContext({"system": self._prefix()}, read)
-
-    def _prefix(self) -> str:
-        try:
-            prefix: str = self.connection.logPrefix()
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # a reactor goes on with this name, too, when logPrefix raises
-            prefix = "(buggy logPrefix method)"
-        self.called = False
-        return prefix
-
-    def _logs_for_us(self) -> bool:
-        # True when a reactor calls: it sets this log context before the call.
-        system: bool = context.get(ILogContext)["system"] == self._prefix()
-        return system
-
-    def _turn(self) -> None:
-        self.pump.turn()
-        self._handle_received()
-
-    def _read_all(self) -> None:
-        # A program that calls doRead itself, in a hook or before the reactor runs, expects to get
-        # all messages.
-        before = -1
-        while self.connection.factory is not None and (
-            self.unhandled or before < self.pump.received
-        ):
-            before = self.pump.received
-            self._turn()
-
-    def _read_closely(self) -> None:
-        connection = self.connection
-        if connection.socket is self.socket and self.socket is not None:
-            self.pump.due = False
-            if untouched(self.socket):
-                self.quick = self.socket
-                if connection._readMultipart == self._whole:
-                    self._turn()
-                    return
-        if self.pump.queues:
-            self._turn()
-        self._handle_received()
-        try:
-            while connection.factory is not None and readable(connection.socket):
-                try:
-                    self.unhandled.append(connection._readMultipart())
-                except error.Again:
-                    continue
-                self.pump.received += 1
-                while self.unhandled:
-                    self._handle_received()
-        except error.ZMQError:
-            if connection.socket is not self.socket:
-                raise
-            self.pump.turn()  # it meets the same error, and calls `_end`
-
-    def _handle_received(self) -> None:
-        self.tell(())
-
-    def tell(self, waiters: Sequence[Any], results: Iterable[Any] = NOTHING) -> None:
-        if waiters:
-            super().tell(waiters, results)
-        if self.unhandled:
-            thread = get_ident()
-            outermost = thread not in _hooks
-            _hooks.add(thread)
-            try:
-                dispatch(
-                    self.unhandled,
-                    self.connection,
-                    "messageReceived",
-                    self.report,
-                    see_through=follow_coroutine,
-                )
-            finally:
-                if outermost:
-                    _hooks.discard(thread)
-            if self._hooks.rejected is not None:
-                rejected, self._hooks.rejected = self._hooks.rejected, None
-                self.report(rejected)
-            if self.unhandled:
-                self.pump.schedule()
-        if self.timer is not None and not self.keeper.timed:
-            self.keeper.rest()
-
-    def reject(self, malformed: MalformedMessage) -> None:
-        """Count a malformed message; malformed messages are reported once per burst."""
-        self._hooks.malformed += 1
-        self._hooks.rejected = malformed
-
-    def report(self, problem: BaseException) -> None:
-        log.err(Failure(problem))
-
-    def _turn_in_child(self) -> None:
-        log.callWithContext({"system": self._prefix()}, super()._turn_in_child)
 
     # Delayed calls.
 

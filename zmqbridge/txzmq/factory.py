@@ -10,7 +10,7 @@ from zmqbridge._bridge import addresses
 from zmqbridge._bridge.context import end, loose, shared
 from zmqbridge._bridge.guards import leave_to_parent, living
 from zmqbridge._bridge.iothreads import OwnContext
-from zmqbridge.twisted_backend._driver import global_reactor
+from zmqbridge.twisted_backend._reactors import global_reactor
 
 if TYPE_CHECKING:
     from zmqbridge.txzmq.connection import ZmqConnection

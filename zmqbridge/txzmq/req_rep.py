@@ -24,9 +24,9 @@ from zmqbridge.errors import (
     ZmqBridgeError,
 )
 from zmqbridge.twisted_backend._clocks import steady
-from zmqbridge.twisted_backend._driver import revoke
+from zmqbridge.twisted_backend._reactors import revoke
 from zmqbridge.twisted_backend._telling import Tell, fail, tell
-from zmqbridge.twisted_backend.sockets import Reply
+from zmqbridge.twisted_backend._waiters import Reply
 from zmqbridge.txzmq.connection import (
     DrivenBy,
     ZmqConnection,

@@ -12,7 +12,7 @@ from zmq import constants
 
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge.twisted_backend._clocks import real
-from zmqbridge.twisted_backend._driver import global_reactor
+from zmqbridge.twisted_backend._reactors import global_reactor
 
 
 def send_by_socket(socket: Any, parts: Sequence[Any]) -> None:

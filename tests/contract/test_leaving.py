@@ -1,0 +1,142 @@
+"""A server leaves: it takes nothing new, handles what it holds, and gives back what is left."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+
+from zmqbridge import RequestTimeout, SocketClosed
+
+
+async def asked(w, requester, count, timeout=20):
+    """Requests that are under way, each a call that is awaited later."""
+    return [w.spawn(requester.request(b"%d" % number, timeout=timeout)) for number in range(count)]
+
+
+def slow(w, seconds, begun):
+    async def handle(request):
+        begun.append(request)
+        await w.sleep(seconds)
+        await request.reply(*request.parts)
+
+    return handle
+
+
+async def test_it_answers_what_it_holds_and_takes_nothing_new(w):
+    begun = []
+    async with (
+        w.Replier(bind="inproc://leaves") as replier,
+        w.Requester(connect="inproc://leaves") as requester,
+    ):
+        serving = w.spawn(replier.serve(slow(w, 0.02, begun), limit=4))
+        asking = await asked(w, requester, 20)
+        await w.until(lambda: replier.statistics().received == 20)
+        assert len(begun) < 20
+        stopping = w.spawn(replier.stop_serving())
+        await w.settled()
+        late = w.spawn(requester.request(b"late", timeout=0.3))
+        assert await stopping == []
+        await serving
+        assert await w.gather(*asking) == [[b"%d" % number] for number in range(20)]
+        with pytest.raises(RequestTimeout):
+            await late
+        assert replier.statistics().received == 20
+        with pytest.raises(SocketClosed, match="told to stop"):
+            await replier.receive()
+    assert w.reports == []
+
+
+@pytest.mark.parametrize("limit", [3, 100])
+async def test_what_is_left_when_time_is_over_is_given_back_by_name(w, limit):
+    begun = []
+    under_way = min(limit, 10)
+    async with (
+        w.Replier(bind="inproc://left") as replier,
+        w.Requester(connect="inproc://left") as requester,
+    ):
+        serving = w.spawn(replier.serve(slow(w, 100, begun), limit=limit))
+        asking = await asked(w, requester, 10)
+        await w.until(lambda: len(begun) == under_way and replier.statistics().received == 10)
+        left = await replier.stop_serving(timeout=0.05)
+        await serving
+        assert sorted(left[:under_way], key=id) == sorted(begun, key=id)
+        assert len({*map(id, left)}) == 10
+        assert len(begun) == under_way
+        for request in left:
+            await request.reply(b"ask another")
+        assert await w.gather(*asking) == [[b"ask another"]] * 10
+    assert w.reports == []
+
+
+async def test_a_handler_that_has_replied_and_is_cut_off_leaves_nothing(w):
+    async def handle(request):
+        await request.reply(b"done")
+        await w.sleep(100)
+
+    async with (
+        w.Replier(bind="inproc://replied") as replier,
+        w.Requester(connect="inproc://replied") as requester,
+    ):
+        serving = w.spawn(replier.serve(handle))
+        assert await requester.request(b"?") == [b"done"]
+        assert await replier.stop_serving(timeout=0) == []
+        await serving
+
+
+async def test_where_nothing_serves_the_inbox_is_given_back(w):
+    async with (
+        w.Replier(bind="inproc://unserved") as replier,
+        w.Requester(connect="inproc://unserved") as requester,
+    ):
+        waits = w.spawn(replier.receive())
+        await w.settled()
+        asking = await asked(w, requester, 3)
+        first = await waits
+        waits = w.spawn(replier.receive())
+        second = await waits
+        await w.until(lambda: replier.statistics().unread == 1)
+        [third] = await replier.stop_serving(timeout=5)
+        assert await replier.stop_serving() == []  # twice is fine
+        for request in first, second, third:
+            await request.reply(*request.parts)
+        assert await w.gather(*asking) == [[b"0"], [b"1"], [b"2"]]
+    with pytest.raises(SocketClosed):
+        await replier.stop_serving()
+    for bad, error in ((-1, ValueError), ("1", TypeError)):
+        with pytest.raises(error, match="timeout"):
+            await replier.stop_serving(timeout=bad)
+
+
+async def test_who_waits_for_a_request_is_told_that_there_will_be_none(w):
+    async with w.Replier(bind="inproc://none") as replier:
+        waits = w.spawn(replier.receive())
+        await w.settled()
+        assert await replier.stop_serving() == []
+        with pytest.raises(SocketClosed, match="told to stop"):
+            await waits
+        async for _ in replier:
+            pytest.fail("there is none")
+
+
+async def test_what_libzmq_holds_stays_with_it(w):
+    # With a prefetch of none and an RCVHWM of 1 that is as little as can be.
+    begun = []
+    few = {zmq.RCVHWM: 1}
+    async with (
+        w.Replier(bind="inproc://few", prefetch=0, options=few) as replier,
+        w.Requester(connect="inproc://few", options={zmq.SNDHWM: 1}) as requester,
+    ):
+        serving = w.spawn(replier.serve(slow(w, 0.02, begun), limit=1))
+        asking = await asked(w, requester, 10, timeout=1)
+        await w.until(lambda: begun)
+        assert await replier.stop_serving() == []
+        await serving
+        answered = len(begun)
+        assert answered == replier.statistics().received < 10
+        outcomes = []
+        for each in asking:
+            try:
+                outcomes.append(await each)
+            except RequestTimeout:
+                outcomes.append(None)
+        assert outcomes.count(None) == 10 - answered

@@ -1,0 +1,79 @@
+"""Sending: the calls of those who push and deal, and the Deferred of a message that is sent."""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail
+
+from zmqbridge.core.framing import BytesLike
+from zmqbridge.errors import ZmqBridgeError
+
+if TYPE_CHECKING:
+    from zmqbridge.twisted_backend._base import Socket
+
+
+class _WhenAsked:
+    """An attribute that is a new list, made when somebody asks for it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> list[Any]:
+        made: list[Any] = []
+        vars(instance)[self._name] = made
+        return made
+
+
+class Sent(Deferred[None]):
+    """A Deferred that has fired already: the message is sent.
+
+    ``succeed(None)`` is the same, but takes 0.6 µs when awaited where this takes 0.25, and a send
+    that is not held up consists of little else.
+    """
+
+    called = True
+    result: Any = None
+    _canceller = None
+    # Mostly nobody adds a callback. Twisted 25.5 has renamed their list.
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
+    _callbacks: Any = _WhenAsked()
+    callbacks: Any = _WhenAsked()
+
+    def __await__(self) -> Any:
+        # There is nothing to wait for, and what a callback may have made of it is not None.
+        if self.paused or self.result is not None:
+            return super().__await__()
+        return iter(())
+
+
+# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
+# or type checkers would differ on what it is.
+def send(self: Socket, *parts: BytesLike) -> Deferred[None]:
+    """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
+
+    Raises:
+        TypeError: a part is not bytes-like, e.g. a str.
+        ValueError: there are no parts.
+    """
+    pump, driver = self._pump, self._driver
+    if pump.sent >= driver.yield_at or pump.queues or get_ident() != driver.home_thread:
+        return self._send(parts)
+    try:
+        pump.send(parts)
+    except ZmqBridgeError as error:
+        return fail(error)
+    return Sent()
+
+
+def send_nowait(self: Socket, *parts: BytesLike) -> None:
+    """Send a message, or queue it while the peers push back.
+
+    Raises:
+        QueueFull: the queue is at its high water mark; the error carries the message.
+        TypeError, ValueError: as the call that waits.
+    """
+    self._link.check_open()
+    self._pump.send(parts)

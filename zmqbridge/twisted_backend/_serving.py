@@ -1,0 +1,115 @@
+"""Serving: gives requests to a handler, up to a limit at a time, each in a context of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextvars import copy_context
+from math import inf
+from typing import Any, Generic, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from zmqbridge.twisted_backend._handlers import follow
+from zmqbridge.twisted_backend._reactors import revoke
+
+Request = TypeVar("Request")
+
+
+class Serving(Generic[Request]):
+    """One call of `serve`: calls ``handler(request)`` for each request, until there are no more.
+
+    Args:
+        requests: where they come from.
+        handler: called in a copy of the context in which this object was made. It may return a
+            Deferred or a coroutine.
+        limit: how many handlers may be under way at a time.
+        blame: called with an error of a handler, unless this call was cancelled.
+
+    Attributes:
+        stopping: whether `run` waits for the handlers when there are no more requests.
+    """
+
+    def __init__(
+        self,
+        requests: AsyncIterator[Request],
+        handler: Callable[[Request], object],
+        limit: int,
+        blame: Callable[[BaseException], None],
+    ) -> None:
+        self._requests = requests
+        self._handler = handler
+        self._limit = limit
+        self._blame = blame
+        self._context = copy_context()
+        self._running: dict[Deferred[object], Request] = {}
+        self._room: Deferred[None] = Deferred()
+        self._cancelled = False
+        self.stopping: bool = False
+        self._ended: Deferred[None] = Deferred()
+        self._cut: list[Request] = []  # those whose handlers were cancelled
+
+    async def run(self) -> None:
+        """Serve until there are no more requests; when told to stop, until the handlers end."""
+        try:
+            async for request in self._requests:
+                try:
+                    handling = self._context.copy().run(self._call, request)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    self._report(error)
+                    continue
+                if handling is not None:
+                    self._running[handling] = request
+                    handling.addBoth(self._end, handling)
+                await self._until_fewer_than(self._limit)
+                if self._cancelled:
+                    break
+            if self.stopping:
+                await self._until_fewer_than(1)
+        except CancelledError:
+            self.cancel()
+            raise
+        finally:
+            self._ended.callback(None)
+
+    async def stop(self, timeout: float, clock: Any) -> list[Request]:
+        """Wait for the end, and cancel after so many seconds; returns the requests cut off so.
+
+        Args:
+            timeout: seconds, ``inf`` for as long as it takes.
+            clock: makes delayed calls.
+        """
+        timer = clock.callLater(timeout, self.cancel) if timeout < inf else None
+        if not self._ended.called:
+            ended: Deferred[None] = Deferred()
+            self._ended.addCallback(ended.callback)
+            await ended
+        revoke(timer)
+        return self._cut
+
+    def cancel(self) -> None:
+        """Cancel the handlers, and call no more."""
+        self._cancelled = True
+        self._cut += self._running.values()
+        for handling in list(self._running):
+            handling.cancel()
+        if not self._room.called:  # a handler may go on in spite of it
+            self._room.callback(None)
+
+    async def _until_fewer_than(self, limit: int) -> None:
+        while len(self._running) >= limit and not self._cancelled:
+            self._room = Deferred()
+            await self._room
+
+    def _report(self, error: BaseException) -> None:
+        if not self._cancelled:
+            self._blame(error)
+
+    def _call(self, request: Request) -> Deferred[object] | None:
+        return follow(self._handler(request), self._report, ())
+
+    def _end(self, result: object, handling: Deferred[object]) -> None:
+        self._running.pop(handling, None)
+        if not self._room.called:
+            self._room.callback(None)

@@ -1,0 +1,96 @@
+"""SocketService: sockets as an IService, opened when it starts and left in peace when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from zmqbridge.core.checks import handles, patience
+from zmqbridge.twisted_backend._base import Socket
+from zmqbridge.twisted_backend._reactors import global_reactor
+from zmqbridge.twisted_backend.sockets import Replier
+
+
+class SocketService(Service):
+    """One socket or several, as long as a service runs.
+
+    When it stops, each `Replier` takes nothing new and answers what it holds; then each socket
+    sends what is queued, and is closed. The service has stopped when all of that is done. It can
+    be started again, with new sockets.
+
+    Args:
+        open: called with the reactor when the service starts. It makes the sockets, calls `serve`
+            where they serve, and returns one socket or an iterable of them.
+        timeout: how many seconds all handlers together may take at the end, and then each send
+            queue; None waits as long as it takes.
+        reactor: None is the global one.
+
+    Attributes:
+        sockets: the sockets while the service runs, otherwise empty.
+        left: what the repliers have not answered when the service stopped last; a warning in the
+            log says how many those are.
+
+    Raises:
+        TypeError: `open` cannot be called.
+        TypeError, ValueError: the timeout is no number, or negative.
+    """
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(
+        self,
+        open: Callable[[Any], Socket | Iterable[Socket]],
+        *,
+        timeout: float | None = 5.0,
+        reactor: Any = None,
+    ) -> None:
+        self._open = handles(open)
+        self._timeout = timeout
+        patience(timeout)
+        self._reactor = reactor
+        self.sockets: tuple[Socket, ...] = ()
+        self.left: list[Any] = []
+
+    def startService(self) -> None:
+        """Open the sockets.
+
+        Raises:
+            TypeError: `open` returned something else.
+            Exception: what `open` raises. Then the service does not run.
+        """
+        opened = self._open(global_reactor() if self._reactor is None else self._reactor)
+        sockets = (opened,) if isinstance(opened, Socket) else tuple(opened)
+        for wrong in sockets:
+            if not isinstance(wrong, Socket):
+                for each in sockets:
+                    if isinstance(each, Socket):
+                        each.close()
+                raise TypeError(f"open returned {wrong!r}: return sockets of twisted_backend")
+        self.sockets, self.left = sockets, []
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[None]:
+        """Leave in peace; fires when all sockets are closed."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        sockets, self.sockets = self.sockets, ()
+        return Deferred.fromCoroutine(self._leave(sockets))
+
+    async def _leave(self, sockets: tuple[Socket, ...]) -> None:
+        open_ones = [each for each in sockets if not each.closed]
+        repliers = [each for each in open_ones if isinstance(each, Replier)]
+        for stopping in [each.stop_serving(self._timeout) for each in repliers]:
+            self.left += await stopping
+        if self.left:
+            self.log.warn("{count} requests were not answered", count=len(self.left))
+        for each in open_ones:
+            try:
+                if not each.closed:
+                    await each.drain(self._timeout)
+                await each.aclose()
+            except Exception:
+                self.log.failure("error in {socket!r}", Failure(), socket=each)
