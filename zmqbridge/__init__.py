@@ -33,6 +33,21 @@ from zmqbridge.errors import (
     ZmqBridgeError,
 )
 
+_OF_BACKENDS = {
+    "Authenticator", "Dealer", "Proxy", "Publisher", "Puller", "Pusher", "Replier", "Request",
+    "Requester", "Router", "Subscriber", "end_context",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name in _OF_BACKENDS:
+        raise ImportError(
+            f"{name} is a name of both backends: import it from zmqbridge.asyncio_backend or from "
+            "zmqbridge.twisted_backend"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __version__ = "0.1.0"
 
 

@@ -32,6 +32,7 @@ class Deadlines(Keeper):
         driver: has the timer.
         fail: gives waiters an error.
         expire: called with the id of a request whose time is over; it forgets it.
+        why: what is known of why a request could not be sent, else "".
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Deadlines(Keeper):
         driver: Driver,
         fail: Callable[[Sequence[Any], Any], object],
         expire: Callable[[bytes], object] | None = None,
+        why: Callable[[], str] = str,
     ) -> None:
         self.table = table
         self.timed: Collection[Any] = table.timed
@@ -48,6 +50,7 @@ class Deadlines(Keeper):
         self._driver = driver
         self._fail = fail
         self._expire = expire or self._time_out
+        self._why = why
         driver.keeper = self
 
     def open(self, waiter: Any, parts: Sequence[BytesLike], timeout: float) -> bytes:
@@ -118,7 +121,10 @@ class Deadlines(Keeper):
         if waiter is None:  # one that was told before has closed the socket
             return
         stage = "queued" if self._pump.discard(request_id) else "sent"
-        self._fail([waiter], RequestTimeout(stage))
+        error = RequestTimeout(stage)
+        if stage == "queued" and (why := self._why()):
+            error.add_note(why)
+        self._fail([waiter], error)
 
 
 def default_timeout(timeout: float | None) -> float:
@@ -160,4 +166,5 @@ class Patrols(Keeper):
             if len(self._blamed) >= BLAMED:
                 self._blamed.clear()
             self._blamed.add(error.peer)
+            error = error.with_traceback(None)  # it is no fault of the handler: one line will do
         self._link.driver.report(error)

@@ -66,13 +66,14 @@ class Link(Guard):
         pump: what sends and receives on it.
         addresses: where it is bound and connected.
         monitor: what libzmq tells of its connections, if anybody has asked.
+        unheard: whether no call has waited yet, see `warn_of_silence`.
         untold: those of a crowd of waiters who get their error a little later, if there were any.
         at_end: called after it was closed.
     """
 
     __slots__ = (
         "__weakref__", "_any_key", "_remains", "_wary", "addresses", "at_end", "closed", "context",
-        "made", "monitor", "own_context", "owner", "pattern", "pump", "socket", "untold",
+        "made", "monitor", "own_context", "owner", "pattern", "pump", "socket", "unheard", "untold",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +94,7 @@ class Link(Guard):
         self.at_end: Callable[[], object] | None = None
         self._remains: list[Any] = []  # what held waiters and messages, to be freed in slices
         self._wary = self._any_key = self.own_context = False
+        self.unheard = True
         self.open(high, **given)
 
     def open(
@@ -269,6 +271,24 @@ class Link(Guard):
             self.refuse()
         return self.socket
 
+    def warn_of_silence(self) -> None:
+        """Warn when the first call begins to wait for what cannot come."""
+        self.unheard = False
+        if not (self.addresses or _is_used(self.socket)):
+            why = "bind or connect it first"
+        else:
+            why = self.pattern.why_silent()
+        if why:
+            text = f"{self!r} waits for what will not come: {why}"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+    def why_unsent(self) -> str:
+        """What is known of why libzmq takes no message, else ""."""
+        if not (self.addresses or _is_used(self.socket)):
+            return f"{self!r}: bind or connect it"
+        failure = self.monitor and self.monitor.connections.failure
+        return f"the last connection that failed: {failure}" if failure else ""
+
     def fail(
         self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()
     ) -> None:
@@ -384,6 +404,12 @@ class Link(Guard):
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             if not self.socket.closed:  # as it is when the process has exited
                 self.close_socket()
+
+
+def _is_used(socket: zmq.Socket[bytes]) -> bool:
+    # A user may have bound or connected the raw socket.
+    endpoint: Any = socket.closed or CompiledSocket.get(socket, zmq.LAST_ENDPOINT)
+    return bool(endpoint if endpoint is True else endpoint.strip(b"\0"))
 
 
 def forwarded(

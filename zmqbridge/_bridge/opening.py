@@ -61,11 +61,14 @@ def refusal(
     number = error.errno or 0
     if number in NO_ROOM:
         return explained(error, socket.context)
-    text = f"cannot {action} {name!r}: {zmq.strerror(number)}; {_hint(socket, name, number)}"
+    hint = _hint(socket, action, name, number)
+    text = f"cannot {action} {name!r}: {zmq.strerror(number)}; {hint}"
     return AddressError(text, address, number)
 
 
-def _hint(socket: zmq.Socket[bytes], name: str, number: int) -> str:
+def _hint(socket: zmq.Socket[bytes], action: str, name: str, number: int) -> str:
+    if action == "connect to" and "://*" in name:
+        return "* is for bind; connect to the name or the address of a host"
     if _needs_ipv6(socket, name):
         return "for an address of IPv6 give options={zmq.IPV6: 1}"
     return HINTS.get(number, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")

@@ -20,8 +20,9 @@ class Pace(ABC):
         slice_end: but not before this time.
     """
 
-    __slots__ = ("pump", "slice_end", "yield_at")
+    __slots__ = ("link", "pump", "slice_end", "yield_at")
 
+    link: Any
     pump: Pump
 
     def __init__(self) -> None:
@@ -59,6 +60,8 @@ class Pace(ABC):
         self.check_open()
         pump = self.pump
         while (queue := pump.queue_of(message)) and queue.paused:
+            if self.link.unheard:
+                self.link.warn_of_silence()
             await self.room_in(queue)
         await self.let_others_go_on()
 

@@ -53,6 +53,15 @@ class Request:
         return f"<Request {self.id.hex()} from {self.peer.hex()}, {len(self.parts)} parts>"
 
 
+def not_replied(request: Request, result: object) -> TypeError:
+    """The error to report when a handler returns something and has not replied."""
+    kind = type(result).__name__
+    return TypeError(
+        f"the handler of {request!r} returned {kind}, which is sent nowhere, and has not replied: "
+        "answer by request.reply(...)"
+    )
+
+
 def bytes_of(request: Request) -> int:
     """How many bytes a request has."""
     return sum(map(len, request.parts))

@@ -57,6 +57,9 @@ class Subscribing(Received[Publication, Waiter]):
             CompiledSocket.set(socket, option, 0)
         super().option_set(socket, option, value)
 
+    def why_silent(self) -> str:
+        return "" if self._subscriptions else "it has no tag; subscribe to '' for all"
+
     def limit(self) -> None:
         if self.conflates:
             self.inbox.limit(1, newest=True)

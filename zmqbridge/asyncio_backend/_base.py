@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar
 
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
@@ -72,6 +72,12 @@ class Socket:
 
     def __repr__(self) -> str:
         return repr(self._link)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"{self!r} takes time to close: write `async with`")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """It is never entered."""
 
     async def __aenter__(self) -> Self:
         await self._driver.enter_with_stand_in()
@@ -216,6 +222,8 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
         item = inbox.poll()
         waiter: AnyWaiter | None = None
         while item is None:
+            if self._link.unheard:
+                self._link.warn_of_silence()
             if inbox.ended:
                 raise Closed(f"{self._link!r} was told to stop: it takes nothing any more")
             before, waiter = waiter, driver.waiter(driver.loop)

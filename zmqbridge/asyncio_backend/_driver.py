@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import AbstractEventLoop, TimerHandle, _get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -52,6 +53,14 @@ def stand_in_for(asyncio_loop: AbstractEventLoop | None) -> AnyioLoop | ThreadRe
     return ThreadReader(asyncio_loop)
 
 
+def of_twisted() -> str:
+    """A hint, where a reactor runs and no loop."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    if not getattr(reactor, "running", False):
+        return ""
+    return "; Twisted's reactor runs here, for which zmqbridge.twisted_backend has the same class"
+
+
 class LoopDriver(Pace):
     """Drives a socket on the loop on which it is first used; see `Driver`.
 
@@ -71,7 +80,7 @@ class LoopDriver(Pace):
 
     __slots__ = (
         "_beside", "_fd", "_home", "_maker", "_reader", "_telling", "_timer", "here", "home_thread",
-        "keeper", "link", "loop", "now", "place", "sleep", "stand_in", "waiter",
+        "keeper", "loop", "now", "place", "sleep", "stand_in", "waiter",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -112,7 +121,9 @@ class LoopDriver(Pace):
         self.link.check_open()
         running = _get_running_loop() or native_loop()
         if running is None:
-            raise LoopError(f"{self.link!r} needs a running event loop: call it from a coroutine")
+            raise LoopError(
+                f"{self.link!r} needs a running event loop: call it from a coroutine{of_twisted()}"
+            )
         if running is self._home:
             return
         if self._home is not None:

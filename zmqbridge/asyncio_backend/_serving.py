@@ -9,7 +9,10 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
-Request = TypeVar("Request")
+from zmqbridge._bridge.request import Request as AnyRequest
+from zmqbridge._bridge.request import not_replied
+
+Request = TypeVar("Request", bound=AnyRequest)
 
 
 class Serving(Generic[Request]):
@@ -77,7 +80,9 @@ class Serving(Generic[Request]):
                     if not self._idle and self._all < self._limit:
                         self.start()
                     try:
-                        await handler(request)
+                        result = await handler(request)
+                        if result is not None and not request.answered:
+                            self._report(not_replied(request, result))
                     except Exception as error:
                         self._report(error)
                     except BaseException as error:

@@ -166,7 +166,9 @@ class Requester(Socket):
         # Each queued request belongs to a caller who waits, and leaves the queue with the call.
         super().__init__(pattern, arguments, high_of(arguments, inf))
         link = self._link
-        self._deadlines = Deadlines(pattern.table, self._pump, self._driver, link.fail)
+        self._deadlines = Deadlines(
+            pattern.table, self._pump, self._driver, link.fail, why=link.why_unsent
+        )
 
     async def request(self, *parts: BytesLike, timeout: float | None = None) -> Message:
         """Send a request and wait for the parts of its reply.

@@ -27,7 +27,10 @@ def several(addresses: Address | Iterable[Address], what: str = "addresses") -> 
         return list(addresses)
     except TypeError:
         kind = type(addresses).__name__
-        raise TypeError(f"{what} is given as {kind}: give one str or bytes, or several") from None
+        text = f"{what} is given as {kind}: give one str or bytes, or several"
+        if isinstance(addresses, int):
+            text += f", as 'tcp://127.0.0.1:{addresses}'"
+        raise TypeError(text) from None
 
 
 def seconds(timeout: float) -> float:

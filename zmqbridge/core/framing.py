@@ -64,9 +64,10 @@ def as_bytes(value: object, what: str) -> bytes:
     try:
         return memoryview(value).tobytes()  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(
-            f"{what} is {value!r:.60} of type {type(value).__name__}, not bytes-like"
-        ) from None
+        text = f"{what} is {value!r:.60} of type {type(value).__name__}, not bytes-like"
+        if isinstance(value, list | tuple):
+            text += ": give each part as an argument of its own, as by *parts"
+        raise TypeError(text) from None
 
 
 def as_name(value: object, what: str) -> bytes:

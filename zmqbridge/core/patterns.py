@@ -71,6 +71,10 @@ class Pattern:
             self.rejected = malformed[-1]
         return items
 
+    def why_silent(self) -> str:
+        """What its user has forgotten, so that nothing will come; "" if nothing is known."""
+        return ""
+
     def close(self, remains: list[Any]) -> list[Any]:
         """Drop what is held, and return all waiters: the socket is closing.
 

@@ -14,7 +14,7 @@ class Subscriptions:
     publication, so a prefix may be longer than the tag, and reach into the NUL and the body.
 
     - commands: `add`, `remove`
-    - getters: `wants`, `orphaned`
+    - getters: `wants`, `orphaned`, ``len()``
     """
 
     __slots__ = ("_counts", "_lengths")
@@ -22,6 +22,9 @@ class Subscriptions:
     def __init__(self) -> None:
         self._counts: Counter[bytes] = Counter()
         self._lengths: Counter[int] = Counter()  # how many prefixes have this length
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def add(self, prefix: bytes) -> None:
         """Subscribe to a prefix once more."""

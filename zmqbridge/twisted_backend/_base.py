@@ -23,7 +23,7 @@ from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBrid
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
-from zmqbridge.twisted_backend._reactors import global_reactor
+from zmqbridge.twisted_backend._reactors import the_reactor
 from zmqbridge.twisted_backend._sending import Sent
 from zmqbridge.twisted_backend._waiters import Receipt
 
@@ -50,7 +50,7 @@ class Socket:
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
-        self._driver = ReactorDriver(global_reactor() if reactor is None else reactor)
+        self._driver = ReactorDriver(the_reactor() if reactor is None else reactor)
         self._link = Link(type(self), self._driver, pattern, high, given)
         self._pump = self._link.pump
         self._driver.begin()
@@ -87,6 +87,12 @@ class Socket:
     def doRead(self) -> None:
         """Do what the reactor does when that rings; for a reactor that is driven by hand."""
         self._driver.doRead()
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"{self!r} takes time to close: write `async with`")
+
+    def __exit__(self, *exc_info: object) -> None:
+        """It is never entered."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -284,6 +290,8 @@ class Receiver(Socket, Generic[Item]):
             self._pump.schedule()
         if item is not None:
             return succeed(item)
+        if self._link.unheard:
+            self._link.warn_of_silence()
         if inbox.ended:
             return fail(SocketClosed(f"{self._link!r} was told to stop: it takes nothing any more"))
         waiter = Receipt(inbox)

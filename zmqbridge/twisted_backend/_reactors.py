@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import modules
 from typing import Any
 
 from twisted.python.threadable import isInIOThread
@@ -14,6 +15,24 @@ def global_reactor() -> Any:
     """The reactor of this process; this installs one, so never call it at import."""
     from twisted.internet import reactor
 
+    return reactor
+
+
+def the_reactor() -> Any:
+    """The global reactor, for a socket that is given none.
+
+    Raises:
+        LoopError: an asyncio loop runs here, and that reactor does not: it never would.
+    """
+    reactor = global_reactor()
+    if not getattr(reactor, "running", False):
+        asyncio = modules.get("asyncio")
+        if asyncio is not None and asyncio.events._get_running_loop() is not None:
+            raise LoopError(
+                f"an asyncio loop runs here, and {type(reactor).__name__} does not: take the class "
+                "of this name from zmqbridge.asyncio_backend, or run Twisted on that loop by "
+                "twisted.internet.asyncioreactor"
+            )
     return reactor
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextvars import copy_context
+from inspect import iscoroutine
 from math import inf
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from zmqbridge._bridge.request import Request as AnyRequest
+from zmqbridge._bridge.request import not_replied
 from zmqbridge.twisted_backend._handlers import follow
 from zmqbridge.twisted_backend._reactors import revoke
 
-Request = TypeVar("Request")
+Request = TypeVar("Request", bound=AnyRequest)
 
 
 class Serving(Generic[Request]):
@@ -107,9 +110,21 @@ class Serving(Generic[Request]):
             self._blame(error)
 
     def _call(self, request: Request) -> Deferred[object] | None:
-        return follow(self._handler(request), self._report, ())
+        result = self._handler(request)
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
+        handling = follow(result, self._report, ())
+        if handling is None:  # it is done already
+            self._check(request, result.result if isinstance(result, Deferred) else result)
+        return handling
+
+    def _check(self, request: Request, result: object) -> None:
+        if result is not None and not request.answered:
+            self._report(not_replied(request, result))
 
     def _end(self, result: object, handling: Deferred[object]) -> None:
-        self._running.pop(handling, None)
+        request = self._running.pop(handling, None)
+        if request is not None:
+            self._check(request, result)
         if not self._room.called:
             self._room.callback(None)

@@ -1,0 +1,170 @@
+"""What is called or made in the wrong way says what to do instead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import zmq
+
+import zmqbridge
+from zmqbridge import AddressError, RequestTimeout
+from zmqbridge.asyncio_backend import Puller as AsyncioPuller
+
+TWISTED = ("epoll", "select", "asyncioreactor")
+
+
+async def test_a_subscriber_without_a_tag_is_warned(w):
+    async with w.Subscriber(bind="inproc://no-tag") as subscriber:
+        with pytest.warns(RuntimeWarning, match="no tag; subscribe to '' for all"):
+            waits = w.spawn(subscriber.receive())
+            await w.settled()
+        waits.cancel()
+        with pytest.raises(w.Cancelled):
+            await waits
+
+
+@pytest.mark.parametrize("kind", ["Puller", "Dealer", "Router", "Replier"])
+async def test_who_receives_without_an_address_is_warned_once(w, kind):
+    async with getattr(w, kind)() as receiver:
+        with pytest.warns(RuntimeWarning, match="waits for what will not come: bind or connect"):
+            waits = w.spawn(receiver.receive())
+            await w.settled()
+        receiver.bind("inproc://late")
+        again = w.spawn(receiver.receive())
+        await w.settled()
+        for each in waits, again:
+            each.cancel()
+            with pytest.raises(w.Cancelled):
+                await each
+
+
+async def test_who_sends_without_an_address_is_warned(w):
+    async with w.Pusher(options={zmq.LINGER: 0}) as pusher:
+        await pusher.push(b"is queued")
+        with pytest.warns(RuntimeWarning, match="bind or connect it first"):
+            waits = w.spawn(pusher.push(b"waits"))
+            await w.settled()
+        waits.cancel()
+        with pytest.raises(w.Cancelled):
+            await waits
+
+
+async def test_an_address_of_the_raw_socket_is_one(w):
+    async with w.Puller() as puller:
+        puller.socket.bind("inproc://raw")
+        waits = w.spawn(puller.receive())
+        await w.settled()
+        waits.cancel()
+        with pytest.raises(w.Cancelled):
+            await waits
+
+
+async def test_a_request_that_was_not_sent_says_why_where_that_is_known(w):
+    async with w.Requester() as requester:
+        with pytest.raises(RequestTimeout) as raised:
+            await requester.request(b"?", timeout=0.02)
+        assert "bind or connect it" in raised.value.__notes__[0]
+    public, secret = zmq.curve_keypair()
+    context = zmq.Context()
+    with context.socket(zmq.ROUTER) as server:  # which wants CURVE
+        server.set(zmq.LINGER, 0)
+        server.curve_server, server.curve_secretkey = True, secret
+        port = server.bind_to_random_port("tcp://127.0.0.1")
+        async with w.Requester(connect=f"tcp://127.0.0.1:{port}", monitor=True) as plain:
+            await w.until(lambda: plain._link.monitor.connections.failure)
+            with pytest.raises(RequestTimeout) as raised:
+                await plain.request(b"?", timeout=0.05)
+            assert "the last connection that failed" in raised.value.__notes__[0]
+    context.term()
+    w.reports.clear()  # it was reported, too
+
+
+async def test_a_handler_that_returns_instead_of_replying_is_told(w):
+    async def returns(request):
+        if request.parts == [b"replied"]:
+            await request.reply(b"yes")
+        return b"an answer"
+
+    def returns_at_once(request):
+        return b"an answer"
+
+    async with (
+        w.Replier(bind="inproc://returns") as replier,
+        w.Requester(connect="inproc://returns") as requester,
+    ):
+        serving = w.spawn(replier.serve(returns))
+        assert await requester.request(b"replied") == [b"yes"]
+        assert w.reports == []
+        with pytest.raises(RequestTimeout):
+            await requester.request(b"?", timeout=0.1)
+        [report] = w.reports
+        assert "returned bytes, which is sent nowhere" in str(report)
+        w.reports.clear()
+        replier.close()
+        await serving
+    if w.backend is zmqbridge.asyncio_backend:
+        return
+    async with (
+        w.Replier(bind="inproc://returns2") as replier,
+        w.Requester(connect="inproc://returns2") as requester,
+    ):
+        replier.serve(returns_at_once)
+        with pytest.raises(RequestTimeout):
+            await requester.request(b"?", timeout=0.1)
+        [report] = w.reports
+        assert "returned bytes" in str(report)
+
+
+async def test_calls_with_the_wrong_things(w):
+    with pytest.raises(TypeError, match=r"as 'tcp://127.0.0.1:5555'"):
+        w.Pusher(bind=5555)
+    with pytest.raises(AddressError, match=r"\* is for bind"):
+        w.Pusher(connect="tcp://*:5555")
+    pusher = w.Pusher(bind="inproc://wrong")
+    with pytest.raises(TypeError, match=r"as by \*parts"):
+        pusher.push_nowait([b"a", b"b"])
+    with pytest.raises(TypeError, match="write `async with`"), pusher:
+        pass
+    pusher.close()
+
+
+def test_names_of_the_backends_say_where_they_are():
+    for backend in zmqbridge.asyncio_backend, zmqbridge.twisted_backend:
+        for name in backend.__all__:
+            if name != "SocketService":
+                with pytest.raises(ImportError, match=rf"^{name} is .*zmqbridge\.asyncio_backend"):
+                    getattr(zmqbridge, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        zmqbridge.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("w", TWISTED[:1], indirect=True)
+async def test_an_asyncio_class_under_a_reactor_names_the_other(w, monkeypatch):
+    monkeypatch.setitem(sys.modules, "twisted.internet.reactor", w.reactor)
+    puller = AsyncioPuller()
+    try:
+        with pytest.raises(zmqbridge.LoopError, match=r"zmqbridge\.twisted_backend has the same"):
+            puller.receive().send(None)
+    finally:
+        puller.close()
+
+
+def test_a_class_of_twisted_in_an_asyncio_program_names_the_other():
+    program = """
+        import asyncio
+        from zmqbridge import LoopError
+        from zmqbridge.twisted_backend import Puller
+        async def main():
+            try:
+                Puller()
+            except LoopError as error:
+                print(error)
+        asyncio.run(main())
+    """
+    program = "\n".join(line[8:] for line in program.splitlines())
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+    )
+    assert "from zmqbridge.asyncio_backend" in done.stdout, done.stderr
