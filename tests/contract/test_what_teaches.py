@@ -15,11 +15,17 @@ from zmqbridge.asyncio_backend import Puller as AsyncioPuller
 TWISTED = ("epoll", "select", "asyncioreactor")
 
 
+async def begun(w, call):
+    """A call that waits now."""
+    spawned = w.spawn(call)
+    await w.settled()
+    return spawned
+
+
 async def test_a_subscriber_without_a_tag_is_warned(w):
     async with w.Subscriber(bind="inproc://no-tag") as subscriber:
         with pytest.warns(RuntimeWarning, match="no tag; subscribe to '' for all"):
-            waits = w.spawn(subscriber.receive())
-            await w.settled()
+            waits = await begun(w, subscriber.receive())
         waits.cancel()
         with pytest.raises(w.Cancelled):
             await waits
@@ -29,8 +35,7 @@ async def test_a_subscriber_without_a_tag_is_warned(w):
 async def test_who_receives_without_an_address_is_warned_once(w, kind):
     async with getattr(w, kind)() as receiver:
         with pytest.warns(RuntimeWarning, match="waits for what will not come: bind or connect"):
-            waits = w.spawn(receiver.receive())
-            await w.settled()
+            waits = await begun(w, receiver.receive())
         receiver.bind("inproc://late")
         again = w.spawn(receiver.receive())
         await w.settled()
@@ -44,8 +49,7 @@ async def test_who_sends_without_an_address_is_warned(w):
     async with w.Pusher(options={zmq.LINGER: 0}) as pusher:
         await pusher.push(b"is queued")
         with pytest.warns(RuntimeWarning, match="bind or connect it first"):
-            waits = w.spawn(pusher.push(b"waits"))
-            await w.settled()
+            waits = await begun(w, pusher.push(b"waits"))
         waits.cancel()
         with pytest.raises(w.Cancelled):
             await waits
@@ -66,7 +70,7 @@ async def test_a_request_that_was_not_sent_says_why_where_that_is_known(w):
         with pytest.raises(RequestTimeout) as raised:
             await requester.request(b"?", timeout=0.02)
         assert "bind or connect it" in raised.value.__notes__[0]
-    public, secret = zmq.curve_keypair()
+    _, secret = zmq.curve_keypair()
     context = zmq.Context()
     with context.socket(zmq.ROUTER) as server:  # which wants CURVE
         server.set(zmq.LINGER, 0)
@@ -122,12 +126,11 @@ async def test_calls_with_the_wrong_things(w):
         w.Pusher(bind=5555)
     with pytest.raises(AddressError, match=r"\* is for bind"):
         w.Pusher(connect="tcp://*:5555")
-    pusher = w.Pusher(bind="inproc://wrong")
-    with pytest.raises(TypeError, match=r"as by \*parts"):
-        pusher.push_nowait([b"a", b"b"])
-    with pytest.raises(TypeError, match="write `async with`"), pusher:
-        pass
-    pusher.close()
+    async with w.Pusher(bind="inproc://wrong") as pusher:
+        with pytest.raises(TypeError, match=r"as by \*parts"):
+            pusher.push_nowait([b"a", b"b"])
+        with pytest.raises(TypeError, match="write `async with`"), pusher:
+            pass
 
 
 def test_names_of_the_backends_say_where_they_are():

@@ -18,6 +18,13 @@ def global_reactor() -> Any:
     return reactor
 
 
+def in_asyncio() -> bool:
+    """Whether an asyncio loop runs in this thread."""
+    from asyncio import _get_running_loop
+
+    return _get_running_loop() is not None
+
+
 def the_reactor() -> Any:
     """The global reactor, for a socket that is given none.
 
