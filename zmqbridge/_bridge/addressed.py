@@ -10,8 +10,8 @@ from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge import addresses, opening
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
-from zmqbridge._bridge.context import hold
 from zmqbridge._bridge.guards import Guard
+from zmqbridge._bridge.lingers import hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.checks import several

@@ -44,8 +44,9 @@ from zmqbridge._bridge.addresses import (
     unheld,
 )
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
+from zmqbridge._bridge.endings import in_thread
 from zmqbridge._bridge.guards import in_forked_child
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, LINGER_OF
 
 DESCRIPTORS = "/proc/self/fd"
 TYPE = int(zmq.TYPE)

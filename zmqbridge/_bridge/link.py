@@ -15,10 +15,11 @@ from zmq.backend import Socket as CompiledSocket
 from zmqbridge._bridge import addresses, opening
 from zmqbridge._bridge.addressed import Addressed
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
-from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, closing, shared
+from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import calling_place, leave_to_parent, living
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
