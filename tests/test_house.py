@@ -31,6 +31,11 @@ REACHED = {
     "_asdict", "_exit", "_fields", "_replace",
 }  # fmt: skip
 
+MOST_OF_A_FILE = 350  # lines
+MOST_OF_A_FUNCTION = 40  # lines of code
+# What is longer still, and is to be cut.
+LONG = {"cli/pipes.py", "cli/demo_twisted.py main"}
+
 
 def reaches(tree: ast.Module) -> list[ast.Attribute]:
     """Where a private attribute is taken from anything but the object or the class itself."""
@@ -73,11 +78,64 @@ def test_a_public_class_has_at_most_two_of_ours_above_it(module):
 def test_what_is_not_public_in_a_backend_is_private_by_its_name():
     for backend in (asyncio_backend, twisted_backend):
         public = {path.stem for path in Path(backend.__file__).parent.glob("[a-z]*.py")}
-        assert public == {
-            "authenticator",
-            "ending",
-            "proxy",
-            "proxyservice",
-            "service",
-            "sockets",
-        } - ({"proxyservice", "service"} if backend is asyncio_backend else set())
+        services = {"proxyservice", "service"} if backend is twisted_backend else set()
+        assert public == {"authenticator", "ending", "proxy", "sockets"} | services
+
+
+def lines_of_code(function: ast.AST, source: list[str]) -> int:
+    """The lines of a function from its `def`, without docstrings, comments and empty lines."""
+    documented = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    docstrings = {
+        line
+        for each in ast.walk(function)
+        if isinstance(each, documented) and ast.get_docstring(each) is not None
+        for line in range(each.body[0].lineno, each.body[0].end_lineno + 1)
+    }
+    return sum(
+        number not in docstrings and source[number - 1].strip()[:1] not in ("", "#")
+        for number in range(function.lineno, function.end_lineno + 1)
+    )
+
+
+def long_ones(path: Path) -> set[str]:
+    name, text = path.relative_to(PACKAGE).as_posix(), path.read_text()
+    source = text.splitlines()
+    functions = {
+        f"{name} {each.name}"
+        for each in ast.walk(ast.parse(text))
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        and lines_of_code(each, source) > MOST_OF_A_FUNCTION
+    }
+    return functions | ({name} if len(source) > MOST_OF_A_FILE else set())
+
+
+def test_no_file_and_no_function_is_longer_than_one_can_oversee():
+    assert set().union(*map(long_ones, SOURCES)) == LONG
+
+
+def test_what_counts_as_a_line_of_code():
+    source = [
+        "async def outer(",
+        "    a,",
+        "):",
+        '    """Its',
+        "",
+        '    docstring."""',
+        "    # a comment",
+        "",
+        "    def inner():",
+        '        """Another."""',
+        "        return a + (",
+        "",
+        "            1)",
+        "    return inner  # at its end",
+    ]
+    outer = ast.parse("\n".join(source)).body[0]
+    assert lines_of_code(outer, source) == 7
+    assert lines_of_code(outer.body[1], source) == 3
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_opens_with_a_sentence_that_says_its_job(path):
+    opening = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert opening.partition("\n\n")[0].endswith((".", ":"))

@@ -12,7 +12,7 @@ import atexit
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from math import inf
 from threading import Thread
@@ -22,10 +22,11 @@ from weakref import WeakSet
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.addresses import IPC, SENT, Place, forget_all
 from zmqbridge._bridge.clock import monotonic
+from zmqbridge._bridge.endings import endings, in_child_of_multiprocessing, in_thread
 from zmqbridge._bridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
 from zmqbridge._bridge.iothreads import OwnContext
+from zmqbridge._bridge.lingers import closing
 from zmqbridge.errors import ContextInUse
 
 # How long a context without sockets is kept for the next one: programs that open one socket after
@@ -42,80 +43,8 @@ PAUSE = 0.1  # seconds
 # How often a caller that waits on a loop checks whether the context has ended.
 LOOK = 0.005  # seconds
 
-# Enough for what was just sent to leave the process. Not zero: closing a TCP socket without
-# linger while a large message is half on the wire can abort the process in libzmq 4.3.5.
-LINGER = 100  # milliseconds
-# Over ipc the default is longer. If the user has set a linger, this name is in the socket's
-# __dict__, and the user's value holds.
-LINGER_IS_GIVEN = "_zmqbridge_linger"
-LINGER_OF = int(zmq.LINGER)
-
 # The contexts of the library that do not belong to `shared`: each ZmqFactory has one.
 loose: WeakSet[OwnContext] = WeakSet()
-# The threads in which something ends, each with the object that ends: a context, or the keeper of
-# ipc connections.
-_endings: dict[Thread, Any] = {}
-
-
-def started(thread: Thread) -> bool:
-    """Start a thread; False if the process is exiting, when Python 3.12 refuses to start one."""
-    try:
-        thread.start()
-    except RuntimeError:
-        return False
-    return True
-
-
-def in_child_of_multiprocessing() -> bool:
-    """Whether this process is a child of multiprocessing; asked without loading that package."""
-    process: Any = sys.modules.get("multiprocessing.process")
-    return (
-        process is not None
-        and process.parent_process() is not None
-        and "multiprocessing.util" in sys.modules
-    )
-
-
-def closing(socket: Any, sent: int) -> int:
-    """Note, when a socket closes, how long its context lingers for it, if the context is ours.
-
-    Args:
-        socket: pyzmq's.
-        sent: how many messages were sent on it without its own methods.
-
-    Returns:
-        The linger of the socket, in milliseconds; 0 if there is nothing to wait for.
-    """
-    state = getattr(socket, "__dict__", ())
-    if IPC in state:
-        forget_all(socket, (sent > 0 or SENT in state) and hold(socket))
-    context = socket.context
-    if not isinstance(context, OwnContext):
-        return 0
-    try:
-        linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
-    except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or it is closed already
-        return 0
-    until = inf if linger < 0 else monotonic() + linger / 1000
-    if until > context.lingers_until:
-        # This avoids pyzmq's own __setattr__, which first looks for an option of that name.
-        vars(context)["lingers_until"] = until
-    return linger
-
-
-def hold(socket: Any, left: Place | None = None) -> bool:
-    """Over ipc: have what a socket wrote read, though it closes or leaves an address.
-
-    See `zmqbridge._bridge.ipclinger`, which is loaded now at the earliest.
-
-    Returns:
-        Whether there is anything to hold.
-    """
-    with suppress(ImportError, OSError):  # e.g. there is no descriptor left to load the module
-        from zmqbridge._bridge import ipclinger
-
-        return ipclinger.hold(socket, left)
-    return False
 
 
 def end(
@@ -144,36 +73,6 @@ def _finish(context: zmq.Context[Any], exiting: bool) -> None:
             context.destroy()
         else:
             context.term()
-
-
-def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | None:
-    """Call `work` in a thread of its own; an exiting process waits for that thread.
-
-    Args:
-        work: is called without arguments.
-        context: the context that ends in the thread, or another object with `lingers_until`.
-        name: the name of the thread.
-
-    Returns:
-        The thread; None if no thread can be started any more.
-    """
-    # Other threads of a child of multiprocessing may outlive our last call there, and what they
-    # send must leave before the process is cut off: hence no daemon thread in such a child. But a
-    # linger of -1 must not keep the process for ever: for that one the thread is a daemon.
-    daemon = not in_child_of_multiprocessing() or getattr(context, "lingers_until", inf) == inf
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            _endings.pop(threading.current_thread(), None)
-
-    thread = Thread(target=run, name=name, daemon=daemon)
-    _endings[thread] = context
-    if started(thread):
-        return thread
-    del _endings[thread]
-    return None
 
 
 def _until(context: Any, begun: float) -> float:
@@ -278,7 +177,7 @@ class SharedContext:
                 shown = ", ".join(f"{each!r}, made in {place}" for each, place in self._open()[:5])
                 raise ContextInUse(f"close these first: {shown or 'one that is being made'}")
             self._end_now()
-        return snapshot(_endings)
+        return snapshot(endings)
 
     def _open(self) -> list[tuple[Any, str]]:
         return [
@@ -328,9 +227,9 @@ class SharedContext:
 
 
 def _forget_in_child() -> None:
-    for context in [*snapshot(_endings.values()), *snapshot(loose)]:
+    for context in [*snapshot(endings.values()), *snapshot(loose)]:
         leave_to_parent(None, context)
-    _endings.clear()
+    endings.clear()
     loose.clear()
 
 
@@ -339,7 +238,7 @@ in_forked_child(_forget_in_child)
 
 def _others() -> set[int]:
     """The idents of Python's other threads, without the threads in which contexts end."""
-    ending = {thread.ident for thread in snapshot(_endings)}
+    ending = {thread.ident for thread in snapshot(endings)}
     return {each for each in sys._current_frames() if each not in ending} - {threading.get_ident()}
 
 
@@ -387,7 +286,7 @@ def _raw(context: zmq.Context[Any]) -> bool:
 
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
-    for thread, context in snapshot(_endings.items()):
+    for thread, context in snapshot(endings.items()):
         if held is None or context is not held.keeper:
             thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - monotonic()))
     # What was closed in these cannot be asked whether it is gone.

@@ -15,19 +15,14 @@ well, each connection is.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
-import select
-import sys
-import termios
 import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from math import inf
-from socket import AF_UNIX, SOCK_NONBLOCK, SOCK_STREAM, SocketType
 from stat import S_ISSOCK
 from typing import Any
 
@@ -44,8 +39,10 @@ from zmqbridge._bridge.addresses import (
     unheld,
 )
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, LINGER_OF, in_thread
+from zmqbridge._bridge.descriptors import has_hung_up, is_of, places_of, unread_by_peer
+from zmqbridge._bridge.endings import in_thread
 from zmqbridge._bridge.guards import in_forked_child
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, LINGER_OF
 
 DESCRIPTORS = "/proc/self/fd"
 TYPE = int(zmq.TYPE)
@@ -97,7 +94,7 @@ class Copy:
     def look(self, now: float) -> bool:
         """Update the state; returns whether libzmq has just closed its own descriptor."""
         # In this order: libzmq may write the last message and close its own in between.
-        went = self.standing and not _is(self.original, self.inode)
+        went = self.standing and not is_of(self.original, self.inode)
         unread = unread_by_peer(self.fd)
         if went or unread != self.unread:
             self.standing, self.unread, self.since = self.standing and not went, unread, now
@@ -110,62 +107,10 @@ class Copy:
         return not self.standing and (not self.unread or now >= self.since + PATIENCE)
 
 
-def _is(fd: int, inode: int) -> bool:
-    try:
-        return os.fstat(fd).st_ino == inode
-    except OSError:
-        return False
-
-
-def unread_by_peer(fd: int) -> int:
-    """How many bytes the peer has not read yet; 0 where the system does not say."""
-    try:
-        return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-    except OSError:
-        return 0
-
-
-def has_hung_up(fd: int) -> bool:
-    """Whether the peer of a connection has closed it."""
-    poller = select.poll()
-    poller.register(fd, 0)
-    return bool(poller.poll(0))
-
-
 def most() -> float:
     """How many copies there may be."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return inf if limit == resource.RLIM_INFINITY else limit // PART
-
-
-def places_of(original: int) -> tuple[Place, ...] | None:
-    """The addresses by which a connection of AF_UNIX may be known.
-
-    Returns:
-        The addresses, none if the descriptor is of another family. None, in place of a tuple, if it
-        is not connected yet.
-
-    Raises:
-        OSError: the descriptor is no socket, or there is no descriptor left.
-    """
-    fd = os.dup(original)  # a copy: if this is interrupted, `face` closes the copy only
-    try:
-        # Without this flag Python has the descriptor block or not, as it makes its own sockets; and
-        # the original with it, whosever that is: libzmq's I/O thread would wait for one peer.
-        face = SocketType(-1, SOCK_STREAM | SOCK_NONBLOCK, 0, fd)
-    except OSError:
-        os.close(fd)
-        raise
-    try:
-        if face.family != AF_UNIX:
-            return ()
-        # The connecting end has no name of its own: connections are not bound to an address.
-        ends = ((face.getpeername(), False), (face.getsockname(), True))
-        return tuple(Place.of(os.fsencode(name), bound) for name, bound in ends if name)
-    except OSError:
-        return None
-    finally:
-        face.close()
 
 
 class Keeper:
@@ -249,9 +194,9 @@ class Keeper:
                 self._seek()
             for place in wanted:
                 for original, inode in self._seen.get(place, ()):
-                    if inode not in self._copies and _is(original, inode):
+                    if inode not in self._copies and is_of(original, inode):
                         fd = os.dup(original)
-                        if _is(fd, inode):
+                        if is_of(fd, inode):
                             yield Copy(fd, inode, original, place)
                         else:
                             os.close(fd)
@@ -265,7 +210,7 @@ class Keeper:
 
     def _has_all(self, place: Place, others: int = 0) -> bool:
         self._seen[place] = those = [
-            each for each in self._seen.get(place, ()) if each[1] in self._copies or _is(*each)
+            each for each in self._seen.get(place, ()) if each[1] in self._copies or is_of(*each)
         ]
         there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
         # Those that are to go may be there still.
@@ -296,7 +241,7 @@ class Keeper:
                     self._seen.setdefault(place, []).append((original, inode))
         # And those that have gone since it was looked: until then they are due, too.
         for copy in self._copies.values():
-            if copy.standing and not _is(copy.original, copy.inode):
+            if copy.standing and not is_of(copy.original, copy.inode):
                 self._seen.setdefault(copy.place, []).append((copy.original, copy.inode))
 
     def _watch(self) -> None:

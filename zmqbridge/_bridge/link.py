@@ -13,22 +13,22 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge import addresses, opening
+from zmqbridge._bridge.addressed import Addressed
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
-from zmqbridge._bridge.context import LINGER, LINGER_IS_GIVEN, closing, hold, shared
+from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
-from zmqbridge._bridge.guards import Guard, calling_place, leave_to_parent, living
-from zmqbridge._bridge.mechanisms import refuse_open_server, secure
+from zmqbridge._bridge.guards import calling_place, leave_to_parent, living
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
+from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket
 from zmqbridge._bridge.untold import Untold, is_crowd
-from zmqbridge.core.checks import several
-from zmqbridge.core.framing import Address, as_name
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
@@ -48,7 +48,7 @@ class Owner(Protocol):
     closed_error: type[SocketClosed]
 
 
-class Link(Guard):
+class Link(Addressed):
     """One libzmq socket of one owner: made, bound, connected, used by a pump, and closed.
 
     Args:
@@ -72,8 +72,8 @@ class Link(Guard):
     """
 
     __slots__ = (
-        "__weakref__", "_any_key", "_remains", "_wary", "addresses", "at_end", "closed", "context",
-        "made", "monitor", "own_context", "owner", "pattern", "pump", "socket", "unheard", "untold",
+        "__weakref__", "_remains", "_wary", "at_end", "closed", "context", "made", "own_context",
+        "owner", "pattern", "unheard", "untold",
     )  # fmt: skip
 
     def __init__(
@@ -88,12 +88,10 @@ class Link(Guard):
         self.closed = True
         self.owner: Any = owner
         self.pattern = pattern
-        self.addresses: list[str] = []
-        self.monitor: Monitor | None = None
         self.untold: Untold | None = None
         self.at_end: Callable[[], object] | None = None
         self._remains: list[Any] = []  # what held waiters and messages, to be freed in slices
-        self._wary = self._any_key = self.own_context = False
+        self._wary = self.own_context = False
         self.unheard = True
         self.open(high, **given)
 
@@ -133,10 +131,7 @@ class Link(Guard):
             self._set_options(options or {}, security)
             if monitor or self._wary:
                 self.attach()
-            for address in several(bind, "bind"):
-                self.bind(address)
-            for address in several(connect, "connect"):
-                self.connect(address)
+            self.take_places(bind, connect)
         except Exception:
             self.close()
             raise
@@ -166,73 +161,7 @@ class Link(Guard):
             set_option(self.socket, option, value)
         secure(self.socket, security)
 
-    # What users may do with it.
-
-    def bind(self, address: Address) -> str:
-        """Bind to one more address and return it resolved.
-
-        Args:
-            address: e.g. ``"tcp://127.0.0.1:5555"``; with ``"tcp://127.0.0.1:*"`` libzmq chooses
-                a free port, which is in what is returned.
-
-        Raises:
-            AddressError: it is malformed, in use, or not of this host.
-            ResourcesExhausted: there is no descriptor left.
-            AuthenticationMissing: it is to let in only some clients, and its context has no
-                authenticator.
-            SocketClosed: the socket is closed.
-        """
-        self.check_open()
-        refuse_open_server(self.socket, any_key=self._any_key)
-        resolved = self._at("bind to", addresses.bind, address)
-        self.addresses.append(resolved)
-        return resolved
-
-    def connect(self, address: Address) -> None:
-        """Connect to one more address; the peer may come later, and come back.
-
-        Raises:
-            AddressError: it is malformed, or of IPv6 without ``zmq.IPV6``. That no peer listens
-                there is no error.
-            ResourcesExhausted: there is no descriptor left.
-            AuthenticationMissing: it is to let in only some clients, and its context has no
-                authenticator.
-            SocketClosed: the socket is closed.
-        """
-        self.check_open()
-        refuse_open_server(self.socket, any_key=self._any_key)
-        name = self._at("connect to", opening.connect, address)
-        self.addresses.append(name)
-        if self.monitor is not None:
-            self.monitor.connections.expect(name)
-
-    def unbind(self, address: Address) -> None:
-        """Stop listening at an address, as `bind` returned it.
-
-        Raises:
-            AddressError: it is not bound there.
-            SocketClosed: the socket is closed.
-        """
-        self.check_open()
-        self._leave(address, True)
-        name = self._at("unbind", CompiledSocket.unbind, address)
-        addresses.left(self.socket, name)
-        self._forget(name)
-
-    def disconnect(self, address: Address) -> None:
-        """Disconnect from an address, as it was given to `connect`.
-
-        Raises:
-            AddressError: it is not connected there.
-            SocketClosed: the socket is closed.
-        """
-        self.check_open()
-        self._leave(address, False)
-        name = self._at("disconnect from", CompiledSocket.disconnect, address)
-        self._forget(name)
-        if self.monitor is not None:
-            self.monitor.link.catch_up()
-            self.monitor.connections.forget(name)
+    # What users may do with it, besides what `Addressed` has.
 
     def statistics(self) -> Statistics:
         """What it has done so far and holds now; also after it was closed."""
@@ -274,11 +203,8 @@ class Link(Guard):
     def warn_of_silence(self) -> None:
         """Warn when the first call begins to wait for what cannot come."""
         self.unheard = False
-        if not (self.addresses or _is_used(self.socket)):
-            why = "bind or connect it first"
-        else:
-            why = self.pattern.why_silent()
-        if why:
+        used = self.addresses or _is_used(self.socket)
+        if why := self.pattern.why_silent() if used else "bind or connect it first":
             text = f"{self!r} waits for what will not come: {why}"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 
@@ -368,29 +294,6 @@ class Link(Guard):
     def sent(self) -> int:
         """How many messages the pump has sent."""
         return self.pump.sent
-
-    def _at(self, action: str, call: Callable[[Any, str], str | None], address: Address) -> str:
-        try:
-            name = as_name(address, "an address").decode()
-        except UnicodeDecodeError:
-            text = f"cannot {action} {address!r}: an address is UTF-8"
-            raise AddressError(text, address, zmq.EINVAL) from None
-        try:
-            return call(self.socket, name) or name
-        except zmq.ZMQError as error:
-            raise opening.refusal(error, self.socket, action, address, name) from None
-        finally:
-            self.socket.touched()
-
-    def _forget(self, name: str) -> None:
-        if name in self.addresses:
-            self.addresses.remove(name)
-
-    def _leave(self, address: Address, bound: bool) -> None:
-        place = addresses.noted(self.socket, address, bound)
-        if place is not None:
-            held = self.pump.sent > 0 and hold(self.socket, place)
-            addresses.forget(self.socket, place, held)
 
     def __repr__(self) -> str:
         closed = self.closed and not self.forked

@@ -18,26 +18,24 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import WeakSet
 
 import zmq
 
 from zmqbridge._bridge.driver import Driver, Keeper
+from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.refusals import Refusals
 from zmqbridge._bridge.reserve import reserve
 from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.core.framing import Message
-from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import (
     EventKind,
-    MonitorEvent,
     Storm,
     parse_event,
     without_failed_accepts,
@@ -76,54 +74,6 @@ class Monitorable(Protocol):
 
     def check_open(self) -> None:
         """Refuse a call that cannot be served."""
-
-
-class Events:
-    """The events of one socket from now on, by ``async for``; it ends when the socket is closed.
-
-    Each call of `events` makes one such object, and each object gets every event. When more than
-    1,000 events wait, a slow listener misses the oldest ones: events must never hold up the
-    connections that they are about.
-
-    Attributes:
-        missed: how many events were dropped for that reason, and also how many failed accepts of
-            a storm were read, except the first ones that were reported.
-    """
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-        self._events: deque[MonitorEvent] = deque(maxlen=HIGH)
-        self._closed = False
-        self.missed: int = 0
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> MonitorEvent:
-        while not self._events:
-            if self._closed:
-                raise StopAsyncIteration
-            try:
-                await self._monitor.arrival()
-            except SocketClosed:
-                raise StopAsyncIteration from None
-        return self._events.popleft()
-
-    def close(self) -> None:
-        """Stop listening: a running ``async for`` ends. Closing twice is fine."""
-        self._closed = True
-        self._events.clear()
-        self._monitor.notify()
-
-    def put(self, events: list[MonitorEvent]) -> None:
-        """Keep events for the listener; the library calls this."""
-        if not self._closed:
-            self.missed += max(0, len(self._events) + len(events) - HIGH)
-            self._events.extend(events)
-
-    def drop(self) -> None:
-        """Forget the events that are here; the library calls this when the socket closes."""
-        self._events.clear()
 
 
 class Monitor(Pattern, Keeper):

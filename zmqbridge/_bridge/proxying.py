@@ -23,7 +23,8 @@ import zmq
 
 from zmqbridge._bridge import proxysockets
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.context import end, loose, started
+from zmqbridge._bridge.context import end, loose
+from zmqbridge._bridge.endings import started
 from zmqbridge._bridge.guards import calling_place, in_forked_child, leave_to_parent, snapshot
 from zmqbridge.errors import ProxyFailed, ProxyStalled, SocketClosed, UsedAfterFork
 from zmqbridge.proxies import ProxyStatistics

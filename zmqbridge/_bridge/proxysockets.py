@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import zmq
 
 from zmqbridge._bridge import addresses
-from zmqbridge._bridge.context import LINGER, closing, end, loose
+from zmqbridge._bridge.context import end, loose
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
+from zmqbridge._bridge.lingers import LINGER, closing
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge.core.checks import several

@@ -22,7 +22,7 @@ from zmqbridge.errors import ContextTerminated, SocketClosed
 if TYPE_CHECKING:
     import zmq
 
-    from zmqbridge._bridge.monitoring import Events
+    from zmqbridge._bridge.events import Events
     from zmqbridge.arguments import Options
 
 Item = TypeVar("Item")

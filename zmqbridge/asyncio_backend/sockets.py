@@ -9,7 +9,7 @@ loop or it is not the socket's own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
@@ -17,10 +17,10 @@ import zmq
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
-from zmqbridge._bridge.request import Request as AnyRequest
 from zmqbridge._bridge.request import bytes_of
 from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
 from zmqbridge.asyncio_backend._base import Receiver, Socket
+from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.core.checks import at_once, patience, seconds
 from zmqbridge.core.framing import (
     Address,
@@ -204,29 +204,6 @@ class Requester(Socket):
                 self._deadlines.give_up(request_id)
             raise
         return reply
-
-
-@final
-class Request(AnyRequest):
-    """A request that came to a `Replier`: `parts`, `peer`, `id`, and `reply`, once."""
-
-    __slots__ = ()
-
-    def reply(self, *parts: BytesLike) -> Coroutine[Any, Any, None]:
-        """Answer it; await what this returns. It waits for no peer.
-
-        A peer that does not read its replies must not hold up those for others. So they wait in
-        the peer's own queue, and are refused when that is full.
-
-        Raises:
-            AlreadyReplied: it was answered before.
-            PeerUnreachable: whoever asked has left.
-            PeerStalled: whoever asked is connected and does not read.
-            TypeError: a part is not bytes-like, e.g. a str.
-            ValueError: there are no parts.
-        """
-        sent: Coroutine[Any, Any, None] = self._send(self._answer(parts))
-        return sent
 
 
 @final

@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge.twisted_backend._request import Request
 from zmqbridge.twisted_backend.sockets import (
     Dealer,
     Publisher,
     Puller,
     Pusher,
     Replier,
-    Request,
     Requester,
     Router,
     Subscriber,

@@ -30,7 +30,7 @@ from zmqbridge.twisted_backend._waiters import Receipt
 if TYPE_CHECKING:
     import zmq
 
-    from zmqbridge._bridge.monitoring import Events
+    from zmqbridge._bridge.events import Events
     from zmqbridge.arguments import Options
     from zmqbridge.core.monitor import MonitorEvent
 

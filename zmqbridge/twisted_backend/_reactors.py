@@ -32,14 +32,12 @@ def the_reactor() -> Any:
         LoopError: an asyncio loop runs here, and that reactor does not: it never would.
     """
     reactor = global_reactor()
-    if not getattr(reactor, "running", False):
-        asyncio = modules.get("asyncio")
-        if asyncio is not None and asyncio.events._get_running_loop() is not None:
-            raise LoopError(
-                f"an asyncio loop runs here, and {type(reactor).__name__} does not: take the class "
-                "of this name from zmqbridge.asyncio_backend, or run Twisted on that loop by "
-                "twisted.internet.asyncioreactor"
-            )
+    if not getattr(reactor, "running", False) and "asyncio" in modules and in_asyncio():
+        raise LoopError(
+            f"an asyncio loop runs here, and {type(reactor).__name__} does not: take the class "
+            "of this name from zmqbridge.asyncio_backend, or run Twisted on that loop by "
+            "twisted.internet.asyncioreactor"
+        )
     return reactor
 
 

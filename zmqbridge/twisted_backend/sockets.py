@@ -20,7 +20,6 @@ from twisted.internet.defer import Deferred, fail
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
-from zmqbridge._bridge.request import Request as AnyRequest
 from zmqbridge._bridge.request import bytes_of
 from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
 from zmqbridge.core.checks import at_once, patience, seconds
@@ -39,6 +38,7 @@ from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._base import Receiver, Socket
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._producers import Producer, registerProducer, unregisterProducer
+from zmqbridge.twisted_backend._request import Request
 from zmqbridge.twisted_backend._sending import Sent, send, send_nowait
 from zmqbridge.twisted_backend._waiters import Reply
 
@@ -190,29 +190,6 @@ class Requester(Socket):
 
     def _cancelled(self, waiter: Any) -> None:
         self._deadlines.give_up(waiter.request_id)
-
-
-@final
-class Request(AnyRequest):
-    """A request that came to a `Replier`: `parts`, `peer`, `id`, and `reply`, once."""
-
-    __slots__ = ()
-
-    def reply(self, *parts: BytesLike) -> Deferred[None]:
-        """Answer it. It waits for no peer.
-
-        A peer that does not read its replies must not hold up those for others. So they wait in
-        the peer's own queue, and are refused when that is full.
-
-        Raises:
-            AlreadyReplied: it was answered before.
-            PeerUnreachable: whoever asked has left.
-            PeerStalled: whoever asked is connected and does not read.
-            TypeError: a part is not bytes-like, e.g. a str.
-            ValueError: there are no parts.
-        """
-        sent: Deferred[None] = self._send(self._answer(parts))
-        return sent
 
 
 @final

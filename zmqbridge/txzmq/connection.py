@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
@@ -18,17 +17,23 @@ from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
 from zmqbridge._bridge import addresses
-from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
 from zmqbridge.core.checks import patience
 from zmqbridge.core.framing import BytesLike, Message, as_parts
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import AddressError, ResourcesExhausted, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
 from zmqbridge.security import Security
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
 from zmqbridge.txzmq.driver import Driver
+from zmqbridge.txzmq.endpoints import ZmqEndpoint as ZmqEndpoint
+from zmqbridge.txzmq.endpoints import ZmqEndpointType as ZmqEndpointType
+from zmqbridge.txzmq.endpoints import how_and_where
+from zmqbridge.txzmq.errors import ZmqAddressError as ZmqAddressError
+from zmqbridge.txzmq.errors import ZmqResourcesError as ZmqResourcesError
+from zmqbridge.txzmq.errors import ZmqSendError as ZmqSendError
+from zmqbridge.txzmq.errors import as_zmq_error
 from zmqbridge.txzmq.factory import (
     ZmqFactory,
     is_ending,
@@ -36,69 +41,12 @@ from zmqbridge.txzmq.factory import (
     stay_with_process,
 )
 from zmqbridge.txzmq.parts import parts_of
+from zmqbridge.txzmq.settings import security_of, set_options
 from zmqbridge.txzmq.standins import NoFactory, ReactorOf
 
 ZMQ3 = zmq_version_info()[0] >= 3
 
 __getattr__ = reactor_when_asked
-
-
-class ZmqEndpointType:
-    """How an endpoint is used; the plain strings ``"bind"`` and ``"connect"`` work as well."""
-
-    bind = "bind"
-    connect = "connect"
-
-
-class _Endpoint(NamedTuple):
-    type: str
-    address: str
-
-
-class ZmqEndpoint(_Endpoint):
-    """An address and how it is used.
-
-    Attributes:
-        type: `ZmqEndpointType.bind` or `ZmqEndpointType.connect`.
-        address: as libzmq takes it, e.g. ``"tcp://127.0.0.1:5555"``.
-    """
-
-
-def how_and_where(endpoint: Any) -> tuple[str, Any]:
-    """The type and the address of an endpoint: an object with these attributes, or a pair."""
-    if hasattr(endpoint, "type"):
-        return endpoint.type, endpoint.address
-    kind, address = endpoint
-    return kind, address
-
-
-class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
-    """libzmq refused an address; also a ``ZMQError``, because users of txZMQ catch that."""
-
-    def __init__(self, message: str, address: object, errno: int) -> None:
-        error.ZMQError.__init__(self, errno, message)
-        self.address = address
-
-
-class ZmqSendError(ZmqBridgeError, error.ZMQError):
-    """libzmq refused a message for good, e.g. a mandatory ROUTER does not know the peer."""
-
-    def __init__(self, problem: ZmqBridgeError) -> None:
-        errno = getattr(problem.__context__, "errno", None)
-        error.ZMQError.__init__(self, errno, str(problem))
-
-
-class ZmqResourcesError(ResourcesExhausted, error.ZMQError):  # type: ignore[misc]
-    """There is no room for one more socket; also a ``ZMQError``, because txZMQ raised that."""
-
-    def __init__(self, problem: ResourcesExhausted) -> None:
-        error.ZMQError.__init__(self, problem.errno, problem.strerror)
-
-
-def _as_zmq_error(problem: BaseException, context: Any) -> BaseException:
-    if isinstance(problem, error.ZMQError):
-        problem = explained(problem, context)
-    return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem
 
 
 class DrivenBy:
@@ -194,21 +142,20 @@ class ZmqConnection:
         try:
             self.socket: Any = Socket(context, self.socketType)
         except error.ZMQError as problem:
-            raise _as_zmq_error(problem, context) from None
+            raise as_zmq_error(problem, context) from None
         driver.take(self.socket, self.highWaterMark or inf)
         try:
             self.fd: int = driver.descriptor()
-            for option, value in _options(self).items():
-                self.socket.set(option, value)
+            set_options(self)
             driver.prepare()
-            driver.security = _wanted_security(self)
+            driver.security = security_of(self)
             secure(self.socket, driver.security)
             driver.watch_handshakes()
             if endpoint:
                 self.addEndpoints([endpoint])
         except BaseException as problem:
             driver.close()
-            named = _as_zmq_error(problem, context)
+            named = as_zmq_error(problem, context)
             if named is problem:
                 raise
             raise named from None
@@ -387,38 +334,3 @@ class ZmqConnection:
 
 
 READ: Callable[[Any], Message] = ZmqConnection._readMultipart
-
-
-def _options(connection: ZmqConnection) -> dict[int, Any]:
-    options: dict[int, Any] = {
-        constants.LINGER: connection.factory.lingerPeriod,
-        constants.RATE: connection.multicastRate,
-        constants.SNDHWM: connection.highWaterMark,
-        constants.RCVHWM: connection.highWaterMark,
-    }
-    if connection.tcpKeepalive:
-        options[constants.TCP_KEEPALIVE] = connection.tcpKeepalive
-        options[constants.TCP_KEEPALIVE_CNT] = connection.tcpKeepaliveCount
-        options[constants.TCP_KEEPALIVE_IDLE] = connection.tcpKeepaliveIdle
-        options[constants.TCP_KEEPALIVE_INTVL] = connection.tcpKeepaliveInterval
-    if connection.reconnectInterval:
-        options[constants.RECONNECT_IVL] = connection.reconnectInterval
-    if connection.reconnectIntervalMax:
-        options[constants.RECONNECT_IVL_MAX] = connection.reconnectIntervalMax
-    if connection.identity is not None:
-        options[constants.IDENTITY] = connection.identity
-    return options
-
-
-def _wanted_security(connection: ZmqConnection) -> Security | None:
-    # txZMQ has no such attribute, so a program may have one of this name with another meaning.
-    wanted: Any = connection.security
-    kinds = get_args(Security)
-    if wanted is None or isinstance(wanted, kinds) or wanted in kinds:
-        return wanted  # type: ignore[no-any-return]
-    warnings.warn(
-        f"{type(connection).__name__}.security is {type(wanted).__name__}, none of the classes of "
-        "zmqbridge.security: this connection is not secured",
-        stacklevel=4,
-    )
-    return None

@@ -15,8 +15,8 @@ from zmq import Socket, constants, error
 
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
-from zmqbridge._bridge.context import closing
 from zmqbridge._bridge.guards import living
+from zmqbridge._bridge.lingers import closing
 from zmqbridge._bridge.link import statistics
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.watched import WatchedSocket, untouched

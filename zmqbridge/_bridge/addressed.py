@@ -1,0 +1,146 @@
+"""Addressed: the half of a link that has addresses: it binds and connects, and leaves again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import zmq
+from zmq.backend import Socket as CompiledSocket
+
+from zmqbridge._bridge import addresses, opening
+from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.guards import Guard
+from zmqbridge._bridge.lingers import hold
+from zmqbridge._bridge.mechanisms import refuse_open_server
+from zmqbridge._bridge.pump import Pump
+from zmqbridge.core.checks import several
+from zmqbridge.core.framing import Address, as_name
+from zmqbridge.errors import AddressError, SocketClosed
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.driver import Driver
+    from zmqbridge._bridge.monitoring import Monitor
+    from zmqbridge.arguments import Addresses
+
+
+class Addressed(Guard):
+    """A guarded socket with its addresses, and what users may do with these.
+
+    Args:
+        driver: the loop's side.
+        closed_error: what is raised when the socket is closed.
+
+    Attributes:
+        socket: the pyzmq socket.
+        pump: what sends and receives on it.
+        addresses: where it is bound and connected.
+        monitor: what libzmq tells of its connections, if anybody has asked.
+    """
+
+    __slots__ = ("_any_key", "addresses", "monitor", "pump", "socket")
+
+    socket: BridgedSocket
+    pump: Pump
+
+    def __init__(self, driver: Driver, closed_error: type[SocketClosed]) -> None:
+        super().__init__(driver, closed_error)
+        self.addresses: list[str] = []
+        self.monitor: Monitor | None = None
+        self._any_key = False  # whether it lets in every client
+
+    def take_places(self, bind: Addresses, connect: Addresses) -> None:
+        """Bind and connect to these, each one address or several, in this order."""
+        for address in several(bind, "bind"):
+            self.bind(address)
+        for address in several(connect, "connect"):
+            self.connect(address)
+
+    def bind(self, address: Address) -> str:
+        """Bind to one more address and return it resolved.
+
+        Args:
+            address: e.g. ``"tcp://127.0.0.1:5555"``; with ``"tcp://127.0.0.1:*"`` libzmq chooses
+                a free port, which is in what is returned.
+
+        Raises:
+            AddressError: it is malformed, in use, or not of this host.
+            ResourcesExhausted: there is no descriptor left.
+            AuthenticationMissing: it is to let in only some clients, and its context has no
+                authenticator.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        refuse_open_server(self.socket, any_key=self._any_key)
+        resolved = self._at("bind to", addresses.bind, address)
+        self.addresses.append(resolved)
+        return resolved
+
+    def connect(self, address: Address) -> None:
+        """Connect to one more address; the peer may come later, and come back.
+
+        Raises:
+            AddressError: it is malformed, or of IPv6 without ``zmq.IPV6``. That no peer listens
+                there is no error.
+            ResourcesExhausted: there is no descriptor left.
+            AuthenticationMissing: it is to let in only some clients, and its context has no
+                authenticator.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        refuse_open_server(self.socket, any_key=self._any_key)
+        name = self._at("connect to", opening.connect, address)
+        self.addresses.append(name)
+        if self.monitor is not None:
+            self.monitor.connections.expect(name)
+
+    def unbind(self, address: Address) -> None:
+        """Stop listening at an address, as `bind` returned it.
+
+        Raises:
+            AddressError: it is not bound there.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        self._leave(address, True)
+        name = self._at("unbind", CompiledSocket.unbind, address)
+        addresses.left(self.socket, name)
+        self._forget(name)
+
+    def disconnect(self, address: Address) -> None:
+        """Disconnect from an address, as it was given to `connect`.
+
+        Raises:
+            AddressError: it is not connected there.
+            SocketClosed: the socket is closed.
+        """
+        self.check_open()
+        self._leave(address, False)
+        name = self._at("disconnect from", CompiledSocket.disconnect, address)
+        self._forget(name)
+        if self.monitor is not None:
+            self.monitor.link.catch_up()
+            self.monitor.connections.forget(name)
+
+    def _at(self, action: str, call: Callable[[Any, str], str | None], address: Address) -> str:
+        try:
+            name = as_name(address, "an address").decode()
+        except UnicodeDecodeError:
+            text = f"cannot {action} {address!r}: an address is UTF-8"
+            raise AddressError(text, address, zmq.EINVAL) from None
+        try:
+            return call(self.socket, name) or name
+        except zmq.ZMQError as error:
+            raise opening.refusal(error, self.socket, action, address, name) from None
+        finally:
+            self.socket.touched()
+
+    def _forget(self, name: str) -> None:
+        if name in self.addresses:
+            self.addresses.remove(name)
+
+    def _leave(self, address: Address, bound: bool) -> None:
+        place = addresses.noted(self.socket, address, bound)
+        if place is not None:
+            held = self.pump.sent > 0 and hold(self.socket, place)
+            addresses.forget(self.socket, place, held)

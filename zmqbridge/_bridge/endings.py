@@ -1,0 +1,63 @@
+"""The threads in which something ends while its caller goes on, and which exit waits for."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from math import inf
+from threading import Thread
+from typing import Any
+
+# The threads in which something ends, each with the object that ends: a context, or the keeper of
+# ipc connections.
+endings: dict[Thread, Any] = {}
+
+
+def started(thread: Thread) -> bool:
+    """Start a thread; False if the process is exiting, when Python 3.12 refuses to start one."""
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
+
+
+def in_child_of_multiprocessing() -> bool:
+    """Whether this process is a child of multiprocessing; asked without loading that package."""
+    process: Any = sys.modules.get("multiprocessing.process")
+    return (
+        process is not None
+        and process.parent_process() is not None
+        and "multiprocessing.util" in sys.modules
+    )
+
+
+def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | None:
+    """Call `work` in a thread of its own; an exiting process waits for that thread.
+
+    Args:
+        work: is called without arguments.
+        context: the context that ends in the thread, or another object with `lingers_until`.
+        name: the name of the thread.
+
+    Returns:
+        The thread; None if no thread can be started any more.
+    """
+    # Other threads of a child of multiprocessing may outlive our last call there, and what they
+    # send must leave before the process is cut off: hence no daemon thread in such a child. But a
+    # linger of -1 must not keep the process for ever: for that one the thread is a daemon.
+    daemon = not in_child_of_multiprocessing() or getattr(context, "lingers_until", inf) == inf
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            endings.pop(threading.current_thread(), None)
+
+    thread = Thread(target=run, name=name, daemon=daemon)
+    endings[thread] = context
+    if started(thread):
+        return thread
+    del endings[thread]
+    return None

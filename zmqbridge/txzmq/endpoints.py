@@ -1,0 +1,41 @@
+"""Endpoints: an address and how it is used."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# Programs import these from there, and know them by that name in logs, checks and pickles.
+CONNECTION = "zmqbridge.txzmq.connection"
+
+
+class ZmqEndpointType:
+    """How an endpoint is used; the plain strings ``"bind"`` and ``"connect"`` work as well."""
+
+    __module__ = CONNECTION
+
+    bind = "bind"
+    connect = "connect"
+
+
+class _Endpoint(NamedTuple):
+    type: str
+    address: str
+
+
+class ZmqEndpoint(_Endpoint):
+    """An address and how it is used.
+
+    Attributes:
+        type: `ZmqEndpointType.bind` or `ZmqEndpointType.connect`.
+        address: as libzmq takes it, e.g. ``"tcp://127.0.0.1:5555"``.
+    """
+
+    __module__ = CONNECTION
+
+
+def how_and_where(endpoint: Any) -> tuple[str, Any]:
+    """The type and the address of an endpoint: an object with these attributes, or a pair."""
+    if hasattr(endpoint, "type"):
+        return endpoint.type, endpoint.address
+    kind, address = endpoint
+    return kind, address

@@ -1,0 +1,55 @@
+"""Settings: what the attributes of a connection ask of its socket, as options and as security."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, get_args
+
+from zmq import constants
+
+from zmqbridge.security import Security
+
+if TYPE_CHECKING:
+    from zmqbridge.txzmq.connection import ZmqConnection
+
+
+def set_options(connection: ZmqConnection) -> None:
+    """Set the options of the socket that the attributes of a connection mean."""
+    for option, value in _options(connection).items():
+        connection.socket.set(option, value)
+
+
+def _options(connection: ZmqConnection) -> dict[int, Any]:
+    options: dict[int, Any] = {
+        constants.LINGER: connection.factory.lingerPeriod,
+        constants.RATE: connection.multicastRate,
+        constants.SNDHWM: connection.highWaterMark,
+        constants.RCVHWM: connection.highWaterMark,
+    }
+    if connection.tcpKeepalive:
+        options[constants.TCP_KEEPALIVE] = connection.tcpKeepalive
+        options[constants.TCP_KEEPALIVE_CNT] = connection.tcpKeepaliveCount
+        options[constants.TCP_KEEPALIVE_IDLE] = connection.tcpKeepaliveIdle
+        options[constants.TCP_KEEPALIVE_INTVL] = connection.tcpKeepaliveInterval
+    if connection.reconnectInterval:
+        options[constants.RECONNECT_IVL] = connection.reconnectInterval
+    if connection.reconnectIntervalMax:
+        options[constants.RECONNECT_IVL_MAX] = connection.reconnectIntervalMax
+    if connection.identity is not None:
+        options[constants.IDENTITY] = connection.identity
+    return options
+
+
+def security_of(connection: ZmqConnection) -> Security | None:
+    """The security of a connection, if that is what its attribute of this name means."""
+    # txZMQ has no such attribute, so a program may have one of this name with another meaning.
+    wanted: Any = connection.security
+    kinds = get_args(Security)
+    if wanted is None or isinstance(wanted, kinds) or wanted in kinds:
+        return wanted  # type: ignore[no-any-return]
+    warnings.warn(
+        f"{type(connection).__name__}.security is {type(wanted).__name__}, none of the classes of "
+        "zmqbridge.security: this connection is not secured",
+        stacklevel=4,
+    )
+    return None
