@@ -65,7 +65,7 @@ def test_what_the_block_raises_comes_out_as_it_is(run):
             async with Requester(timeout=0.01) as requester:
                 await requester.request(b"nobody is there")
         with anyio.move_on_after(0.01) as scope:
-            async with Puller() as puller:
+            async with Puller(bind="inproc://block") as puller:
                 await puller.receive()
         assert scope.cancelled_caught
         assert puller.closed
@@ -165,7 +165,7 @@ def test_the_loop_hears_of_the_end_of_an_fd_before_it_is_closed(monkeypatch):
 
 def test_a_socket_can_be_closed_from_a_plain_callback(deaf_loop):
     async def main():
-        async with Puller() as puller:
+        async with Puller(bind="inproc://plain-callback") as puller:
             asyncio.get_running_loop().call_soon(puller.close)
             with pytest.raises(SocketClosed):
                 await puller.receive()

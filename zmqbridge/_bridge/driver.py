@@ -57,6 +57,9 @@ class Driver(Turns, Protocol):
     def drive(self, link: Any) -> None:
         """Work for this `Link` from now on."""
 
+    def why_silent(self) -> str:
+        """Why the loop calls nothing, where that can be seen; else ""."""
+
     def come_home(self) -> None:
         """Look again which thread is the loop's: a call came from another than `home_thread`."""
 

@@ -204,7 +204,8 @@ class Link(Addressed):
         """Warn when the first call begins to wait for what cannot come."""
         self.unheard = False
         used = self.addresses or _is_used(self.socket)
-        if why := self.pattern.why_silent() if used else "bind or connect it first":
+        why = self.pattern.why_silent() if used else "bind or connect it first"
+        if why := self.driver.why_silent() or why:
             text = f"{self!r} waits for what will not come: {why}"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
 

@@ -29,6 +29,10 @@ class Pace(ABC):
         self.yield_at: int = STRIDE
         self.slice_end: float = 0.0
 
+    def why_silent(self) -> str:
+        """Why the loop calls nothing, where that can be seen; else ""."""
+        return ""
+
     @abstractmethod
     def check_open(self) -> None:
         """Refuse a call that cannot be served."""

@@ -23,7 +23,7 @@ from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBrid
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
-from zmqbridge.twisted_backend._reactors import the_reactor
+from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend._sending import Sent
 from zmqbridge.twisted_backend._waiters import Receipt
 
@@ -50,7 +50,7 @@ class Socket:
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
-        self._driver = ReactorDriver(the_reactor() if reactor is None else reactor)
+        self._driver = ReactorDriver(global_reactor() if reactor is None else reactor)
         self._link = Link(type(self), self._driver, pattern, high, given)
         self._pump = self._link.pump
         self._driver.begin()

@@ -28,6 +28,7 @@ from zmqbridge.twisted_backend._reactors import (
     call_later,
     elsewhere,
     noticing,
+    other_loop,
     revoke,
     watching,
 )
@@ -121,6 +122,9 @@ class ReactorDriver(Pace):
             self.reactor.addReader(self._reader)
             if (reactor := real(self.reactor)) is not None:
                 watch(reactor)
+
+    def why_silent(self) -> str:
+        return other_loop(self.reactor)
 
     def beside(self) -> ReactorDriver:
         return ReactorDriver(self.reactor)

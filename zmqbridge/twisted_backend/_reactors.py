@@ -18,27 +18,18 @@ def global_reactor() -> Any:
     return reactor
 
 
-def in_asyncio() -> bool:
-    """Whether an asyncio loop runs in this thread."""
+def other_loop(reactor: Any) -> str:
+    """What to do where an asyncio loop runs, and the reactor does not; else ""."""
+    if getattr(reactor, "running", False) or "asyncio" not in modules:
+        return ""
     from asyncio import _get_running_loop
 
-    return _get_running_loop() is not None
-
-
-def the_reactor() -> Any:
-    """The global reactor, for a socket that is given none.
-
-    Raises:
-        LoopError: an asyncio loop runs here, and that reactor does not: it never would.
-    """
-    reactor = global_reactor()
-    if not getattr(reactor, "running", False) and "asyncio" in modules and in_asyncio():
-        raise LoopError(
-            f"an asyncio loop runs here, and {type(reactor).__name__} does not: take the class "
-            "of this name from zmqbridge.asyncio_backend, or run Twisted on that loop by "
-            "twisted.internet.asyncioreactor"
-        )
-    return reactor
+    if _get_running_loop() is None:
+        return ""
+    return (
+        f"an asyncio loop runs here, and {type(reactor).__name__} does not; take the class of this "
+        "name from zmqbridge.asyncio_backend, or run Twisted by twisted.internet.asyncioreactor"
+    )
 
 
 def watching(reactor: Any) -> Any:
