@@ -262,6 +262,9 @@ class Replier(Receiver[Request]):
     def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Request]]) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
+
+    def _opened(self) -> None:
+        super()._opened()
         self._patrols = Patrols(self._link)
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
@@ -374,6 +377,9 @@ class Router(Receiver[tuple[bytes, Message]]):
     ) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
+
+    def _opened(self) -> None:
+        super()._opened()
         self._patrols = Patrols(self._link)
 
     def send(self, peer: BytesLike, *parts: BytesLike) -> Deferred[None]:
