@@ -12,6 +12,8 @@ import pytest
 import zmq
 
 from zmqbridge import AuthenticationMissing, ResourcesExhausted, ZmqBridgeError
+from zmqbridge._bridge import link
+from zmqbridge.asyncio_backend import Puller
 from zmqbridge.security import CurveServer, Policy
 
 BOUND = 60  # seconds
@@ -56,6 +58,21 @@ async def test_a_context_that_is_full_is_named_and_has_room_again(w, monitor):
     context.term()
 
 
+def test_the_librarys_own_context_that_is_full_is_named(monkeypatch):
+    def acquire():
+        return small
+
+    small = roomy(3)
+    monkeypatch.setattr(link.shared, "acquire", acquire)
+    opened = []
+    with pytest.raises(ResourcesExhausted, match=r"zmq\.MAX_SOCKETS=3"):
+        while True:
+            opened.append(Puller())
+    for each in opened:
+        each.close()
+    small.term()
+
+
 @both
 async def test_authenticators_and_what_asks_for_them_say_so_too(w):
     context = roomy(1)
@@ -91,6 +108,18 @@ PROGRAM = """
             return 1000
 
     async def main():
+        held = []
+        try:
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        try:
+            backend.Puller()  # there is not even a context
+        except ResourcesExhausted as error:
+            assert "descriptor" in str(error), error
+        for each in held:
+            os.close(each)
         first = backend.Puller(bind="inproc://first")
         there = descriptors()
         for monitor in (False, True):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
+import zmq
 from twisted.internet import asyncioreactor
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import blockingCallFromThread
 
 from zmqbridge import WrongThread
@@ -118,3 +121,64 @@ def test_what_was_made_in_the_reactors_thread_is_refused_elsewhere_at_once(react
             publisher.publish(b"x")
     in_the_reactor(reactor, factory.shutdown)
     in_the_reactor(reactor, made[1].close)
+
+
+class Eager(MemoryReactorClock):
+    """A reactor that reads before `addReader` returns, as one in another thread may."""
+
+    def __init__(self, send, done):
+        super().__init__()
+        self.send, self.done = send, done
+
+    def addReader(self, reader):
+        super().addReader(reader)
+        self.send()
+        deadline = time.monotonic() + 5
+        while not self.done() and time.monotonic() < deadline:
+            reader.doRead()
+
+
+@pytest.mark.parametrize("prefetch", [None, 0])
+def test_a_reactor_that_reads_at_once_finds_the_handler(prefetch):
+    with zmq.Context() as context, context.socket(zmq.PUSH) as peer:
+        peer.bind("inproc://eager")
+        got = []
+        puller = Puller(
+            connect="inproc://eager",
+            context=context,
+            handler=got.append,
+            prefetch=prefetch,
+            reactor=Eager(lambda: peer.send(b"x"), lambda: got),
+        )
+        assert got == [[b"x"]]
+        puller.close()
+
+
+def test_a_reactor_that_reads_at_once_looks_after_peers_that_do_not_read():
+    few = {zmq.SNDHWM: 1, zmq.RCVHWM: 100}
+    with zmq.Context() as context, context.socket(zmq.DEALER) as peer:
+        peer.rcvhwm = 1
+        peer.bind("inproc://eager")
+        answered = []
+
+        def ask():
+            for number in range(5):
+                peer.send_multipart([b"", b"%d" % number])
+
+        def answer(request):
+            request.reply(b"x")
+            answered.append(request)
+
+        reactor = Eager(ask, lambda: len(answered) == 5)
+        replier = Replier(
+            connect="inproc://eager", context=context, handler=answer, options=few, reactor=reactor
+        )
+        assert replier.statistics().queued > 0
+        peer.rcvtimeo = 0
+        for _ in range(5):
+            for _ in range(100):
+                reactor.advance(1)
+                if peer.poll(10):
+                    break
+            peer.recv()
+        replier.close()

@@ -9,6 +9,7 @@ import pytest
 import zmq
 
 from zmqbridge import PeerUnreachable, QueueFull, RequestTimeout
+from zmqbridge.core.pacing import STRIDE
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
@@ -267,3 +268,35 @@ async def test_every_request_is_in_one_count_and_ends_in_one_way(w):
         assert ends["replied"] + ends["timed out"] + cancelled == 400
         assert ends["replied"] <= statistics.delivered
         assert min(ends["replied"], ends["timed out"], cancelled) > 10
+
+
+@some_worlds
+async def test_a_push_that_let_the_loop_go_round_waits_when_others_have_filled_the_queue(w):
+    context = zmq.Context()
+    options = {zmq.SNDHWM: STRIDE}
+    async with w.Pusher(
+        bind="inproc://round", context=context, options=options, send_queue=1
+    ) as pusher:
+        with context.socket(zmq.PULL) as peer:
+            peer.rcvhwm = 2 * STRIDE
+            peer.connect("inproc://round")
+            for _ in range(STRIDE):
+                pusher.push_nowait(b"")
+            pushing = w.spawn(pusher.push(b"waits"))
+            filling = w.spawn(fill(pusher))
+            await filling
+            assert pusher.statistics().queued == 1
+
+            def read():
+                with contextlib.suppress(zmq.Again):
+                    return peer.recv(zmq.DONTWAIT) == b"waits"
+
+            await w.until(read)
+            await pushing
+    context.term()
+
+
+async def fill(pusher):
+    with pytest.raises(QueueFull):
+        while True:
+            pusher.push_nowait(b"")

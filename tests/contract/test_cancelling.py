@@ -79,6 +79,19 @@ async def test_a_reply_is_late_whose_caller_another_cancels_in_the_same_burst(w)
             await w.until(lambda: requester.statistics().late_replies == 1)
 
 
+async def test_no_reply_is_late_when_the_socket_closes_on_cancelled_requests(w):
+    async with w.Requester(connect="inproc://nobody") as requester:
+        asking = [w.spawn(requester.request(b"")) for _ in range(3)]
+        await w.until(lambda: requester.statistics().open_requests == 3)
+        for each in asking:
+            each.cancel()
+        requester.close()
+        for each in asking:
+            with pytest.raises((w.Cancelled, SocketClosed)):
+                await each
+        assert requester.statistics().late_replies == 0
+
+
 async def test_cancelling_serve_cancels_its_handlers(w):
     async with w.Replier(bind="inproc://served") as replier:
         async with w.Requester(connect="inproc://served") as requester:

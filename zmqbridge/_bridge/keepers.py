@@ -78,7 +78,7 @@ class Deadlines(Keeper):
 
     def give_up(self, request_id: bytes) -> None:
         """The caller waits no more; if the request was not sent yet, it will not be."""
-        if self.table.forget(request_id) is None:
+        if self.table.forget(request_id) is None and not self._pump.closed:
             self.table.late += 1  # its reply has come in this very moment
         self._pump.discard(request_id)
         self.rest()

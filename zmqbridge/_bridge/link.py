@@ -114,9 +114,11 @@ class Link(Addressed):
             refuse(self.owner, unknown)
         opening.check(options, context)
         self.made = calling_place()
-        self.own_context = context is None
         try:
-            self.context = shared.acquire() if context is None else context
+            if context is None:
+                context = shared.acquire()
+                self.own_context = True
+            self.context = context
             # Made by the context, which thus can close it when the process exits.
             self.socket: BridgedSocket = self.context.socket(self.owner.kind, self._new_socket)
         except zmq.ZMQError as error:

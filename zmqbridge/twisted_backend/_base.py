@@ -53,7 +53,11 @@ class Socket:
         self._driver = ReactorDriver(global_reactor() if reactor is None else reactor)
         self._link = Link(type(self), self._driver, pattern, high, given)
         self._pump = self._link.pump
+        self._opened()
         self._driver.begin()
+
+    def _opened(self) -> None:
+        """Set what must be there when the reactor calls, which it may do before `begin` returns."""
 
     bind: Final = forwarded(Link.bind)
     connect: Final = forwarded(Link.connect)
@@ -242,7 +246,9 @@ class Receiver(Socket, Generic[Item]):
         self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
         self._inbox = self._pattern.inbox
         super().__init__(self._pattern, given, high)
-        if handler is not None:
+
+    def _opened(self) -> None:
+        if self._handler is not None:
             self._inbox.standing = 1
             self._driver.handling = self._handle_received
 

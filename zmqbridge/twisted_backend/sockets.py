@@ -203,6 +203,9 @@ class Replier(Receiver[Request]):
     def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Request]]) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
+
+    def _opened(self) -> None:
+        super()._opened()
         self._patrols = Patrols(self._link)
         self._serving: list[Serving[Request]] = []
 
@@ -317,6 +320,9 @@ class Router(Receiver[tuple[bytes, Message]]):
     ) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
+
+    def _opened(self) -> None:
+        super()._opened()
         self._patrols = Patrols(self._link)
 
     def send(self, peer: BytesLike, *parts: BytesLike) -> Deferred[None]:
