@@ -56,8 +56,13 @@ def test_a_context_that_was_given_is_used_and_left_alone():
 
 
 @pytest.fixture
-def mine():
-    """A shared context of the test's own, so that nobody else's sockets count."""
+def mine(monkeypatch):
+    """A shared context of the test's own, so that nobody else's sockets count.
+
+    Nor do the threads in which others end: one of them waits, after a linger without end, until
+    the last socket of everybody's context has closed, which another test may have forgotten.
+    """
+    monkeypatch.setattr("zmqbridge._bridge.context._endings", {})
     made = SharedContext()
     yield made
     made._at_exit()
