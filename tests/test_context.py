@@ -15,7 +15,7 @@ import pytest
 import zmq
 
 from zmqbridge import ContextInUse
-from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext
+from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext, _endings
 from zmqbridge.twisted_backend import Puller, Pusher
 
 BOUND = 10  # seconds
@@ -57,10 +57,17 @@ def test_a_context_that_was_given_is_used_and_left_alone():
 
 @pytest.fixture
 def mine():
-    """A shared context of the test's own, so that nobody else's sockets count."""
+    """A shared context of the test's own, so that nobody else's sockets count.
+
+    Nor do the threads in which others end: one of them waits, after a linger without end, until
+    the last socket of everybody's context has closed, which another test may have forgotten.
+    """
+    others = dict(_endings)
+    _endings.clear()
     made = SharedContext()
     yield made
     made._at_exit()
+    _endings.update((thread, each) for thread, each in others.items() if thread.is_alive())
 
 
 def test_it_ends_elsewhere_after_its_last_socket_though_a_message_lingers(mine):

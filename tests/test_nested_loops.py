@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from zmqbridge import PeerUnreachable
+from zmqbridge._bridge.uncompiled import COMPILED
 from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester, Router
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.pacing import BURST
@@ -228,12 +229,13 @@ def test_of_those_whose_peer_has_died_the_first_runs_the_loop_until_the_others_k
                 for _ in range(3000):  # most stay unread, so libzmq does not tell that it dies
                     far.send(b"?")
                 peer, _ = await router.receive()
-                while router.statistics().queued < 20:
+                while router.statistics().queued < 200:  # more than the kernel takes late
                     router.send_nowait(peer, bytes(4096))
                 sending.extend(asyncio.ensure_future(send_and_nest(number)) for number in range(3))
                 await asyncio.sleep(0)
             await asyncio.wait_for(asyncio.gather(*sending), 10)
-            assert router.statistics().unread == 1
+            if COMPILED:  # elsewhere frames name no connection, and reading on tells
+                assert router.statistics().unread == 1
 
     router = peer = None
     sending = []

@@ -167,8 +167,9 @@ async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(w, address, 
                 assert (await dealer.receive())[0] == b"another"
                 # The rest of what the dead one had asked is met with the same error, at once.
                 await w.until(lambda: router.statistics().unread == 0, bound=3)
+                # libzmq may still be ending its connection when the last of them is answered.
+                await w.until(lambda: router.statistics().queued == 0, bound=3)
         assert len(set(gone)) == 1
-        assert router.statistics().queued == 0
         router.close()
         await answering
 
