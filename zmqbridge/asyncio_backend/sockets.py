@@ -1,7 +1,7 @@
 """The eight patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
 
 What their constructors take is described in `zmqbridge.arguments`, and what all of them can do in
-`Endpoint`.
+`Link`.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
 loop or it is not the socket's own.

@@ -1,7 +1,7 @@
 """The eight patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
 
 What their constructors take is described in `zmqbridge.arguments`, and what all of them can do in
-`Endpoint`.
+`Link`.
 
 Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
 what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
