@@ -15,7 +15,8 @@ import pytest
 import zmq
 
 from zmqbridge import ContextInUse
-from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext, _endings
+from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext
+from zmqbridge._bridge.endings import endings
 from zmqbridge.twisted_backend import Puller, Pusher
 
 BOUND = 10  # seconds
@@ -62,12 +63,12 @@ def mine():
     Nor do the threads in which others end: one of them waits, after a linger without end, until
     the last socket of everybody's context has closed, which another test may have forgotten.
     """
-    others = dict(_endings)
-    _endings.clear()
+    others = dict(endings)
+    endings.clear()
     made = SharedContext()
     yield made
     made._at_exit()
-    _endings.update((thread, each) for thread, each in others.items() if thread.is_alive())
+    endings.update((thread, each) for thread, each in others.items() if thread.is_alive())
 
 
 def test_it_ends_elsewhere_after_its_last_socket_though_a_message_lingers(mine):
