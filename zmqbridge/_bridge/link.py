@@ -24,6 +24,7 @@ from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.untold import Untold, is_crowd
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
@@ -68,7 +69,7 @@ class Link(Addressed):
         monitor: what libzmq tells of its connections, if anybody has asked.
         unheard: whether no call has waited yet, see `warn_of_silence`.
         untold: those of a crowd of waiters who get their error a little later, if there were any.
-        at_end: called after it was closed.
+        at_end: called when it closes; what it returns is called when all were told.
     """
 
     __slots__ = (
@@ -89,7 +90,7 @@ class Link(Addressed):
         self.owner: Any = owner
         self.pattern = pattern
         self.untold: Untold | None = None
-        self.at_end: Callable[[], object] | None = None
+        self.at_end: Callable[[], Callable[[], object] | None] = nothing
         self._remains: list[Any] = []  # what held waiters and messages, to be freed in slices
         self._wary = self.own_context = False
         self.unheard = True
@@ -237,14 +238,15 @@ class Link(Addressed):
         """Close, for this reason; without one it is the user who closes."""
         if self.closed:
             return
+        last = self.at_end()
         waiters = self.driver.stop()
         waiters += self.close_socket()
         remains, self._remains = self._remains, []
         if waiters or any(map(is_crowd, remains)):
             text = f"{self!r} was closed while this waited"
             self.fail(waiters, error or self.closed_error(text), remains)
-        if self.at_end is not None:
-            self.at_end()
+        if last is not None:
+            last()
 
     def close_socket(self) -> list[Any]:
         """Close what is libzmq's and return all waiters, who must be told."""
@@ -312,6 +314,10 @@ class Link(Addressed):
                 self.close_socket()
 
 
+def nothing() -> None:
+    """There is nothing to do at the end."""
+
+
 def _is_used(socket: zmq.Socket[bytes]) -> bool:
     # A user may have bound or connected the raw socket.
     endpoint: Any = socket.closed or CompiledSocket.get(socket, zmq.LAST_ENDPOINT)
@@ -328,24 +334,3 @@ def forwarded(
         return method(self._link, *args, **kwargs)
 
     return call
-
-
-def statistics(pump: Any, **counts: int) -> Statistics:
-    """The `Statistics` of a pump, and what a pattern has counted."""
-    return Statistics(
-        **{
-            "sent": pump.sent,
-            "received": pump.received,
-            "queued": pump.queued,
-            "unread": 0,
-            "malformed": 0,
-            "dropped": pump.dropped,
-            "open_requests": 0,
-            "late_replies": 0,
-            "withdrawn": pump.withdrawn,
-            "unreachable": pump.unreachable,
-            "refused": pump.refused,
-            "lost": pump.lost,
-            **counts,
-        }
-    )

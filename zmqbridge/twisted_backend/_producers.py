@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from zmqbridge._bridge.link import Link
@@ -48,12 +49,12 @@ class Producer:
         room.addErrback(lambda failure: failure.trap(ZmqBridgeError) and None)  # the socket closed
         producer.pauseProducing()
 
-    def end(self) -> None:
-        """The socket is closed: the producer is told to stop."""
+    def end(self) -> Callable[[], object] | None:
+        """The socket closes: forget the producer, and return what tells it to stop."""
         producer = self._producer
         self.unregister()
-        if producer is not None:
-            producer.stopProducing()
+        stop: Callable[[], object] | None = getattr(producer, "stopProducing", None)
+        return stop
 
 
 def registerProducer(self: Any, producer: Any, streaming: bool = True) -> None:

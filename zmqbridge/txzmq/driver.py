@@ -17,8 +17,8 @@ from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.guards import living
 from zmqbridge._bridge.lingers import closing
-from zmqbridge._bridge.link import statistics
 from zmqbridge._bridge.pump import Pump
+from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.watched import WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.pacing import BURST
