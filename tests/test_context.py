@@ -15,7 +15,7 @@ import pytest
 import zmq
 
 from zmqbridge import ContextInUse
-from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext
+from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext, end
 from zmqbridge._bridge.endings import endings
 from zmqbridge.twisted_backend import Puller, Pusher
 
@@ -563,3 +563,37 @@ async def test_who_waits_for_what_lingers_for_ever_can_give_up(w, fresh, tmp_pat
     assert await w.end_context() is True
     assert context.closed
     assert puller.poll(BOUND * 1000)
+
+
+def test_a_context_is_ended_by_one_call_alone():
+    # libzmq does not survive it when two threads end one context.
+    context = zmq.Context()
+    first = end(context)
+    assert end(context) is None
+    first.join(BOUND)
+    assert context.closed
+
+
+def test_at_exit_a_monitor_is_off_before_anything_is_closed():
+    # Else libzmq may wait for ever for the reading end that is closed.
+    program = """
+        import atexit, zmq
+        log, monitor, close = [], zmq.Socket.monitor, zmq.Socket.close
+        atexit.register(lambda: print(log))  # after that of the library
+
+        def noting(name, call):
+            def noted(socket, *args, **options):
+                log.append(name if args != (None, 0) else "off")
+                return call(socket, *args, **options)
+            return noted
+
+        from zmqbridge.twisted_backend import Puller
+        puller = Puller(bind="tcp://127.0.0.1:*", monitor=True)
+        zmq.Socket.monitor, zmq.Socket.close = noting("on", monitor), noting("close", close)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True, text=True, timeout=BOUND,
+    )  # fmt: skip
+    assert done.stdout.startswith("['off', "), (done.stdout, done.stderr)
+    assert "close" in done.stdout
