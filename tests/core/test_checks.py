@@ -38,6 +38,8 @@ def test_one_or_several_are_a_list(given, listed):
 def test_neither_one_nor_several_is_refused():
     with pytest.raises(TypeError, match="connect is given as int: give one str or bytes"):
         several(5, "connect")
+    with pytest.raises(TypeError, match=r"given as object: .*or several$"):
+        several(object(), "connect")
 
 
 @pytest.mark.parametrize(

@@ -51,3 +51,19 @@ def test_a_promise_that_was_taken_back_is_given_to_the_same_receiver_again():
     assert inbox.notify() == ["B", "c"]
     assert [inbox.take(waiter) for waiter in "aBc"] == [2, 3, 4]
     assert inbox.pop == inbox.messages.popleft
+
+
+def test_an_inbox_that_has_ended_takes_nothing_and_lets_those_wait_for_whom_there_is_something():
+    inbox = Inbox()
+    for waiter in ("one", "two", "three"):
+        inbox.wait(waiter)
+    inbox.put(["first"])
+    assert inbox.notify() == ["one"]
+    assert inbox.has_promised("one")
+    assert not inbox.has_promised("two")
+    assert inbox.end() == ["two", "three"]
+    assert inbox.room() == 0
+    assert inbox.rest() == []  # it is promised
+    assert inbox.take("one") == "first"
+    inbox.put(["under way", "still"])
+    assert inbox.rest() == ["under way", "still"]

@@ -36,6 +36,7 @@ def test_what_is_wanted_is_counted_as_libzmq_counts_it(steps, message):
             if prefix in model:
                 model.remove(prefix)
             assert subscriptions.remove(prefix) == last
+        assert len(subscriptions) == len(set(model))
         wanted = any(message[0].startswith(each) for each in model)
         assert subscriptions.wants(publication) == wanted
         alone = message[0].startswith(prefix) and not wanted

@@ -31,8 +31,7 @@ class Authenticator(Socket):
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains. A
             `check` may return a Deferred or a coroutine.
-        arguments: `zmqbridge.arguments.ReactorContextArguments`: the context is that of the
-            sockets.
+        arguments: `zmqbridge.arguments.ReactorContextArguments`; its context is the sockets'.
 
     Raises:
         TypeError, ValueError: the policies are not valid.

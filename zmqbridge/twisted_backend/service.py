@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
@@ -44,7 +44,7 @@ class SocketService(Service):
 
     def __init__(
         self,
-        open: Callable[[Any], Socket | Iterable[Socket]],
+        open: Callable[[Any], Any],
         *,
         timeout: float | None = 5.0,
         reactor: Any = None,
@@ -53,7 +53,7 @@ class SocketService(Service):
         self._timeout = timeout
         patience(timeout)
         self._reactor = reactor
-        self.sockets: tuple[Socket, ...] = ()
+        self.sockets: tuple[Any, ...] = ()
         self.left: list[Any] = []
 
     def startService(self) -> None:
