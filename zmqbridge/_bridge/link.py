@@ -23,7 +23,7 @@ from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
-from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.untold import Untold, is_crowd
 from zmqbridge.core.patterns import Pattern
@@ -120,7 +120,6 @@ class Link(Addressed):
                 context = shared.acquire()
                 self.own_context = True
             self.context = context
-            # Made by the context, which thus can close it when the process exits.
             self.socket: BridgedSocket = self._new_socket()
         except zmq.ZMQError as error:
             self._release_context()
@@ -141,12 +140,13 @@ class Link(Addressed):
         self.socket.watch(self.pump.schedule)
 
     def _new_socket(self) -> BridgedSocket:
-        kind = self.owner.kind
-        minds = getattr(self.pattern, "option_set", None)
-        if minds is None:
-            return self.context.socket(kind, BridgedSocket)
-        socket = self.context.socket(kind, ReceivingSocket)
-        socket.tell(minds)
+        minds: Any = getattr(self.pattern, "option_set", None)
+        # Made by the context, which thus can close it when the process exits.
+        socket: BridgedSocket = self.context.socket(
+            self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
+        )
+        if isinstance(socket, Telling):
+            socket.tell(minds)
         return socket
 
     def _set_options(self, wanted: Options, security: Security | None) -> None:
