@@ -14,7 +14,8 @@ from weakref import ref
 from zmqbridge.testing._current import current
 from zmqbridge.testing._stalled import STALLS, stalled
 from zmqbridge.testing.errors import NotSimulated
-from zmqbridge.testing.network import Network, Node
+from zmqbridge.testing.network import Network
+from zmqbridge.testing.nodes import Node
 
 # So much time passes with each turn of the loop, so that a task that only lets others have their
 # turn sees messages come.
@@ -37,14 +38,17 @@ class SimLoop(asyncio.BaseEventLoop):
         self._tasks: dict[Node, list[ref[Task[Any]]]] = {}
         self._looked_at = 0.0
         self._seen: object = None
+        self._timer_cancelled_count = 0
         self._selector: Any = None
-        self.set_task_factory(self._new_task)
+        self.set_task_factory(self._new_task)  # type: ignore[arg-type]
 
     def time(self) -> float:
         """The time of the network, in seconds."""
         return self.network.now
 
-    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+    def add_reader(  # type: ignore[override]
+        self, fd: Any, callback: Callable[..., object], *args: Any
+    ) -> None:
         """Call this as long as the FD of a simulated socket is readable.
 
         Raises:
@@ -71,7 +75,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """There is no other thread that could wake this loop."""
 
-    def run_in_executor(self, *args: Any) -> Any:
+    def run_in_executor(self, *args: Any) -> Any:  # type: ignore[override]
         """Refuse to start a thread.
 
         Raises:

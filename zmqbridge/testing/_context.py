@@ -10,7 +10,7 @@ from zmqbridge.testing._sockets import BridgedSimSocket, SimSocket
 
 if TYPE_CHECKING:
     from zmqbridge.testing._ends import End
-    from zmqbridge.testing.network import Node
+    from zmqbridge.testing.nodes import Node
 
 
 class SimContext(zmq.Context[Any]):

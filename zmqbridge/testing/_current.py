@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zmqbridge.testing.network import Node
+    from zmqbridge.testing.nodes import Node
 
 current: ContextVar[Node | None] = ContextVar("zmqbridge.testing.current", default=None)
 

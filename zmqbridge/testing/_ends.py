@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zmqbridge.testing._pipes import Message, Pipe, Reader, Writer
 
 if TYPE_CHECKING:
-    from zmqbridge.testing._connections import Connecter, Connection
+    from zmqbridge.testing._connecters import Connecter
+    from zmqbridge.testing._connections import Connection
 
 
 class Ended(Protocol):

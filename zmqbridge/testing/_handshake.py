@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import zmq
 
 from zmqbridge.testing._ends import End, join, part
-from zmqbridge.testing._kinds import FITS
+from zmqbridge.testing._types import FITS
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sockets import SimSocket
 
-NULL, PLAIN, CURVE = (
-    int(getattr(zmq.SecurityMechanism, name)) for name in ("NULL", "PLAIN", "CURVE")
-)
+
+NULL = int(zmq.SecurityMechanism.NULL)
+PLAIN = int(zmq.SecurityMechanism.PLAIN)
+CURVE = int(zmq.SecurityMechanism.CURVE)
 NAMES = {NULL: b"NULL", PLAIN: b"PLAIN", CURVE: b"CURVE"}
 ZAP = "inproc://zeromq.zap.01"
 # ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH in zmq.h; a wrong key gives one of CURVE's own.

@@ -16,8 +16,7 @@ STALLS = 3600.0  # seconds
 def stalled(network: Network, tasks: Iterable[Any]) -> Stalled:
     """The error, with a line for each task."""
     lines = [f"at {network.now:.6f} s nothing can go on any more; these wait:"]
-    for task in tasks:
-        lines.append(f"  {task.get_name()}: {_place(task)}")
+    lines += [f"  {task.get_name()}: {_place(task)}" for task in tasks]
     sockets = [repr(each) for each in network.sockets.values()][:20]
     if sockets:
         lines.append("  sockets: " + ", ".join(sockets))

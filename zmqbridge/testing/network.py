@@ -1,108 +1,32 @@
 """Network: the simulated network as a machine of the core's kind: no thread, and a clock given.
 
 A driver owes it two things: calls of `deliver_until` when the time of `next_delivery` has come, and
-a look at `rung`, the sockets whose FD has begun to ring. All that is random comes from one seed, in
-an order that depends on nothing else.
+a look at `rung`, the sockets whose FD is readable. All that is random comes from one seed, in an
+order that depends on nothing else.
 """
 
 from __future__ import annotations
 
-import marshal
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import sha256
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zmqbridge.testing.errors import NotSimulated
+from zmqbridge.testing.nodes import ByHand, Node
+from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Rule, Trace, Twice
 
 if TYPE_CHECKING:
-    from zmqbridge.testing._connections import Connecter, Connection, Listener
+    from zmqbridge.testing._connecters import Connecter, Listener
+    from zmqbridge.testing._connections import Connection
     from zmqbridge.testing._context import SimContext
 
 # How long a message is on its way where `Network.slow` has said nothing else: about as long as on a
 # host or a local network.
 LATENCY = (0.00005, 0.0002)  # seconds
-# How many of the last events are kept to be shown; the hash is of all.
-KEPT = 10_000
-FOLD = 512
 # Beyond what any process has, so that a real descriptor is not taken for one of these.
 FIRST_FD = 1 << 24
-
-
-class Event(NamedTuple):
-    """Something that happened on the network.
-
-    Attributes:
-        at: when, in seconds.
-        what: ``"message"``, ``"lost"``, ``"connected"``, ``"disconnected"``, ``"refused"``, or the
-            name of a fault.
-        source, target: the nodes concerned.
-        parts: of a message, else empty.
-        sent: when a message was sent, else `at`.
-        detail: the sockets or the cause, in words.
-    """
-
-    at: float
-    what: str
-    source: str
-    target: str
-    parts: tuple[bytes, ...]
-    sent: float
-    detail: str
-
-
-class Delivery(NamedTuple):
-    """A message that is to travel, as a rule sees it.
-
-    Attributes:
-        source, target: the nodes.
-        kinds: the socket types of both, e.g. ``("DEALER", "ROUTER")``.
-        parts: as they go over the wire.
-        at: the time, in seconds.
-    """
-
-    source: Node
-    target: Node
-    kinds: tuple[str, str]
-    parts: tuple[bytes, ...]
-    at: float
-
-
-class Deliver(NamedTuple):
-    """A rule's verdict: deliver the message later.
-
-    Attributes:
-        delay: in seconds; what follows on the same connection waits as well.
-    """
-
-    delay: float
-
-
-class Drop(NamedTuple):
-    """A rule's verdict: lose the message, though the connection holds; tcp never does this."""
-
-
-class Twice(NamedTuple):
-    """A rule's verdict: deliver the message two times; tcp never does this."""
-
-
-Verdict = Deliver | Drop | Twice | None
-Rule = Callable[[Delivery], Verdict]
-
-
-class Handle:
-    """What takes a rule back."""
-
-    def __init__(self, rules: dict[Handle, Rule]) -> None:
-        self._rules = rules
-
-    def cancel(self) -> None:
-        """Apply the rule to nothing that is sent from now on."""
-        self._rules.pop(self, None)
 
 
 class Pace(NamedTuple):
@@ -110,102 +34,6 @@ class Pace(NamedTuple):
 
     latency: tuple[float, float] = LATENCY
     per_second: float = inf
-
-
-class Node:
-    """A process of the simulation, with a context of its own; `Network.node` makes it.
-
-    Attributes:
-        name: in addresses, events and errors.
-        network: where it is.
-        alive: it was not killed, or was restarted.
-        paused: it stands still, and so do its I/O threads.
-        context: goes where a ``zmq.Context`` goes.
-    """
-
-    def __init__(self, network: Network, name: str) -> None:
-        self.network = network
-        self.name = name
-        self.alive = True
-        self.paused = False
-        self.context = network.new_context(self)
-        self._program: Callable[[], Any] | None = None
-
-    def kill(self) -> None:
-        """End it as SIGKILL does: its sockets say nothing more, its tasks do not go on."""
-        self.network.fault("kill", self.name, self.name)
-        self.alive = self.paused = False
-        self.network.driver.kill(self)
-        self.context.die()
-
-    def restart(self, main: Callable[[], Any] | None = None) -> None:
-        """Begin it anew, with a new context.
-
-        Args:
-            main: what it runs, as in `run`; by default what it ran before.
-        """
-        if self.alive:
-            self.kill()
-        self.network.fault("restart", self.name, self.name)
-        self.alive = True
-        self.context = self.network.new_context(self)
-        self.start(main or self._program)
-
-    def start(self, main: Callable[[], Any] | None) -> None:
-        """Have it run a program beside what it runs already: a coroutine function, or a function.
-
-        Raises:
-            TypeError: it was given none, and has had none.
-        """
-        if main is None:
-            raise TypeError(f"{self!r} has run nothing yet: give it a program")
-        self._program = main
-        self.network.driver.start(self, main)
-
-    def pause(self) -> None:
-        """Hold it still as SIGSTOP does, and its I/O threads as well.
-
-        Raises:
-            NotSimulated: the loop cannot hold the tasks of one node, as trio cannot.
-        """
-        if not self.paused:
-            self.network.driver.pause(self)
-            self.network.fault("pause", self.name, self.name)
-            self.paused = True
-            self.network.blocked_anew()
-
-    def resume(self) -> None:
-        """Let it go on."""
-        if self.paused:
-            self.network.fault("resume", self.name, self.name)
-            self.paused = False
-            self.network.driver.resume(self)
-            self.network.unblocked()
-
-    def __repr__(self) -> str:
-        state = "" if self.alive else ", dead"
-        return f"<Node {self.name}{state}{', paused' if self.paused else ''}>"
-
-
-class ByHand:
-    """The driver of a network that the caller drives: it has nodes without programs."""
-
-    def start(self, node: Node, main: Callable[[], Any]) -> None:
-        """Refuse to run anything.
-
-        Raises:
-            NotSimulated: always.
-        """
-        raise NotSimulated(f"{node!r} can run a program only inside run() or a SimReactor")
-
-    def kill(self, node: Node) -> None:
-        """There is nothing to end."""
-
-    pause = resume = kill
-
-    def descriptor(self, socket: Any) -> int | None:
-        """No real descriptor is needed."""
-        return None
 
 
 class Network:
@@ -250,9 +78,7 @@ class Network:
         self._paces: dict[tuple[Node, Node], Pace] = {}
         self._pace = Pace()
         self._rules: dict[Handle, Rule] = {}
-        self._trace: deque[Event] = deque(maxlen=KEPT)
-        self._unfolded: list[tuple[Any, ...]] = []
-        self._hash = sha256()
+        self._trace = Trace()
 
     # What the world is made of.
 
@@ -476,25 +302,16 @@ class Network:
         event = Event(
             self.now, what, source, target, tuple(parts), self.now if sent < 0 else sent, detail
         )
-        self._trace.append(event)
-        self._unfolded.append(tuple(event))
-        if len(self._unfolded) >= FOLD:
-            self._fold()
-
-    def _fold(self) -> None:
-        # Version 2 has no back references, which would depend on who else holds the same object.
-        self._hash.update(marshal.dumps(self._unfolded, 2))
-        self._unfolded.clear()
+        self._trace.note(event)
 
     @property
     def trace(self) -> list[Event]:
         """The last 10,000 events, oldest first."""
-        return list(self._trace)
+        return list(self._trace.events)
 
     def trace_hash(self) -> str:
         """A hash of all events so far: equal for two runs that did the same at the same time."""
-        self._fold()
-        return self._hash.hexdigest()
+        return self._trace.hash()
 
     def __repr__(self) -> str:
         return f"<Network seed={self.seed}, {len(self.nodes)} nodes, at {self.now:.6f} s>"

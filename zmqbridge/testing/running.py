@@ -32,12 +32,14 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
     """
     world = Network() if network is None else network
     if backend == "asyncio":
-        from zmqbridge.testing._asyncio_world import run_on_asyncio as runner
-    elif backend == "trio":
-        from zmqbridge.testing._trio_world import run_on_trio as runner
-    else:
-        raise ValueError(f"backend={backend!r}: give 'asyncio' or 'trio'")
-    return runner(main, world)
+        from zmqbridge.testing._asyncio_world import run_on_asyncio
+
+        return run_on_asyncio(main, world)
+    if backend == "trio":
+        from zmqbridge.testing._trio_world import run_on_trio
+
+        return run_on_trio(main, world)
+    raise ValueError(f"backend={backend!r}: give 'asyncio' or 'trio'")
 
 
 def check_determinism(
