@@ -145,7 +145,7 @@ class Link(Addressed):
         socket: BridgedSocket = self.context.socket(
             self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
         )
-        if isinstance(socket, Telling):
+        if minds is not None and isinstance(socket, Telling):
             socket.tell(minds)
         return socket
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from zmqbridge.testing import faults
 from zmqbridge.testing.errors import NotDeterministic, NotSimulated, Stalled
+from zmqbridge.testing.faults import Fault
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import Node
 from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Twice
 from zmqbridge.testing.running import check_determinism, run
+from zmqbridge.testing.script import Script, Unexpected
 
 __all__ = [
-    "Deliver", "Delivery", "Drop", "Event", "Handle", "Network", "Node", "NotDeterministic",
-    "NotSimulated", "Stalled", "Twice", "check_determinism", "run",
+    "Deliver", "Delivery", "Drop", "Event", "Fault", "Handle", "Network", "Node",
+    "NotDeterministic", "NotSimulated", "Script", "Stalled", "Twice", "Unexpected",
+    "check_determinism", "faults", "run",
 ]  # fmt: skip

@@ -93,6 +93,9 @@ class SimLoop(asyncio.BaseEventLoop):
             network.deliver_until(network.now + TICK)
         else:
             self._let_time_pass()
+        if network.failure is not None:
+            failure, network.failure = network.failure, None
+            raise failure
         if network.rung:
             rung = list(network.rung)
             if len(rung) > 1:
