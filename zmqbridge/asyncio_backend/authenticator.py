@@ -84,9 +84,10 @@ class Authenticator(Socket):
         Raises:
             WrongThread: this is not the thread of its loop.
         """
-        if not self._link.closed:
-            self._link.check_open()
-            self._pattern.refuse_all()
+        if self.closed:
+            return
+        self._link.check_open()
+        self._pattern.refuse_all()
         self._link.close()
 
     def _ask(self, question: Question) -> None:

@@ -200,8 +200,7 @@ class Requester(Socket):
         except ZmqBridgeError:  # then the request is closed
             raise
         except BaseException:
-            if not waiter.failed:
-                self._deadlines.give_up(request_id)
+            self._deadlines.give_up(request_id, waiter.answered)
             raise
         return reply
 
