@@ -23,8 +23,7 @@ from test_pump import (  # noqa: F401
 from zmqbridge import OutOfMemory, PeerUnreachable
 from zmqbridge._bridge import patrol
 from zmqbridge._bridge.catchup import QUIET, SETTLES
-from zmqbridge._bridge.connections import Connections
-from zmqbridge._bridge.patrol import APART, FEW, PATROL
+from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.uncompiled import COMPILED
 from zmqbridge.core.pacing import BURST
