@@ -12,7 +12,7 @@ import pytest
 import zmq
 
 from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
-from zmqbridge._bridge import iothreads, pump, sending
+from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
@@ -106,10 +106,11 @@ def before(pump, name, number, action):
     setattr(pump, name, called)
 
 
-def set_clock(monkeypatch, monotonic):
-    """Have a pump read this clock."""
-    for module in pump, sending:
-        monkeypatch.setattr(module, "monotonic", monotonic)
+def set_clock(monkeypatch, monotonic, *drivers):
+    """Have the pumps of these drivers read this clock, and every pump that is made from now on."""
+    monkeypatch.setattr(sending, "clock_of", lambda socket: monotonic)
+    for driver in drivers:
+        driver.pump.monotonic = monotonic
 
 
 @pytest.fixture
@@ -550,7 +551,7 @@ def test_a_flush_is_bounded_in_time(driven, plain, monkeypatch):
     peer = plain(zmq.PULL, "inproc://it")
     until(lambda: pusher.rings(1))
     clock = itertools.count(1000.0, SLICE * 0.3)
-    set_clock(monkeypatch, lambda: next(clock))
+    set_clock(monkeypatch, lambda: next(clock), pusher)
     pusher.turn()
     assert 0 < pusher.pump.sent < 10
     assert pusher.owed

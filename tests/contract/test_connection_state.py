@@ -27,8 +27,8 @@ from zmqbridge import (
     SocketClosed,
     StateUnknown,
 )
+from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.reserve import SIZE, Reserve, reserve
-from zmqbridge._bridge.uncompiled import COMPILED
 from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import ACCEPTS, EventKind

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.framing import BytesLike
 from zmqbridge.core.pacing import SLICE, STRIDE
@@ -54,7 +53,7 @@ class Pace(ABC):
         """Whether somebody else is to have a turn now; looks at the clock now and then."""
         if self.pump.sent < self.yield_at:
             return False
-        if monotonic() > self.slice_end:
+        if self.pump.monotonic() > self.slice_end:
             return True
         self.yield_at = self.pump.sent + STRIDE
         return False
@@ -76,5 +75,5 @@ class Pace(ABC):
         if self.is_turn_of_others():
             self.yield_at = self.pump.sent + STRIDE
             await self.go_round()
-            self.slice_end = monotonic() + SLICE
+            self.slice_end = self.pump.monotonic() + SLICE
             self.check_open()

@@ -28,14 +28,12 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import recv_of
 from zmqbridge._bridge.catchup import CatchUp
-from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.driver import Turns
 from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
-from zmqbridge._bridge.uncompiled import COMPILED, plain_recv
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import BURST, LARGE, SLICE, next_length
 from zmqbridge.core.patterns import Pattern
@@ -81,7 +79,7 @@ class Pump(Sending):
     ) -> None:
         super().__init__(socket, driver, pattern, high)
         self._end = end
-        self._recv = CompiledSocket.recv.__get__(socket) if COMPILED else plain_recv(socket)
+        self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
         # Of what was read last: whether a burst's length ended it, and when that was.
@@ -109,7 +107,7 @@ class Pump(Sending):
             self.turn()  # it meets the same, and tells the driver; or goes on with what is left
             return
         if self._patrol is not None:
-            now = monotonic()
+            now = self.monotonic()
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
@@ -144,7 +142,7 @@ class Pump(Sending):
         self.turn()
         if self._catch_up is None:
             self._catch_up = CatchUp()
-        return self._catch_up.looked(late, monotonic(), came=self.received > before)
+        return self._catch_up.looked(late, self.monotonic(), came=self.received > before)
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
@@ -228,7 +226,7 @@ class Pump(Sending):
     def _read(self, burst: list[Message]) -> bool:
         # True when the burst ended before the messages did. The loop of `_take` again, without
         # a call, because here it is what a message costs.
-        now = monotonic()
+        now = self.monotonic()
         if self._more:
             self._burst = next_length(self._burst, now - self._read_at)
         room = int(min(self._pattern.room(), self._burst))
@@ -256,7 +254,7 @@ class Pump(Sending):
                         message.append(frame.bytes)
                     append(message)
                 room, stretch = room - stretch, len(burst)
-                self._read_at = monotonic()
+                self._read_at = self.monotonic()
                 # After a lone message EVENTS, at a third of the price of an Again.
                 if stretch == 1 and not self._get(EVENTS) & POLLIN:
                     self._more = False

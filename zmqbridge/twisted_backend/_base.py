@@ -308,7 +308,9 @@ class Receiver(Socket, Generic[Item]):
     def _handle_received(self) -> None:
         inbox = self._inbox
         paused = inbox.paused
-        dispatch(inbox.messages, self, "_handler", self._driver.report, self._halted)
+        driver = self._driver
+        now = driver.pump.monotonic
+        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 
