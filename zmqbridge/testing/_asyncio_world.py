@@ -221,29 +221,53 @@ class AsyncioWorld:
         return None
 
 
-def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
-    """Run a coroutine function on a loop of its own until it returns, and return its result."""
-    loop = SimLoop(network)
-    network.driver = AsyncioWorld(network, loop)
-    context = copy_context()
-    context.run(current.set, network.node("main"))
-    try:
-        asyncio.set_event_loop(loop)
-        task = loop.create_task(main(), name="main", context=context)
-        return loop.run_until_complete(task)
-    finally:
+class Session:
+    """A loop of a network that runs as often as it is asked to.
+
+    Args:
+        network: the world.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.loop = SimLoop(network)
+        network.driver = AsyncioWorld(network, self.loop)
+
+    def run(self, node: Node, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a coroutine function as a program of a node until it returns."""
+        context = copy_context()
+        context.run(current.set, node)
+        asyncio.set_event_loop(self.loop)
         try:
-            _end(loop)
+            task = self.loop.create_task(main(), name=node.name, context=context)
+            return self.loop.run_until_complete(task)
+        finally:
+            asyncio.set_event_loop(None)
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def close(self) -> None:
+        """End the tasks, in the order in which they were made, and the loop."""
+        loop = self.loop
+        asyncio.set_event_loop(loop)
+        try:
+            rest = loop.tasks()
+            for task in rest:
+                task.cancel()
+            if rest:
+                loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             asyncio.set_event_loop(None)
             loop.close()
 
 
-def _end(loop: SimLoop) -> None:
-    # In the order in which they were made, where `asyncio.run` takes that of a set.
-    rest = loop.tasks()
-    for task in rest:
-        task.cancel()
-    if rest:
-        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
-    loop.run_until_complete(loop.shutdown_asyncgens())
+def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
+    """Run a coroutine function on a loop of its own until it returns, and return its result."""
+    session = Session(network)
+    try:
+        return session.run(network.node("main"), main)
+    finally:
+        session.close()
