@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterable
 from typing import Any
@@ -26,6 +27,10 @@ class Timeout:
 
     def __exit__(self, *failure: Any) -> Any:
         return self._scope.__exit__(*failure)
+
+
+# What the library reports of what it was made to suffer.
+logging.disable(logging.CRITICAL)
 
 
 def stage_of(network: Network, backend: str) -> Stage:
