@@ -45,6 +45,11 @@ def random_of(socket: Any) -> Callable[[int], bytes]:
     return os.urandom if draw is None else draw.__get__(socket)
 
 
+def facade_socket(context: Any) -> Callable[[Any, int], Any] | None:
+    """What makes a socket of a context's own for the facade; None where that is libzmq's."""
+    return getattr(type(context), "socket_of_facade", None)
+
+
 def send_of(socket: Any) -> Callable[..., Any]:
     """``send`` of a socket, at the price of a call into pyzmq."""
     calls = raw(socket)
