@@ -45,9 +45,10 @@ def random_of(socket: Any) -> Callable[[int], bytes]:
     return os.urandom if draw is None else draw.__get__(socket)
 
 
-def facade_socket(context: Any) -> Callable[[Any, int], Any] | None:
-    """What makes a socket of a context's own for the facade; None where that is libzmq's."""
-    return getattr(type(context), "socket_of_facade", None)
+def facade_socket(context: Any, usual: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """What makes a socket for the facade in a context: a context may have sockets of its own."""
+    make: Callable[[Any, int], Any] = getattr(type(context), "socket_of_facade", usual)
+    return make
 
 
 def send_of(socket: Any) -> Callable[..., Any]:

@@ -90,7 +90,8 @@ class SharedContext:
     """
 
     def __init__(self) -> None:
-        # Given what a user gave, it says what sockets get, where `zmqbridge.testing` runs a program.
+        # Given what a user gave, it returns what the socket is made in. Where `zmqbridge.testing`
+        # runs a program, that is another.
         self.stand_in: Callable[[zmq.Context[Any] | None], zmq.Context[Any] | None] = lambda it: it
         self._context: OwnContext | None = None
         self._reset()

@@ -14,6 +14,8 @@ from zmqbridge.core.sendqueue import HIGH
 Item = TypeVar("Item")
 Waiter = TypeVar("Waiter")
 
+CONFLATING = (zmq.PULL, zmq.DEALER, zmq.SUB)  # on others that receive the option does nothing
+
 
 class Received(Receiving[Item, Waiter]):
     """How many messages wait follows RCVHWM and CONFLATE."""
@@ -25,8 +27,8 @@ class Received(Receiving[Item, Waiter]):
         if option == zmq.RCVHWM:
             self.high = value
         elif option == zmq.CONFLATE:
-            # libzmq keeps the newest for us, if we let it. A ROUTER has none of it.
-            self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) != zmq.ROUTER
+            # libzmq keeps the newest for us, if we let it.
+            self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) in CONFLATING
         else:
             return
         self.limit()

@@ -93,6 +93,8 @@ class SimLoop(asyncio.BaseEventLoop):
             network.deliver_until(network.now + TICK)
         else:
             self._let_time_pass()
+        if network.failure is not None:
+            raise network.failed()
         if network.rung:
             rung = list(network.rung)
             if len(rung) > 1:
@@ -181,8 +183,6 @@ class AsyncioWorld:
     def __init__(self, network: Network, loop: SimLoop) -> None:
         self.network = network
         self.loop = loop
-        self.main: Task[Any]
-        self.error: BaseException | None = None
 
     def start(self, node: Node, main: Callable[[], Any]) -> None:
         """Run a program as a task of a node."""
@@ -196,8 +196,7 @@ class AsyncioWorld:
     def _has_ended(self, context: Context, task: Task[Any]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None and lives(context):
-            self.error = self.error or error
-            self.main.cancel()
+            self.network.fail(error)
 
     def kill(self, node: Node) -> None:
         """Have the tasks of a node end; what they do in ``finally`` reaches nobody."""
@@ -219,37 +218,57 @@ class AsyncioWorld:
         return None
 
 
-def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
-    """Run a coroutine function on a loop of its own until it returns, and return its result."""
-    loop = SimLoop(network)
-    network.driver = world = AsyncioWorld(network, loop)
-    context = copy_context()
-    context.run(enter, network.node("main"))
-    try:
-        asyncio.set_event_loop(loop)
-        world.main = loop.create_task(main(), name="main", context=context)
-        result = loop.run_until_complete(world.main)
-        if world.error is not None:
-            raise world.error
-        return result
-    except asyncio.CancelledError:
-        if world.error is None:
-            raise
-        raise world.error from None
-    finally:
+class Session:
+    """A loop of a network that runs as often as it is asked to.
+
+    Args:
+        network: the world.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.loop = SimLoop(network)
+        network.driver = AsyncioWorld(network, self.loop)
+
+    def run(self, node: Node, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a coroutine function as a program of a node until it returns."""
+        context = copy_context()
+        context.run(enter, node)
+        asyncio.set_event_loop(self.loop)
         try:
-            _end(loop)
+            task = self.loop.create_task(main(), name=node.name, context=context)
+            result = self.loop.run_until_complete(task)
+            if self.network.failure is not None:
+                raise self.network.failed()
+            return result
         finally:
-            network.driver = ByHand()
+            asyncio.set_event_loop(None)
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def close(self) -> None:
+        """End the tasks, in the order in which they were made, and the loop."""
+        loop = self.loop
+        asyncio.set_event_loop(loop)
+        try:
+            rest = loop.tasks()
+            for task in rest:
+                task.cancel()
+            if rest:
+                loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            self.network.driver = ByHand()
             asyncio.set_event_loop(None)
             loop.close()
 
 
-def _end(loop: SimLoop) -> None:
-    # In the order in which they were made, where `asyncio.run` takes that of a set.
-    rest = loop.tasks()
-    for task in rest:
-        task.cancel()
-    if rest:
-        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
-    loop.run_until_complete(loop.shutdown_asyncgens())
+def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
+    """Run a coroutine function on a loop of its own until it returns, and return its result."""
+    session = Session(network)
+    try:
+        return session.run(network.node("main"), main)
+    finally:
+        session.close()

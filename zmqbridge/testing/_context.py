@@ -49,7 +49,7 @@ class SimContext(zmq.Context[Any]):
         return self._know((BridgedSimSocket if ours else SimSocket)(self, socket_type))
 
     def socket_of_facade(self, socket_type: int) -> Any:
-        """A simulated socket for `zmqbridge.txzmq`; nobody notices when its methods are replaced."""
+        """A socket for `zmqbridge.txzmq`; nobody notices when its methods are replaced."""
         if vars(self)["ended"]:
             raise zmq.ContextTerminated
         return self._know(BridgedSimSocket(self, socket_type))

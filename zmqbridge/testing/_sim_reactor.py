@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
-from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorAlreadyRunning
 from twisted.internet.interfaces import (
@@ -27,6 +25,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zmqbridge.testing._current import current, lives
+from zmqbridge.testing._delayed import Delayed
+from zmqbridge.testing._readers import Readers
 from zmqbridge.testing._stalled import Life, Who, stalled
 from zmqbridge.testing._triggers import Trigger, Triggers
 from zmqbridge.testing._twisted_world import TwistedWorld, context_of
@@ -35,16 +35,10 @@ from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
 from zmqbridge.twisted_backend import _reactors
 
-# So much time passes with each turn, so that calls that follow each other at once see messages come.
+# So much time passes with each turn, so that calls that follow each other see messages come.
 TICK = 1e-6  # seconds
 # How many turns `advance` makes at its very end, where calls may follow each other for ever.
 MANY = 1000
-
-
-class SimCall(DelayedCall):
-    """A delayed call of a node, or of nobody."""
-
-    context: Context
 
 
 @implementer(IReactorCore, IReactorFDSet, IReactorFromThreads, IReactorTime)
@@ -68,18 +62,17 @@ class SimReactor(MemoryReactor):
     """
 
     def __init__(self, network: Network | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.network = Network() if network is None else network
         if not isinstance(self.network.driver, ByHand):
             raise ValueError(f"{self.network!r} has a loop already: make a network for each")
         self.network.driver = self._world = TwistedWorld(self)
         self.running = self.hasRun = True
         self.threadpool = None
-        self._calls: list[tuple[float, int, SimCall]] = []
+        self._calls = Delayed(self.seconds)
         self._soon: list[tuple[Context, Callable[[], object]]] = []
         self._held: dict[Node, list[tuple[Context, Callable[[], object]]]] = {}
-        self._readers: dict[int, tuple[Any, Context]] = {}
-        self._numbers = count()
+        self._readers = Readers(self.network)
         self._turning = False
         self._life = Life(self.network)
         self._triggers = Triggers()
@@ -111,16 +104,7 @@ class SimReactor(MemoryReactor):
         """Call it after so many seconds, as the node that asks."""
         if not 0 <= delay < inf:
             raise ValueError(f"delay={delay!r}: give 0 or more seconds")
-        call = SimCall(
-            self.network.now + delay, callable, args, kw, _nothing, self._push, self.seconds
-        )
-        call.context = context_of(self._owner(callable))
-        if lives(call.context):
-            self._push(call)
-        return call  # type: ignore[return-value]
-
-    def _push(self, call: Any) -> None:
-        heappush(self._calls, (call.time, next(self._numbers), call))
+        return self._calls.add(delay, context_of(self._owner(callable)), callable, args, kw)
 
     def _owner(self, callable: Any) -> Node | None:
         # What belongs to a socket is called as its node, though a test may have asked for it.
@@ -130,11 +114,7 @@ class SimReactor(MemoryReactor):
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """The calls that are to come."""
-        return [
-            call  # type: ignore[misc]
-            for when, _, call in sorted(self._calls, key=lambda each: each[:2])
-            if call.active() and when == call.time and lives(call.context)
-        ]
+        return self._calls.pending()
 
     # IReactorFDSet.
 
@@ -144,19 +124,11 @@ class SimReactor(MemoryReactor):
         Raises:
             NotSimulated: it has a real descriptor.
         """
-        fd = reader.fileno()
-        socket = self.network.sockets.get(fd)
-        if socket is None:
-            raise NotSimulated(
-                f"descriptor {fd} is real: make every socket with context=node.context"
-            )
-        if fd not in self._readers:
-            self._readers[fd] = reader, context_of(socket.node)
+        self._readers.add(reader)
 
     def removeReader(self, reader: Any) -> None:
         """Call it no more."""
-        for fd in [fd for fd, (each, _) in self._readers.items() if each is reader]:
-            del self._readers[fd]
+        self._readers.remove(reader)
 
     def addWriter(self, writer: Any) -> NoReturn:
         """Refuse it.
@@ -168,19 +140,18 @@ class SimReactor(MemoryReactor):
 
     def getReaders(self) -> list[Any]:
         """What reads."""
-        return [reader for reader, _ in self._readers.values()]
+        return self._readers.all()
 
     def removeAll(self) -> list[Any]:
         """Call none of them any more, and return them."""
         readers = self.getReaders()
-        self._readers.clear()
+        for each in readers:
+            self.removeReader(each)
         return readers
 
     # IReactorCore, and what comes from threads.
 
-    def callWhenRunning(
-        self, callable: Callable[..., object], *args: object, **kw: object
-    ) -> None:
+    def callWhenRunning(self, callable: Callable[..., object], *args: object, **kw: object) -> None:
         """Call it now: it runs."""
         callable(*args, **kw)
 
@@ -200,7 +171,7 @@ class SimReactor(MemoryReactor):
 
     callInThreadWithCallback = suggestThreadPoolSize = getThreadPool = callInThread
 
-    def addSystemEventTrigger(  # type: ignore[override]
+    def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., object], *args: Any, **kw: Any
     ) -> Any:
         """Call it at such an event; returns what `removeSystemEventTrigger` takes."""
@@ -293,9 +264,8 @@ class SimReactor(MemoryReactor):
             self._check()
 
     def _check(self) -> None:
-        error, self._world.error = self._world.error, None
-        if error is not None:
-            raise error
+        if self.network.failure is not None:
+            raise self.network.failed()
 
     def _who(self) -> list[Who]:
         return [program.shown for program in self._world.programs]
@@ -303,8 +273,7 @@ class SimReactor(MemoryReactor):
     def _timers(self) -> bool:
         return any(
             not type(getattr(call.func, "__self__", None)).__module__.startswith("zmqbridge.")
-            for call in self.getDelayedCalls()
-            if isinstance(call, SimCall)
+            for call in self._calls.pending()
         )
 
     def _turn(self, end: float) -> bool:
@@ -314,13 +283,13 @@ class SimReactor(MemoryReactor):
         network = self.network
         self._turning = True
         try:
-            made = self._make_calls() + self._read()
+            made = self._make_calls() + self._readers.read()
         finally:
             self._turning = False
         if made:
             network.deliver_until(min(network.now + TICK, end))
             return True
-        when = min(self._next_call(), network.next_delivery())
+        when = min(self._calls.next_time(), network.next_delivery())
         if when > end or when == inf:
             if end < inf:
                 network.deliver_until(end)
@@ -329,35 +298,11 @@ class SimReactor(MemoryReactor):
         network.deliver_until(max(when, network.now))
         return True
 
-    def _next_call(self) -> float:
-        calls = self._calls
-        while calls:
-            when, _, call = calls[0]
-            if call.active() and when == call.time and lives(call.context):
-                if not call.delayed_time > 0:
-                    return when
-                call.activate_delay()
-                self._push(call)
-            heappop(calls)
-        return inf
-
     def _make_calls(self) -> int:
-        made = 0
-        soon, self._soon = self._soon, []
-        for context, call in soon:
-            made += self._make(context, call)
         # What they ask for is for the next turn.
-        now, newest = self.network.now, next(self._numbers)
-        later = []
-        while self._next_call() <= now:
-            entry = heappop(self._calls)
-            if entry[1] > newest:
-                later.append(entry)
-            else:
-                made += self._make(entry[2].context, partial(_call, entry[2]))
-        for entry in later:
-            heappush(self._calls, entry)
-        return made
+        soon, self._soon = self._soon, []
+        made = sum(self._make(context, call) for context, call in soon)
+        return made + sum(self._make(each.context, each.make) for each in self._calls.due())
 
     def _make(self, context: Context, call: Callable[[], object]) -> bool:
         if not lives(context):
@@ -372,50 +317,16 @@ class SimReactor(MemoryReactor):
             log.err()
         return True
 
-    def _read(self) -> int:
-        rung = [socket for socket in self.network.rung if not socket.node.paused]
-        if len(rung) > 1:
-            self.network.random.shuffle(rung)
-        made = 0
-        for socket in rung:
-            found = self._readers.get(self.network.descriptor(socket))
-            if found is not None and socket.rings and lives(found[1]):
-                made += 1
-                found[1].run(self._do_read, found[0])
-        return made
-
-    def _do_read(self, reader: Any) -> None:
-        try:
-            why = log.callWithLogger(reader, reader.doRead)
-        except Exception:
-            log.err()
-            self.removeReader(reader)
-            reader.connectionLost(Failure())
-        else:
-            if why is not None:
-                self.removeReader(reader)
-                reader.connectionLost(Failure(why))
-
     # What its driver asks.
 
     def forget(self, node: Node) -> None:
         """Call and read nothing more of the process that a node was."""
         self._held.pop(node, None)
-        for fd in [fd for fd, (_, context) in self._readers.items() if not lives(context)]:
-            del self._readers[fd]
+        self._readers.forget_dead()
 
     def go_on(self, node: Node) -> None:
         """Make the calls that were held while a node was paused."""
         self._soon += self._held.pop(node, [])
-
-
-def _call(call: SimCall) -> None:
-    call.called = 1
-    call.func(*call.args, **call.kw)
-
-
-def _nothing(call: object) -> None:
-    """A cancelled call is skipped when its time comes."""
 
 
 def _of_current() -> Any:

@@ -123,7 +123,7 @@ def of_user(coro: Any) -> bool:
 
 
 def place(coro: Any) -> str:
-    """The innermost line of a coroutine that is not the library's or a loop's, and what it awaits."""
+    """The innermost line of a coroutine that is a user's, and what it awaits."""
     places = [(f.f_code.co_filename, f.f_lineno, f.f_code.co_qualname) for f in frames(coro)]
     if not places:
         return "has not begun"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from math import inf
 from operator import attrgetter
 from typing import Any
@@ -69,7 +70,7 @@ class TrioWorld(trio.abc.Clock):
     # The clock.
 
     def start_clock(self) -> None:
-        """trio runs."""
+        """It runs from now on."""
         self._runner = _inside().GLOBAL_RUN_CONTEXT.runner
 
     def current_time(self) -> float:
@@ -96,6 +97,8 @@ class TrioWorld(trio.abc.Clock):
             if (network.rung or leaps) and not self._asked:
                 self._asked = True  # trio looks once at what rings, as it may be that nobody waits
                 return
+            if network.failure is not None:
+                raise network.failed()
             if leaps:
                 self._refuse_descriptors()
             if when == inf:
@@ -113,6 +116,8 @@ class TrioWorld(trio.abc.Clock):
         self._asked = False
         try:
             self.network.deliver_until(self.network.now + TICK)
+            if self.network.failure is not None:
+                raise self.network.failed()
         except BaseException as error:
             self.end(error)
         for task in list(batch) if self.held else ():
@@ -138,8 +143,8 @@ class TrioWorld(trio.abc.Clock):
             self._scopes[scope] = node
             if self._ending:
                 scope.cancel()
-            start = self._nursery.start_soon
-            context.run(start, self._run, made, scope, of_main, name=node.name)
+            begin = partial(self._run, made, scope, of_main)
+            context.run(partial(self._nursery.start_soon, begin, name=node.name))
         elif of_main:
             raise TypeError(f"{main!r} returned {made!r}: give a coroutine function")
 
@@ -151,7 +156,7 @@ class TrioWorld(trio.abc.Clock):
                     self.result = result
             if of_main:
                 killed = scope.cancelled_caught and not self._ending
-                self.end(Stalled("main was killed, and nothing else ends the run") if killed else None)
+                self.end(Stalled("main was killed, and the run with it") if killed else None)
         except BaseException as error:
             if lives(copy_context()) or of_main or not isinstance(error, Exception):
                 self.end(error)
@@ -263,7 +268,7 @@ def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) 
     finally:
         network.driver = ByHand()
         for socket in network.sockets.values():
-            if socket.bell is not None:
+            if isinstance(socket.bell, Bell):
                 socket.bell.close()
                 socket.bell = None
     if world.error is not None:

@@ -48,13 +48,11 @@ class TwistedWorld:
 
     Attributes:
         programs: those that have not ended.
-        error: of one that failed, and was not killed.
         reactor: what calls them.
     """
 
     def __init__(self, reactor: SimReactor) -> None:
         self.programs: dict[Program, None] = {}
-        self.error: BaseException | None = None
         self.reactor = reactor
 
     def start(self, node: Node, main: Callable[[], Any]) -> None:
@@ -67,8 +65,8 @@ class TwistedWorld:
 
     def _has_ended(self, result: object, program: Program) -> None:
         self.programs.pop(program, None)
-        if isinstance(result, Failure) and lives(program.context):
-            self.error = self.error or result.value
+        if isinstance(result, Failure) and result.value and lives(program.context):
+            self.reactor.network.fail(result.value)
 
     def kill(self, node: Node) -> None:
         """No call and no reader of a node comes any more; its coroutines end, unheard."""
