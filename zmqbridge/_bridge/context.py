@@ -90,8 +90,9 @@ class SharedContext:
     """
 
     def __init__(self) -> None:
-        # What sockets get instead, where `zmqbridge.testing` runs a program.
-        self.stand_in: Callable[[], zmq.Context[Any] | None] = lambda: None
+        # Given what a user gave, it returns what the socket is made in. Where `zmqbridge.testing`
+        # runs a program, that is another.
+        self.stand_in: Callable[[zmq.Context[Any] | None], zmq.Context[Any] | None] = lambda it: it
         self._context: OwnContext | None = None
         self._reset()
         in_forked_child(self._reset)

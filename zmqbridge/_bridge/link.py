@@ -112,7 +112,7 @@ class Link(Addressed):
         opening.check(options, context)
         self.made = calling_place()
         try:
-            if context is None and (context := shared.stand_in()) is None:
+            if (context := shared.stand_in(context)) is None:
                 context = shared.acquire()
                 self.own_context = True
             self.context = context

@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zmqbridge.testing._diagram import diagram
+from zmqbridge.testing.errors import Stalled
 from zmqbridge.testing.nodes import ByHand, Node
 from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Rule, Trace, Twice
 
@@ -293,6 +294,11 @@ class Network:
     def fail(self, error: BaseException) -> None:
         """End the run with an error, as what the test expects has not happened."""
         self.failure = self.failure or error
+
+    def failed(self) -> BaseException:
+        """The error with which the run ends now."""
+        failure, self.failure = self.failure, None
+        return failure or Stalled("the run has ended already")
 
     # What has happened.
 
