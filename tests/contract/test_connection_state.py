@@ -30,9 +30,9 @@ from zmqbridge import (
     SocketClosed,
     StateUnknown,
 )
+from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.events import Events
-from zmqbridge._bridge.reserve import SIZE, Reserve, reserve
-from zmqbridge._bridge.uncompiled import COMPILED
+from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
 from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import ACCEPTS, EventKind, MonitorEvent
@@ -577,7 +577,7 @@ def test_a_forked_child_has_no_reserve() -> None:
     kept.leave("somebody")
     program = """
 import os
-from zmqbridge._bridge.reserve import reserve
+from zmqbridge._bridge.exhaustion import reserve
 reserve.join("somebody")
 child = os.fork()
 if not child:
@@ -604,7 +604,7 @@ def test_a_reserve_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reserve_has_room_for_those_who_are_accepted_in_the_meantime() -> None:
     program = """
 import os, resource
-from zmqbridge._bridge.reserve import reserve
+from zmqbridge._bridge.exhaustion import reserve
 
 def take(count):
     try:

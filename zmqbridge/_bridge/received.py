@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import raw
 from zmqbridge.core.checks import bytes_at_most, held_at_most, queued_at_most
 from zmqbridge.core.patterns import Receiving
 from zmqbridge.core.sendqueue import HIGH
@@ -26,7 +26,7 @@ class Received(Receiving[Item, Waiter]):
             self.high = value
         elif option == zmq.CONFLATE:
             # libzmq keeps the newest for us, if we let it. A ROUTER has none of it.
-            self.conflates = bool(value) and CompiledSocket.get(socket, zmq.TYPE) != zmq.ROUTER
+            self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) != zmq.ROUTER
         else:
             return
         self.limit()

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
@@ -51,10 +51,10 @@ class Subscribing(Received[Publication, Waiter]):
             if self._subscriptions.remove(value):
                 self._drop(socket, value)
         elif option == zmq.SNDHWM and value:
-            CompiledSocket.set(socket, option, 0)
+            raw(socket).set(socket, option, 0)
         elif option == zmq.CONFLATE:
             # libzmq would keep only the newest of our subscriptions, too. So it is done here.
-            CompiledSocket.set(socket, option, 0)
+            raw(socket).set(socket, option, 0)
         super().option_set(socket, option, value)
 
     def why_silent(self) -> str:
@@ -68,7 +68,7 @@ class Subscribing(Received[Publication, Waiter]):
 
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
         """Drop what is here for the sake of a subscription that is no more."""
-        if CompiledSocket.get(socket, zmq.INVERT_MATCHING):
+        if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
         orphaned = self._subscriptions.orphaned
         inbox = self.inbox
@@ -94,7 +94,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._newest = held[-1:]
         self.inbox.unwanted += len(held) - len(self._newest)
         self._passed += len(publications)
-        events: Any = CompiledSocket.get(self._link.socket, zmq.EVENTS)
+        events: Any = raw(self._link.socket).get(self._link.socket, zmq.EVENTS)
         if events & zmq.POLLIN and self._passed < PASSED:
             self._link.pump.schedule()
             return []

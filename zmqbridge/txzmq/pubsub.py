@@ -8,7 +8,7 @@ from typing import Any
 
 from zmq import constants
 
-from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.core.framing import BytesLike, InTwoParts, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
@@ -46,7 +46,7 @@ class _Subscribed(Driver):
         if self.socket is not None:
             # Subscriptions are messages to the publisher; libzmq drops those above this mark.
             self.socket.set(constants.SNDHWM, 0)
-            if isinstance(self.socket, ReceivingSocket):
+            if isinstance(self.socket, Telling):
                 self.socket.tell(self._option_set)
 
     def _option_set(self, socket: object, option: int, value: Any) -> None:
