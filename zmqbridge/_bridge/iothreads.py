@@ -164,7 +164,8 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
 def holding_of(context: object) -> Holding | None:
     """What holds the I/O threads of a context; None where they must be left alone.
 
-    They are left alone in contexts of users, and while `Permission` is not given.
+    They are left alone while `Permission` is not given, and in contexts of users, who set their
+    own policies.
     """
     if Permission.given and isinstance(context, OwnContext):
         return context.holding
