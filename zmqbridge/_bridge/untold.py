@@ -16,8 +16,8 @@ from zmqbridge.errors import ZmqBridgeError
 
 # Up to this number, all waiters are told at once.
 AT_ONCE = 512
-# Above that number, this is the most and the fewest that are told in one slice. A task that was told
-# runs later, when the loop comes to it, and takes 5 to 10 µs. So the number depends on the time
+# Above that number, the most and the fewest that are told in one slice. A task that was told runs
+# later, when the loop comes to it, and takes 5 to 10 µs. So the number depends on the time
 # since the last slice, as with bursts. With a larger `MOST`, the objects that are made to tell the
 # waiters add up until Python collects its garbage, which takes a second where there are many tasks.
 MOST = 128
