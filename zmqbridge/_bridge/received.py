@@ -14,6 +14,8 @@ from zmqbridge.core.sendqueue import HIGH
 Item = TypeVar("Item")
 Waiter = TypeVar("Waiter")
 
+CONFLATING = (zmq.PULL, zmq.DEALER, zmq.SUB)  # on others that receive the option does nothing
+
 
 class Received(Receiving[Item, Waiter]):
     """The pattern of receiving sockets: RCVHWM and CONFLATE bound how many messages wait."""
@@ -25,8 +27,8 @@ class Received(Receiving[Item, Waiter]):
         if option == zmq.RCVHWM:
             self.high = value
         elif option == zmq.CONFLATE:
-            # libzmq keeps the newest message if we hold none. A ROUTER has no CONFLATE.
-            self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) != zmq.ROUTER
+            # libzmq keeps the newest message if we hold none.
+            self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) in CONFLATING
         else:
             return
         self.limit()

@@ -12,11 +12,12 @@ from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
-from zmqbridge.core.framing import Address, Message, as_name, split_topic
+from zmqbridge.core.formats import Format
+from zmqbridge.core.framing import Address, Message, as_name
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
 
-Publication = tuple[bytes, bytes]
+Publication = TypeVar("Publication")
 Waiter = TypeVar("Waiter")
 
 # Where a feed is faster than we can read, so that there is always a newer one, the newest of so
@@ -25,17 +26,18 @@ PASSED = 4 * HIGH
 
 
 class Subscribing(Received[Publication, Waiter]):
-    """SUB: publications as (tag, body).
+    """SUB: publications in one format.
 
     With CONFLATE it holds back what is not the newest, and so it asks the socket whether there is
     more.
     """
 
-    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_subscriptions")
+    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions")
 
-    def __init__(self, decode: None = None, **bounds: Any) -> None:
-        super().__init__(self._publications, **bounds)
-        self._subscriptions = Subscriptions()
+    def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
+        super().__init__(self._publications, **{**bounds, "weigh": format.weigh})
+        self._split = format.split
+        self._subscriptions = Subscriptions(format.head)
         self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
@@ -79,7 +81,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._given_up = True
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
-        publications = self.split(split_topic, burst)
+        publications = self.split(self._split, burst)
         if self._given_up and publications:
             # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
             if self._subscriptions.orphaned(publications[0], b""):
