@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -28,27 +28,27 @@ PUBLICATIONS = {
 each_format = pytest.mark.parametrize("name", FORMATS)
 
 
-def publications(name):
+def publications(name: Any) -> Any:
     return st.lists(PUBLICATIONS[name], min_size=2, max_size=2)
 
 
-def received(name, tag, body):
+def received(name: Any, tag: Any, body: Any) -> Any:
     return body if name == "raw" else (tag, body)
 
 
 @each_format
 @given(st.data())
-def test_what_is_published_is_received(name, data):
+def test_what_is_published_is_received(name: Any, data: Any) -> None:
     tag, body = data.draw(PUBLICATIONS[name])
     format = format_named(name)
-    message = list(format.pack(tag, body))
+    message: list[Any] = list(format.pack(tag, body))
     assert all(type(part) is bytes for part in message)
     assert format.split(message) == received(name, tag, body)
 
 
 @each_format
 @given(st.data())
-def test_no_two_publications_look_alike_on_the_wire(name, data):
+def test_no_two_publications_look_alike_on_the_wire(name: Any, data: Any) -> None:
     first, second = data.draw(publications(name))
     pack = format_named(name).pack
     assert (list(pack(*first)) == list(pack(*second))) == (first == second)
@@ -56,7 +56,9 @@ def test_no_two_publications_look_alike_on_the_wire(name, data):
 
 @each_format
 @given(message=MESSAGES)
-def test_any_message_is_received_or_malformed_and_its_beginning_is_known(name, message):
+def test_any_message_is_received_or_malformed_and_its_beginning_is_known(
+    name: Any, message: Any
+) -> None:
     format = format_named(name)
     try:
         publication = format.split(list(message))
@@ -81,7 +83,7 @@ def test_any_message_is_received_or_malformed_and_its_beginning_is_known(name, m
         ("raw", [[b"a"], [b"a", b"b"], [b"a\0", b"b", b"c"]]),
     ],
 )
-def test_which_messages_fit(name, fits):
+def test_which_messages_fit(name: Any, fits: Any) -> None:
     others = [[b"a"], [b"a", b"b"], [b"a", b"b", b"c"]]
     lengths = {len(each) for each in fits}
     split = format_named(name).split
@@ -95,10 +97,12 @@ def test_which_messages_fit(name, fits):
 
 @each_format
 @given(st.data(), st.lists(BYTES, max_size=4), BYTES)
-def test_subscriptions_match_the_first_part(name, data, prefixes, removed):
+def test_subscriptions_match_the_first_part(
+    name: Any, data: Any, prefixes: Any, removed: Any
+) -> None:
     format = format_named(name)
     tag, body = data.draw(PUBLICATIONS[name])
-    message = list(format.pack(tag, body))
+    message: list[Any] = list(format.pack(tag, body))
     publication = format.split(message)
     subscriptions = Subscriptions(format.head)
     for prefix in prefixes:
@@ -109,19 +113,19 @@ def test_subscriptions_match_the_first_part(name, data, prefixes, removed):
     assert subscriptions.orphaned(publication, removed) == orphaned
 
 
-def test_the_names_are_those_of_the_type():
+def test_the_names_are_those_of_the_type() -> None:
     assert tuple(FORMATS) == get_args(FormatName)
     assert set(get_args(OneBody)) < set(FORMATS)
 
 
 @pytest.mark.parametrize("wrong", ["two_part", "JOINED", "", None, ["joined"], 2])
-def test_a_misspelt_format_names_those_that_there_are(wrong):
+def test_a_misspelt_format_names_those_that_there_are(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"'joined', 'two-part', 'parts', 'raw'"):
         format_named(wrong)
 
 
 @pytest.mark.parametrize("name", ["joined", "two-part"])
-def test_a_body_is_one(name):
+def test_a_body_is_one(name: Any) -> None:
     pack = format_named(name).pack
     for buffer in (bytearray(b"x"), memoryview(b"x")):
         assert list(pack(b"t", buffer)) == list(pack(b"t", b"x"))
@@ -133,7 +137,7 @@ def test_a_body_is_one(name):
 
 
 @pytest.mark.parametrize("name", ["parts", "raw"])
-def test_a_body_is_a_list(name):
+def test_a_body_is_a_list(name: Any) -> None:
     pack = format_named(name).pack
     given_by_user = [b"x", b"y"]
     packed = pack(b"", given_by_user)
@@ -146,7 +150,7 @@ def test_a_body_is_a_list(name):
             pack(b"", one)
 
 
-def test_a_tag_goes_where_it_can_be_told_from_the_body():
+def test_a_tag_goes_where_it_can_be_told_from_the_body() -> None:
     with pytest.raises(ValueError, match=r"NUL byte.*two-part"):
         format_named("joined").pack(b"a\0b", b"")
     assert list(format_named("two-part").pack(b"a\0b", b"")) == [b"a\0b", b""]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
 from math import inf
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
     from zmqbridge.arguments import Addresses, Options
     from zmqbridge.security import Security
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 
 class Owner(Protocol):
@@ -327,15 +323,3 @@ def _is_used(socket: zmq.Socket[bytes]) -> bool:
     # A user may have bound or connected the raw socket.
     endpoint: Any = socket.closed or raw(socket).get(socket, zmq.LAST_ENDPOINT)
     return bool(endpoint if endpoint is True else endpoint.strip(b"\0"))
-
-
-def forwarded(
-    method: Callable[Concatenate[Link, P], Result],
-) -> Callable[Concatenate[Any, P], Result]:
-    """A method of a link, for the class of which each object has one."""
-
-    @wraps(method)
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        return method(self._link, *args, **kwargs)
-
-    return call

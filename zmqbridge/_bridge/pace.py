@@ -61,14 +61,16 @@ class Pace(ABC):
     async def clear_to_send(self, message: Sequence[BytesLike]) -> None:
         """Wait while the peer pushes back, and let the loop have its turn now and then."""
         self.check_open()
-        while self.holds_up(message):
+        while True:
             queue = self.pump.queue_of(message)
             if queue and queue.paused:
                 if self.link.unheard:
                     self.link.warn_of_silence()
                 await self.room_in(queue)
-            else:  # others may fill the queue meanwhile
-                await self.let_others_go_on()
+            elif self.is_turn_of_others():
+                await self.let_others_go_on()  # and they may fill the queue
+            else:
+                return
 
     async def let_others_go_on(self) -> None:
         """Let the loop have its turn, if it is time."""

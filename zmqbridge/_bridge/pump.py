@@ -36,7 +36,7 @@ from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import BURST, LARGE, SLICE, next_length
-from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.patterns import Pattern, Told
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import OutOfMemory, ZmqBridgeError
 
@@ -120,9 +120,10 @@ class Pump(Sending):
         try:
             # `_hand_over`, without its frame.
             told = self._pattern.feed(burst)
-            if self._pattern.rejected is not None:
-                self._reject()
-            self._driver.tell(*told)
+            if self._pattern.rejected is None:
+                self._driver.tell(*told)
+            else:
+                self._reject(told)
             # Two messages of 1 MiB at once, and malloc gives their memory back to the system when
             # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
             del burst, told
@@ -148,6 +149,7 @@ class Pump(Sending):
         """Do what there is to do now: flush the queues, then read a burst."""
         self.due = False
         if self.closed:
+            self._report()
             return
         holding = self._holding
         if holding is not None and holding.held:
@@ -181,19 +183,33 @@ class Pump(Sending):
             self._reported = False
             if broken and not self.closed:
                 self._end(broken)
+            if self._unreported:
+                self._report()
+
+    # What shows an error to the program may raise, e.g. a KeyboardInterrupt. Nothing must be lost
+    # by that, neither what others are told nor a turn that is due.
+
+    def _report(self) -> None:
+        errors, self._unreported = self._unreported, ()
+        for error in errors:
+            self._driver.report(error)
 
     def _hand_over(self, burst: list[Message]) -> None:
         told = self._pattern.feed(burst)
-        if self._pattern.rejected is not None:
-            self._reject()
-        self._driver.tell(*told)
+        if self._pattern.rejected is None:
+            self._driver.tell(*told)
+        else:
+            self._reject(told)
 
-    def _reject(self) -> None:
+    def _reject(self, told: Told) -> None:
         # Once for a burst; a ring and the turn that it ends with are one.
         rejected, self._pattern.rejected = self._pattern.rejected, None
-        if rejected is not None and not self._reported:
-            self._reported = True
-            self._driver.report(rejected)
+        try:
+            if rejected is not None and not self._reported:
+                self._reported = True
+                self._driver.report(rejected)
+        finally:
+            self._driver.tell(*told)
 
     def _take(self) -> Message:
         # One message; Again when there is none; MemoryError when it was lost, and reported.
@@ -219,9 +235,8 @@ class Pump(Sending):
             frame = self._recv(DONTWAIT, False)
         self.received += 1
         self.lost += 1
-        self._driver.report(
-            OutOfMemory(f"a message was lost: no memory for a part of {size} bytes")
-        )
+        error = OutOfMemory(f"a message was lost: no memory for a part of {size} bytes")
+        self._unreported += (error,)
 
     def _read(self, burst: list[Message]) -> bool:
         # True when the burst ended before the messages did. The loop of `_take` again, without

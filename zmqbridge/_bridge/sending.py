@@ -40,7 +40,7 @@ class Sending:
 
     __slots__ = (
         "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
-        "_standby", "closed", "due", "monotonic", "queues", "sent", "stalled",
+        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent", "stalled",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +60,7 @@ class Sending:
         # Where a turn stands by for a loop that is run again; nowhere, if that cannot be.
         self._loop_queue: deque[Any] | None = None
         self._standby: Any = None
+        self._unreported: tuple[Exception, ...] = ()  # what the turn is to report when it ends
         self.due = False
         self.closed = False
         self.sent = 0
@@ -295,7 +296,7 @@ class Sending:
 
     def _give_up(self, peer: bytes, error: PeerUnreachable) -> None:
         self.queues.give_up(peer)
-        self._driver.report(error)
+        self._unreported += (error,)
 
     def patrol(self) -> float:
         """Look after the peers of a ROUTER for whom messages wait.

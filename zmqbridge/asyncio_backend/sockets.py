@@ -17,7 +17,7 @@ import zmq
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
-from zmqbridge._bridge.request import bytes_of
+from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.core.checks import at_once, patience, seconds
@@ -147,8 +147,7 @@ class Requester(Socket):
         except ZmqBridgeError:  # then the request is closed
             raise
         except BaseException:
-            if not waiter.failed:
-                self._deadlines.give_up(request_id)
+            self._deadlines.give_up(request_id, waiter.answered)
             raise
         return reply
 
@@ -212,12 +211,7 @@ class Replier(Receiver[Request]):
         """
         timeout = patience(timeout)
         self._driver.enter()
-        link, inbox = self._link, self._inbox
-        link.fail(inbox.end(), self.closed_error(f"{link!r} was told to stop"))
-        left: list[Request] = []
-        for serving in self._serving:
-            left += await serving.stop(timeout)
-        return [request for request in left + inbox.rest() if not request.answered]
+        return await stop_all(self._serving, self._link, self._inbox, timeout)
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, fail
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
-from zmqbridge._bridge.request import bytes_of
+from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.core.checks import at_once, patience, seconds
 from zmqbridge.core.framing import (
     BytesLike,
@@ -173,7 +173,8 @@ class Replier(Receiver[Request]):
         at_once(limit)
         from zmqbridge.twisted_backend._serving import Serving  # loaded by those who serve
 
-        serving = Serving(self, handler, limit, self._patrols.blame)
+        clock = steady(self._driver.reactor)
+        serving = Serving(self, handler, limit, self._patrols.blame, clock)
         self._serving.append(serving)
         return Deferred.fromCoroutine(serving.run())
 
@@ -201,17 +202,9 @@ class Replier(Receiver[Request]):
             self._link.check_open()
         except SocketClosed as error:
             return fail(error)
-        return Deferred.fromCoroutine(self._stop_serving(timeout))
-
-    async def _stop_serving(self, timeout: float) -> list[Request]:
-        link, inbox = self._link, self._inbox
         for serving in self._serving:
             serving.stopping = True
-        link.fail(inbox.end(), self.closed_error(f"{link!r} was told to stop"))
-        clock, left = steady(self._driver.reactor), []
-        for serving in self._serving:
-            left += await serving.stop(timeout, clock)
-        return [request for request in left + inbox.rest() if not request.answered]
+        return Deferred.fromCoroutine(stop_all(self._serving, self._link, self._inbox, timeout))
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply

@@ -208,7 +208,7 @@ class Driver(Reader):
                 closing(socket, self.pump.sent)
                 addresses.left(socket)
                 socket.close()
-        self.connection.socket = None
+        self.connection.socket = self.connection.factory = None
 
     def statistics(self) -> Statistics:
         """The counts of the connection so far."""
