@@ -9,9 +9,12 @@ from machines.connections import PeerMachine, RefusalMachine
 from machines.receiving import InboxMachine, WeighedInboxMachine
 from machines.requests import DeadlineMachine, RequestMachine, RouteMachine
 from machines.sending import SendQueueMachine
+from machines.sequences import SequenceMachine
+from machines.topics import ConflatingInboxMachine, TopicsMachine
 from machines.zap import ZapMachine
 
 __all__ = [
+    "ConflatingInboxMachine",
     "DeadlineMachine",
     "InboxMachine",
     "PeerMachine",
@@ -19,6 +22,8 @@ __all__ = [
     "RequestMachine",
     "RouteMachine",
     "SendQueueMachine",
+    "SequenceMachine",
+    "TopicsMachine",
     "WeighedInboxMachine",
     "ZapMachine",
 ]

@@ -119,7 +119,9 @@ class InboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.messages)
     @rule(kept=st.integers(0, 15))
     def some_are_not_wanted_any_more(self, kept):
-        wanted = [message for message in self.messages if kept & 1 << message % 4]
+        self.drop([message for message in self.messages if kept & 1 << message % 4])
+
+    def drop(self, wanted):
         self.inbox.sift(lambda message: message in wanted)
         self.unwanted += len(self.messages) - len(wanted)
         if wanted != self.messages:
