@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 import zmqbridge
 from zmqbridge import twisted_backend, txzmq
-from zmqbridge._bridge.uncompiled import COMPILED
+from zmqbridge._bridge.calls import COMPILED
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
 COUNT = 2000
@@ -51,12 +51,7 @@ class Frames:
 @pytest.fixture(autouse=True)
 def no_slices(monkeypatch):
     """On a slow machine bursts end early, for the sake of others; here that would be noise."""
-    for module in (
-        "_bridge.pump",
-        "_bridge.pace",
-        "twisted_backend._handlers",
-    ):
-        monkeypatch.setattr(f"zmqbridge.{module}.monotonic", lambda: 0.0)
+    monkeypatch.setattr("zmqbridge._bridge.sending.clock_of", lambda socket: lambda: 0.0)
 
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="a plain call costs frames of its own")

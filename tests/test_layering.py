@@ -13,6 +13,7 @@ import zmqbridge
 LOOPS = ["twisted", "anyio", "asyncio"]
 CORE = [
     "framing",
+    "formats",
     "checks",
     "deadlines",
     "requests",

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from zmqbridge import PeerUnreachable
-from zmqbridge._bridge.uncompiled import COMPILED
+from zmqbridge._bridge.calls import COMPILED
 from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester, Router
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.pacing import BURST

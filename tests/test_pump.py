@@ -11,8 +11,14 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
-from zmqbridge._bridge import iothreads, pump, sending
+from zmqbridge import (
+    ContextTerminated,
+    MalformedMessage,
+    PeerUnreachable,
+    QueueFull,
+    SocketClosed,
+)
+from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
@@ -106,10 +112,11 @@ def before(pump, name, number, action):
     setattr(pump, name, called)
 
 
-def set_clock(monkeypatch, monotonic):
-    """Have a pump read this clock."""
-    for module in pump, sending:
-        monkeypatch.setattr(module, "monotonic", monotonic)
+def set_clock(monkeypatch, monotonic, *drivers):
+    """Have the pumps of these drivers read this clock, and every pump that is made from now on."""
+    monkeypatch.setattr(sending, "clock_of", lambda socket: monotonic)
+    for driver in drivers:
+        driver.pump.monotonic = monotonic
 
 
 @pytest.fixture
@@ -152,6 +159,32 @@ def driven(plain):
         return Driver(socket, **options)
 
     return make
+
+
+def interrupt(error):
+    """What shows an error to the program, and is interrupted while it does."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("by", ["ring", "turn"])
+def test_what_raises_when_a_malformed_message_is_reported_loses_nothing(driven, plain, by):
+    driver = driven(zmq.PULL, bind="inproc://malformed", report=interrupt)
+    driver.settle()
+
+    def feed(burst):
+        driver.deliver(burst)
+        driver.rejected = MalformedMessage("no", burst[-1])
+        waiters.append(burst[0])
+        return burst[:1], [None]
+
+    driver.feed, waiters = feed, []
+    send_all(plain(zmq.PUSH, "inproc://malformed"), numbered(0, 3))
+    assert driver.rings(1000)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(driver.pump, by)()
+    driver.report = driver.reports.append
+    until(lambda: len(driver.received) == 3, driver)
+    assert driver.woken == waiters
 
 
 def numbered(first, last):
@@ -550,7 +583,7 @@ def test_a_flush_is_bounded_in_time(driven, plain, monkeypatch):
     peer = plain(zmq.PULL, "inproc://it")
     until(lambda: pusher.rings(1))
     clock = itertools.count(1000.0, SLICE * 0.3)
-    set_clock(monkeypatch, lambda: next(clock))
+    set_clock(monkeypatch, lambda: next(clock), pusher)
     pusher.turn()
     assert 0 < pusher.pump.sent < 10
     assert pusher.owed
@@ -780,6 +813,21 @@ def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(router, membe
     if other:
         router.pump.send([b"other", b"x"])
         assert drained(other) == [[b"x"]]
+
+
+def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router, member):
+    leaving, other = member(b"leaving"), member(b"other")
+    for message in to(b"leaving", 0, 7):
+        router.pump.send(message)
+    router.settle()
+    router.pump.queue_of([b"leaving"]).wait("waiter")
+    router.report = interrupt
+    leaving.close(0)
+    send_all(other, numbered(0, 3))
+    with pytest.raises(KeyboardInterrupt):
+        until(lambda: False, router)
+    assert router.woken == ["waiter"]
+    until(lambda: len(router.received) == 3, router)
 
 
 def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(router, member):

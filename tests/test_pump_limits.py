@@ -11,6 +11,7 @@ from test_pump import (  # noqa: F401
     BOUND,
     context,
     driven,
+    interrupt,
     numbered,
     plain,
     send_all,
@@ -21,11 +22,10 @@ from test_pump import (  # noqa: F401
 
 from zmqbridge import OutOfMemory, PeerUnreachable
 from zmqbridge._bridge import patrol
+from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.catchup import QUIET, SETTLES
-from zmqbridge._bridge.connections import Connections
-from zmqbridge._bridge.patrol import APART, FEW, PATROL
+from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
-from zmqbridge._bridge.uncompiled import COMPILED
 from zmqbridge.core.pacing import BURST
 
 TOO_LARGE = 1000  # bytes, from which on there is no memory for a copy
@@ -102,6 +102,20 @@ def test_a_message_that_cannot_be_copied_is_lost_whole_and_alone(
     # It hears what comes later, too.
     send_all(peer, [[b"later"]])
     until(lambda: driver.received[-1][-1] == b"later", driver)
+
+
+@needs_frames
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_what_raises_when_a_lost_message_is_reported_loses_no_other(driven, plain, before):
+    driver = driven(zmq.PULL, bind="inproc://starved", report=interrupt)
+    starve(driver)
+    driver.settle()
+    peer = plain(zmq.PUSH, "inproc://starved")
+    send_all(peer, [*numbered(0, before), [LARGE], *numbered(before, 10)])
+    with pytest.raises(KeyboardInterrupt):
+        until(lambda: False, driver)
+    until(lambda: len(driver.received) == 10, driver)
+    assert driver.received == numbered(0, 10)
 
 
 @pytest.mark.parametrize("message", [[LARGE], [b"head", LARGE, b"tail"], [LARGE, LARGE]])
@@ -185,7 +199,7 @@ TRYING = 2.5e-6  # seconds, about
 
 
 def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
-    set_clock(monkeypatch, lambda: 100.0)  # so there is time for all of them
+    set_clock(monkeypatch, lambda: 100.0, crowded)  # so there is time for all of them
     tries = tried(crowded, monkeypatch)
     for _ in range(10):
         crowded.pump.schedule()
@@ -215,7 +229,7 @@ def test_a_patrol_serves_who_has_room_again_and_goes_on_until_nothing_waits(crow
 
 def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypatch):
     clock = iter(range(10**6))
-    set_clock(monkeypatch, lambda: next(clock))  # each look a second later
+    set_clock(monkeypatch, lambda: next(clock), crowded)  # each look a second later
     tries = tried(crowded, monkeypatch)
     crowded.pump.patrol()
     assert len(tries) == 1
@@ -230,7 +244,7 @@ def test_what_a_queue_has_left_when_time_is_up_goes_out_in_the_next_turns(crowde
             peer.recv()
     assert crowded.pump.queued == 2 * len(crowded.peers)
     clock = iter(range(10**6))
-    set_clock(monkeypatch, lambda: next(clock))
+    set_clock(monkeypatch, lambda: next(clock), crowded)
     crowded.pump.patrol()
     assert crowded.pump.queued == 2 * len(crowded.peers) - 1
     crowded.settle()
@@ -419,7 +433,7 @@ def late(driven, plain, monkeypatch):
     driver = driven(zmq.PULL, bind="inproc://late")
     late = Late(driver, plain(zmq.PUSH, "inproc://late"))
     driver.settle()
-    set_clock(monkeypatch, lambda: late.now)
+    set_clock(monkeypatch, lambda: late.now, driver)
     return late
 
 

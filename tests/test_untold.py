@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from zmqbridge import SocketClosed
-from zmqbridge._bridge import untold as module
 from zmqbridge._bridge.untold import FEWEST, MOST, Untold
 from zmqbridge.core.pacing import SLICE
 
@@ -15,11 +14,10 @@ QUICK, SLOW = SLICE / 2, 3 * SLICE
 class Loop:
     """Calls what is due, one call a turn; tells and turns may take some time."""
 
-    def __init__(self, monkeypatch, running=True):
+    def __init__(self, running=True):
         self.now, self.takes, self.running = 100.0, 0.0, running
         self.told, self.calls = [], []
-        self.untold = Untold(self.tell, self.soon)
-        monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        self.untold = Untold(self.tell, self.soon, lambda: self.now)
 
     def tell(self, waiters, error):
         self.told += waiters
@@ -40,8 +38,8 @@ class Loop:
 
 
 @pytest.fixture
-def loop(monkeypatch):
-    return Loop(monkeypatch)
+def loop():
+    return Loop()
 
 
 def test_slices_are_as_long_as_the_loop_can_bear(loop):
@@ -77,8 +75,8 @@ def test_who_comes_while_others_are_told_comes_after_them(loop):
     assert loop.told == list(range(1122))
 
 
-def test_when_the_loop_calls_nothing_any_more_all_are_told(monkeypatch):
-    loop = Loop(monkeypatch, running=False)
+def test_when_the_loop_calls_nothing_any_more_all_are_told():
+    loop = Loop(running=False)
     loop.takes = 2 * SLICE
     loop.untold.add(range(5000), SocketClosed())
     assert loop.told == list(range(5000))

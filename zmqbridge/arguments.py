@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
+from zmqbridge.core.formats import FormatName
 from zmqbridge.core.framing import Address
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "Addresses",
     "ContextArguments",
     "ExchangeArguments",
+    "Format",
     "HandlerArguments",
     "Options",
     "ReactorArguments",
@@ -41,6 +43,21 @@ Item = TypeVar("Item")
 
 Addresses = Address | Iterable[Address]
 Options = Mapping[int, Any]
+Format = FormatName
+"""In which parts publications go over the wire; the same at both ends.
+
+- ``"joined"``, by default: one part, ``tag + NUL + body``, as txZMQ has it. ``publish(body, tag)``;
+  `receive` gives (tag, body), also of a publication in two parts. A part without a NUL is a body
+  without a tag.
+- ``"two-part"``: the parts tag and body. ``publish(body, tag)``; `receive` gives (tag, body).
+- ``"parts"``: the tag, and any number of parts. ``publish([part, ...], tag)``; `receive` gives
+  (tag, parts).
+- ``"raw"``: the parts as they are, of which subscriptions match the first.
+  ``publish([part, ...])``; `receive` gives the parts.
+
+What comes in another shape is malformed: counted in ``statistics()``, reported once a burst, and
+not delivered.
+"""
 
 
 class ContextArguments(TypedDict, total=False):

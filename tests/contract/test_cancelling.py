@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from zmqbridge import SocketClosed
+from zmqbridge import HandshakeFailed, SocketClosed
+from zmqbridge._bridge.untold import AT_ONCE
 
 pytestmark = pytest.mark.every_world
 
@@ -77,6 +78,39 @@ async def test_a_reply_is_late_whose_caller_another_cancels_in_the_same_burst(w)
             with pytest.raises(w.Cancelled):
                 await asking[2]
             await w.until(lambda: requester.statistics().late_replies == 1)
+
+
+async def test_no_reply_is_late_of_a_request_cancelled_in_the_turn_of_its_timeout(w):
+    async with w.Requester(connect="inproc://nobody") as requester:
+        asking = w.spawn(requester.request(b"", timeout=60))
+        await w.until(lambda: requester.statistics().open_requests == 1)
+        deadlines = requester._deadlines
+        [request_id] = deadlines.table.by_id
+        asking.cancel()
+        deadlines._time_out(request_id)  # in the same turn of the loop
+        with pytest.raises(w.Cancelled):
+            await asking
+        assert requester.statistics().late_replies == 0
+
+
+@pytest.mark.parametrize("many", [3, AT_ONCE + 200])
+async def test_no_reply_is_late_of_a_request_cancelled_while_others_are_told_of_a_refusal(w, many):
+    async def first():
+        try:
+            await requester.request(b"")
+        finally:
+            asking[-1].cancel()
+
+    async with w.Requester() as requester:
+        asking = [w.spawn(first())]
+        asking += [w.spawn(requester.request(b"")) for _ in range(many - 1)]
+        await w.until(lambda: requester.statistics().open_requests == many)
+        requester._deadlines.refused(HandshakeFailed("no", None))
+        for each in asking:
+            with pytest.raises((HandshakeFailed, w.Cancelled)):
+                await each
+        assert requester.statistics().late_replies == 0
+        assert requester.statistics().withdrawn == many
 
 
 async def test_no_reply_is_late_when_the_socket_closes_on_cancelled_requests(w):

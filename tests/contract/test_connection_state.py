@@ -27,8 +27,8 @@ from zmqbridge import (
     SocketClosed,
     StateUnknown,
 )
-from zmqbridge._bridge.reserve import SIZE, Reserve, reserve
-from zmqbridge._bridge.uncompiled import COMPILED
+from zmqbridge._bridge.calls import COMPILED
+from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
 from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import ACCEPTS, EventKind
@@ -556,7 +556,7 @@ def test_a_forked_child_has_no_reserve():
     kept.leave("somebody")
     program = """
 import os
-from zmqbridge._bridge.reserve import reserve
+from zmqbridge._bridge.exhaustion import reserve
 reserve.join("somebody")
 child = os.fork()
 if not child:
@@ -583,7 +583,7 @@ def test_a_reserve_takes_what_there_is(monkeypatch):
 def test_a_reserve_has_room_for_those_who_are_accepted_in_the_meantime():
     program = """
 import os, resource
-from zmqbridge._bridge.reserve import reserve
+from zmqbridge._bridge.exhaustion import reserve
 
 def take(count):
     try:

@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 import zmqbridge
-from zmqbridge import AddressError, RequestTimeout
+from zmqbridge import AddressError, RequestTimeout, SocketClosed
 from zmqbridge.asyncio_backend import Puller as AsyncioPuller
 
 TWISTED = ("epoll", "select", "asyncioreactor")
@@ -131,6 +131,65 @@ async def test_calls_with_the_wrong_things(w):
             pusher.push_nowait([b"a", b"b"])
         with pytest.raises(TypeError, match="write `async with`"), pusher:
             pass
+
+
+SOCKETS = [
+    "Dealer", "Publisher", "Puller", "Pusher", "Replier", "Requester", "Router", "Subscriber",
+]  # fmt: skip
+
+
+def half_made(w, name, *given, **arguments):
+    """The object whose constructor raises."""
+    with pytest.raises((TypeError, ValueError, AddressError)) as raised:
+        getattr(w, name)(*given, **arguments)
+    found = (each.frame.f_locals.get("self") for each in raised.traceback)
+    return next(each for each in found if isinstance(each, getattr(w.backend, name)))
+
+
+@pytest.mark.parametrize("wrong", [{"bind": "nonsense"}, {"options": 1}, {"monitors": 1}])
+@pytest.mark.parametrize("kind", SOCKETS)
+async def test_what_could_not_be_made_says_so_and_is_closed(w, kind, wrong):
+    socket = half_made(w, kind, **wrong)
+    assert (repr(socket), socket.closed) == (f"<{kind} not made>", True)
+    socket.close()
+    with pytest.raises(SocketClosed, match="its constructor has raised"):
+        socket.bind("inproc://half")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("Authenticator", [{1: 2}]), ("Proxy", ["no kind", "", ""])]
+)
+async def test_so_does_an_authenticator_and_a_proxy(w, kind, given):
+    half = half_made(w, kind, *given)
+    assert (repr(half), half.closed) == (f"<{kind} not made>", True)
+    half.close()
+
+
+@pytest.mark.parametrize("kind", SOCKETS)
+async def test_an_address_without_its_name_is_told_it(w, kind):
+    given = {"Subscriber": ["a tag"], "Requester": [5.0]}.get(kind, [])
+    for address in "tcp://127.0.0.1:5555", b"tcp://127.0.0.1:5555":
+        with pytest.raises(TypeError) as raised:
+            getattr(w, kind)(*given, address)
+        assert f"write connect={address!r} or bind={address!r}" in str(raised.value)
+    with pytest.raises(TypeError, match=r"without its name: it takes .*bind, connect"):
+        getattr(w, kind)(*given, object())
+
+
+async def test_a_timeout_that_is_an_address_is_told_its_name(w):
+    with pytest.raises(TypeError, match="an address by connect= or bind="):
+        w.Requester("tcp://127.0.0.1:5555")
+
+
+async def test_a_subclass_may_take_its_address_as_it_likes(w):
+    class Own(w.backend.Pusher):
+        def __init__(self, address, *others):
+            super().__init__(connect=[address, *others], **reactor)
+
+    reactor = {} if w.backend is zmqbridge.asyncio_backend else {"reactor": w.reactor}
+
+    async with Own("inproc://own", "inproc://others", "inproc://more") as pusher:
+        assert len(pusher.addresses) == 3
 
 
 def test_names_of_the_backends_say_where_they_are():

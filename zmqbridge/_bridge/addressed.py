@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge import addresses, opening
-from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.guards import Guard
 from zmqbridge._bridge.lingers import hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
@@ -40,7 +39,7 @@ class Addressed(Guard):
 
     __slots__ = ("_any_key", "addresses", "monitor", "pump", "socket")
 
-    socket: BridgedSocket
+    socket: Any
     pump: Pump
 
     def __init__(self, driver: Driver, closed_error: type[SocketClosed]) -> None:
@@ -103,7 +102,7 @@ class Addressed(Guard):
         """
         self.check_open()
         self._leave(address, True)
-        name = self._at("unbind", CompiledSocket.unbind, address)
+        name = self._at("unbind", raw(self.socket).unbind, address)
         addresses.left(self.socket, name)
         self._forget(name)
 
@@ -116,7 +115,7 @@ class Addressed(Guard):
         """
         self.check_open()
         self._leave(address, False)
-        name = self._at("disconnect from", CompiledSocket.disconnect, address)
+        name = self._at("disconnect from", raw(self.socket).disconnect, address)
         self._forget(name)
         if self.monitor is not None:
             self.monitor.link.catch_up()

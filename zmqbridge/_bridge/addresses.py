@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import is_socket, raw
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import snapshot
 
@@ -146,9 +146,7 @@ def plain_bind(socket: Any, address: Any) -> None:
     socket.bind(address)
 
 
-def bind(
-    socket: Any, address: Any, call: Callable[[Any, Any], object] = CompiledSocket.bind
-) -> str:
+def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = None) -> str:
     """Bind a socket; if this process has just given up that address, wait until it is free.
 
     The wait blocks, mostly for less than a millisecond, and for one second at the most.
@@ -165,15 +163,16 @@ def bind(
     Raises:
         zmq.ZMQError: libzmq's own error.
     """
+    call = call or raw(socket).bind
     try:
         call(socket, address)
     except zmq.ZMQError as error:
         if error.errno != zmq.EADDRINUSE or not _was_ours(address):
             raise
         _bind_when_free(socket, address, call)
-    if not isinstance(socket, CompiledSocket):  # a test has put a mock in its place
+    if not is_socket(socket):  # a test has put a mock in its place
         return ""
-    last: Any = CompiledSocket.get(socket, LAST_ENDPOINT)
+    last: Any = raw(socket).get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)

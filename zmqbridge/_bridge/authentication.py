@@ -137,6 +137,33 @@ def the_only_one() -> Iterator[None]:
         raise AddressError(text, mechanisms.ZAP, error.errno) from None
 
 
+# Methods of both authenticators.
+
+
+def reload(self: Any, policies: Mapping[str, Policy] | None = None) -> None:
+    """Decide by other policies from now on, or by the same with their folders read again.
+
+    If this raises, the old policies stay in force. Peers that were accepted before stay connected.
+
+    Raises:
+        TypeError, ValueError, OSError: as in the constructor.
+    """
+    self._pattern.reload(policies)
+
+
+def close(self: Any) -> None:
+    """Refuse all peers that wait for a decision, and close. Closing twice is fine.
+
+    Raises:
+        WrongThread: this is not the thread of its loop.
+    """
+    if self.closed:
+        return
+    self._link.check_open()
+    self._pattern.refuse_all()
+    self._link.close()
+
+
 def _read(policies: Mapping[str, Policy]) -> dict[str, Policy]:
     """The policies, each with the keys from its folder of certificates added."""
     if not isinstance(policies, Mapping):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import SENT, note
+from zmqbridge._bridge.calls import raw
 
 FD = int(zmq.FD)
 
 
-class BridgedSocket(zmq.Socket[bytes]):
-    """The pyzmq socket that users get; whatever they do with it, the reader is armed again."""
+if TYPE_CHECKING:
+    Base = zmq.Socket[bytes]
+else:
+    Base = object
+
+
+class Bridged(Base):
+    """What it adds to a class of sockets, libzmq's or simulated ones."""
 
     touched: Callable[[], None] = staticmethod(lambda: None)
 
@@ -25,7 +31,7 @@ class BridgedSocket(zmq.Socket[bytes]):
 
     def fileno(self) -> int:
         # pyzmq looks for an option of that name first: 5 µs, too.
-        descriptor: int = CompiledSocket.get(self, FD)  # type: ignore[assignment]
+        descriptor: int = raw(self).get(self, FD)
         return descriptor
 
     def __hash__(self) -> int:
@@ -33,10 +39,10 @@ class BridgedSocket(zmq.Socket[bytes]):
 
 
 def _touching(name: str) -> Any:
-    def call(self: BridgedSocket, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Bridged, *args: Any, **kwargs: Any) -> Any:
         try:
             # Looked up late, because programs put methods of their own on ``zmq.Socket``.
-            return getattr(super(BridgedSocket, self), name)(*args, **kwargs)
+            return getattr(super(Bridged, self), name)(*args, **kwargs)
         finally:
             self.touched()
             if sends:
@@ -51,13 +57,13 @@ TOUCHING = """
     send recv recv_into get getsockopt set setsockopt bind connect unbind disconnect poll
 """
 for _name in TOUCHING.split():
-    setattr(BridgedSocket, _name, _touching(_name))
+    setattr(Bridged, _name, _touching(_name))
 
 
 def _noting(name: str, bound: bool) -> Any:
-    act = getattr(BridgedSocket, name)
+    act = getattr(Bridged, name)
 
-    def call(self: BridgedSocket, addr: Any) -> Any:
+    def call(self: Bridged, addr: Any) -> Any:
         result = act(self, addr)
         note(self, addr, bound)
         return result
@@ -67,4 +73,8 @@ def _noting(name: str, bound: bool) -> Any:
 
 
 for _name, _bound in (("bind", True), ("connect", False)):
-    setattr(BridgedSocket, _name, _noting(_name, _bound))
+    setattr(Bridged, _name, _noting(_name, _bound))
+
+
+class BridgedSocket(Bridged, zmq.Socket[bytes]):
+    """The pyzmq socket that users get; whatever they do with it, the reader is armed again."""

@@ -12,7 +12,7 @@ import atexit
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import inf
 from threading import Thread
@@ -90,6 +90,8 @@ class SharedContext:
     """
 
     def __init__(self) -> None:
+        # What sockets get instead, where `zmqbridge.testing` runs a program.
+        self.stand_in: Callable[[], zmq.Context[Any] | None] = lambda: None
         self._context: OwnContext | None = None
         self._reset()
         in_forked_child(self._reset)

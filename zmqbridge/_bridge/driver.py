@@ -23,7 +23,7 @@ class Turns(Protocol):
         """What its loop finds in its queue, and calls ``turn`` by; see `Pump.stand_by`."""
 
     def tell(self, waiters: Sequence[Any], results: Iterable[Any] = NOTHING, /) -> object:
-        """Give each waiter that still waits its result."""
+        """Give each waiter that still waits its result; the keeper is told of a reply missed."""
 
     def report(self, error: BaseException, /) -> object:
         """Show an error that belongs to no call, in the way that this loop's programs expect."""
@@ -116,6 +116,9 @@ class Keeper:
     def lost(self) -> bool:
         """The timer was cancelled by another than us; True if it will be set anew in time."""
         return False
+
+    def missed(self) -> None:
+        """A reply was for a waiter that waits no more, and so gets nothing."""
 
     def refused(self, error: Any) -> bool:
         """No server accepts this socket; True if a waiter was told so."""

@@ -76,12 +76,21 @@ class Deadlines(Keeper):
             self.set_timer()
         return request_id
 
-    def give_up(self, request_id: bytes) -> None:
-        """The caller waits no more; if the request was not sent yet, it will not be."""
-        if self.table.forget(request_id) is None and not self._pump.closed:
-            self.table.late += 1  # its reply has come in this very moment
+    def give_up(self, request_id: bytes, answered: bool = False) -> None:
+        """The caller waits no more; if the request was not sent yet, it will not be.
+
+        Args:
+            request_id: from `open`.
+            answered: whether its waiter has got the reply, for which the caller did not wait.
+        """
+        self.table.forget(request_id)
+        if answered:
+            self.missed()
         self._pump.discard(request_id)
         self.rest()
+
+    def missed(self) -> None:
+        self.table.late += 1
 
     def set_timer(self) -> None:
         """Have the timer go off at the earliest deadline."""
@@ -129,6 +138,8 @@ class Deadlines(Keeper):
 
 def default_timeout(timeout: float | None) -> float:
     """The seconds that a request may take when its call says nothing, ``inf`` for None."""
+    if isinstance(timeout, str | bytes):
+        raise TypeError(f"timeout={timeout!r}: give seconds; an address by connect= or bind=")
     return inf if timeout is None else seconds(timeout)
 
 

@@ -7,9 +7,9 @@ from math import inf
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import IPC, SENT, Place, forget_all
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.iothreads import OwnContext
 
@@ -39,7 +39,7 @@ def closing(socket: Any, sent: int) -> int:
     if not isinstance(context, OwnContext):
         return 0
     try:
-        linger: int = CompiledSocket.get(socket, LINGER_OF)  # type: ignore[assignment]
+        linger: int = raw(socket).get(socket, LINGER_OF)
     except (TypeError, zmq.ZMQError):  # no socket of pyzmq's; or it is closed already
         return 0
     until = inf if linger < 0 else monotonic() + linger / 1000

@@ -5,16 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
 from math import inf
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge import addresses, opening
 from zmqbridge._bridge.addressed import Addressed
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
@@ -23,7 +22,7 @@ from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
-from zmqbridge._bridge.receivingsocket import ReceivingSocket
+from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.untold import Untold, is_crowd
 from zmqbridge.core.patterns import Pattern
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
     from zmqbridge.arguments import Addresses, Options
     from zmqbridge.security import Security
-
-P = ParamSpec("P")
-Result = TypeVar("Result")
 
 
 class Owner(Protocol):
@@ -116,12 +112,11 @@ class Link(Addressed):
         opening.check(options, context)
         self.made = calling_place()
         try:
-            if context is None:
+            if context is None and (context := shared.stand_in()) is None:
                 context = shared.acquire()
                 self.own_context = True
             self.context = context
-            # Made by the context, which thus can close it when the process exits.
-            self.socket: BridgedSocket = self.context.socket(self.owner.kind, self._new_socket)
+            self.socket: BridgedSocket = self._new_socket()
         except zmq.ZMQError as error:
             self._release_context()
             raise explained(error, context) from None
@@ -140,12 +135,14 @@ class Link(Addressed):
             raise
         self.socket.watch(self.pump.schedule)
 
-    def _new_socket(self, context: zmq.Context[Any], kind: int) -> BridgedSocket:
-        minds = getattr(self.pattern, "option_set", None)
-        if minds is None:
-            return BridgedSocket(context, kind)
-        socket = ReceivingSocket(context, kind)
-        socket.tell(minds)
+    def _new_socket(self) -> BridgedSocket:
+        minds: Any = getattr(self.pattern, "option_set", None)
+        # Made by the context, which thus can close it when the process exits.
+        socket: BridgedSocket = self.context.socket(
+            self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
+        )
+        if isinstance(socket, Telling):
+            socket.tell(minds)
         return socket
 
     def _set_options(self, wanted: Options, security: Security | None) -> None:
@@ -157,7 +154,7 @@ class Link(Addressed):
             defaults[zmq.IMMEDIATE] = 1
         for option, value in defaults.items():
             if option not in wanted:
-                CompiledSocket.set(self.socket, option, value)  # ours need no second look
+                raw(self.socket).set(self.socket, option, value)  # ours need no second look
         if zmq.LINGER in wanted:
             vars(self.socket)[LINGER_IS_GIVEN] = True
         for option, value in wanted.items():
@@ -224,7 +221,7 @@ class Link(Addressed):
     ) -> None:
         """Give waiters an error; a crowd gets it in slices, with the loop running in between."""
         if self.untold is None:
-            self.untold = Untold(self.driver.fail, self.driver.soon)
+            self.untold = Untold(self.driver.fail, self.driver.soon, self.pump.monotonic)
         self.untold.add(waiters, error, remains)
 
     def catch_up(self) -> None:
@@ -291,6 +288,10 @@ class Link(Addressed):
             self.driver.disown()
         leave_to_parent(self.socket, self.context)
 
+    def random(self) -> Callable[[int], bytes]:
+        """What gives random bytes in the world that the socket is in."""
+        return random_of(self.socket)
+
     def libzmq(self) -> zmq.Socket[bytes] | None:
         """The libzmq socket while that is open."""
         return None if self.closed else self.socket
@@ -320,17 +321,5 @@ def nothing() -> None:
 
 def _is_used(socket: zmq.Socket[bytes]) -> bool:
     # A user may have bound or connected the raw socket.
-    endpoint: Any = socket.closed or CompiledSocket.get(socket, zmq.LAST_ENDPOINT)
+    endpoint: Any = socket.closed or raw(socket).get(socket, zmq.LAST_ENDPOINT)
     return bool(endpoint if endpoint is True else endpoint.strip(b"\0"))
-
-
-def forwarded(
-    method: Callable[Concatenate[Link, P], Result],
-) -> Callable[Concatenate[Any, P], Result]:
-    """A method of a link, for the class of which each object has one."""
-
-    @wraps(method)
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        return method(self._link, *args, **kwargs)
-
-    return call

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import in_forked_child
 from zmqbridge.errors import AuthenticationMissing, OptionError
@@ -92,7 +92,7 @@ def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
         raise TypeError(f"security={type(security).__name__}: give one of {names}")
     try:
         for option, value in options(security).items():
-            CompiledSocket.set(socket, option, value)
+            raw(socket).set(socket, option, value)
     except zmq.ZMQError as error:
         text = f"security={security!r}: this libzmq cannot do it ({zmq.strerror(error.errno or 0)})"
         raise OptionError(text) from None
@@ -108,7 +108,7 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
     Raises:
         AuthenticationMissing: no authenticator would decide about the clients.
     """
-    get: Any = CompiledSocket.get
+    get = raw(socket).get
     serves = get(socket, zmq.MECHANISM) != zmq.SecurityMechanism.NULL and any(
         _ask(socket, option) for option in (zmq.CURVE_SERVER, zmq.PLAIN_SERVER)
     )
@@ -130,7 +130,7 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
 
 def _ask(socket: zmq.Socket[bytes], option: int) -> Any:
     try:
-        return CompiledSocket.get(socket, option)
+        return raw(socket).get(socket, option)
     except zmq.ZMQError:  # libzmq was built without this option
         return 0
 
@@ -139,7 +139,7 @@ def _handled(context: zmq.Context[Any]) -> bool:
     """Whether the context has a ZAP handler: then its name, which binds only once, is in use."""
     with door:
         try:
-            probe = zmq.Socket(context, zmq.REP)
+            probe = context.socket(zmq.REP, zmq.Socket)
         except zmq.ZMQError as error:
             raise explained(error, context) from None
         try:

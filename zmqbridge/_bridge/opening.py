@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge import addresses
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.exhaustion import NO_ROOM, explained
 from zmqbridge.core.framing import Address
 from zmqbridge.errors import AddressError
@@ -50,7 +50,7 @@ def connect(socket: zmq.Socket[bytes], name: str) -> None:
     """Connect a socket, but not to an address of IPv6 that libzmq would never reach."""
     if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
         raise zmq.ZMQError(zmq.EINVAL)
-    CompiledSocket.connect(socket, name)
+    raw(socket).connect(socket, name)
     addresses.note(socket, name, False)
 
 
@@ -75,4 +75,4 @@ def _hint(socket: zmq.Socket[bytes], action: str, name: str, number: int) -> str
 
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> Any:
-    return re.match(IPV6, name) and not CompiledSocket.get(socket, zmq.IPV6)
+    return re.match(IPV6, name) and not raw(socket).get(socket, zmq.IPV6)

@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.mechanisms import SECRET
 from zmqbridge._bridge.receivingsocket import TOLD
 from zmqbridge.errors import OptionError
@@ -54,7 +54,7 @@ def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
     if wrong is not None and isinstance(value, int) and wrong(value):
         raise OptionError(f"{name}={value} {why}")
     try:
-        (type(socket) if option in TOLD else CompiledSocket).set(socket, option, value)
+        (type(socket) if option in TOLD else raw(socket)).set(socket, option, value)
     except (zmq.ZMQError, TypeError, OverflowError) as error:
         secret = option in SECRET  # pyzmq's own error text would show the value
         shown = f"this {type(value).__name__}" if secret else repr(value)

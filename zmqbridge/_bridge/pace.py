@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.framing import BytesLike
 from zmqbridge.core.pacing import SLICE, STRIDE
@@ -54,7 +53,7 @@ class Pace(ABC):
         """Whether somebody else is to have a turn now; looks at the clock now and then."""
         if self.pump.sent < self.yield_at:
             return False
-        if monotonic() > self.slice_end:
+        if self.pump.monotonic() > self.slice_end:
             return True
         self.yield_at = self.pump.sent + STRIDE
         return False
@@ -62,19 +61,21 @@ class Pace(ABC):
     async def clear_to_send(self, message: Sequence[BytesLike]) -> None:
         """Wait while the peer pushes back, and let the loop have its turn now and then."""
         self.check_open()
-        while self.holds_up(message):
+        while True:
             queue = self.pump.queue_of(message)
             if queue and queue.paused:
                 if self.link.unheard:
                     self.link.warn_of_silence()
                 await self.room_in(queue)
-            else:  # others may fill the queue meanwhile
-                await self.let_others_go_on()
+            elif self.is_turn_of_others():
+                await self.let_others_go_on()  # and they may fill the queue
+            else:
+                return
 
     async def let_others_go_on(self) -> None:
         """Let the loop have its turn, if it is time."""
         if self.is_turn_of_others():
             self.yield_at = self.pump.sent + STRIDE
             await self.go_round()
-            self.slice_end = monotonic() + SLICE
+            self.slice_end = self.pump.monotonic() + SLICE
             self.check_open()

@@ -306,8 +306,13 @@ class Proxying:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, by you or because it has failed."""
-        return self._closing is not None or self._engine.ended.done()
+        """Whether it was closed, by you or because it has failed; or never made."""
+        engine = self._made_engine()
+        return engine is None or self._closing is not None or engine.ended.done()
+
+    def _made_engine(self) -> Engine | None:
+        """None if the constructor has raised."""
+        return vars(self).get("_engine")
 
     def _call(self, method: Callable[[], Result]) -> Future[Result]:
         if self._engine.forked:
@@ -319,21 +324,22 @@ class Proxying:
         return in_thread(method)
 
     def _stop(self) -> Future[None]:
-        if self._closing is None:
-            if self._engine.forked:
-                self._closing = Future()
-                self._closing.set_result(None)
-            else:
-                self._closing = in_thread(self._engine.stop)
+        engine = self._made_engine()
+        if engine is None or engine.forked:
+            self._closing = Future()
+            self._closing.set_result(None)
+        elif self._closing is None:
+            self._closing = in_thread(engine.stop)
         return self._closing
 
     def __repr__(self) -> str:
+        if self._made_engine() is None:
+            return f"<{type(self).__name__} not made>"
         where = " - ".join(", ".join(each) for each in self._places[:2])
         return f"<{type(self).__name__} {self._kind} {'closed' if self.closed else where}>"
 
     def __del__(self) -> None:
-        engine = getattr(self, "_engine", None)
-        if engine is None or self.closed or engine.forked:
+        if self.closed or self._engine.forked:
             return
         place = "{}:{}".format(*self._made)
         warnings.warn(

@@ -28,17 +28,15 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import recv_of
 from zmqbridge._bridge.catchup import CatchUp
-from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.driver import Turns
 from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
-from zmqbridge._bridge.uncompiled import COMPILED, plain_recv
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import BURST, LARGE, SLICE, next_length
-from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.patterns import Pattern, Told
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import OutOfMemory, ZmqBridgeError
 
@@ -81,7 +79,7 @@ class Pump(Sending):
     ) -> None:
         super().__init__(socket, driver, pattern, high)
         self._end = end
-        self._recv = CompiledSocket.recv.__get__(socket) if COMPILED else plain_recv(socket)
+        self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
         # Of what was read last: whether a burst's length ended it, and when that was.
@@ -109,7 +107,7 @@ class Pump(Sending):
             self.turn()  # it meets the same, and tells the driver; or goes on with what is left
             return
         if self._patrol is not None:
-            now = monotonic()
+            now = self.monotonic()
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
@@ -122,9 +120,10 @@ class Pump(Sending):
         try:
             # `_hand_over`, without its frame.
             told = self._pattern.feed(burst)
-            if self._pattern.rejected is not None:
-                self._reject()
-            self._driver.tell(*told)
+            if self._pattern.rejected is None:
+                self._driver.tell(*told)
+            else:
+                self._reject(told)
             # Two messages of 1 MiB at once, and malloc gives their memory back to the system when
             # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
             del burst, told
@@ -144,12 +143,13 @@ class Pump(Sending):
         self.turn()
         if self._catch_up is None:
             self._catch_up = CatchUp()
-        return self._catch_up.looked(late, monotonic(), came=self.received > before)
+        return self._catch_up.looked(late, self.monotonic(), came=self.received > before)
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
         self.due = False
         if self.closed:
+            self._report()
             return
         holding = self._holding
         if holding is not None and holding.held:
@@ -183,19 +183,33 @@ class Pump(Sending):
             self._reported = False
             if broken and not self.closed:
                 self._end(broken)
+            if self._unreported:
+                self._report()
+
+    # What shows an error to the program may raise, e.g. a KeyboardInterrupt. Nothing must be lost
+    # by that, neither what others are told nor a turn that is due.
+
+    def _report(self) -> None:
+        errors, self._unreported = self._unreported, ()
+        for error in errors:
+            self._driver.report(error)
 
     def _hand_over(self, burst: list[Message]) -> None:
         told = self._pattern.feed(burst)
-        if self._pattern.rejected is not None:
-            self._reject()
-        self._driver.tell(*told)
+        if self._pattern.rejected is None:
+            self._driver.tell(*told)
+        else:
+            self._reject(told)
 
-    def _reject(self) -> None:
+    def _reject(self, told: Told) -> None:
         # Once for a burst; a ring and the turn that it ends with are one.
         rejected, self._pattern.rejected = self._pattern.rejected, None
-        if rejected is not None and not self._reported:
-            self._reported = True
-            self._driver.report(rejected)
+        try:
+            if rejected is not None and not self._reported:
+                self._reported = True
+                self._driver.report(rejected)
+        finally:
+            self._driver.tell(*told)
 
     def _take(self) -> Message:
         # One message; Again when there is none; MemoryError when it was lost, and reported.
@@ -221,14 +235,13 @@ class Pump(Sending):
             frame = self._recv(DONTWAIT, False)
         self.received += 1
         self.lost += 1
-        self._driver.report(
-            OutOfMemory(f"a message was lost: no memory for a part of {size} bytes")
-        )
+        error = OutOfMemory(f"a message was lost: no memory for a part of {size} bytes")
+        self._unreported += (error,)
 
     def _read(self, burst: list[Message]) -> bool:
         # True when the burst ended before the messages did. The loop of `_take` again, without
         # a call, because here it is what a message costs.
-        now = monotonic()
+        now = self.monotonic()
         if self._more:
             self._burst = next_length(self._burst, now - self._read_at)
         room = int(min(self._pattern.room(), self._burst))
@@ -256,7 +269,7 @@ class Pump(Sending):
                         message.append(frame.bytes)
                     append(message)
                 room, stretch = room - stretch, len(burst)
-                self._read_at = monotonic()
+                self._read_at = self.monotonic()
                 # After a lone message EVENTS, at a third of the price of an Again.
                 if stretch == 1 and not self._get(EVENTS) & POLLIN:
                     self._more = False

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import raw
 from zmqbridge.core.checks import bytes_at_most, held_at_most, queued_at_most
 from zmqbridge.core.patterns import Receiving
 from zmqbridge.core.sendqueue import HIGH
 
 Item = TypeVar("Item")
 Waiter = TypeVar("Waiter")
+
+CONFLATING = (zmq.PULL, zmq.DEALER, zmq.SUB)  # on others that receive the option does nothing
 
 
 class Received(Receiving[Item, Waiter]):
@@ -25,8 +27,8 @@ class Received(Receiving[Item, Waiter]):
         if option == zmq.RCVHWM:
             self.high = value
         elif option == zmq.CONFLATE:
-            # libzmq keeps the newest for us, if we let it. A ROUTER has none of it.
-            self.conflates = bool(value) and CompiledSocket.get(socket, zmq.TYPE) != zmq.ROUTER
+            # libzmq keeps the newest for us, if we let it.
+            self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) in CONFLATING
         else:
             return
         self.limit()

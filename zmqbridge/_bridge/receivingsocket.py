@@ -7,14 +7,14 @@ from typing import Any
 
 import zmq
 
-from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.bridgedsocket import Bridged, BridgedSocket
 
 # The options that affect the messages we hold: how many, and which.
 TOLD = frozenset({zmq.RCVHWM, zmq.SNDHWM, zmq.CONFLATE, zmq.SUBSCRIBE, zmq.UNSUBSCRIBE})
 
 
-class ReceivingSocket(BridgedSocket):
-    """Tells its owner when an option of `TOLD` is set, by whichever method of the socket."""
+class Telling(Bridged):
+    """Tells the owner when an option of `TOLD` is set, by whichever method of the socket."""
 
     was_set: Callable[[zmq.Socket[bytes], int, Any], object] = staticmethod(lambda *_: None)
 
@@ -28,3 +28,7 @@ class ReceivingSocket(BridgedSocket):
             self.was_set(self, option, optval)
 
     setsockopt = set
+
+
+class ReceivingSocket(Telling, BridgedSocket):
+    """The pyzmq socket that receiving classes have."""

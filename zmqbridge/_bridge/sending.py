@@ -10,12 +10,10 @@ from operator import attrgetter
 from typing import Any
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.clock import monotonic
+from zmqbridge._bridge.calls import clock_of, raw, send_of
 from zmqbridge._bridge.driver import Turns
 from zmqbridge._bridge.patrol import FEW, Patrol, pause_of
-from zmqbridge._bridge.uncompiled import COMPILED, plain_send
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
 from zmqbridge.core.pacing import SLICE
@@ -42,14 +40,15 @@ class Sending:
 
     __slots__ = (
         "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
-        "_standby", "closed", "due", "queues", "sent", "stalled",
+        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent", "stalled",
     )  # fmt: skip
 
     def __init__(
         self, socket: zmq.Socket[bytes], driver: Turns, pattern: Pattern, high: float = HIGH
     ) -> None:
-        self._send = CompiledSocket.send.__get__(socket) if COMPILED else plain_send(socket)
-        self._get = CompiledSocket.get.__get__(socket)
+        self._send = send_of(socket)
+        self._get = raw(socket).get.__get__(socket)
+        self.monotonic = clock_of(socket)
         self._driver = driver
         self._pattern = pattern
         kind = self._get(zmq.TYPE)
@@ -61,6 +60,7 @@ class Sending:
         # Where a turn stands by for a loop that is run again; nowhere, if that cannot be.
         self._loop_queue: deque[Any] | None = None
         self._standby: Any = None
+        self._unreported: tuple[Exception, ...] = ()  # what the turn is to report when it ends
         self.due = False
         self.closed = False
         self.sent = 0
@@ -248,6 +248,7 @@ class Sending:
     def _flush(self) -> bool:
         # True when there is more to try at once. Which peer of a ROUTER has room, nothing tells,
         # so each one's queue is tried, as many as there is time for.
+        monotonic = self.monotonic
         end = monotonic() + SLICE
         before = self.sent
         patrol = self._patrol
@@ -278,7 +279,7 @@ class Sending:
         try:
             while queue and self.try_send(queue.head()):
                 queue.advance()
-                if monotonic() > end:
+                if self.monotonic() > end:
                     return [lane]
         except PeerUnreachable as error:
             self._give_up(lane, error)
@@ -293,7 +294,7 @@ class Sending:
 
     def _give_up(self, peer: bytes, error: PeerUnreachable) -> None:
         self.queues.give_up(peer)
-        self._driver.report(error)
+        self._unreported += (error,)
 
     def patrol(self) -> float:
         """Look after the peers of a ROUTER for whom messages wait.

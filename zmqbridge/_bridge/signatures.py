@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from zmqbridge import arguments
 from zmqbridge._bridge.link import Link
+from zmqbridge.core.framing import as_name
 
 
 def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
@@ -22,6 +23,18 @@ def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
     near = get_close_matches(wrong, takes, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}"
     raise TypeError(f"{owner.__name__}() has no argument {wrong!r}: {hint}")
+
+
+def refuse_positional(owner: type, surplus: Sequence[object]) -> NoReturn:
+    """Raise a TypeError for an argument that `owner` takes by name only."""
+    address, name = surplus[0], owner.__name__
+    if isinstance(address, str | bytes) and re.match(r"\w+://", as_name(address, "").decode()):
+        text = f"{name}({address!r}): write connect={address!r} or bind={address!r}"
+    else:
+        takes = next(filter(None, map(signature, owner.__mro__))).parameters
+        kind = type(address).__name__
+        text = f"{name}() got a {kind} without its name: it takes {', '.join(takes)}"
+    raise TypeError(text)
 
 
 def only_known(owner: type, given: Iterable[str]) -> None:

@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import zmq
-from zmq.backend import Socket as CompiledSocket
 
+from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
-from zmqbridge.core.framing import Address, Message, as_name, split_topic
+from zmqbridge.core.formats import Format
+from zmqbridge.core.framing import Address, Message, as_name
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
 
-Publication = tuple[bytes, bytes]
+Publication = TypeVar("Publication")
 Waiter = TypeVar("Waiter")
 
 # Where a feed is faster than we can read, so that there is always a newer one, the newest of so
@@ -25,17 +26,18 @@ PASSED = 4 * HIGH
 
 
 class Subscribing(Received[Publication, Waiter]):
-    """SUB: publications as (tag, body).
+    """SUB: publications in one format.
 
     With CONFLATE it holds back what is not the newest, and so it asks the socket whether there is
     more.
     """
 
-    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_subscriptions")
+    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions")
 
-    def __init__(self, decode: None = None, **bounds: Any) -> None:
-        super().__init__(self._publications, **bounds)
-        self._subscriptions = Subscriptions()
+    def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
+        super().__init__(self._publications, **{**bounds, "weigh": format.weigh})
+        self._split = format.split
+        self._subscriptions = Subscriptions(format.head)
         self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
@@ -51,10 +53,10 @@ class Subscribing(Received[Publication, Waiter]):
             if self._subscriptions.remove(value):
                 self._drop(socket, value)
         elif option == zmq.SNDHWM and value:
-            CompiledSocket.set(socket, option, 0)
+            raw(socket).set(socket, option, 0)
         elif option == zmq.CONFLATE:
             # libzmq would keep only the newest of our subscriptions, too. So it is done here.
-            CompiledSocket.set(socket, option, 0)
+            raw(socket).set(socket, option, 0)
         super().option_set(socket, option, value)
 
     def why_silent(self) -> str:
@@ -68,7 +70,7 @@ class Subscribing(Received[Publication, Waiter]):
 
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
         """Drop what is here for the sake of a subscription that is no more."""
-        if CompiledSocket.get(socket, zmq.INVERT_MATCHING):
+        if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
         orphaned = self._subscriptions.orphaned
         inbox = self.inbox
@@ -79,7 +81,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._given_up = True
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
-        publications = self.split(split_topic, burst)
+        publications = self.split(self._split, burst)
         if self._given_up and publications:
             # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
             if self._subscriptions.orphaned(publications[0], b""):
@@ -94,7 +96,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._newest = held[-1:]
         self.inbox.unwanted += len(held) - len(self._newest)
         self._passed += len(publications)
-        events: Any = CompiledSocket.get(self._link.socket, zmq.EVENTS)
+        events: Any = raw(self._link.socket).get(self._link.socket, zmq.EVENTS)
         if events & zmq.POLLIN and self._passed < PASSED:
             self._link.pump.schedule()
             return []

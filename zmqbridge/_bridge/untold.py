@@ -40,17 +40,20 @@ class Untold:
         tell: gives waiters an error.
         soon: asks the loop to call a function soon; returns whether the loop will. When the loop
             calls nothing any more, all remaining waiters are told at once.
+        monotonic: the clock of the slices.
     """
 
-    __slots__ = ("_batches", "_began", "_size", "_soon", "_tell")
+    __slots__ = ("_batches", "_began", "_monotonic", "_size", "_soon", "_tell")
 
     def __init__(
         self,
         tell: Callable[[Sequence[Any], ZmqBridgeError], object],
         soon: Callable[[Callable[[], object]], bool],
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._tell = tell
         self._soon = soon
+        self._monotonic = monotonic
         # For each batch: the waiters, the first of them at the end of the list; their error; the
         # containers to free; how many items of each container to free with every FEWEST waiters.
         self._batches: deque[tuple[list[Any], ZmqBridgeError, list[Any], int]] = deque()
@@ -82,12 +85,12 @@ class Untold:
             share = max(map(len, crowds), default=0) / stretches if stretches else AT_ONCE
             self._batches.append((list(reversed(waiters)), error, crowds, ceil(share)))
         if self._batches and not comes:
-            self._size, self._began = MOST, monotonic()
+            self._size, self._began = MOST, self._monotonic()
             self.go_on()
 
     def go_on(self) -> None:
         """Tell the waiters of one more slice; the loop calls this."""
-        now = monotonic()
+        now = self._monotonic()
         if now - self._began > 2 * SLICE:
             self._size = max(FEWEST, self._size // 2)
         elif now - self._began < SLICE:
@@ -108,7 +111,7 @@ class Untold:
                 self._batches.popleft()
             self._tell(some, error)
             size -= FEWEST
-            if monotonic() > end:
+            if self._monotonic() > end:
                 break
 
 

@@ -3,16 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge.asyncio_backend._publications import Publisher, Subscriber
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.asyncio_backend.sockets import (
     Dealer,
-    Publisher,
     Puller,
     Pusher,
     Replier,
     Requester,
     Router,
-    Subscriber,
 )
 
 if TYPE_CHECKING:

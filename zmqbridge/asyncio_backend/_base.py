@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
-from zmqbridge._bridge.link import Link, forwarded
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
-from zmqbridge._bridge.shown import Shown
 from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
 from zmqbridge.core.checks import patience, seconds
 from zmqbridge.core.framing import Message
@@ -42,6 +42,8 @@ class Socket:
     closed_error: ClassVar[type[SocketClosed]] = Closed
 
     __signature__: Shown = Shown()
+    if not TYPE_CHECKING:
+        __new__ = by_name
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         self._driver = LoopDriver()
@@ -67,11 +69,11 @@ class Socket:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, by you or because its context was terminated."""
-        return self._link.closed
+        """Whether it was closed, by you or because its context was terminated; or never made."""
+        return is_closed(self)
 
     def __repr__(self) -> str:
-        return repr(self._link)
+        return repr_of(self)
 
     def __enter__(self) -> NoReturn:
         raise TypeError(f"{self!r} takes time to close: write `async with`")

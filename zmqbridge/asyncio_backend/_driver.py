@@ -23,6 +23,7 @@ from zmqbridge.asyncio_backend._anyio_loop import (
     AnyioLoop,
     AnyioWaiter,
     Nowhere,
+    log_error,
     name_of,
     native_loop,
 )
@@ -253,9 +254,16 @@ class LoopDriver(Pace):
 
     def tell(self, waiters: Sequence[AnyWaiter], results: Iterable[Any] = NOTHING) -> None:
         telling = self._telling = zip(waiters, results)  # noqa: B905  NOTHING is endless
-        for waiter, result in telling:
-            if not waiter.done:
-                waiter.set_result(result)
+        try:
+            for waiter, result in telling:
+                if not waiter.done:
+                    waiter.set_result(result)
+                elif result is not None:
+                    self.keeper.missed()
+        except BaseException:  # a task that was stepped ends the program, e.g. by SystemExit
+            if (rest := list(telling)) and not self.loop.is_closed():
+                self.loop.call_soon(self.tell, *zip(*rest, strict=True))
+            raise
         self._telling = ()  # a zip holds on to what it gave last
 
     def fail(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
@@ -275,9 +283,9 @@ class LoopDriver(Pace):
         return True
 
     def report(self, error: BaseException) -> None:
-        self.loop.call_exception_handler(
-            {"message": f"{type(error).__name__} in {self.link!r}", "exception": error}
-        )
+        # By the loop also after the socket was closed; trio has no such method.
+        show = getattr(self._home, "call_exception_handler", log_error)
+        show({"message": f"{type(error).__name__} in {self.link!r}", "exception": error})
 
     def stop(self) -> list[Any]:
         reader, self._reader = self._reader, NO_LOOP

@@ -64,9 +64,9 @@ class Waiter:
     result = bool
 
     @property
-    def failed(self) -> bool:
-        """Whether there is an error that the task has not got."""
-        return self._error is not None
+    def answered(self) -> bool:
+        """Whether it has got a result other than None."""
+        return self._result is not None
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
@@ -153,10 +153,12 @@ class FutureWaiter:
         return self._future.done()
 
     @property
-    def failed(self) -> bool:
-        """Whether there is an error that the task has not got."""
+    def answered(self) -> bool:
+        """Whether it has got a result other than None."""
         future = self._future
-        return future.done() and not future.cancelled() and future.exception() is not None
+        if not future.done() or future.cancelled() or future.exception() is not None:
+            return False
+        return future.result() is not None
 
     def set_result(self, result: Any) -> None:
         """Let the task go on with this, soon."""

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from zmqbridge.core.framing import Message, split_all, split_reply
 from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 from zmqbridge.core.pacing import BURST
-from zmqbridge.core.requests import RequestTable
+from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.errors import MalformedMessage
 
 Item = TypeVar("Item")
@@ -175,6 +175,10 @@ class Requests(Pattern, Generic[Waiter]):
     def __init__(self) -> None:
         super().__init__()
         self.table: RequestTable[Waiter] = RequestTable()
+
+    def joined(self, link: Any) -> None:
+        """Its requests have ids of the world that the socket is in."""
+        self.table.ids = request_ids(link.random())
 
     def feed(self, burst: list[Message]) -> Told:
         """Match a burst of replies; returns the waiters whose reply is among them."""

@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from zmqbridge._bridge.link import Link, forwarded
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
-from zmqbridge._bridge.shown import Shown
 from zmqbridge.core.checks import handles, patience, seconds
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
@@ -47,6 +47,8 @@ class Socket:
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
     __signature__: Shown = Shown()
+    if not TYPE_CHECKING:
+        __new__ = by_name
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
@@ -78,11 +80,11 @@ class Socket:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, by you or because its context was terminated."""
-        return self._link.closed
+        """Whether it was closed, by you or because its context was terminated; or never made."""
+        return is_closed(self)
 
     def __repr__(self) -> str:
-        return repr(self._link)
+        return repr_of(self)
 
     def fileno(self) -> int:
         """The FD that libzmq rings; the reactor watches it for this socket."""
@@ -308,7 +310,9 @@ class Receiver(Socket, Generic[Item]):
     def _handle_received(self) -> None:
         inbox = self._inbox
         paused = inbox.paused
-        dispatch(inbox.messages, self, "_handler", self._driver.report, self._halted)
+        driver = self._driver
+        now = driver.pump.monotonic
+        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 

@@ -260,6 +260,8 @@ class ReactorDriver(Pace):
             elif waiter.inbox is not None:  # another that was told has cancelled it
                 inbox = waiter.inbox
                 inbox.forget(waiter)
+            elif result is not None:
+                self.keeper.missed()
         if inbox is not None:
             self.tell(inbox.notify())
         # Not before: a caller that asks again when it gets its reply needs the timer that is set.

@@ -49,6 +49,7 @@ def dispatch(
     report: Callable[[BaseException], None],
     halted: Sequence[object] = (),
     see_through: Callable[[object, Callable[[BaseException], None]], object] = follow,
+    monotonic: Callable[[], float] = monotonic,
 ) -> None:
     """Call a hook with messages one by one, until there are none or a slice of time is over.
 
@@ -65,6 +66,7 @@ def dispatch(
         report: called with an error of the hook.
         halted: the loop also ends as soon as this is not empty.
         see_through: follows what the hook returns; the default is `follow`.
+        monotonic: the clock of the slices.
     """
     end = monotonic() + SLICE if len(messages) > 1 else 0.0  # one message reads no clock
     while messages and not halted:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zmq import Socket, constants, error
 
 from zmqbridge._bridge import addresses
-from zmqbridge._bridge.bridgedsocket import BridgedSocket
+from zmqbridge._bridge.bridgedsocket import Bridged
 from zmqbridge._bridge.guards import living
 from zmqbridge._bridge.lingers import closing
 from zmqbridge._bridge.pump import Pump
@@ -69,7 +69,7 @@ class Driver(Reader):
 
     def take(self, socket: Any, high: float) -> None:
         """Work on this socket from now on; it may be a mock."""
-        if not isinstance(socket, BridgedSocket):
+        if not isinstance(socket, Bridged):
             self.pump = NoPump()
             return
         kind = socket.getsockopt(constants.TYPE)
@@ -208,7 +208,7 @@ class Driver(Reader):
                 closing(socket, self.pump.sent)
                 addresses.left(socket)
                 socket.close()
-        self.connection.socket = None
+        self.connection.socket = self.connection.factory = None
 
     def statistics(self) -> Statistics:
         """The counts of the connection so far."""

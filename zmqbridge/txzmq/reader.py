@@ -169,6 +169,7 @@ class Reader(ReactorDriver):
                     "messageReceived",
                     self.report,
                     see_through=follow_coroutine,
+                    monotonic=self.pump.monotonic,
                 )
             finally:
                 if outermost:

@@ -37,6 +37,7 @@ class NoPump:
         self.dropped = self.unreachable = self.withdrawn = self.refused = self.lost = 0
         self.closed: bool = False
         self.due: bool = False
+        self.monotonic = monotonic
 
     def schedule(self) -> None:
         """Do nothing: there is nothing to send or read later."""

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from machines.receiving import InboxMachine
+from .receiving import InboxMachine
 from zmqbridge.core.conflate import ConflatingInbox
 from zmqbridge.core.topics import LONGEST, Topics
 

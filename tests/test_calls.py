@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import zmq
 
-from zmqbridge._bridge import pump, sending
-from zmqbridge._bridge.uncompiled import COMPILED, plain_recv, plain_send
+from zmqbridge._bridge import calls
+from zmqbridge._bridge.calls import COMPILED, plain_recv, plain_send
 
 both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 LARGE = 3 * zmq.COPY_THRESHOLD
@@ -14,8 +14,7 @@ LARGE = 3 * zmq.COPY_THRESHOLD
 
 @pytest.fixture(autouse=True)
 def as_on_pypy(monkeypatch):
-    for module in pump, sending:
-        monkeypatch.setattr(module, "COMPILED", False)
+    monkeypatch.setattr(calls, "COMPILED", False)
 
 
 @both
