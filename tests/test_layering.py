@@ -20,6 +20,7 @@ CORE = [
     "routes",
     "sendqueue",
     "outbox",
+    "topics",
     "pacing",
     "inbox",
     "statistics",

@@ -44,6 +44,8 @@ PAIRS = [
     ("Pusher", "Puller"),
     ("Requester", "Replier"),
     ("Dealer", "Router"),
+    ("XPublisher", "XSubscriber"),
+    ("Pair", "Pair"),
 ]
 SERVER, ALICE, MALLORY = (zmq.curve_keypair() for _ in range(3))
 CURVE = CurveServer(SERVER[1])

@@ -19,7 +19,9 @@ from zmqbridge import QueueFull, RequestTimeout, SocketClosed, asyncio_backend, 
 FDS = "/proc/self/fd"
 needs_proc = pytest.mark.skipif(not os.path.isdir(FDS), reason="descriptors are counted in /proc")
 SENDING = ["Publisher", "Pusher", "Requester"]
-RECEIVING = ["Subscriber", "Puller", "Replier", "Dealer", "Router"]
+RECEIVING = [
+    "Subscriber", "XSubscriber", "XPublisher", "Puller", "Replier", "Dealer", "Router", "Pair",
+]  # fmt: skip
 
 
 async def largest_gap(w, work):

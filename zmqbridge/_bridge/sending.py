@@ -190,7 +190,9 @@ class Sending:
 
     def _finish(self, parts: int) -> None:
         # libzmq drops these: the peer left in mid-message. But it counts them, and unless it
-        # gets them all it takes the next message for their rest, and drops that.
+        # gets them all it takes the next message for their rest, and drops that. A PAIR does not.
+        if self._get(zmq.TYPE) == zmq.PAIR:
+            return
         for after in reversed(range(parts)):
             self._send(b"", DONTWAIT_MORE if after else DONTWAIT)
 

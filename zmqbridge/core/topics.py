@@ -48,6 +48,11 @@ def split_change(message: list[bytes]) -> Change:
     raise MalformedMessage("a subscription is one part that begins with 0 or 1", message)
 
 
+def pack_change(change: Change) -> bytes:
+    """The part by which an XSUB says this to its publishers."""
+    return (b"\1" if type(change) is Subscribed else b"\0") + change.tag
+
+
 class Topics:
     """The prefixes that subscribers want, each with how many subscriptions there are.
 
