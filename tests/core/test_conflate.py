@@ -12,8 +12,8 @@ TestConflating = ConflatingInboxMachine.TestCase
 TestConflating.settings = settings(max_examples=300)
 
 
-def test_a_newer_one_takes_the_place_of_the_older_one_of_its_tag():
-    inbox = ConflatingInbox()
+def test_a_newer_one_takes_the_place_of_the_older_one_of_its_tag() -> None:
+    inbox: ConflatingInbox[tuple[bytes, int], str] = ConflatingInbox()
     inbox.put([(b"a", 1), (b"b", 2), (b"a", 3)])
     inbox.put([(b"b", 4), (b"c", 5)])
     assert len(inbox) == 3
@@ -23,8 +23,8 @@ def test_a_newer_one_takes_the_place_of_the_older_one_of_its_tag():
         inbox.pop()
 
 
-def test_without_a_mark_reading_never_pauses():
-    inbox = ConflatingInbox()
+def test_without_a_mark_reading_never_pauses() -> None:
+    inbox: ConflatingInbox[tuple[bytes, int], str] = ConflatingInbox()
     inbox.put((b"%d" % number, number) for number in range(5000))
     assert not inbox.paused
     assert inbox.room() > 0

@@ -12,6 +12,7 @@ from zmqbridge.core.incoming import Ask, Gap, Incoming, Restarted
 from zmqbridge.core.sequence import (
     END,
     Asked,
+    Kept,
     Outgoing,
     pack_asked,
     pack_number,
@@ -27,7 +28,7 @@ TestLedger.settings = settings(max_examples=100, stateful_step_count=40)
 SEEDS = 2000
 
 
-def drive(seed):
+def drive(seed: int) -> None:
     """A long life on a bad network: more often than by chance alone much is under way at once."""
     chance = Random(seed)
     machine = SequenceMachine()
@@ -65,7 +66,7 @@ def drive(seed):
     machine.teardown()
 
 
-def test_whatever_happens_on_the_way_what_is_told_is_what_was_published():
+def test_whatever_happens_on_the_way_what_is_told_is_what_was_published() -> None:
     for seed in range(SEEDS):
         try:
             drive(seed)
@@ -74,18 +75,18 @@ def test_whatever_happens_on_the_way_what_is_told_is_what_was_published():
             raise
 
 
-def told(incoming):
+def told(incoming: Incoming) -> list[object]:
     """What may be delivered, in short: numbers, and what is told."""
     return [int(each[1]) if isinstance(each, tuple) else each for each in incoming.take()]
 
 
-def heard(incoming, *numbers, tag=b"t"):
+def heard(incoming: Incoming, *numbers: int, tag: bytes = b"t") -> list[object]:
     for number in numbers:
         incoming.live(tag, number, b"%d" % number)
     return told(incoming)
 
 
-def answered(incoming, *numbers, now=0.0, end=True):
+def answered(incoming: Incoming, *numbers: int, now: float = 0.0, end: bool = True) -> list[object]:
     for number in numbers:
         incoming.replayed(b"t", number, b"%d" % number, now)
     if end:
@@ -93,7 +94,7 @@ def answered(incoming, *numbers, now=0.0, end=True):
     return told(incoming)
 
 
-def test_without_anybody_to_ask_each_gap_is_told_at_once():
+def test_without_anybody_to_ask_each_gap_is_told_at_once() -> None:
     incoming = Incoming(asks=False)
     assert heard(incoming, 7, 8, 11, 12) == [7, 8, Gap(9, 10), 11, 12]
     assert incoming.missed == 2
@@ -101,13 +102,13 @@ def test_without_anybody_to_ask_each_gap_is_told_at_once():
     assert incoming.next_deadline() == float("inf")
 
 
-def test_numbers_that_go_back_are_a_publisher_that_has_restarted():
+def test_numbers_that_go_back_are_a_publisher_that_has_restarted() -> None:
     incoming = Incoming(asks=False)
     assert heard(incoming, 7, 8, 0, 1) == [7, 8, Restarted(), 0, 1]
     assert heard(incoming, 1) == [Restarted(), Gap(0, 0), 1]
 
 
-def test_nothing_newer_is_delivered_while_older_ones_may_come():
+def test_nothing_newer_is_delivered_while_older_ones_may_come() -> None:
     incoming = Incoming(asks=True)
     assert heard(incoming, 1, 4) == [1]
     assert incoming.ask(0) == Ask(Asked(2), afresh=False)
@@ -122,7 +123,7 @@ def test_nothing_newer_is_delivered_while_older_ones_may_come():
     assert incoming.doubled == 3
 
 
-def test_what_the_publisher_has_no_more_is_told_as_a_gap_in_its_place():
+def test_what_the_publisher_has_no_more_is_told_as_a_gap_in_its_place() -> None:
     incoming = Incoming(asks=True)
     heard(incoming, 1, 9, 12)
     assert incoming.ask(0) is not None
@@ -133,7 +134,7 @@ def test_what_the_publisher_has_no_more_is_told_as_a_gap_in_its_place():
     assert answered(incoming) == [Gap(13, 19), 20]
 
 
-def test_what_came_itself_is_no_gap_where_the_answer_begins_later():
+def test_what_came_itself_is_no_gap_where_the_answer_begins_later() -> None:
     incoming = Incoming(asks=True)
     heard(incoming, 1, 5, 6)
     assert incoming.ask(0) is not None
@@ -143,7 +144,7 @@ def test_what_came_itself_is_no_gap_where_the_answer_begins_later():
     assert answered(incoming, 12) == [Gap(9, 9), 10, Gap(11, 11), 12]
 
 
-def test_an_answer_that_was_on_its_way_before_says_nothing_of_later_ones():
+def test_an_answer_that_was_on_its_way_before_says_nothing_of_later_ones() -> None:
     incoming = Incoming(asks=True, interval=10)
     heard(incoming, 1)
     assert incoming.ask(0) is None
@@ -156,7 +157,7 @@ def test_an_answer_that_was_on_its_way_before_says_nothing_of_later_ones():
     assert answered(incoming, 2, 3) == [2, 3, 4]
 
 
-def test_a_part_that_is_lost_on_the_way_is_asked_for_again():
+def test_a_part_that_is_lost_on_the_way_is_asked_for_again() -> None:
     incoming = Incoming(asks=True)
     heard(incoming, 1, 6)
     assert incoming.ask(0) is not None
@@ -172,7 +173,7 @@ def test_a_part_that_is_lost_on_the_way_is_asked_for_again():
     assert incoming.ask(20) == Ask(Asked(8), afresh=False)
 
 
-def test_a_silent_subscriber_asks_once_an_interval_whether_the_last_ones_were_missed():
+def test_a_silent_subscriber_asks_once_an_interval_whether_the_last_ones_were_missed() -> None:
     incoming = Incoming(asks=True, by_tag=True, interval=10)
     assert incoming.next_deadline() == float("inf")
     heard(incoming, 1)
@@ -188,7 +189,7 @@ def test_a_silent_subscriber_asks_once_an_interval_whether_the_last_ones_were_mi
     assert answered(incoming, 2, now=20) == [2]
 
 
-def test_an_attempt_that_fails_is_made_again_after_a_pause_and_at_last_all_is_delivered():
+def test_an_attempt_that_fails_is_made_again_after_a_pause_and_at_last_all_is_delivered() -> None:
     incoming = Incoming(asks=True, timeout=5, pause=1, attempts=3)
     heard(incoming, 1, 3)
     assert incoming.ask(0) == Ask(Asked(2), afresh=False)
@@ -212,7 +213,7 @@ def test_an_attempt_that_fails_is_made_again_after_a_pause_and_at_last_all_is_de
     assert incoming.failures == 0
 
 
-def test_an_answer_about_what_is_no_more_is_not_waited_for():
+def test_an_answer_about_what_is_no_more_is_not_waited_for() -> None:
     incoming = Incoming(asks=True)
     heard(incoming, 5, 7)
     assert incoming.ask(0) is not None
@@ -222,14 +223,14 @@ def test_an_answer_about_what_is_no_more_is_not_waited_for():
     assert incoming.ask(0) == Ask(Asked(1), afresh=True)
 
 
-def test_more_than_may_be_held_is_delivered_with_its_gaps():
+def test_more_than_may_be_held_is_delivered_with_its_gaps() -> None:
     incoming = Incoming(asks=True, hold=(2, 100))
     assert heard(incoming, 1, 3, 5, 7) == [1, Gap(2, 2), 3, Gap(4, 4), 5, Gap(6, 6), 7]
     incoming = Incoming(asks=True, hold=(9, 1))
     assert heard(incoming, 1, 3, 5) == [1, Gap(2, 2), 3, Gap(4, 4), 5]
 
 
-def test_an_answer_without_tags_has_that_of_what_was_missing():
+def test_an_answer_without_tags_has_that_of_what_was_missing() -> None:
     incoming = Incoming(asks=True)
     heard(incoming, 1)
     heard(incoming, 3, tag=b"other")
@@ -238,7 +239,7 @@ def test_an_answer_without_tags_has_that_of_what_was_missing():
     assert incoming.take() == [(b"other", b"2"), (b"other", b"3")]
 
 
-def test_what_is_not_wanted_counts_and_is_not_delivered():
+def test_what_is_not_wanted_counts_and_is_not_delivered() -> None:
     incoming = Incoming(asks=True)
     heard(incoming, 1, 3)
     assert incoming.ask(0) is not None
@@ -246,7 +247,7 @@ def test_what_is_not_wanted_counts_and_is_not_delivered():
     assert told(incoming) == [3]
 
 
-def test_an_answer_about_another_tag_was_not_asked_for():
+def test_an_answer_about_another_tag_was_not_asked_for() -> None:
     incoming = Incoming(asks=True, by_tag=True)
     heard(incoming, 1, 3)
     assert incoming.ask(0) == Ask(Asked(2, b"t"), afresh=False)
@@ -255,7 +256,7 @@ def test_an_answer_about_another_tag_was_not_asked_for():
     assert told(incoming) == []
 
 
-def test_what_is_kept_is_bounded_in_number_and_in_bytes():
+def test_what_is_kept_is_bounded_in_number_and_in_bytes() -> None:
     outgoing = Outgoing(3, 100)
     for number in range(5):
         assert outgoing.number(b"t", b"x") == pack_number(number)
@@ -267,11 +268,11 @@ def test_what_is_kept_is_bounded_in_number_and_in_bytes():
     assert outgoing.replay(Asked(0), 0, 10, 10) == ([], 7)
 
 
-def numbers(kept):
+def numbers(kept: list[Kept]) -> list[tuple[bytes, int]]:
     return [(each.tag, int.from_bytes(each.number, "big")) for each in kept]
 
 
-def test_an_answer_comes_in_parts_bounded_in_number_and_in_bytes():
+def test_an_answer_comes_in_parts_bounded_in_number_and_in_bytes() -> None:
     outgoing = Outgoing(100, 1000, first=50)
     for body in (b"", b"1", b"22", b"333"):
         outgoing.number(b"t", body)
@@ -286,7 +287,7 @@ def test_an_answer_comes_in_parts_bounded_in_number_and_in_bytes():
     assert outgoing.replay(Asked(-1, b""), 0, 9, 9) == ([], 4)  # there is no latest of a tag
 
 
-def test_each_tag_may_have_numbers_of_its_own():
+def test_each_tag_may_have_numbers_of_its_own() -> None:
     outgoing = Outgoing(4, 1000, by_tag=True, first=10)
     for tag in (b"a", b"b", b"a", b"ab", b"a"):
         outgoing.number(tag, b"")
@@ -298,26 +299,26 @@ def test_each_tag_may_have_numbers_of_its_own():
 
 
 @pytest.mark.parametrize("asked", [Asked(7), Asked(7, b""), Asked(7, b"t"), Asked(-1, b"t")])
-def test_a_question_comes_as_it_was_asked(asked):
+def test_a_question_comes_as_it_was_asked(asked: Asked) -> None:
     message = pack_asked(asked)
     assert message[0] == b""
     assert split_asked(message[1:]) == asked
 
 
 @pytest.mark.parametrize("parts", [[], [b""], [b"1234567"], [b"1" * 8, b"t", b""], [b"x", b"t"]])
-def test_what_is_no_question_is_malformed(parts):
+def test_what_is_no_question_is_malformed(parts: list[bytes]) -> None:
     with pytest.raises(MalformedMessage):
         split_asked(parts)
 
 
-def test_a_numbered_publication_has_three_parts_and_a_number():
+def test_a_numbered_publication_has_three_parts_and_a_number() -> None:
     assert split_numbered([b"t", pack_number(3), b"body"]) == (b"t", 3, b"body")
     for wrong in ([b"t", b"body"], [b"t", b"1234567", b"body"], [b"t", END, b""], [b"t"] * 4):
         with pytest.raises(MalformedMessage):
             split_numbered(wrong)
 
 
-def test_a_replay_has_a_tag_or_none_and_an_end():
+def test_a_replay_has_a_tag_or_none_and_an_end() -> None:
     number = pack_number(3)
     assert split_answer([b"", b"t", number, b"body"]) == (b"t", 3, b"body")
     assert split_answer([b"", number, b"body"]) == (None, 3, b"body")

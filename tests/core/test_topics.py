@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import tracemalloc
 
-import pytest
 from machines import TopicsMachine
 
-from zmqbridge.core.topics import (
-    Subscribed,
-    Topics,
-    Unsubscribed,
-    is_private,
-    split_change,
-)
-from zmqbridge.errors import MalformedMessage
+from zmqbridge.core.topics import Topics, is_private
 
 TestTopics = TopicsMachine.TestCase
 
@@ -22,7 +14,7 @@ MANY = 100_000
 MOST = 200  # bytes for a topic
 
 
-def test_many_topics_take_little_memory():
+def test_many_topics_take_little_memory() -> None:
     topics = Topics()
     tracemalloc.start()
     try:
@@ -35,18 +27,7 @@ def test_many_topics_take_little_memory():
     assert used / MANY <= MOST
 
 
-def test_a_message_to_a_publisher_is_a_subscription_or_its_end():
-    assert split_change([b"\1tag"]) == Subscribed(b"tag")
-    assert split_change([b"\0"]) == Unsubscribed(b"")
-
-
-@pytest.mark.parametrize("message", [[b""], [b"\2tag"], [b"\1tag", b"more"], [b"\0", b""]])
-def test_anything_else_is_malformed(message):
-    with pytest.raises(MalformedMessage):
-        split_change(message)
-
-
-def test_a_topic_of_a_barrier_is_nobody_s_tag():
+def test_a_topic_of_a_barrier_is_nobody_s_tag() -> None:
     assert is_private(b"\0r12345678")
     assert not is_private(b"\0r1234567")
     assert not is_private(b"tag-123456")

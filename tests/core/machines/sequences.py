@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from zmqbridge.core.incoming import Gap, Incoming, Restarted
-from zmqbridge.core.sequence import Outgoing
+from zmqbridge.core.sequence import Asked, Outgoing
 
 TAGS = [b"a", b"b"]
 BURST = 2  # publications that the server looks at, at a time
@@ -17,12 +18,12 @@ BURST = 2  # publications that the server looks at, at a time
 class Ledger:
     """What a subscriber was told under one count, which must be without a hole or a double."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.run = 0
-        self.next = None  # the number that must come next
+        self.next: int | None = None  # the number that must come next
         self.gaps = 0
 
-    def enter(self, item):
+    def enter(self, item: Any) -> None:
         if isinstance(item, Restarted):
             self.next = 0
             self.run += 1
@@ -48,7 +49,7 @@ class SequenceMachine(RuleBasedStateMachine):
     is heard from its first publication on. One that goes on with higher numbers needs no such luck.
     """
 
-    def make(self, **settings):
+    def make(self, **settings: Any) -> Incoming:
         return Incoming(**settings)
 
     @initialize(
@@ -59,25 +60,29 @@ class SequenceMachine(RuleBasedStateMachine):
         queue=st.sampled_from([2, 4, 100]),
         hold=st.sampled_from([6, 1000]),
     )
-    def start(self, asks, by_tag, rising, keep, queue, hold):
+    def start(
+        self, asks: bool, by_tag: bool, rising: bool, keep: int, queue: int, hold: int
+    ) -> None:
         self.asks, self.by_tag, self.rising = asks, by_tag, rising
         self.keep, self.queue, self.hold = keep, queue, hold
         self.now = 0.0
         self.run = 0
         self.outgoing = Outgoing(keep, 10_000, by_tag=by_tag)
         self.incoming = self.make(asks=asks, by_tag=by_tag, hold=(hold, 10_000))
-        self.ledgers = defaultdict(Ledger)
-        self.last = {}  # the number published last, by count
-        self.wire = deque()
-        self.asked = None  # what the server is answering, and from which place on
-        self.answers = deque()
+        self.ledgers: dict[bytes, Ledger] = defaultdict(Ledger)
+        self.last: dict[bytes, int] = {}  # the number published last, by count
+        self.wire: deque[tuple[bytes, int, bytes]] = deque()
+        self.asked: tuple[Asked, int] | None = (
+            None  # what the server is answering, and from which place on
+        )
+        self.answers: deque[tuple[bytes, int, bytes] | None] = deque()
         self.is_asked = False
         self.harmed = False  # something was lost for good
 
-    def key_of(self, tag):
+    def key_of(self, tag: bytes) -> bytes:
         return tag if self.by_tag else b""
 
-    def settle(self):
+    def settle(self) -> None:
         """Enter what may be delivered, and send what is asked for."""
         for item in self.incoming.take():
             key = item[0] if isinstance(item, tuple) else item.tag
@@ -93,7 +98,7 @@ class SequenceMachine(RuleBasedStateMachine):
         assert self.incoming.next_deadline() > self.now
 
     @rule(tag=st.sampled_from(TAGS), arrives=st.lists(st.booleans(), min_size=1, max_size=5))
-    def publish(self, tag, arrives):
+    def publish(self, tag: bytes, arrives: list[bool]) -> None:
         for there in arrives:
             raw = self.outgoing.number(tag, b"%d %d" % (self.run, self.next_number(tag)))
             number = int.from_bytes(raw, "big")
@@ -102,22 +107,22 @@ class SequenceMachine(RuleBasedStateMachine):
             if (there and len(self.wire) < self.queue) or first:
                 self.wire.append((tag, number, b"%d %d" % (self.run, number)))
 
-    def next_number(self, tag):
+    def next_number(self, tag: bytes) -> int:
         before = self.last.get(self.key_of(tag))
         return self.first_of_run() if before is None else before + 1
 
-    def first_of_run(self):
+    def first_of_run(self) -> int:
         return self.run * 1000 if self.rising else 0
 
     @rule(times=st.integers(1, 4))
-    def hear(self, times):
+    def hear(self, times: int) -> None:
         for _ in range(min(times, len(self.wire))):
             self.incoming.live(*self.wire.popleft())
             self.settle()
 
     @precondition(lambda self: self.last)
     @rule()
-    def the_publisher_restarts(self):
+    def the_publisher_restarts(self) -> None:
         if not self.rising:
             self.hear(len(self.wire))
         self.run += 1
@@ -135,7 +140,8 @@ class SequenceMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.asked)
     @rule()
-    def the_server_answers(self):
+    def the_server_answers(self) -> None:
+        assert self.asked
         asked, place = self.asked
         found, place = self.outgoing.replay(asked, place, BURST, 30)
         self.answers += [
@@ -149,11 +155,11 @@ class SequenceMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.answers)
     @rule(times=st.integers(1, 4), old=st.booleans())
-    def answers_come(self, times, old):
+    def answers_come(self, times: int, old: bool) -> None:
         for _ in range(min(times, len(self.answers))):
             self.one_answer(old and self.by_tag)
 
-    def one_answer(self, without_tag=False):
+    def one_answer(self, without_tag: bool = False) -> None:
         part = self.answers.popleft()
         if part is None:
             self.is_asked = False
@@ -165,16 +171,16 @@ class SequenceMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.answers)
     @rule(data=st.data())
-    def an_answer_is_lost(self, data):
+    def an_answer_is_lost(self, data: st.DataObject) -> None:
         self.lose_answer(data.draw(st.integers(0, len(self.answers) - 1)))
 
-    def lose_answer(self, lost):
+    def lose_answer(self, lost: int) -> None:
         # With the first, nothing tells that the publisher has it still.
         self.harmed = self.harmed or not lost
         del self.answers[lost]
 
     @rule(seconds=st.sampled_from([0.5, 2, 6, 40]))
-    def time_passes(self, seconds):
+    def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.incoming.due(self.now)
         self.harmed = self.harmed or self.incoming.failures > 2
@@ -182,7 +188,7 @@ class SequenceMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not (self.asked or self.answers or self.is_asked))
     @rule(end=st.booleans())
-    def an_answer_to_no_question(self, end):
+    def an_answer_to_no_question(self, end: bool) -> None:
         before = self.incoming.unasked
         if end:
             self.incoming.replay_ended(self.now)
@@ -191,7 +197,7 @@ class SequenceMachine(RuleBasedStateMachine):
         assert self.incoming.unasked == before + 1
         assert not self.incoming.take()
 
-    def teardown(self):
+    def teardown(self) -> None:
         if not hasattr(self, "incoming"):
             return
         self.queue = 1000
@@ -212,7 +218,7 @@ class SequenceMachine(RuleBasedStateMachine):
         assert self.incoming.missed == told
         if self.asks and self.keep == self.hold == 1000 and not self.harmed:
             assert not told
-        remains = []
+        remains: list[object] = []
         self.incoming.close(remains)
         assert remains
         assert self.incoming.next_deadline() == float("inf")
