@@ -58,3 +58,11 @@ def play(seed: int, only: str = "", backend: str = "") -> str:
 def share(seeds: Iterable[int], only: str, backend: str) -> list[str]:
     """Run some seeds; the failures."""
     return [failure for seed in seeds if (failure := play(seed, only, backend))]
+
+
+def traced(seed: int) -> str:
+    """The hash of all that happens by a seed."""
+    network = Network(seed)
+    chosen = SCENARIOS[seed % len(SCENARIOS)]
+    run(lambda: chosen(stage_of(network, "asyncio")), network)
+    return network.trace_hash()
