@@ -569,3 +569,60 @@ async def one_that_does_not_read_holds_up_no_other(stage: Stage) -> None:
             raise AssertionError("a dead peer takes messages")
         assert router.statistics().queued == 0
         assert await requester.request(b"y") == [b"y"]
+
+
+@scenario
+async def bursts_keep_their_order(stage: Stage) -> None:
+    """What is sent at once, while some waits and there is room again, arrives in order."""
+    small = {zmq.SNDHWM: 3, zmq.RCVHWM: 3}
+    got: list[int] = []
+    async with (
+        stage.make("Puller", "server", bind=ADDRESS, options=small, prefetch=3) as puller,
+        stage.make("Pusher", "client", connect=ADDRESS, options=small) as pusher,
+    ):
+
+        async def push() -> None:
+            number = 0
+            while number < 400:
+                for _ in range(stage.random.randint(1, 30)):
+                    pusher.push_nowait(b"%d" % number + b"|" + bytes(100_000))
+                    number += 1
+                await stage.sleep(stage.random.choice([0, 0.00005, 0.001, 0.02]))
+            pusher.push_nowait(b"-1|")
+
+        stage.spawn("client", push)
+        while True:
+            [part] = await puller.receive()
+            got.append(int(part.partition(b"|")[0]))
+            if got[-1] < 0:
+                break
+    assert got[:-1] == list(range(len(got) - 1))
+
+
+@scenario
+async def both_ways_at_once(stage: Stage) -> None:
+    """Two sockets that send and receive at the same time hear all of each other, in order."""
+    count = 150
+    done: list[str] = []
+
+    async def talk(node: str, parts: int, **arguments: Any) -> None:
+        async with stage.make("Dealer", node, **arguments) as dealer:
+
+            async def send() -> None:
+                for number in range(count):
+                    await dealer.send(*[b"%d" % number] * parts)
+                    await stage.sleep(stage.random.choice([0, 0, 0.0001, 0.0002]))
+
+            stage.spawn(node, send)
+            for number in range(count):
+                assert (await dealer.receive())[0] == b"%d" % number
+            done.append(node)
+            await stage.sleep(1)
+
+    parts = stage.random.choice([1, 2])
+    stage.network.node("client")
+    stage.spawn("server", partial(talk, "server", parts, bind=ADDRESS))
+    stage.spawn("client", partial(talk, "client", parts, connect=ADDRESS))
+    while len(done) < 2:
+        await stage.sleep(0.5)
+        assert stage.now() < 30, done

@@ -20,6 +20,9 @@ from zmqbridge.testing._options import checked
 from zmqbridge.testing._socketstate import SocketState
 from zmqbridge.testing.errors import NotSimulated
 
+# libzmq's I/O thread does not wait for the loop: while a task runs for so long, messages may come.
+MEANWHILE = 0.0001  # seconds
+
 SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
 EVENTS, FD, RCVMORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
 POLLIN, POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
@@ -60,6 +63,8 @@ class SimSocket(SocketState):
         self, data: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
     ) -> None:
         """Send one part, as ``zmq.Socket.send``."""
+        if self.network.next_delivery() < self.network.now + MEANWHILE:
+            self.network.run_ahead()
         if self.closed or self._dead or self.rings:
             self._command()
         part = data if type(data) is bytes else getattr(data, "bytes", None) or bytes(data)
