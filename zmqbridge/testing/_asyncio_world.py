@@ -6,16 +6,17 @@ import asyncio
 from asyncio import AbstractEventLoop, Handle, Task, TimerHandle
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from functools import partial
 from heapq import heapify, heappop
 from math import inf
 from typing import Any
 from weakref import ref
 
-from zmqbridge.testing._current import current
-from zmqbridge.testing._stalled import STALLS, stalled
+from zmqbridge.testing._current import current, enter, lives
+from zmqbridge.testing._stalled import Life, Who, stalled
 from zmqbridge.testing.errors import NotSimulated
 from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import Node
+from zmqbridge.testing.nodes import ByHand, Node
 
 # So much time passes with each turn of the loop, so that a task that only lets others have their
 # turn sees messages come.
@@ -36,8 +37,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.readers: dict[int, Handle] = {}
         self.held: dict[Node, list[Handle]] = {}  # of paused nodes
         self._tasks: dict[Node, list[ref[Task[Any]]]] = {}
-        self._looked_at = 0.0
-        self._seen: object = None
+        self._life = Life(network)
         self._timer_cancelled_count = 0
         self._selector: Any = None
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]
@@ -93,6 +93,8 @@ class SimLoop(asyncio.BaseEventLoop):
             network.deliver_until(network.now + TICK)
         else:
             self._let_time_pass()
+        if network.failure is not None:
+            raise network.failed()
         if network.rung:
             rung = list(network.rung)
             if len(rung) > 1:
@@ -126,9 +128,8 @@ class SimLoop(asyncio.BaseEventLoop):
             return
         when = min(scheduled[0].when() if scheduled else inf, network.next_delivery())
         if when == inf:
-            raise stalled(network, self.tasks())
-        if when > self._looked_at + STALLS:
-            self._look_for_life(when)
+            raise stalled(network, self._who())
+        self._life.look(when, self._who, self._timers)
         network.deliver_until(max(when, network.now))
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
@@ -142,13 +143,11 @@ class SimLoop(asyncio.BaseEventLoop):
                 heapify(scheduled)
                 self._timer_cancelled_count = 0
 
-    def _look_for_life(self, when: float) -> None:
-        # Peers that connect again and again, and patrols, would let time pass for ever.
-        self._looked_at = when
-        seen = [(task, _where(task)) for task in self.tasks()]
-        if seen == self._seen and not any(map(_of_user, self._scheduled)):  # type: ignore[attr-defined]
-            raise stalled(self.network, self.tasks())
-        self._seen = seen
+    def _who(self) -> list[Who]:
+        return [Who(task.get_name(), task.get_coro()) for task in self.tasks()]
+
+    def _timers(self) -> bool:
+        return any(map(_of_user, self._scheduled))  # type: ignore[attr-defined]
 
     # Whose tasks are whose.
 
@@ -171,11 +170,6 @@ class SimLoop(asyncio.BaseEventLoop):
         return [task for task in found if task is not None and not task.done()]
 
 
-def _where(task: Task[Any]) -> object:
-    frame = getattr(task.get_coro(), "cr_frame", None)
-    return frame and (id(frame), frame.f_lasti)
-
-
 def _of_user(timer: TimerHandle) -> bool:
     if timer.cancelled():
         return False
@@ -193,10 +187,16 @@ class AsyncioWorld:
     def start(self, node: Node, main: Callable[[], Any]) -> None:
         """Run a program as a task of a node."""
         context = copy_context()
-        context.run(current.set, node)
+        context.run(enter, node)
         made = context.run(main)
         if asyncio.iscoroutine(made):
-            self.loop.create_task(made, name=node.name, context=context)
+            task = self.loop.create_task(made, name=node.name, context=context)
+            task.add_done_callback(partial(self._has_ended, context))
+
+    def _has_ended(self, context: Context, task: Task[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and lives(context):
+            self.network.fail(error)
 
     def kill(self, node: Node) -> None:
         """Have the tasks of a node end; what they do in ``finally`` reaches nobody."""
@@ -218,29 +218,59 @@ class AsyncioWorld:
         return None
 
 
-def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
-    """Run a coroutine function on a loop of its own until it returns, and return its result."""
-    loop = SimLoop(network)
-    network.driver = AsyncioWorld(network, loop)
-    context = copy_context()
-    context.run(current.set, network.node("main"))
-    try:
-        asyncio.set_event_loop(loop)
-        task = loop.create_task(main(), name="main", context=context)
-        return loop.run_until_complete(task)
-    finally:
+class Session:
+    """A loop of a network that runs as often as it is asked to.
+
+    Args:
+        network: the world.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.loop = SimLoop(network)
+        network.driver = AsyncioWorld(network, self.loop)
+
+    def run(self, node: Node, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Run a coroutine function as a program of a node until it returns."""
+        context = copy_context()
+        context.run(enter, node)
+        asyncio.set_event_loop(self.loop)
         try:
-            _end(loop)
+            task = self.loop.create_task(main(), name=node.name, context=context)
+            result = self.loop.run_until_complete(task)
+            if self.network.failure is not None:
+                raise self.network.failed()
+            return result
         finally:
+            asyncio.set_event_loop(None)
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    def close(self) -> None:
+        """End the tasks, in the order in which they were made, and the loop."""
+        loop = self.loop
+        for node in self.network.nodes.values():
+            node.resume()
+        asyncio.set_event_loop(loop)
+        try:
+            rest = loop.tasks()
+            for task in rest:
+                task.cancel()
+            if rest:
+                loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            self.network.driver = ByHand()
             asyncio.set_event_loop(None)
             loop.close()
 
 
-def _end(loop: SimLoop) -> None:
-    # In the order in which they were made, where `asyncio.run` takes that of a set.
-    rest = loop.tasks()
-    for task in rest:
-        task.cancel()
-    if rest:
-        loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
-    loop.run_until_complete(loop.shutdown_asyncgens())
+def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
+    """Run a coroutine function on a loop of its own until it returns, and return its result."""
+    session = Session(network)
+    try:
+        return session.run(network.node("main"), main)
+    finally:
+        session.close()

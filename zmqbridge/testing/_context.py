@@ -21,17 +21,23 @@ class SimContext(zmq.Context[Any]):
         sockets: those that are open.
         meeting_places: who is bound to which inproc address.
         early: who has connected to one before it was bound.
+        others: the further contexts of the same process.
     """
 
     node: Node
     sockets: dict[SimSocket, None]
     meeting_places: dict[str, SimSocket]
     early: dict[str, list[End]]
+    others: list[SimContext]
 
     def __init__(self, node: Node) -> None:
         super().__init__()
         # pyzmq takes attributes for options, so they are put past it.
-        vars(self).update(node=node, sockets={}, meeting_places={}, early={}, ended=False)
+        vars(self).update(
+            node=node, sockets={}, meeting_places={}, early={}, ended=False, others=[]
+        )
+        # No thread of the library's ends it: it ends with its node.
+        vars(self)["_ended_by"] = "its node"
 
     def socket(self, socket_type: int, socket_class: Any = None, **kwargs: Any) -> Any:
         """A simulated socket; one for the library when that asks for one of its own."""
@@ -40,7 +46,21 @@ class SimContext(zmq.Context[Any]):
         from zmqbridge._bridge.bridgedsocket import Bridged
 
         ours = isinstance(socket_class, type) and issubclass(socket_class, Bridged)
-        socket = (BridgedSimSocket if ours else SimSocket)(self, socket_type)
+        return self._know((BridgedSimSocket if ours else SimSocket)(self, socket_type))
+
+    def socket_of_facade(self, socket_type: int) -> Any:
+        """A socket for `zmqbridge.txzmq`; nobody notices when its methods are replaced."""
+        if vars(self)["ended"]:
+            raise zmq.ContextTerminated
+        return self._know(BridgedSimSocket(self, socket_type))
+
+    def beside(self) -> SimContext:
+        """A further context of the same process."""
+        other = SimContext(self.node)
+        self.others.append(other)
+        return other
+
+    def _know(self, socket: SimSocket) -> SimSocket:
         self.sockets[socket] = None
         self.node.network.know(socket)
         return socket
@@ -51,16 +71,18 @@ class SimContext(zmq.Context[Any]):
 
     def die(self) -> None:
         """The process has ended."""
-        vars(self)["ended"] = True
-        for socket in list(self.sockets):
-            socket.die()
+        self.term()
+        for other in self.others:
+            other.die()
 
     def term(self) -> None:
         """End it: every call on its sockets says so from now on. It does not wait for them."""
-        self.die()
+        vars(self)["ended"] = True
+        for socket in list(self.sockets):
+            socket.die()
 
     def destroy(self, linger: float | None = None) -> None:
         """Close its sockets, and end it."""
         for socket in list(self.sockets):
             socket.close(None if linger is None else int(linger))
-        self.die()
+        self.term()

@@ -14,6 +14,8 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zmqbridge.testing._diagram import diagram
+from zmqbridge.testing.errors import Stalled
 from zmqbridge.testing.nodes import ByHand, Node
 from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Rule, Trace, Twice
 
@@ -53,6 +55,7 @@ class Network:
         nodes: by name.
         rung: the sockets whose FD is readable.
         driver: what runs the programs of the nodes.
+        failure: with what a driver is to end the run.
 
     Raises:
         TypeError: the seed is not an int.
@@ -79,6 +82,7 @@ class Network:
         self._pace = Pace()
         self._rules: dict[Handle, Rule] = {}
         self._trace = Trace()
+        self.failure: BaseException | None = None
 
     # What the world is made of.
 
@@ -287,6 +291,15 @@ class Network:
             call()
         self.now = max(self.now, float(now))
 
+    def fail(self, error: BaseException) -> None:
+        """End the run with an error, as what the test expects has not happened."""
+        self.failure = self.failure or error
+
+    def failed(self) -> BaseException:
+        """The error with which the run ends now."""
+        failure, self.failure = self.failure, None
+        return failure or Stalled("the run has ended already")
+
     # What has happened.
 
     def fault(
@@ -308,6 +321,14 @@ class Network:
     def trace(self) -> list[Event]:
         """The last 10,000 events, oldest first."""
         return list(self._trace.events)
+
+    def report(self, last: int = 20) -> str:
+        """The seed, and the last events as a sequence diagram in text."""
+        events = self.trace[-last:]
+        return "\n".join((
+            f"seed {self.seed}, at {self.now:.6f} s; the last {len(events)} events:",
+            *diagram(events, list(self.nodes)),
+        ))  # fmt: skip
 
     def trace_hash(self) -> str:
         """A hash of all events so far: equal for two runs that did the same at the same time."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from zmqbridge._bridge.context import shared
-from zmqbridge.testing._current import context_of_current
+from zmqbridge.testing._current import context_for
 from zmqbridge.testing.errors import NotDeterministic
 from zmqbridge.testing.network import Network
 
-shared.stand_in = context_of_current
+shared.stand_in = context_for
 
 
 def run(main: Callable[[], Any], network: Network | None = None, backend: str = "asyncio") -> Any:

@@ -17,6 +17,7 @@ from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
 from zmqbridge._bridge import addresses
+from zmqbridge._bridge.calls import facade_socket
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
@@ -132,7 +133,6 @@ class ZmqConnection:
         stay_with_process(factory)
         driver = type(self)._zmqbridge__driver(self, factory.reactor, READ, globals())
         self._zmqbridge__driver = self._zmqbridge__made = driver
-        self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
         self.queue: deque[Any] = deque()
@@ -140,9 +140,10 @@ class ZmqConnection:
         self.read_scheduled: Any = None
         context: Any = factory.context
         try:
-            self.socket: Any = Socket(context, self.socketType)
+            self.socket: Any = facade_socket(context, Socket)(context, self.socketType)
         except error.ZMQError as problem:
             raise as_zmq_error(problem, context) from None
+        self.factory: Any = factory
         driver.take(self.socket, self.highWaterMark or inf)
         try:
             self.fd: int = driver.descriptor()
@@ -217,7 +218,6 @@ class ZmqConnection:
         if self.factory.connections is not None:
             self.factory.connections.discard(self)
         driver.close()
-        self.factory = None
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
         """Wait until libzmq has taken the queued messages.
@@ -238,7 +238,9 @@ class ZmqConnection:
         return Deferred.fromCoroutine(driver.drain(patience(timeout)))
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
+        # A constructor that raises may have set neither.
+        factory, endpoints = getattr(self, "factory", None), getattr(self, "endpoints", [])
+        return f"{self.__class__.__name__}({factory!r}, {endpoints!r})"
 
     def fileno(self) -> int:
         """The file descriptor by which libzmq signals."""
