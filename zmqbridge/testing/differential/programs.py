@@ -196,7 +196,7 @@ class _Author:
         if kind == "SUB":
             return
         head: tuple[bytes, ...] = ()
-        counts = (1, 1, 2, 3, 5, 9)
+        counts: tuple[int, ...] = (1, 1, 2, 3, 5, 9)
         if (zmq.CONFLATE, 1) in self.sockets[socket].options:
             counts = (1,)  # how many of a burst are lost is nobody's business
         if kind in ("PUB", "XPUB"):
