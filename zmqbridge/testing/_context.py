@@ -39,6 +39,9 @@ class SimContext(zmq.Context[Any]):
         # No thread of the library's ends it: it ends with its node.
         vars(self)["_ended_by"] = "its node"
 
+    def __del__(self) -> None:
+        """Without pyzmq's warning: of libzmq there is nothing to end."""
+
     def socket(self, socket_type: int, socket_class: Any = None, **kwargs: Any) -> Any:
         """A simulated socket; one for the library when that asks for one of its own."""
         if vars(self)["ended"]:
