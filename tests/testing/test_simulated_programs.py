@@ -483,5 +483,5 @@ def test_what_differs_is_shown(loop):
         async with loop.Requester(connect=ADDRESS) as requester:
             await requester.request(b"%d" % len(runs))
 
-    with pytest.raises(NotDeterministic, match="two runs of seed 3 differ: .*message"):
+    with pytest.raises(NotDeterministic, match=r"two runs of seed 3 differ: .*message"):
         check_determinism(main, 3, loop.name)
