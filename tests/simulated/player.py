@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterable
 from typing import Any
@@ -26,6 +27,10 @@ class Timeout:
 
     def __exit__(self, *failure: Any) -> Any:
         return self._scope.__exit__(*failure)
+
+
+# What the library reports of what it was made to suffer.
+logging.disable(logging.CRITICAL)
 
 
 def stage_of(network: Network, backend: str) -> Stage:
@@ -53,3 +58,11 @@ def play(seed: int, only: str = "", backend: str = "") -> str:
 def share(seeds: Iterable[int], only: str, backend: str) -> list[str]:
     """Run some seeds; the failures."""
     return [failure for seed in seeds if (failure := play(seed, only, backend))]
+
+
+def traced(seed: int) -> str:
+    """The hash of all that happens by a seed."""
+    network = Network(seed)
+    chosen = SCENARIOS[seed % len(SCENARIOS)]
+    run(lambda: chosen(stage_of(network, "asyncio")), network)
+    return network.trace_hash()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import zmq
@@ -19,6 +20,7 @@ from zmqbridge import (
     PeerUnreachable,
     QueueFull,
     RequestTimeout,
+    SocketClosed,
     ZmqBridgeError,
 )
 from zmqbridge.testing import Network, faults
@@ -394,3 +396,233 @@ async def connections_are_told_as_they_are(stage: Stage) -> None:
             else:
                 raise AssertionError("the connection was cut")
             await dealer.connected(timeout=5)
+
+
+@scenario
+async def who_gives_up_is_not_heard(stage: Stage) -> None:
+    """A request that was cancelled in the queue is never sent; one under way is dropped."""
+    seen: set[bytes] = set()
+    gone: set[bytes] = set()
+    async with stage.make("Requester", "client", connect=ADDRESS, timeout=30) as requester:
+
+        async def ask(tag: bytes, patience: float) -> None:
+            with stage.timeout(patience):
+                assert await requester.request(tag) == [tag]
+                return
+            gone.add(tag)
+
+        for number in range(10):
+            patience = stage.random.choice([0.1, 0.3, 20])
+            stage.spawn("client", partial(ask, b"%d" % number, patience))
+        await stage.sleep(1)
+        queued = 10 - len(gone)
+        assert requester.statistics().queued == queued
+        async with stage.make("Replier", "server", bind=ADDRESS) as replier:
+
+            async def handle(request: Any) -> None:
+                seen.add(request.parts[0])
+                await request.reply(*request.parts)
+
+            stage.spawn("server", partial(replier.serve, handle))
+            await stage.sleep(2)
+            assert len(seen) == queued
+            assert not seen & gone
+            late = [stage.random.choice([0.0, 0.0001, 0.0003, 0.001]) for _ in range(30)]
+            for number, patience in enumerate(late):
+                stage.spawn("client", partial(ask, b"late%d" % number, patience))
+            await stage.sleep(1)
+            counts = requester.statistics()
+            assert counts.open_requests == counts.queued == 0
+            assert await requester.request(b"last") == [b"last"]
+
+
+@scenario
+async def the_end_of_a_socket_is_told_to_all_who_wait(stage: Stage) -> None:
+    """Each call that waits ends with SocketClosed when the socket is closed; none hangs."""
+    kind, verb = stage.random.choice(
+        [("Puller", "receive"), ("Requester", "request"), ("Subscriber", "receive")]
+    )
+    arguments: dict[str, Any] = {"tags": [""]} if kind == "Subscriber" else {}
+    socket = stage.make(kind, "client", connect=ADDRESS, **arguments)
+    count = stage.random.choice([1, 7, 700])
+    told = []
+
+    async def wait() -> None:
+        try:
+            await getattr(socket, verb)(*([b"x"] if verb == "request" else []))
+        except SocketClosed:
+            told.append(True)
+
+    async with socket:
+        for _ in range(count):
+            stage.spawn("client", wait)
+        await stage.sleep(0.1)
+        socket.close()
+        await stage.sleep(0.1)
+    assert len(told) == count
+
+
+@scenario
+async def a_server_survives_its_handlers(stage: Stage) -> None:
+    """Handlers that fail are reported and cost one request; never more run than the limit says."""
+    running, most, limit = 0, 0, stage.random.randint(1, 4)
+
+    async def handle(request: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await stage.sleep(stage.random.random() * 0.01)
+            if request.parts == [b"fail"]:
+                raise ArithmeticError("on purpose")
+            await request.reply(*request.parts)
+        finally:
+            running -= 1
+
+    async with (
+        stage.make("Replier", "server", bind=ADDRESS) as replier,
+        stage.make("Requester", "client", connect=ADDRESS, timeout=2) as requester,
+    ):
+        stage.spawn("server", partial(replier.serve, handle, limit))
+        outcome: Counter[str] = Counter()
+
+        async def ask(what: bytes) -> None:
+            try:
+                assert await requester.request(what) == [what]
+                outcome["answered"] += 1
+            except RequestTimeout as error:
+                outcome[f"timeout {error.stage}"] += 1
+
+        failing = stage.random.randint(0, 5)
+        whats = [b"fail"] * failing + [b"%d" % number for number in range(20)]
+        stage.random.shuffle(whats)
+        for what in whats:
+            stage.spawn("client", partial(ask, what))
+        await stage.sleep(3)
+        assert outcome["answered"] == 20, outcome
+        assert outcome["timeout sent"] == failing, outcome
+        assert most <= limit
+        left = await replier.stop_serving(timeout=1)
+        assert left == []
+
+
+@scenario
+async def what_was_unsubscribed_is_not_heard(stage: Stage) -> None:
+    """After `unsubscribe` nothing of a tag is delivered, also what had come before."""
+    async with (
+        stage.make("Publisher", "server", bind=ADDRESS) as publisher,
+        stage.make("Subscriber", "client", connect=ADDRESS, tags=["a", "b"]) as subscriber,
+    ):
+        await stage.sleep(1)
+        for number in range(20):
+            publisher.publish(b"%d" % number, tag=stage.random.choice(["a", "b"]))
+        await stage.sleep(stage.random.choice([0, 0.0001, 1]))
+        subscriber.unsubscribe("a")
+        await stage.sleep(1)
+        publisher.publish(b"none", tag="a")
+        publisher.publish(b"last", tag="b")
+        before = -1
+        while True:
+            tag, body = await subscriber.receive()
+            assert tag == b"b"
+            if body == b"last":
+                break
+            assert int(body) > before
+            before = int(body)
+
+
+@scenario
+async def one_that_does_not_read_holds_up_no_other(stage: Stage) -> None:
+    """A router's stuck peer costs its own queue; others are answered at once all the while."""
+    small = {zmq.SNDHWM: 5, zmq.RCVHWM: 5}
+    stuck = stage.make(
+        "Dealer", "stuck", connect=ADDRESS, options={**small, zmq.ROUTING_ID: b"stuck"}, prefetch=1
+    )
+    async with (
+        stuck,
+        stage.make("Router", "server", bind=ADDRESS, options=small, send_queue=10) as router,
+        stage.make("Requester", "client", connect=ADDRESS, timeout=1) as requester,
+    ):
+        stage.network.slow("server", "stuck", per_second=1000)
+        await stuck.send(b"hello")
+        assert await router.receive() == (b"stuck", [b"hello"])
+
+        async def serve() -> None:
+            async for peer, (request_id, empty, *parts) in router:
+                await router.send(peer, request_id, empty, *parts)
+
+        stage.spawn("server", serve)
+        refused = 0
+        for number in range(300):
+            try:
+                router.send_nowait(b"stuck", b"%03d" % number + bytes(10_000))
+            except QueueFull:
+                refused += 1
+            if not number % 10:
+                assert await requester.request(b"x") == [b"x"]
+        assert refused
+        assert router.statistics().queued <= 11
+        stage.network.node("stuck").kill()
+        await stage.sleep(3)
+        with contextlib.suppress(PeerUnreachable):
+            router.send_nowait(b"stuck", b"more")
+            raise AssertionError("a dead peer takes messages")
+        assert router.statistics().queued == 0
+        assert await requester.request(b"y") == [b"y"]
+
+
+@scenario
+async def bursts_keep_their_order(stage: Stage) -> None:
+    """What is sent at once, while some waits and there is room again, arrives in order."""
+    small = {zmq.SNDHWM: 3, zmq.RCVHWM: 3}
+    got: list[int] = []
+    async with (
+        stage.make("Puller", "server", bind=ADDRESS, options=small, prefetch=3) as puller,
+        stage.make("Pusher", "client", connect=ADDRESS, options=small) as pusher,
+    ):
+
+        async def push() -> None:
+            number = 0
+            while number < 400:
+                for _ in range(stage.random.randint(1, 30)):
+                    pusher.push_nowait(b"%d" % number + b"|" + bytes(100_000))
+                    number += 1
+                await stage.sleep(stage.random.choice([0, 0.00005, 0.001, 0.02]))
+            pusher.push_nowait(b"-1|")
+
+        stage.spawn("client", push)
+        while True:
+            [part] = await puller.receive()
+            got.append(int(part.partition(b"|")[0]))
+            if got[-1] < 0:
+                break
+    assert got[:-1] == list(range(len(got) - 1))
+
+
+@scenario
+async def both_ways_at_once(stage: Stage) -> None:
+    """Two sockets that send and receive at the same time hear all of each other, in order."""
+    count = 150
+    done: list[str] = []
+
+    async def talk(node: str, parts: int, **arguments: Any) -> None:
+        async with stage.make("Dealer", node, **arguments) as dealer:
+
+            async def send() -> None:
+                for number in range(count):
+                    await dealer.send(*[b"%d" % number] * parts)
+                    await stage.sleep(stage.random.choice([0, 0, 0.0001, 0.0002]))
+
+            stage.spawn(node, send)
+            for number in range(count):
+                assert (await dealer.receive())[0] == b"%d" % number
+            done.append(node)
+            await stage.sleep(1)
+
+    parts = stage.random.choice([1, 2])
+    stage.network.node("client")
+    stage.spawn("server", partial(talk, "server", parts, bind=ADDRESS))
+    stage.spawn("client", partial(talk, "client", parts, connect=ADDRESS))
+    while len(done) < 2:
+        await stage.sleep(0.5)
+        assert stage.now() < 30, done

@@ -251,6 +251,8 @@ class Session:
     def close(self) -> None:
         """End the tasks, in the order in which they were made, and the loop."""
         loop = self.loop
+        for node in self.network.nodes.values():
+            node.resume()
         asyncio.set_event_loop(loop)
         try:
             rest = loop.tasks()

@@ -28,6 +28,7 @@ class Listener:
         socket: the one that listens.
         name: the address, as libzmq resolves it.
         keys: under which the network finds it.
+        connections: those that were accepted here and are not lost.
     """
 
     def __init__(self, socket: SimSocket, name: str, keys: Sequence[tuple[str, str]]) -> None:
@@ -35,6 +36,7 @@ class Listener:
         self.name = name
         self.keys = keys
         self.transport = name.partition(":")[0]
+        self.connections: dict[Connection, None] = {}
         for key in keys:
             socket.network.listeners[key] = self
 
@@ -65,9 +67,10 @@ class Connecter:
         self.connection: Connection | None = None
         self._wanted = True
         self._pause = 0.0
+        self._closing = False
         self._attempt = 0  # the number of the one that is under way
         if not socket.options[zmq.IMMEDIATE]:
-            self._new_end()
+            socket.attach(self._new_end())
 
     @property
     def network(self) -> Network:
@@ -77,7 +80,6 @@ class Connecter:
     def _new_end(self) -> End:
         end = self.end = self.socket.new_end()
         end.connecter = self
-        self.socket.attach(end)
         return end
 
     def begin(self) -> None:
@@ -172,32 +174,82 @@ class Connecter:
                 self.retry()
             return
         self._pause = 0.0
-        end = self.end or self._new_end()
-        self.connection = Connection(self, listener, end, server.new_end())
+        end = self.end
+        if end is None:
+            end = self._new_end()
+            self.socket.attach_later(end)
+        elif end.left and not self._closing:
+            end = None  # the socket has not let go of it yet
+        connection = Connection(self, listener, end, server.new_end())
+        if end is not None and end.left:
+            connection.read_no_more(0, lambda: self.sent(end))
 
     def lost(self) -> None:
         """The connection was lost."""
         end, self.connection = self.end, None
         if end is not None:
+            end.connection = None
             end.lead_to(NOWHERE, NOWHERE)
             if self.socket.options[zmq.IMMEDIATE]:
                 self.end = None
+                self.socket.meets_again(end)
                 end.hang_up()
             elif isinstance(self.socket.kind, XSubscriber):
-                end.outgoing.drop()
-                self.socket.kind.subscribe_again(end)
+                self.socket.meets_again(end)
         self.retry()
 
+    def broken(self) -> None:
+        """The peer has said what no peer may say: it is not tried again."""
+        end, self.connection = self.end, None
+        self.give_up()
+        if end is not None:
+            # The socket has to look first, and to say that it may end.
+            self.socket.post(lambda end: self.network.after(0, end.hang_up), end)
+
     def close(self, linger: float) -> None:
-        """Try no more, after `linger` seconds for what waits to be sent."""
+        """The socket closes: try no more, after `linger` seconds for what waits to be sent."""
         end = self.end
         if self.connection is not None:
             self.connection.close(0, linger)
-        if self.connection is None and end is not None and end.outgoing.queue and linger > 0:
+        elif end is not None and end.outgoing.queue and linger > 0:
+            end.outgoing.ended = self._closing = True
             if linger < inf:
                 self.network.after(linger, self.give_up)
-        else:
-            self.give_up()
+            return
+        self.give_up()
+
+    def leave(self, linger: float) -> None:
+        """The socket wants no more of it: what was sent leaves, then the socket is to look."""
+        end = self.end
+        if end is None or end.left:
+            self.close(0)
+            self.network.after(0, self.socket.spurious)
+            return
+        end.left = self._closing = True
+        end.open = False
+        if self.connection is not None:
+            self.connection.read_no_more(0, lambda: self.sent(end))
+        if not linger or end.outgoing.conflates:
+            end.outgoing.drop()
+        elif linger < inf:
+            self.network.after(linger, lambda: self.sent(end))
+        if not end.outgoing.queue:
+            self.sent(end)
+
+    def sent(self, end: End) -> None:
+        """All has left that was sent before the socket left, or there was no more time for it."""
+        if not end.answered:
+            end.answered = True
+            end.outgoing.drop()
+            self.network.after(0, lambda: self.socket.let_go(end))
+
+    def let_go(self, end: End) -> None:
+        """The socket has nothing more to do with an end that it has left."""
+        if end is self.end:
+            self.end = None
+            if self._closing:
+                self.close(0)
+                self.network.after(0, self.socket.spurious)
 
     def give_up(self) -> None:
         """Try no more; what waits is lost."""
@@ -205,3 +257,9 @@ class Connecter:
         self.network.waiting.pop(self, None)
         if self.connection is not None:
             self.connection.give_up(0)
+
+    def die(self) -> None:
+        """The process has ended."""
+        if self.connection is not None:
+            self.connection.die(0)
+        self.give_up()

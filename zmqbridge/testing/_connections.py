@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import zmq
 
 from zmqbridge.testing._ends import End
 from zmqbridge.testing._pipes import Message
+from zmqbridge.testing._routing import Req
 from zmqbridge.testing._wires import Wire
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ class Connection:
         network: where it is.
     """
 
-    def __init__(self, connecter: Connecter, listener: Listener, client: End, server: End) -> None:
+    def __init__(
+        self, connecter: Connecter, listener: Listener, client: End | None, server: End
+    ) -> None:
         self.network = connecter.network
         self._connecter = connecter
+        self._listener = listener
         self._names = (connecter.name, listener.name)
         self._sockets = (connecter.socket, listener.socket)
         self.nodes: tuple[Node, Node] = (connecter.socket.node, listener.socket.node)
@@ -35,28 +39,38 @@ class Connection:
         self._transport = connecter.transport
         self.name = connecter.name
         self._ends: list[End | None] = [client, server]
+        self._stands = [True, True]  # what each side thinks
         self._began = self.network.now
         self._blocks = 0  # how often it was blocked anew
         self.wires = [Wire(self, side, self._transport) for side in (0, 1)]
         self.network.connections[self] = None
-        ends = (client, server)
-        for side, end in enumerate(ends):
-            other = ends[1 - side]
-            self.wires[side].source = end.outgoing
-            self.wires[side].target = other.incoming
-            end.connection, end.side = self, side
-            end.lead_to(self.wires[side], self.wires[1 - side])
+        connecter.connection = self
+        listener.connections[self] = None
         self.network.fault(
             "connected", self.nodes[0].name, self.nodes[1].name, (), " to ".join(self._kinds)
         )
-        for side in (0, 1):
+        for side, end in enumerate(self._ends):
             self._sockets[side].happened(zmq.Event.HANDSHAKE_SUCCEEDED, self._names[side], 0)
-        client.peer = self._sockets[1].options[zmq.ROUTING_ID]
-        server.peer = self._sockets[0].options[zmq.ROUTING_ID]
-        self._sockets[1].attach(server)
-        self._sockets[0].meet(client)
-        for side, end in enumerate(ends):
-            self.wires[side].comes(end.outgoing)
+            if end is not None:
+                self._tie(side, end)
+        server.owner.attach_later(server)  # type: ignore[attr-defined]
+        for side, end in enumerate(self._ends):
+            if end is not None:
+                self.wires[side].comes(end.outgoing)
+
+    def _tie(self, side: int, end: End) -> None:
+        near, far = self.wires[side], self.wires[1 - side]
+        near.source = end.outgoing
+        end.connection, end.side = self, side
+        end.lead_to(near, far)
+        if not end.left:
+            far.target = end.incoming
+        end.peer = self._sockets[1 - side].options[zmq.ROUTING_ID]
+        end.known = True
+        kind = self._sockets[side].kind
+        far.picky = isinstance(kind, Req)
+        if kind.names:
+            end.incoming.wake()
 
     # What the wires ask.
 
@@ -82,18 +96,41 @@ class Connection:
 
     def hung_up(self, side: int) -> None:
         """All that this side has sent before it closed has arrived."""
-        self.wires[side].ends = False
         self._detach(side)
+        self._lose(1 - side)
+
+    def read_no_more(self, side: int, emptied: Callable[[], object]) -> None:
+        """The socket at this side has left, and what it has sent is still to leave."""
+        self.wires[1 - side].target = None
+        self.wires[side].emptied = emptied
+
+    def misunderstood(self, side: int) -> None:
+        """This side has heard what no peer may say, and hangs up for good."""
+        self._stands[side] = False
+        end = self._detach(side)
+        self.wires[side].drop()
+        self._sockets[side].happened(zmq.Event.DISCONNECTED, self._names[side], 0)
+        if side == 0:
+            self._connecter.broken()
+        elif end is not None:
+            end.hang_up()
         self._lose(1 - side)
 
     # How it ends.
 
-    def _detach(self, side: int) -> End | None:
-        end, self._ends[side] = self._ends[side], None
+    def orphan(self, side: int) -> None:
+        """The socket at this side wants no more of its end; nobody else is told."""
+        self._ends[side] = None
         self.wires[side].source = None
         self.wires[1 - side].target = None
-        if self._ends == [None, None]:
+
+    def _detach(self, side: int) -> End | None:
+        end = self._ends[side]
+        self.orphan(side)
+        if not any(self._stands):
             self.network.connections.pop(self, None)
+        if side == 1:
+            self._listener.connections.pop(self, None)
         return end
 
     def _lost(self, wire: Wire, side: int, why: str) -> None:
@@ -104,20 +141,19 @@ class Connection:
 
     def _lose(self, side: int) -> None:
         """One side learns that the connection is no more."""
-        end = self._detach(side)
-        if end is None:
+        if not self._stands[side]:
             return
-        end.connection = None
+        self._stands[side] = False
+        end = self._detach(side)
         self._lost(self.wires[side], side, "the connection was lost")
-        socket = self._sockets[side]
         self.network.fault(
             "disconnected", self.nodes[side].name, self.nodes[1 - side].name, (),
             self._names[side],
         )  # fmt: skip
-        socket.happened(zmq.Event.DISCONNECTED, self._names[side], 0)
-        if end.connecter is not None:
-            end.connecter.lost()
-        else:
+        self._sockets[side].happened(zmq.Event.DISCONNECTED, self._names[side], 0)
+        if side == 0:
+            self._connecter.lost()
+        elif end is not None:
             end.hang_up()
 
     def reset(self, why: str) -> None:
@@ -129,14 +165,18 @@ class Connection:
 
     def close(self, side: int, linger: float) -> None:
         """The socket at this side closes: what it has sent leaves first, for so many seconds."""
-        end = self._ends[side]
-        if end is None:
+        if not self._stands[side]:
             return
+        self._stands[side] = False
+        end = self._ends[side]
         wire, other = self.wires[side], self.wires[1 - side]
         other.target = None
         self._lost(other, 1 - side, "the receiver closed")
         if self._transport == "ipc" and wire.stalled and not self._sockets[side].held:
             self._lost(wire, side, "ipc, and the receiver was at its mark")
+        if end is None:
+            wire.finish()
+            return
         if not linger:
             self._lost_in_pipe(end, side)
         elif linger < inf and end.outgoing.queue:
@@ -144,10 +184,21 @@ class Connection:
         end.outgoing.ended = True
         wire.comes(end.outgoing)
 
+    def shut(self, side: int) -> None:
+        """This side is to close because its listener has, once the socket has let go of it."""
+        end = self._ends[side]
+        if end is None:
+            self.close(side, 0)
+        else:
+            self._lost_in_pipe(end, side)
+            end.then = lambda: self.close(side, 0)
+            end.hang_up()
+            self.orphan(side)
+
     def give_up(self, side: int) -> None:
         """The linger of this side is over."""
         end = self._ends[side]
-        if end is not None and end.outgoing.queue:
+        if end is not None and end.outgoing.queue and not self._stands[side]:
             self._lost_in_pipe(end, side)
             self.wires[side].comes(end.outgoing)
 
@@ -161,7 +212,7 @@ class Connection:
         end = self._ends[side]
         if end is not None:
             self._lost_in_pipe(end, side)
-            self.close(side, 0)
+        self.close(side, 0)
 
     # Silence.
 
@@ -169,7 +220,7 @@ class Connection:
         """A way may be blocked now: heartbeats are missed there after a while."""
         self._blocks += 1
         for side in (0, 1):
-            if self._ends[side] is not None and self.blocked(1 - side):
+            if self._stands[side] and self.blocked(1 - side):
                 patience = self._patience(side)
                 if patience < inf:
                     self._expect(side, self._blocks, patience)
@@ -197,7 +248,7 @@ class Connection:
             self._blocks += 1
         for side in (0, 1):
             wire = self.wires[side]
-            if self._ends[side] is None and wire.target is not None and not wire.ends:
+            if not self._stands[side] and self._stands[1 - side] and not wire.ends:
                 if not self.blocked(side):
                     self._lose(1 - side)
             elif not self.blocked(side):

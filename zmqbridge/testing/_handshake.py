@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
-from zmqbridge.testing._ends import End, join, part
+from zmqbridge.testing._ends import End, join
 from zmqbridge.testing._types import FITS
 
 if TYPE_CHECKING:
@@ -98,17 +98,17 @@ class Asker:
         """Send the question; the answer may come at once."""
         far = handler.new_end()
         join(self._end, far)
-        far.peer = b""
-        handler.attach(far)
-        self._end.incoming.has()
+        far.known = True
+        self._end.incoming.has()  # so that it is told of the answer
         self._end.outgoing.write(request)
+        handler.attach_later(far)
 
     def comes(self, end: End) -> None:
         """The answer."""
         if not end.incoming.queue:
             return
         message = list(end.incoming.read())
-        part(end)
+        end.leave()
         if len(message) != 7 or message[0] != b"" or message[1] != b"1.0":
             self._settle(Verdict(int(zmq.Event.HANDSHAKE_FAILED_PROTOCOL), 0x20000000))
             return
@@ -125,6 +125,15 @@ class Asker:
 
     def hangs_up(self, end: End) -> None:
         """The handler is gone."""
+        end.hear(hasty=True)
+
+    def answers(self, end: End) -> None:
+        """The handler has let go."""
+        if end.far is not None:
+            end.far.owner.let_go(end.far)
+
+    def let_go(self, end: End) -> None:
+        """That was all."""
 
 
 def _ask(

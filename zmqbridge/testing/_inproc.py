@@ -23,7 +23,14 @@ def bind(socket: SimSocket, name: str) -> None:
         raise zmq.ZMQError(zmq.EADDRINUSE)
     context.meeting_places[name] = socket
     for end in context.early.pop(name, []):
-        _meet(socket, end, name)
+        if end.left:
+            continue
+        near = _meet(socket, end)
+        connecting: Any = end.owner
+        socket.attach(near)
+        if connecting.kind.names:
+            end.incoming.wake()
+        connecting.spurious()
 
 
 def connect(socket: SimSocket, name: str) -> None:
@@ -31,25 +38,18 @@ def connect(socket: SimSocket, name: str) -> None:
     context = socket.context
     end = socket.new_end()
     socket.meetings.setdefault(name, []).append(end)
-    socket.attach(end)
     bound = context.meeting_places.get(name)
     if bound is None:
         context.early.setdefault(name, []).append(end)
     else:
-        _meet(bound, end, name)
+        bound.attach_later(_meet(bound, end))
+    socket.attach(end)
 
 
-def _meet(bound: SimSocket, end: End, name: str) -> None:
-    near, owner = bound.new_end(), end.owner
-    connecting: Any = owner
-    near.peer = connecting.options[zmq.ROUTING_ID]
+def _meet(bound: SimSocket, end: End) -> End:
+    near, connecting = bound.new_end(), end.owner
+    near.peer = connecting.options[zmq.ROUTING_ID]  # type: ignore[attr-defined]
     end.peer = bound.options[zmq.ROUTING_ID]
+    near.known = end.known = True
     join(end, near)
-    bound.meetings.setdefault(name, []).append(near)
-    bound.attach(near)
-    connecting.meet(end)
-    # Both look at what there is, as libzmq's commands have them do.
-    for each in (near, end):
-        if each.incoming.queue:
-            each.owner.comes(each)
-        each.owner.drains(each)
+    return near

@@ -5,13 +5,13 @@ The rules are those of libzmq 4.3.5, whose file is named with each class.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zmqbridge.testing._ends import End, is_over, take
+from zmqbridge.testing._ends import End
 from zmqbridge.testing._pipes import Message
+from zmqbridge.testing._turns import Turns
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
@@ -41,73 +41,64 @@ class Kind:
     """What all kinds have: ends from which messages are taken in turn (fq.cpp).
 
     Attributes:
-        ends: all that were attached and are not over, oldest first.
+        ends: all that were attached and are not gone, oldest first.
         hasty: what a peer sent before it went is not read any more.
+        names: it wants to know the routing ids of its peers.
     """
 
-    hasty = False
+    hasty = names = False
 
     def __init__(self, socket: SocketState) -> None:
         self.socket = socket
         self.ends: dict[End, None] = {}
-        self._filled: deque[End] = deque()
+        self._in = Turns()
+
+    # What the socket is told when it looks.
 
     def attach(self, end: End) -> None:
         """A new end, to a peer that is there or will be."""
         self.ends[end] = None
-        self.writable(end)
-        if end.incoming.queue or end.incoming.ended:
-            self.readable(end)
-
-    def meet(self, end: End) -> None:
-        """The peer of an end that was attached before is there now, perhaps again."""
-
-    def detach(self, end: End) -> None:
-        """An end is over."""
-        self.ends.pop(end, None)
-        for those in (self._filled,):
-            if end in those:
-                those.remove(end)
-        end.reads = end.writes = False
+        self._in.add(end)
 
     def readable(self, end: End) -> None:
-        """An end has something to read."""
-        if not end.reads:
-            end.reads = True
-            self._filled.append(end)
+        """An end that was found empty has something to read."""
+        self._in.activate(end)
 
     def writable(self, end: End) -> None:
         """An end may have room."""
 
+    def met_again(self, end: End) -> None:
+        """The connection of an end was lost, and is to be made again."""
+
+    def gone(self, end: End) -> None:
+        """An end is no more."""
+        self.ends.pop(end, None)
+        self._in.remove(end)
+
+    # What the user asks.
+
     def _next(self) -> tuple[End, Message] | None:
-        filled = self._filled
-        while filled:
-            end = filled[0]
-            message = take(end)
-            if message is not None:
-                filled.rotate(-1)
+        turns = self._in
+        while turns.active:
+            end = turns.ends[turns.current]
+            if end.incoming.queue and not end.left:
+                message = end.incoming.read()
+                turns.advance()
                 return end, message
-            filled.popleft()
-            end.reads = False
-            if is_over(end):
-                self.detach(end)
+            end.dry()
+            turns.rest()
         return None
 
-    def _has(self) -> bool:
-        filled = self._filled
-        while filled:
-            end = filled[0]
-            if end.incoming.has():
-                return True
-            filled.popleft()
-            end.reads = False
-            if is_over(end):
-                self.detach(end)
-        return False
-
     def has_in(self) -> bool:
-        """Whether `receive` has a message."""
-        return self._has()
+        """Whether there is something to receive."""
+        turns = self._in
+        while turns.active:
+            end = turns.ends[turns.current]
+            if end.incoming.queue and not end.left:
+                return True
+            end.dry()
+            turns.rest()
+        return False
 
     def has_out(self) -> bool:
         """Whether `begin` would find room."""
@@ -118,8 +109,12 @@ class Kind:
         found = self._next()
         return None if found is None else found[1]
 
-    def begin(self, first: bytes) -> None:
+    def begin(self, first: bytes, more: bool) -> None:
         """A message begins; it is decided whether there is room for it.
+
+        Args:
+            first: its first part.
+            more: it has others.
 
         Raises:
             zmq.ZMQError: as libzmq says it.
@@ -144,35 +139,36 @@ class Balanced(Kind):
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
-        self._roomy: deque[End] = deque()
+        self._out = Turns()
 
-    def detach(self, end: End) -> None:
-        if end in self._roomy:
-            self._roomy.remove(end)
-        super().detach(end)
+    def attach(self, end: End) -> None:
+        super().attach(end)
+        self._out.add(end)
+
+    def gone(self, end: End) -> None:
+        super().gone(end)
+        self._out.remove(end)
 
     def writable(self, end: End) -> None:
-        if not end.writes:
-            end.writes = True
-            self._roomy.append(end)
+        self._out.activate(end)
 
     def has_out(self) -> bool:
-        roomy = self._roomy
-        while roomy:
-            if roomy[0].can_write():
+        turns = self._out
+        while turns.active:
+            if turns.ends[turns.current].can_write():
                 return True
-            roomy.popleft().writes = False
+            turns.rest()
         return False
 
-    def begin(self, first: bytes) -> None:
+    def begin(self, first: bytes, more: bool) -> None:
         if not self.has_out():
             raise again()
 
     def send(self, message: Message) -> None:
         if self.has_out():  # else its peer left in mid-message
-            end = self._roomy[0]
-            self._roomy.rotate(-1)
-            end.outgoing.write(message)
+            turns = self._out
+            turns.ends[turns.current].outgoing.write(message)
+            turns.advance()
 
 
 class Push(Balanced):
@@ -193,9 +189,9 @@ class Dealer(Balanced):
     probes = False
 
     def attach(self, end: End) -> None:
-        super().attach(end)
         if self.probes:
             probe(end)
+        super().attach(end)
 
     def set(self, option: int, value: Any) -> bool:
         if option == zmq.PROBE_ROUTER:
@@ -215,22 +211,20 @@ class Pair(Kind):
 
     def attach(self, end: End) -> None:
         if self.ends:
-            self.socket.turn_away(end)
+            self.socket.leave(end)
         else:
             super().attach(end)
 
-    def _only(self) -> End | None:
-        return next(iter(self.ends), None)
-
     def has_out(self) -> bool:
-        end = self._only()
-        return end is not None and end.can_write()
+        for end in self.ends:
+            return end.can_write()
+        return False
 
-    def begin(self, first: bytes) -> None:
+    def begin(self, first: bytes, more: bool) -> None:
         if not self.has_out():
             raise again()
 
     def send(self, message: Message) -> None:
-        end = self._only()
-        if end is not None and end.can_write():
-            end.outgoing.write(message)
+        for end in self.ends:
+            if end.can_write():
+                end.outgoing.write(message)

@@ -1,9 +1,9 @@
 """Pipes of the simulated network: where messages wait between a socket and what carries them.
 
 They are libzmq's pipes: whole messages, a high water mark, and two kinds of news. A reader that
-found a pipe empty is told of the next message; one that did not look is told nothing. A writer that
-found a pipe full is told when the reader has taken half a mark's worth more, and not of each
-message (``compute_lwm`` in libzmq's pipe.cpp).
+found a pipe empty is told of the next message; one that did not look is told nothing. A writer is
+told each time the reader has taken half a mark's worth more, and not of each message
+(``compute_lwm`` in libzmq's pipe.cpp); what it was told counts when it has looked.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Pipe:
         ended: no more will come; the reader learns it when it has read what is there.
     """
 
-    __slots__ = ("_low", "_read", "_seen", "_written", "asleep", "conflates", "ended", "high",
-                 "queue", "reader", "writer")  # fmt: skip
+    __slots__ = ("_low", "_read", "_seen", "_told", "_written", "asleep", "conflates", "ended",
+                 "high", "queue", "reader", "writer")  # fmt: skip
 
     def __init__(self, high: int, reader: Reader, writer: Writer, conflates: bool = False) -> None:
         self.queue: deque[Message] = deque()
@@ -51,10 +51,14 @@ class Pipe:
         self.conflates = conflates
         self.reader = reader
         self.writer = writer
-        self.asleep = True
-        self.ended = False
+        self.asleep = self.ended = False
         self._low = (self.high + 1) // 2
-        self._written = self._read = self._seen = 0
+        self._written = self._read = self._told = self._seen = 0
+
+    def limit(self, high: int) -> None:
+        """Set another mark."""
+        self.high = 0 if self.conflates else high
+        self._low = (self.high + 1) // 2
 
     def full(self) -> bool:
         """Whether the writer has to wait, as far as it has been told."""
@@ -82,20 +86,30 @@ class Pipe:
         message = self.queue.popleft()
         self._read += 1
         if self._low and not self._read % self._low:
-            self._seen = self._read
+            self._told = self._read
             self.writer.drains(self)
         return message
+
+    def learn(self) -> None:
+        """The writer looks at what the reader has told."""
+        self._seen = self._told
+
+    def wake(self) -> None:
+        """The reader is to look, though there may be no message."""
+        if self.asleep:
+            self.asleep = False
+            self.reader.comes(self)
 
     def end(self) -> None:
         """No more will come."""
         self.ended = True
-        if self.asleep:
-            self.asleep = False
-            self.reader.comes(self)
+        if self.conflates:
+            self.queue.clear()  # the end takes the place of the message
+        self.wake()
 
     def drop(self) -> list[Message]:
         """Lose what is in it, and return that."""
         lost = list(self.queue)
         self.queue.clear()
-        self._seen = self._read = self._written
+        self._written -= len(lost)
         return lost

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 class Router(Kind):
     """ROUTER (router.cpp): the first part names the peer."""
 
+    names = True
     probes = mandatory = handover = False
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
         self._peers: dict[bytes, End] = {}
-        self._unnamed: list[End] = []
+        self._unnamed: set[End] = set()
         self._number = int.from_bytes(socket.urandom(4), "big")
         self._ahead: Message | None = None
         self._to: End | None = None
@@ -32,47 +33,41 @@ class Router(Kind):
         self.ends[end] = None
         if self.probes:
             probe(end)
-        # Of a peer that this socket connects to the routing id is not known before it is there.
-        if end.connecter is None or end.far is not None:
-            self.meet(end)
-        else:
-            self._unnamed.append(end)
-
-    def meet(self, end: End) -> None:
-        if end in self._unnamed:
-            self._unnamed.remove(end)
-        if self._peers.get(self._id_of(end)) is end:
-            return
-        name = end.peer
-        if not name:
-            self._number = (self._number + 1) % 2**32
-            name = pack(">BI", 0, self._number)
-        elif (other := self._peers.get(name)) is not None:
-            if not self.handover:
-                self._unnamed.append(end)  # it is not heard
-                return
-            del self._peers[name]
-            self.socket.turn_away(other)
-        end.peer = name
-        self._peers[name] = end
-        if end.incoming.queue or end.incoming.ended:
-            self.readable(end)
-
-    def _id_of(self, end: End) -> bytes:
-        return end.peer
-
-    def detach(self, end: End) -> None:
-        super().detach(end)
-        if end in self._unnamed:
-            self._unnamed.remove(end)
-        if self._peers.get(end.peer) is end:
-            del self._peers[end.peer]
+        self._unnamed.add(end)
+        self.readable(end)
 
     def readable(self, end: End) -> None:
         if end not in self._unnamed:
             super().readable(end)
-        elif end.incoming.ended and not end.incoming.queue:
-            self.detach(end)
+        elif not end.known:
+            end.dry()  # so that it is told when the peer says its name
+        elif self._name(end):
+            self._unnamed.discard(end)
+            self._in.add(end)
+
+    def _name(self, end: End) -> bool:
+        name = end.peer
+        if not name:
+            name = self._new_name()
+        elif (other := self._peers.get(name)) is not None:
+            if not self.handover:
+                return False  # it is not heard
+            other.peer = self._new_name()
+            self._peers[other.peer] = other
+            self.socket.leave(other)
+        end.peer = name
+        self._peers[name] = end
+        return True
+
+    def _new_name(self) -> bytes:
+        self._number = (self._number + 1) % 2**32
+        return pack(">BI", 0, self._number)
+
+    def gone(self, end: End) -> None:
+        super().gone(end)
+        self._unnamed.discard(end)
+        if self._peers.get(end.peer) is end:
+            del self._peers[end.peer]
 
     def has_in(self) -> bool:
         if self._ahead is None:
@@ -90,11 +85,13 @@ class Router(Kind):
     def has_out(self) -> bool:
         if not self.mandatory:
             return True
-        return any(end.can_write() for end in self._peers.values())
+        return any(not end.outgoing.full() for end in self._peers.values())
 
-    def begin(self, first: bytes) -> None:
-        end = self._peers.get(first)
+    def begin(self, first: bytes, more: bool) -> None:
         self._to = None
+        if not more:
+            return  # it has but an address, and is lost
+        end = self._peers.get(first)
         if end is not None and end.can_write():
             self._to = end
         elif self.mandatory:
@@ -133,6 +130,8 @@ class Rep(Router):
             if b"" in parts[1:-1]:
                 bottom = parts.index(b"", 1)
                 self._route = parts[: bottom + 1]
+                # Whether there is room for the answer is decided here.
+                Router.begin(self, parts[0], True)
                 return parts[bottom + 1 :]
         return None
 
@@ -142,15 +141,14 @@ class Rep(Router):
     def has_out(self) -> bool:
         return self._route is not None
 
-    def begin(self, first: bytes) -> None:
+    def begin(self, first: bytes, more: bool) -> None:
         if self._route is None:
             raise wrong_state()
 
     def send(self, message: Message) -> None:
         route, self._route = self._route, None
         if route is not None:
-            Router.begin(self, route[0])
-            Router.send(self, [*route, *message])
+            super().send([*route, *message])
 
 
 class Req(Dealer):
@@ -163,51 +161,52 @@ class Req(Dealer):
         self._asked: End | None = None
         self._waits = False
         self._number = int.from_bytes(socket.urandom(4), "big")
-        self._ahead: Message | None = None
+
+    def gone(self, end: End) -> None:
+        super().gone(end)
+        if self._asked is end:
+            self._asked = None
 
     def has_out(self) -> bool:
         return (not self._waits or self.relaxed) and super().has_out()
 
-    def begin(self, first: bytes) -> None:
+    def begin(self, first: bytes, more: bool) -> None:
         if self._waits and not self.relaxed:
             raise wrong_state()
         self._waits = False
+        self._asked = None
+        if self.correlates:
+            self._number = (self._number + 1) % 2**32
         if not super().has_out():
             raise again()
 
     def _head(self) -> Message:
-        return [pack("=I", self._number)] if self.correlates else []
+        return [pack("=I", self._number), b""] if self.correlates else [b""]
 
     def send(self, message: Message) -> None:
-        self._number = (self._number + 1) % 2**32
-        self._ahead = None
-        self._asked = self._roomy[0] if super().has_out() else None
+        turns = self._out
+        self._asked = turns.ends[turns.current] if super().has_out() else None
+        super().send([*self._head(), *message])
+        # An answer that came too late for the request before is not taken for one to this.
+        while self._next() is not None:
+            pass
         self._waits = True
-        super().send([*self._head(), b"", *message])
-
-    def _fetch(self) -> Message | None:
-        head = [*self._head(), b""]
-        while (found := self._next()) is not None:
-            end, message = found
-            if end is self._asked and list(message[: len(head)]) == head and message[len(head) :]:
-                return message[len(head) :]
-        return None
 
     def has_in(self) -> bool:
-        if not self._waits:
-            return False
-        if self._ahead is None:
-            self._ahead = self._fetch()
-        return self._ahead is not None
+        return self._waits and super().has_in()
 
     def receive(self) -> Message | None:
         if not self._waits:
             raise wrong_state()
-        ahead, self._ahead = self._ahead, None
-        message = ahead or self._fetch()
-        if message is not None:
-            self._waits = False
-        return message
+        head = self._head()
+        while (found := self._next()) is not None:
+            end, message = found
+            if self._asked is not None and end is not self._asked:
+                continue
+            if list(message[: len(head)]) == head and len(message) > len(head):
+                self._waits = False
+                return message[len(head) :]
+        return None
 
     def set(self, option: int, value: Any) -> bool:
         name = {zmq.REQ_CORRELATE: "correlates", zmq.REQ_RELAXED: "relaxed"}.get(option)  # type: ignore[call-overload]
@@ -215,3 +214,10 @@ class Req(Dealer):
             setattr(self, name, bool(value))
             return True
         return super().set(option, value)
+
+
+def well_formed(message: Message) -> bool:
+    """Whether REQ's session lets a message pass; if not, it hangs up (``push_msg`` in req.cpp)."""
+    numbered = len(message[0]) == 4 and len(message) > 1
+    rest = message[1:] if numbered else message
+    return len(rest) > 1 and not rest[0]

@@ -20,11 +20,18 @@ from zmqbridge.testing._options import checked
 from zmqbridge.testing._socketstate import SocketState
 from zmqbridge.testing.errors import NotSimulated
 
+# libzmq's I/O thread does not wait for the loop: while a task runs for so long, messages may come.
+MEANWHILE = 0.0001  # seconds
+
 SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
 EVENTS, FD, RCVMORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
 POLLIN, POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
-# The kinds that conflate; a SUB would conflate its subscriptions, too, in libzmq as here.
-CONFLATING = frozenset({zmq.DEALER, zmq.PULL, zmq.PUSH, zmq.PUB, zmq.SUB})
+# The kinds that connect to an address but once (``is_single_connect`` in socket_base.cpp).
+SINGLE = frozenset({zmq.DEALER, zmq.SUB, zmq.PUB, zmq.REQ})
+# After so many calls of ``recv`` that found something, a socket looks what commands there are; it
+# looks in ``send`` after so long (``inbound_poll_rate`` and ``max_command_delay`` in libzmq).
+LOOKS = 100
+GLANCES = 0.001  # seconds
 # How long the library's sockets linger over ipc, unless they were told.
 IPC_LINGER = 5.0  # seconds
 
@@ -60,13 +67,18 @@ class SimSocket(SocketState):
         self, data: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
     ) -> None:
         """Send one part, as ``zmq.Socket.send``."""
-        if self.closed or self._dead or self.rings:
-            self._command()
+        network = self.network
+        if network.next_delivery() < network.now + MEANWHILE:
+            network.run_ahead()
+        now = network.now
+        if now - self._glanced > GLANCES or self.closed or self._dead:
+            self._glanced = now
+            self._look()
         part = data if type(data) is bytes else getattr(data, "bytes", None) or bytes(data)
         begun = self._begun
         if not begun:
             try:
-                self.kind.begin(part)
+                self.kind.begin(part, bool(flags & SNDMORE))
             except zmq.Again:
                 if not flags & DONTWAIT:
                     self._would_block("send")
@@ -83,12 +95,20 @@ class SimSocket(SocketState):
     def recv(self, flags: int = 0, copy: bool = True, track: bool = False) -> Any:
         """Receive one part, as ``zmq.Socket.recv``."""
         rest = self._rest
+        if self.closed or self._dead:
+            self._look()
+        self._calls += 1
+        if self._calls == LOOKS:
+            self._calls = 0
+            self._look()
         if rest:
             part = rest.popleft()
         else:
-            if self.closed or self._dead or self.rings:
-                self._command()
             message = self.kind.receive()
+            if message is None:
+                self._calls = 0
+                self._look()
+                message = self.kind.receive()
             if message is None:
                 if not flags & DONTWAIT:
                     self._would_block("recv")
@@ -124,12 +144,13 @@ class SimSocket(SocketState):
     def get(self, option: int) -> Any:
         """An option, as ``zmq.Socket.get``."""
         if option == EVENTS:
-            self._command()
+            self._look()
             can = POLLIN if self._rest or self.kind.has_in() else 0
             return can | POLLOUT if self.kind.has_out() else can
         if option == RCVMORE:
             return int(bool(self._rest))
-        self._command()
+        if self.closed or self._dead:
+            self._look()
         if option == FD:
             return self.network.descriptor(self)
         if option == zmq.TYPE:
@@ -143,16 +164,19 @@ class SimSocket(SocketState):
 
     def set(self, option: int, optval: Any) -> None:
         """Set an option, as ``zmq.Socket.set``."""
-        self._command()
+        if self.closed or self._dead:
+            self._look()
         if not self.kind.set(option, optval):
             self.options[option] = checked(option, optval, self.options.get(option))
-        self._ring()
+            if option in (zmq.SNDHWM, zmq.RCVHWM):
+                for end in self._ends:
+                    end.limit(self.options[zmq.RCVHWM], self.options[zmq.SNDHWM])
 
     getsockopt, setsockopt = get, set
 
     def bind(self, addr: Any) -> None:
         """Listen at an address."""
-        self._command()
+        self._look()
         name = _text(addr)
         if name.startswith("inproc:"):
             _inproc.bind(self, name)
@@ -161,52 +185,56 @@ class SimSocket(SocketState):
         name, keys = _addresses.listening(self, name)
         self._listeners[name] = Listener(self, name, keys)
         self._last = name
+        self.spurious()
         self.happened(zmq.Event.LISTENING, name, 0)
         for connecter in list(self.network.waiting):
             connecter.unblocked()
 
     def connect(self, addr: Any) -> None:
         """Connect to an address; the peer may come later."""
-        self._command()
+        self._look()
         name = _text(addr)
         if name.startswith("inproc:"):
             _inproc.connect(self, name)
             self._last = name
             return
+        if self.type in SINGLE and name in self._connecters:
+            return  # libzmq takes a second connection to one address for nonsense
         connecter = Connecter(self, name, _addresses.far(self, name))
         self._connecters.setdefault(name, []).append(connecter)
         self._last = name
         connecter.begin()
-        self._ring()
+        self.spurious()
 
     def unbind(self, addr: Any) -> None:
         """Listen no more at an address."""
-        self._command()
+        self._look()
         name = _text(addr)
         if self.context.meeting_places.get(name) is self:
             del self.context.meeting_places[name]
         elif name in self._listeners:
-            self._listeners.pop(name).close()
+            listener = self._listeners.pop(name)
+            listener.close()
             self.happened(zmq.Event.CLOSED, name, 0)
+            # What was accepted there ends with it.
+            for connection in list(listener.connections):
+                connection.shut(1)
+            self.network.after(0, self.spurious)
         else:
             raise zmq.ZMQError(errno.ENOENT)
-        self._ring()
 
     def disconnect(self, addr: Any) -> None:
         """Leave an address."""
-        self._command()
+        self._look()
         name = _text(addr)
         if name in self.meetings:
             for end in self.meetings.pop(name):
-                self._drop(end)
+                self.leave(end)
         elif name in self._connecters:
             for connecter in self._connecters.pop(name):
-                if connecter.end is not None:
-                    self._drop(connecter.end)
-                connecter.close(self._linger(name))
+                connecter.leave(self._linger(name))
         else:
             raise zmq.ZMQError(errno.ENOENT)
-        self._ring()
 
     def _linger(self, name: str = "") -> float:
         linger: float = self.options[zmq.LINGER] / 1000
@@ -223,14 +251,20 @@ class SimSocket(SocketState):
         if linger is not None:
             self.options[zmq.LINGER] = linger
         self.monitor(None)
-        self._command_quietly()
+        self._silence()
         self.closed = True
-        self._leave()
+        self._stop_listening()
+        for command, end in self._commands:
+            self._post_mortem(command, end)
         for connecters in self._connecters.values():
             for connecter in connecters:
                 connecter.close(self._linger(connecter.name))
+        for listener in self._listeners.values():
+            for connection in list(listener.connections):
+                connection.close(1, self._linger(listener.name))
         for end in list(self._ends):
-            self._part(end, self._linger(end.connection.name if end.connection else ""))
+            if end.connecter is None and end.connection is None:
+                end.leave()
         self._ends.clear()
         self.context.sockets.pop(self, None)
         self.network.forget(self)

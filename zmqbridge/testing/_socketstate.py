@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.testing._connecters import Connecter, Listener
-from zmqbridge.testing._ends import End, is_over, part
+from zmqbridge.testing._ends import NOWHERE, End
 from zmqbridge.testing._handshake import CURVE, NULL, PLAIN
 from zmqbridge.testing._kinds import Kind
 from zmqbridge.testing._observer import Observer
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from zmqbridge.testing._context import SimContext
 
 # The kinds that conflate; a SUB would conflate its subscriptions, too, in libzmq as here.
+Command = Callable[[End], object]
 CONFLATING = frozenset({zmq.DEALER, zmq.PULL, zmq.PUSH, zmq.PUB, zmq.SUB})
+NO_END: Any = None
 
 
 class SocketState:
@@ -56,7 +59,12 @@ class SocketState:
         self._connecters: dict[str, list[Connecter]] = {}
         self.meetings: dict[str, list[End]] = {}  # by inproc address
         self._last = ""
+        self._calls = 0  # of recv, since it has looked
+        self._glanced = -1.0  # when it has looked in send
         self._observer: Observer | None = None
+
+        self._commands: list[tuple[Command, End]] = []
+        self._readable = self.kind.readable
 
     # The world that it is in; see `zmqbridge._bridge.calls`.
 
@@ -91,80 +99,146 @@ class SocketState:
         conflates = bool(options[zmq.CONFLATE]) and self.type in CONFLATING
         return End(self, options[zmq.RCVHWM], options[zmq.SNDHWM], conflates)
 
+    # Commands, as libzmq's threads send them: the FD rings, and each is worked off when the user
+    # calls something that looks.
+
+    def post(self, command: Command, end: End) -> None:
+        """Have a command worked off when the socket looks."""
+        if self.closed:
+            self._post_mortem(command, end)
+            return
+        self._commands.append((command, end))
+        if not self.rings:
+            self._ring()
+
     def attach(self, end: End) -> None:
-        """A peer is there, or will be."""
+        """A peer is there, or will be; the socket takes it now."""
         self._ends[end] = None
         self.kind.attach(end)
-        self._ring()
 
-    def meet(self, end: End) -> None:
-        """The peer of an end has come (again)."""
-        self.kind.meet(end)
-
-    def turn_away(self, end: End) -> None:
-        """End a connection that this socket does not want."""
-        self._ends.pop(end, None)
-        self.network.after(0, lambda: self._part(end, 0))
+    def attach_later(self, end: End) -> None:
+        """A peer is there."""
+        self.post(self.attach, end)
 
     def comes(self, end: End) -> None:
         """An end has something to read."""
-        self.kind.readable(end)
-        self._ring()
+        self.post(self._readable, end)
 
     def drains(self, end: End) -> None:
         """An end has room."""
+        if end.far is None:  # the thread that takes comes to it later
+            self.network.after(0, lambda: self.post(self._drained, end))
+        else:
+            self.post(self._drained, end)
+
+    def _drained(self, end: End) -> None:
+        end.outgoing.learn()
         self.kind.writable(end)
-        self._ring()
 
     def hangs_up(self, end: End) -> None:
         """The peer of an end is gone."""
-        if self.kind.hasty or is_over(end):
-            self.kind.detach(end)
-            self._ends.pop(end, None)
-        self._ring()
+        self.post(self._hear, end)
+
+    def _hear(self, end: End) -> None:
+        end.hear(self.kind.hasty)
+
+    def meets_again(self, end: End) -> None:
+        """The connection of an end was lost, and is to be made again."""
+        self.post(self._met_again, end)
+
+    def _met_again(self, end: End) -> None:
+        if self.options[zmq.IMMEDIATE]:
+            self.leave(end)
+        elif end.open:
+            self.kind.met_again(end)
+
+    def answers(self, end: End) -> None:
+        """An end that was left is free."""
+        if self.closed or end.far is None:
+            self.network.after(0, lambda: self._answered(end))
+            if end.then is not None:
+                self.network.after(0, end.then)
+        else:
+            self.post(self._answered, end)
+
+    def _answered(self, end: End) -> None:
+        far = end.far
+        self.let_go(end)
+        if far is not None:
+            far.owner.let_go(far)
+
+    def let_go(self, end: End) -> None:
+        """An end is no more."""
+        self.post(self._gone, end)
+
+    def _gone(self, end: End) -> None:
+        if end in self._ends:
+            del self._ends[end]
+            self.kind.gone(end)
+        if end.connecter is not None:
+            end.connecter.let_go(end)
+
+    def spurious(self) -> None:
+        """A command comes that changes nothing for the user."""
+        self.post(_nothing, NO_END)
+
+    def leave(self, end: End) -> None:
+        """Want no more of an end."""
+        if end.leave() and end.far is None:
+            connection, end.connection = end.connection, None
+            if connection is not None:
+                connection.orphan(end.side)
+            end.lead_to(NOWHERE, NOWHERE)
+            self.network.after(0, lambda: self.let_go(end))
+
+    def _post_mortem(self, command: Command, end: End) -> None:
+        if command == self.attach:
+            self._part(end)
+        elif command == self._hear:
+            end.hear(hasty=True)
+        elif command == self._answered:
+            self._answered(end)
+        elif command == self._gone and end.connecter is not None:
+            end.connecter.let_go(end)
 
     def _ring(self) -> None:
-        if not self.rings and not self.closed:
-            self.rings = True
-            self.network.rung[self] = None
-            if self.bell is not None:
-                self.bell.set()
+        self.rings = True
+        self.network.rung[self] = None
+        if self.bell is not None:
+            self.bell.set()
 
-    def _command(self) -> None:
-        # Each call works off the commands that came, and by this silences the FD.
+    def _look(self) -> None:
+        # Work off the commands that came; by this the FD is silent.
         if self.closed:
             raise zmq.ZMQError(zmq.ENOTSOCK)
         if self._dead:
             raise zmq.ContextTerminated
-        if self.rings:
-            self.rings = False
-            self.network.rung.pop(self, None)
-            if self.bell is not None:
-                self.bell.clear()
+        while self.rings:
+            self._silence()
+            commands, self._commands = self._commands, []
+            for command, end in commands:
+                command(end)
 
-    def _drop(self, end: End) -> None:
-        self._ends.pop(end, None)
-        end.incoming.drop()
-        self.kind.detach(end)
-        part(end)
-
-    def _command_quietly(self) -> None:
+    def _silence(self) -> None:
         self.rings = False
         self.network.rung.pop(self, None)
+        if self.bell is not None:
+            self.bell.clear()
 
-    def _leave(self) -> None:
+    # How it ends.
+
+    def _stop_listening(self) -> None:
         for listener in self._listeners.values():
             listener.close()
         here = self.context.meeting_places
         for name in [name for name, socket in here.items() if socket is self]:
             del here[name]
 
-    def _part(self, end: End, linger: float) -> None:
-        if end.connection is not None:
-            if end.connecter is None or self.closed is False:
-                end.connection.close(end.side, linger)
+    def _part(self, end: End) -> None:
+        if end.connection is None:
+            end.leave()
         else:
-            part(end)
+            end.connection.close(end.side, 0)
 
     def die(self) -> None:
         """Its process has ended."""
@@ -172,12 +246,18 @@ class SocketState:
             return
         self._dead = True
         self._observer = None
-        self._leave()
+        self._stop_listening()
         for connecters in self._connecters.values():
             for connecter in connecters:
-                connecter.give_up()
+                connecter.die()
+        for listener in self._listeners.values():
+            for connection in list(listener.connections):
+                connection.die(1)
         for end in list(self._ends):
-            if end.connection is not None:
-                end.connection.die(end.side)
-            part(end)
+            if end.connecter is None and end.connection is None:
+                end.leave()
         self._ring()
+
+
+def _nothing(end: End) -> None:
+    """What commands do that are libzmq's own affair."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zmqbridge.testing._ends import End, is_over, take
+from zmqbridge.testing._ends import End
 from zmqbridge.testing._kinds import Kind, again, unable
 from zmqbridge.testing._pipes import Message
 
@@ -77,12 +77,15 @@ class XPublisher(Kind):
         self._topics = Topics()
         self._news: deque[Message] = deque()
 
+    def attach(self, end: End) -> None:
+        self.ends[end] = None
+        self.readable(end)
+
     def readable(self, end: End) -> None:
         # Subscriptions are worked off as the command comes, before anybody asks.
-        while (message := take(end)) is not None:
-            self._take_in(end, message)
-        if is_over(end):
-            self.detach(end)
+        while end.can_read():
+            self._take_in(end, end.incoming.read())
+        end.dry()
 
     def _take_in(self, end: End, message: Message) -> None:
         first = message[0]
@@ -103,8 +106,8 @@ class XPublisher(Kind):
         if self.tells:
             self._news.append(message)
 
-    def detach(self, end: End) -> None:
-        super().detach(end)
+    def gone(self, end: End) -> None:
+        super().gone(end)
         for topic in sorted(end.subscribed):
             if self._topics.remove(topic, end, all_of_it=True) or self.verboser:
                 self._tell([b"\0" + topic])
@@ -122,8 +125,8 @@ class XPublisher(Kind):
     def has_out(self) -> bool:
         return True
 
-    def begin(self, first: bytes) -> None:
-        if self.keeps and not all(end.can_write() for end in self._wanting(first)):
+    def begin(self, first: bytes, more: bool) -> None:
+        if self.keeps and any(end.outgoing.full() for end in self._wanting(first)):
             raise again()
 
     def send(self, message: Message) -> None:
@@ -144,6 +147,7 @@ class Publisher(XPublisher):
     """PUB (pub.cpp)."""
 
     tells = False
+    hasty = True
 
     def receive(self) -> Message | None:
         raise unable()
@@ -161,10 +165,14 @@ class XSubscriber(Kind):
 
     def attach(self, end: End) -> None:
         super().attach(end)
-        self.subscribe_again(end)
+        self._subscribe(end)
 
-    def subscribe_again(self, end: End) -> None:
-        """Tell a peer of all topics; those beyond its mark are lost (zeromq/libzmq#4064)."""
+    def met_again(self, end: End) -> None:
+        end.outgoing.drop()
+        self._subscribe(end)
+
+    def _subscribe(self, end: End) -> None:
+        # Those beyond the mark are lost (zeromq/libzmq#4064).
         for topic in sorted(self._topics.of):
             if end.can_write():
                 end.outgoing.write([b"\1" + topic])
@@ -187,7 +195,7 @@ class XSubscriber(Kind):
     def has_out(self) -> bool:
         return True
 
-    def begin(self, first: bytes) -> None:
+    def begin(self, first: bytes, more: bool) -> None:
         pass
 
     def send(self, message: Message) -> None:
@@ -204,7 +212,10 @@ class Subscriber(XSubscriber):
 
     filters = True
 
-    def begin(self, first: bytes) -> None:
+    def has_out(self) -> bool:
+        return False
+
+    def begin(self, first: bytes, more: bool) -> None:
         raise unable()
 
     def set(self, option: int, value: Any) -> bool:
