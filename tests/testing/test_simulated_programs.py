@@ -401,6 +401,18 @@ def test_a_program_that_fails_ends_the_run(loop):
     assert network.now < 2
 
 
+def test_the_network_may_end_the_run(loop):
+    network = Network()
+
+    async def main():
+        network.after(5, lambda: network.fail(LookupError("this one")))
+        await loop.sleep(1000)
+
+    with pytest.raises(LookupError, match="this one"):
+        loop.run(main, network)
+    assert 5 <= network.now < 6
+
+
 def test_what_fails_because_it_was_killed_ends_nothing(loop):
     network = Network()
 
