@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def collected(*arguments):
+def collected(*arguments: str) -> tuple[int, Counter[str], subprocess.CompletedProcess[str]]:
     """The exit status, how many cases each world has, and what was said."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -30,19 +30,21 @@ def collected(*arguments):
         (["--world=asyncio,trio", "--world", "poll"], {"asyncio", "trio", "poll"}),
     ],
 )
-def test_worlds_are_chosen_by_their_whole_name_and_variants_in_full(given, wanted):
+def test_worlds_are_chosen_by_their_whole_name_and_variants_in_full(
+    given: list[str], wanted: set[str]
+) -> None:
     status, cases, _ = collected(*given, "tests/contract/test_patterns.py")
     assert status == 0
     assert set(cases) == wanted
     assert len(set(cases.values())) == 1
 
 
-def test_the_facade_beside_plain_peers_is_in_the_world_of_its_reactor():
+def test_the_facade_beside_plain_peers_is_in_the_world_of_its_reactor() -> None:
     _, cases, _ = collected("--world=epoll", "tests/interop/test_plain.py")
     assert set(cases) == {"epoll", "facade on epoll"}
 
 
-def test_an_unknown_world_is_an_error_that_lists_the_worlds():
+def test_an_unknown_world_is_an_error_that_lists_the_worlds() -> None:
     status, cases, done = collected("--world", "asyncoi,trio", "tests/contract/test_patterns.py")
     assert status == pytest.ExitCode.USAGE_ERROR
     assert not cases

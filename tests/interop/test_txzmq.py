@@ -6,22 +6,27 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 ANY = "tcp://127.0.0.1:*"
 
 
 @pytest.fixture(params=["original", "facade"])
-def peer(request):
+def peer(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Starts a process with this txZMQ; gives its addresses once it is ready."""
     command = [sys.executable, Path(__file__).with_name("txzmq_peer.py"), request.param]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
     @contextlib.contextmanager
-    def start(relay, method, *addresses):
+    def start(relay: str, method: str, *addresses: str) -> Iterator[list[str]]:
         with subprocess.Popen([*command, relay, method, *addresses], **pipes) as process:
             yield json.loads(process.stdout.readline())
         assert process.returncode == 0
@@ -29,11 +34,11 @@ def peer(request):
     return start
 
 
-def marked(messages):
+def marked(messages: list[list[bytes]]) -> list[list[bytes]]:
     return [[b"re", *message] for message in messages]
 
 
-async def test_publications_there_and_back(w, peer):
+async def test_publications_there_and_back(w: World, peer: Callable[..., Any]) -> None:
     with peer("publications", "bind", ANY, ANY) as (there, back):
         async with w.Publisher(connect=there) as publisher:
             async with w.Subscriber(TAG, connect=back) as subscriber:
@@ -44,7 +49,7 @@ async def test_publications_there_and_back(w, peer):
                 assert [await subscriber.receive() for _ in WANTED] == expected
 
 
-async def test_work_there_and_back(w, peer):
+async def test_work_there_and_back(w: World, peer: Callable[..., Any]) -> None:
     async with w.Pusher(bind="tcp://127.0.0.1:*") as pusher, w.Puller(bind="ipc://*") as puller:
         with peer("work", "connect", *pusher.addresses, *puller.addresses):
             for message in MESSAGES:
@@ -52,14 +57,14 @@ async def test_work_there_and_back(w, peer):
             assert [await puller.receive() for _ in MESSAGES] == marked(MESSAGES)
 
 
-async def test_our_requests_are_answered(w, peer):
+async def test_our_requests_are_answered(w: World, peer: Callable[..., Any]) -> None:
     with peer("replies", "bind", ANY) as addresses:
         async with w.Requester(connect=addresses) as requester:
             replies = await w.gather(*[w.spawn(requester.request(*each)) for each in MESSAGES])
             assert replies == marked(MESSAGES)
 
 
-async def test_its_requests_are_answered(w, peer):
+async def test_its_requests_are_answered(w: World, peer: Callable[..., Any]) -> None:
     async with w.Pusher(bind="ipc://*") as pusher, w.Puller(bind="ipc://*") as puller:
         async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
             addresses = pusher.addresses[0], replier.addresses[0], puller.addresses[0]
@@ -74,7 +79,7 @@ async def test_its_requests_are_answered(w, peer):
                 assert replies == marked(MESSAGES)[::-1]
 
 
-async def test_our_dealer_and_its_router(w, peer):
+async def test_our_dealer_and_its_router(w: World, peer: Callable[..., Any]) -> None:
     with peer("router", "bind", ANY) as addresses:
         async with w.Dealer(connect=addresses) as dealer:
             for message in MESSAGES:
@@ -82,7 +87,7 @@ async def test_our_dealer_and_its_router(w, peer):
             assert [await dealer.receive() for _ in MESSAGES] == marked(MESSAGES)
 
 
-async def test_our_router_and_its_dealer(w, peer):
+async def test_our_router_and_its_dealer(w: World, peer: Callable[..., Any]) -> None:
     async with w.Router(bind="ipc://*") as router:
         with peer("dealer", "connect", *router.addresses):
             who, hello = await router.receive()

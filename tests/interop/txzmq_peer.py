@@ -9,6 +9,8 @@ they are sent to must connect: the original does not queue for peers who are not
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 if sys.argv[1] == "facade":
     from zmqbridge.txzmq import install
@@ -22,43 +24,43 @@ from twisted.internet import protocol, reactor, stdio
 MARK = b"re"
 
 
-def publications(make):
+def publications(make: Callable[..., Any]) -> None:
     """What is heard at the first address is published at the second."""
     heard, publisher = make(txzmq.ZmqSubConnection), make(txzmq.ZmqPubConnection)
     heard.gotMessage = lambda body, tag: publisher.publish(body, tag + MARK)
     heard.subscribe(b"")
 
 
-def work(make):
+def work(make: Callable[..., Any]) -> None:
     """What is pulled at the first address is pushed at the second."""
     puller, pusher = make(txzmq.ZmqPullConnection), make(txzmq.ZmqPushConnection)
     puller.onPull = lambda parts: pusher.push([MARK, *parts])
 
 
-def replies(make):
+def replies(make: Callable[..., Any]) -> None:
     """Requests are answered."""
     replier = make(txzmq.ZmqREPConnection)
     replier.gotMessage = lambda request, *parts: replier.reply(request, MARK, *parts)
 
 
-def requests(make):
+def requests(make: Callable[..., Any]) -> None:
     """What is pulled at the first address is asked at the second, the reply pushed at the third."""
     puller, requester = make(txzmq.ZmqPullConnection), make(txzmq.ZmqREQConnection)
     pusher = make(txzmq.ZmqPushConnection)
 
-    def ask(parts):
+    def ask(parts: list[bytes]) -> None:
         requester.sendMsg(*parts).addCallback(pusher.push)
 
     puller.onPull = ask
 
 
-def router(make):
+def router(make: Callable[..., Any]) -> None:
     """Messages go back to the peer they came from."""
     ours = make(txzmq.ZmqRouterConnection)
     ours.gotMessage = lambda peer, *parts: ours.sendMultipart(peer, [MARK, *parts])
 
 
-def dealer(make):
+def dealer(make: Callable[..., Any]) -> None:
     """Says hello, then messages go back."""
     ours = make(txzmq.ZmqDealerConnection)
     ours.gotMessage = lambda *parts: ours.sendMultipart([MARK, *parts])
@@ -71,16 +73,16 @@ RELAYS = {each.__name__: each for each in (publications, work, replies, requests
 class Parent(protocol.Protocol):
     """Whoever started this process; without it there is nothing left to do."""
 
-    def connectionLost(self, reason=protocol.connectionDone):
+    def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         reactor.stop()
 
 
-def main(relay, method, *addresses):
+def main(relay: str, method: str, *addresses: str) -> None:
     factory = txzmq.ZmqFactory()
     factory.registerForShutdown()
     waiting, real = list(addresses), []
 
-    def make(kind):
+    def make(kind: Any) -> Any:
         connection = kind(factory, txzmq.ZmqEndpoint(method, waiting.pop(0)))
         real.append(connection.socket.get(zmq.LAST_ENDPOINT).decode())
         return connection
