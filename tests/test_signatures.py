@@ -25,19 +25,23 @@ COMMON: dict[str, object] = {
     "security": None,
     "monitor": False,
 }
+FORMAT: dict[str, object] = {"format": "joined"}
 SENDS: dict[str, object] = {"send_queue": None}
 RECEIVES: dict[str, object] = {"prefetch": None, "prefetch_bytes": None}
 REACTOR: dict[str, object] = {"reactor": None}
 HANDLER: dict[str, object] = {"handler": None}
 TAKES: dict[str, dict[str, object]] = {
-    "Publisher": COMMON | SENDS,
+    "Publisher": FORMAT | COMMON | SENDS,
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
-    "Subscriber": {"tags": ()} | COMMON | RECEIVES,
+    "Subscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
     "Requester": {"timeout": None} | COMMON | SENDS,
     "Replier": COMMON | SENDS | RECEIVES,
     "Dealer": COMMON | SENDS | RECEIVES,
     "Router": COMMON | SENDS | RECEIVES,
+    "Pair": COMMON | SENDS | RECEIVES,
+    "XPublisher": FORMAT | COMMON | SENDS | RECEIVES,
+    "XSubscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
     "Authenticator": {"policies": inspect.Parameter.empty, "context": None},
 }
 BY_POSITION = {"tags", "timeout", "policies"}

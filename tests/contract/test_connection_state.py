@@ -50,6 +50,9 @@ PEERS = {
     "Replier": "Requester",
     "Dealer": "Dealer",
     "Router": "Dealer",
+    "XPublisher": "XSubscriber",
+    "XSubscriber": "XPublisher",
+    "Pair": "Pair",
 }
 QUICK = {zmq.RECONNECT_IVL: 10}
 MANY = {zmq.BACKLOG: 1000}

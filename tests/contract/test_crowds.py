@@ -51,8 +51,7 @@ class Asked:
             await w.sleep(0)
 
 
-@pytest.mark.every_world
-@pytest.mark.parametrize("way", ["close", "aclose"])
+@pytest.mark.parametrize("way", [pytest.param("close", marks=pytest.mark.every_world), "aclose"])
 async def test_a_crowd_is_told_of_the_end_while_the_loop_goes_on(w: World, way: str) -> None:
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, CROWD)

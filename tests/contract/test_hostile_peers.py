@@ -77,10 +77,13 @@ GOOD: dict[str, tuple[int, list[bytes], Callable[[Any], bool]]] = {
     "Router": (zmq.DEALER, [b"good"], lambda item: item == (b"peer", [b"good"])),
     "Replier": (zmq.DEALER, [b"good", b"", b"x"], lambda item: item.id == b"good"),
     "Subscriber": (zmq.PUB, [b"good", b"x"], lambda item: item == (b"good", b"x")),
+    "XSubscriber": (zmq.PUB, [b"good", b"x"], lambda item: item == (b"good", b"x")),
+    "Pair": (zmq.PAIR, [b"good"], lambda item: item == [b"good"]),
 }
 MALFORMED: dict[str, Callable[[list[bytes]], bool]] = {
     "Replier": lambda message: b"" not in message[:-1],
     "Subscriber": lambda message: len(message) > 2,
+    "XSubscriber": lambda message: len(message) > 2,
 }
 
 
@@ -92,7 +95,7 @@ async def test_anything_may_be_sent_to_a_receiver(
     plain_kind, good, is_good = GOOD[kind]
     malformed = MALFORMED.get(kind, lambda message: False)
     options = {zmq.RCVHWM: 0}
-    arguments = {"tags": ""} if kind == "Subscriber" else {}
+    arguments = {"tags": ""} if plain_kind == zmq.PUB else {}
     async with getattr(w, kind)(bind="inproc://hostile", options=options, **arguments) as receiver:
         identity = {} if plain_kind in (zmq.PUB, zmq.PUSH) else {"IDENTITY": b"peer"}
         with plain(receiver, plain_kind, "inproc://hostile", **identity) as peer:

@@ -51,10 +51,18 @@ PAIRS = [
     ("Pusher", "Puller"),
     ("Requester", "Replier"),
     ("Dealer", "Router"),
+    ("XPublisher", "XSubscriber"),
+    ("Pair", "Pair"),
 ]
 SERVER, ALICE, MALLORY = (zmq.curve_keypair() for _ in range(3))
 CURVE = CurveServer(SERVER[1])
 SECRET = "open sesame"
+SOON = 0.1  # seconds until who was refused tries again; it is AGAIN otherwise
+
+
+@pytest.fixture(autouse=True)
+def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zmqbridge.core.connectionstate.AGAIN", SOON)
 
 
 def client(keys: tuple[bytes, Any], server: bytes = SERVER[0]) -> CurveClient:
@@ -736,7 +744,7 @@ async def test_with_two_servers_one_that_refuses_is_only_reported(w: World) -> N
 async def test_an_address_that_was_taken_back_is_not_tried_again(w: World) -> None:
     async def waits_in_vain(pusher: Pusher) -> None:
         with pytest.raises(ConnectTimeout):
-            await pusher.connected(timeout=0.6)  # it would have been tried after 0.5
+            await pusher.connected(timeout=4 * SOON)  # it would have been tried after one
 
     async with w.Authenticator({"*": Policy()}) as authenticator:
         async with w.Puller(bind=TCP, security=CURVE) as puller:

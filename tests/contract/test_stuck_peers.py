@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
 )
+# Who has gone is looked for ten times as often as PATROL says, or most tests would wait for that.
+OFTEN = PATROL / 10
 REPLY = bytes(4096)
 ASKED = 3000  # far more than fits between a server and a client that does not read
 MARK = 50
 # So that little fits in between, and what happens then happens soon.
 SMALL = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
+
+
+@pytest.fixture(autouse=True)
+def often(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "w" in request.fixturenames:
+        monkeypatch.setattr("zmqbridge._bridge.patrol.PATROL", OFTEN)
 
 
 @pytest.fixture
@@ -225,7 +233,7 @@ async def test_a_peer_that_is_merely_slow_is_waited_for(w: World) -> None:
         answering = w.spawn(answer())
         with stuck_client(router.addresses[0], 100) as slow:
             await w.until(lambda: router.statistics().queued)
-            await w.sleep(0.6)  # longer than the pause between two looks for who has died
+            await w.sleep(3 * OFTEN)  # some looks for who has died
             for number in range(100):
                 await w.until(lambda: slow.poll(0))
                 assert slow.recv_multipart()[0] == b"%d" % number
@@ -263,11 +271,11 @@ async def test_a_peer_that_came_back_under_its_name_is_waited_for(
                 await router.receive()
             before.close()
             await w.until(lambda: reaches(router, b"it"))
-            await w.sleep(0.1)
+            await w.sleep(2 * OFTEN)
             for _ in range(30):
                 router.send_nowait(b"it", REPLY)
             assert router.statistics().queued
-            await w.sleep(0.6)
+            await w.sleep(3 * OFTEN)
             assert router.statistics().unreachable == 0
             await w.until(lambda: after.poll(0) and after.recv() == REPLY)
             for _ in range(29):

@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +23,7 @@ from zmqbridge.txzmq import (
 )
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.conftest import Make, World
 
 ANNOUNCED = {"security", "statistics", "drain", "topicSep"}
 KINDS = "ZmqREQConnection ZmqREPConnection ZmqSubConnection ZmqPullConnection ZmqRouterConnection"
@@ -151,7 +150,7 @@ async def test_no_name_of_a_subclass_is_in_the_way(
 
 
 def test_a_security_that_is_none_of_ours_is_a_name_of_the_programs(
-    make: Callable[..., Any],
+    make: Make,
 ) -> None:
     class Labelled(ZmqREQConnection):
         security = "high"  # type: ignore[assignment]

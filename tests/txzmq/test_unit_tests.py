@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import time
-from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -140,7 +139,7 @@ def test_a_factory_needs_no_hash(w: World) -> None:
     [(connection_module, "log"), (connection_module, "is_nonstr_iter"), (req_rep_module, "defer")],
 )
 async def test_names_that_are_only_imported_may_be_patched_without_effect(
-    w: World, make: Callable[..., Any], module: ModuleType, name: str
+    w: World, make: Make, module: ModuleType, name: str
 ) -> None:
     class Replier(ZmqREPConnection):
         def gotMessage(self, messageId: bytes, *parts: bytes) -> None:
@@ -157,7 +156,7 @@ async def test_names_that_are_only_imported_may_be_patched_without_effect(
 
 async def test_requests_that_nobody_listens_to_end_without_a_word(
     w: World,
-    make: Callable[..., Any],
+    make: Make,
     factory: ZmqFactory,
     logged: list[tuple[str | None, BaseException]],
 ) -> None:
@@ -175,7 +174,7 @@ async def test_requests_that_nobody_listens_to_end_without_a_word(
 
 async def test_an_errback_that_fails_at_the_end_is_logged(
     w: World,
-    make: Callable[..., Any],
+    make: Make,
     factory: ZmqFactory,
     logged: list[tuple[str | None, BaseException]],
 ) -> None:
@@ -213,9 +212,7 @@ async def test_a_log_prefix_of_ones_own_may_come_late_or_raise(
     assert bool(reported.call_count) == (how == "raises")  # by the reactor
 
 
-async def test_a_request_with_no_part_is_one_here_as_in_the_original(
-    w: World, make: Callable[..., Any]
-) -> None:
+async def test_a_request_with_no_part_is_one_here_as_in_the_original(w: World, make: Make) -> None:
     got = []
     replier = make(
         ZmqREPConnection, "bind inproc://no-part", gotMessage=lambda *message: got.append(message)
@@ -243,7 +240,7 @@ async def test_a_log_prefix_may_raise_anything(
 
 
 async def test_a_reply_that_came_while_the_reactor_was_held_up_is_in_time(
-    w: World, make: Callable[..., Any], factory: ZmqFactory
+    w: World, make: Make, factory: ZmqFactory
 ) -> None:
     with factory.context.socket(zmq.ROUTER) as router:
         router.bind("inproc://held")
@@ -254,7 +251,7 @@ async def test_a_reply_that_came_while_the_reactor_was_held_up_is_in_time(
         assert await waiting == [b"x"]
 
 
-def test_the_id_of_an_open_request_is_refused(make: Callable[..., Any]) -> None:
+def test_the_id_of_an_open_request_is_refused(make: Make) -> None:
     requester = make(ZmqREQConnection, "connect inproc://ids", _getNextId=lambda: b"always this")
     first = requester.sendMsg(b"x")
     with pytest.raises(ValueError, match="always this"):
