@@ -143,7 +143,7 @@ async def requests_get_their_own_replies(stage: Stage) -> None:
         done.append(name)
 
     for name in clients:
-        stage.spawn(name, lambda name=name: ask(name))
+        stage.spawn(name, partial(ask, name))
     while len(done) < len(clients):
         await stage.sleep(0.5)
         assert stage.now() < 60
@@ -259,7 +259,7 @@ async def a_router_says_who_is_gone(stage: Stage) -> None:
     async with router:
         for name in sorted(alive):
             stage.network.node(name)
-            stage.spawn(name, lambda name=name: dealer(name))
+            stage.spawn(name, partial(dealer, name))
         victim = stage.random.choice(sorted(alive))
         stage.network.after(1, stage.network.node(victim).kill)
         while stage.now() < 5:
