@@ -255,6 +255,7 @@ def test_after_a_cut_they_connect_again(loop):
         async with loop.Requester(connect=ADDRESS, timeout=5) as requester:
             await requester.request(b"1")
             network.cut("main", "server")
+            await loop.sleep(1)
             assert await requester.request(b"2") == [b"2"]
 
     loop.run(main, network)
