@@ -5,13 +5,13 @@ from __future__ import annotations
 import anyio
 import shop
 
-from zmqbridge.asyncio_backend import Publisher
+from zmqbridge.asyncio_backend import Publisher, Request
 
 
 class Worker(shop.Worker):
     """Knows which orders it has charged, so that an order that is asked for again costs nothing."""
 
-    async def handle(self, request) -> None:
+    async def handle(self, request: Request) -> None:
         order = request.parts[1]
         if any(order == charged for charged, _ in self.charged):
             await request.reply(b"charged", order)
@@ -22,7 +22,9 @@ class Worker(shop.Worker):
 class Feed(shop.Feed):
     """Publishes all prices every second, so that what was missed is made good."""
 
-    async def run(self, bind="tcp://*:5002") -> None:
+    _changed: anyio.Event
+
+    async def run(self, bind: str = "tcp://*:5002") -> None:
         async with Publisher(bind=bind) as publisher:
             while True:
                 with anyio.move_on_after(1):
@@ -35,7 +37,7 @@ class Feed(shop.Feed):
 class Gateway(shop.Gateway):
     """Forgets an order also when its charge fails or is cancelled."""
 
-    async def handle(self, request) -> None:
+    async def handle(self, request: Request) -> None:
         try:
             await super().handle(request)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import anyio
 
 from zmqbridge import RequestTimeout
-from zmqbridge.asyncio_backend import Publisher, Replier, Requester, Subscriber
+from zmqbridge.asyncio_backend import Publisher, Replier, Request, Requester, Subscriber
 
 
 class Worker:
@@ -18,13 +18,13 @@ class Worker:
     def __init__(self) -> None:
         self.charged: list[tuple[bytes, int]] = []
 
-    async def handle(self, request) -> None:
+    async def handle(self, request: Request) -> None:
         _, order, amount = request.parts
         await anyio.sleep(0.05)  # the bank
         self.charged.append((order, int(amount)))
         await request.reply(b"charged", order)
 
-    async def run(self, bind="tcp://*:5001") -> None:
+    async def run(self, bind: str = "tcp://*:5001") -> None:
         async with Replier(bind=bind) as replier:
             await replier.serve(self.handle)
 
@@ -40,7 +40,7 @@ class Feed:
         self.prices[item] = price
         self._changed.set()
 
-    async def run(self, bind="tcp://*:5002") -> None:
+    async def run(self, bind: str = "tcp://*:5002") -> None:
         async with Publisher(bind=bind) as publisher:
             while True:
                 await self._changed.wait()
@@ -55,13 +55,14 @@ class Gateway:
     def __init__(self) -> None:
         self.prices: dict[str, int] = {}
         self.pending: set[bytes] = set()
+        self.workers: Requester
 
-    async def listen(self, feed="tcp://feed:5002") -> None:
+    async def listen(self, feed: str = "tcp://feed:5002") -> None:
         async with Subscriber("price.", connect=feed) as subscriber:
             async for tag, body in subscriber:
                 self.prices[tag.decode().removeprefix("price.")] = int(body)
 
-    async def handle(self, request) -> None:
+    async def handle(self, request: Request) -> None:
         order, item = request.parts
         price = self.prices.get(item.decode())
         if price is None:
@@ -80,7 +81,7 @@ class Gateway:
                 pass  # a worker may have died: another one does it
         raise RequestTimeout("sent")
 
-    async def run(self, bind="tcp://*:5000", workers="tcp://worker:5001") -> None:
+    async def run(self, bind: str = "tcp://*:5000", workers: str = "tcp://worker:5001") -> None:
         async with (
             Requester(connect=workers) as self.workers,
             Replier(bind=bind) as replier,

@@ -14,7 +14,7 @@ import pytest
 
 from zmqbridge import RequestTimeout
 from zmqbridge.asyncio_backend import Requester
-from zmqbridge.testing import faults
+from zmqbridge.testing import Network, faults
 
 sys.path.insert(0, os.path.dirname(__file__))
 shop = importlib.import_module(os.environ.get("SHOP", "shop"))
@@ -23,7 +23,7 @@ shop = importlib.import_module(os.environ.get("SHOP", "shop"))
 class Shop:
     """The three programs, each on a node of its own."""
 
-    def __init__(self, network) -> None:
+    def __init__(self, network: Network) -> None:
         self.worker, self.feed, self.gateway = shop.Worker(), shop.Feed(), shop.Gateway()
         self.feed.set_price("apples", 3)
         for name in ("worker", "feed", "gateway"):
@@ -36,11 +36,11 @@ class Shop:
             self.feed.set_price("apples", 3)
 
 
-def customer(timeout=10) -> Requester:
+def customer(timeout: float = 10) -> Requester:
     return Requester(timeout, connect="tcp://gateway:5000")
 
 
-async def test_an_order_is_charged_at_the_price(zmq_network):
+async def test_an_order_is_charged_at_the_price(zmq_network: Network) -> None:
     it = Shop(zmq_network)
     await it.is_open()
     async with customer() as asker:
@@ -48,12 +48,12 @@ async def test_an_order_is_charged_at_the_price(zmq_network):
     assert it.worker.charged == [(b"order 1", 3)]
 
 
-async def test_each_order_is_charged_once(zmq_network):
+async def test_each_order_is_charged_once(zmq_network: Network) -> None:
     it = Shop(zmq_network)
     await it.is_open()
     silence = faults.Fault(zmq_network.random.uniform(0, 5), "one_way", "worker", "gateway", 1.5)
     faults.apply(zmq_network, [silence])
-    answered = []
+    answered: list[bytes] = []
     async with customer() as asker:
         for number in range(20):
             order = b"order %d" % number
@@ -64,7 +64,7 @@ async def test_each_order_is_charged_once(zmq_network):
     assert sorted(orders) == sorted(answered), "a customer was charged twice, or not at all"
 
 
-async def test_the_gateway_hears_of_each_new_price(zmq_network):
+async def test_the_gateway_hears_of_each_new_price(zmq_network: Network) -> None:
     it = Shop(zmq_network)
     await it.is_open()
     for price in range(10, 20):
@@ -75,7 +75,7 @@ async def test_the_gateway_hears_of_each_new_price(zmq_network):
         assert it.gateway.prices["apples"] == price
 
 
-async def test_nothing_is_left_of_an_order_that_failed(zmq_network):
+async def test_nothing_is_left_of_an_order_that_failed(zmq_network: Network) -> None:
     it = Shop(zmq_network)
     await it.is_open()
     zmq_network.node("worker").pause()

@@ -85,8 +85,8 @@ FAULTS = [
             "                if self._sending_hides and not self.due:\n"
             "                    self.schedule()\n", ""),
     Planted("the edge that a send in parts swallows is lost", "_bridge/sending.py",
-            "            if self._sending_hides and not self.due:\n                self.schedule()\n",
-            ""),
+            "            if self._sending_hides and not self.due:\n"
+            "                self.schedule()\n", ""),
     Planted("a message overtakes those in the queue", "_bridge/sending.py",
             "if self.queues and self.queues.put(message, key):", "if False:"),
     Planted("a message is sent twice", "_bridge/sending.py",
@@ -104,8 +104,10 @@ FAULTS = [
     Planted("a server without a limit", "asyncio_backend/_serving.py",
             "if not self._idle and self._all < self._limit:", "if not self._idle:"),
     Planted("the first error of a handler ends the server", "asyncio_backend/_serving.py",
-            "                    except Exception as error:\n                        self._report(error)\n",
-            "                    except Exception as error:\n                        raise\n"),
+            "                    except Exception as error:\n"
+            "                        self._report(error)\n",
+            "                    except ZeroDivisionError as error:\n"
+            "                        self._report(error)\n"),
     Planted("at the end of a socket nobody is told", "_bridge/link.py",
             "        if waiters or any(map(is_crowd, remains)):", "        if False:"),
     Planted("what was unsubscribed is delivered", "_bridge/subscribing.py",

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import anyio
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.task import deferLater
+from twisted.logger import globalLogBeginner
 
 from tests.simulated.scenarios import SCENARIOS, Stage
-from zmqbridge import asyncio_backend
+from zmqbridge import asyncio_backend, twisted_backend
 from zmqbridge.testing import Network, run
 
-BACKENDS = ["asyncio"]
-
-
-class Timeout:
-    """Cancels what is in the block after so many seconds, silently."""
-
-    def __init__(self, seconds: float) -> None:
-        self._scope = anyio.move_on_after(seconds)
-
-    def __enter__(self) -> None:
-        self._scope.__enter__()
-
-    def __exit__(self, *failure: Any) -> Any:
-        return self._scope.__exit__(*failure)
+BACKENDS = ["asyncio", "trio", "twisted"]
 
 
 # What the library reports of what it was made to suffer.
 logging.disable(logging.CRITICAL)
+globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+
+
+async def within(seconds: float, call: Callable[[], Any]) -> Any:
+    """Await a call for so many seconds, on asyncio and trio."""
+    with anyio.move_on_after(seconds):
+        return await call()
+    return None
 
 
 def stage_of(network: Network, backend: str) -> Stage:
     """What a scenario works with on this backend."""
-    return Stage(network, asyncio_backend, anyio.sleep, Timeout)
+    if backend != "twisted":
+        return Stage(network, asyncio_backend, anyio.sleep, within)
+    reactor = network.driver.reactor
+
+    async def within_deferred(seconds: float, call: Callable[[], Any]) -> Any:
+        with contextlib.suppress(TimeoutError, CancelledError):
+            return await ensured(call()).addTimeout(seconds, reactor)
+        return None
+
+    return Stage(
+        network, twisted_backend, partial(deferLater, reactor), within_deferred, reactor=reactor
+    )
+
+
+def ensured(what: Any) -> Any:
+    """A Deferred of what a call returned."""
+    return what if isinstance(what, Deferred) else Deferred.fromCoroutine(what)
 
 
 def play(seed: int, only: str = "", backend: str = "") -> str:
@@ -58,3 +74,11 @@ def play(seed: int, only: str = "", backend: str = "") -> str:
 def share(seeds: Iterable[int], only: str, backend: str) -> list[str]:
     """Run some seeds; the failures."""
     return [failure for seed in seeds if (failure := play(seed, only, backend))]
+
+
+def traced(seed: int) -> str:
+    """The hash of all that happens by a seed."""
+    network = Network(seed)
+    chosen = SCENARIOS[seed % len(SCENARIOS)]
+    run(lambda: chosen(stage_of(network, "asyncio")), network)
+    return network.trace_hash()

@@ -89,12 +89,12 @@ class SimLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
         network = self.network
+        if network.failure is not None:
+            raise network.failed()
         if ready:
             network.deliver_until(network.now + TICK)
         else:
             self._let_time_pass()
-        if network.failure is not None:
-            raise network.failed()
         if network.rung:
             rung = list(network.rung)
             if len(rung) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -11,6 +12,12 @@ from zmqbridge.testing._sockets import BridgedSimSocket, SimSocket
 if TYPE_CHECKING:
     from zmqbridge.testing._ends import End
     from zmqbridge.testing.nodes import Node
+
+
+@cache
+def _base() -> zmq.Context[Any]:
+    """One of libzmq's, with a descriptor, does for all: nothing is ever made in it."""
+    return zmq.Context()
 
 
 class SimContext(zmq.Context[Any]):
@@ -31,7 +38,7 @@ class SimContext(zmq.Context[Any]):
     others: list[SimContext]
 
     def __init__(self, node: Node) -> None:
-        super().__init__()
+        super().__init__(shadow=_base())
         # pyzmq takes attributes for options, so they are put past it.
         vars(self).update(
             node=node, sockets={}, meeting_places={}, early={}, ended=False, others=[]

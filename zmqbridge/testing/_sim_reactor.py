@@ -49,7 +49,7 @@ class SimReactor(MemoryReactor):
     `MemoryReactor`, which writes down what is asked. What a call or a reader lets out is logged, as
     by any reactor. A program of a node (`Node.start`) is a function or a coroutine function; it
     gets this reactor for sockets that are made without ``reactor=``, and the context of its node
-    for those without ``context=``. Leave it by ``with``, or `close` it: then all nodes are killed.
+    for those without ``context=``. Leave it by ``with``, or `close` it.
 
     Args:
         network: the world, by default a new one with seed 0.
@@ -86,10 +86,12 @@ class SimReactor(MemoryReactor):
         self.close()
 
     def close(self) -> None:
-        """End the world: kill all nodes, and let the network go."""
+        """End all programs and sockets as by SIGKILL, and let the network go."""
         if self.network.driver is self._world:
             for node in self.network.nodes.values():
+                alive, node.alive = node.alive, False
                 self._world.kill(node)
+                node.alive, node.context = alive, self.network.new_context(node)
             self.network.driver = ByHand()
 
     # IReactorTime.
@@ -327,6 +329,13 @@ class SimReactor(MemoryReactor):
     def go_on(self, node: Node) -> None:
         """Make the calls that were held while a node was paused."""
         self._soon += self._held.pop(node, [])
+
+
+def run_on_twisted(main: Callable[[], Any], network: Network) -> Any:
+    """Run a coroutine function on a reactor of its own until it returns, and return its result."""
+    with SimReactor(network) as reactor:
+        world = network.driver
+        return reactor.run_until(world.run(network.node("main"), main))
 
 
 def _of_current() -> Any:

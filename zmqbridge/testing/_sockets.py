@@ -20,6 +20,9 @@ from zmqbridge.testing._options import checked
 from zmqbridge.testing._socketstate import SocketState
 from zmqbridge.testing.errors import NotSimulated
 
+# libzmq's I/O thread does not wait for the loop: while a task runs for so long, messages may come.
+MEANWHILE = 0.0001  # seconds
+
 SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
 EVENTS, FD, RCVMORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
 POLLIN, POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
@@ -64,7 +67,10 @@ class SimSocket(SocketState):
         self, data: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
     ) -> None:
         """Send one part, as ``zmq.Socket.send``."""
-        now = self.network.now
+        network = self.network
+        if network.next_delivery() < network.now + MEANWHILE:
+            network.run_ahead()
+        now = network.now
         if now - self._glanced > GLANCES or self.closed or self._dead:
             self._glanced = now
             self._look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from inspect import iscoroutine
 from math import inf
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ class Who(NamedTuple):
 
     Attributes:
         name: the node's, or that of the task.
-        coro: its coroutine.
+        coro: its coroutine, or what else it waits for.
     """
 
     name: str
@@ -126,7 +127,7 @@ def place(coro: Any) -> str:
     """The innermost line of a coroutine that is a user's, and what it awaits."""
     places = [(f.f_code.co_filename, f.f_lineno, f.f_code.co_qualname) for f in frames(coro)]
     if not places:
-        return "has not begun"
+        return "has not begun" if iscoroutine(coro) else repr(coro)
     users = [each for each in places if not _ours(each[0])] or places
     name, line, what = users[-1]
     ours = [each for each in places if each[0].startswith(HERE)] or places

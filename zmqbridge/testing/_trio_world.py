@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from math import inf
 from operator import attrgetter
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 from trio.lowlevel import Task
@@ -27,12 +27,16 @@ TICK = 1e-6  # seconds
 # Before a longer leap it is asked whether somebody waits for the real world.
 LEAP = 0.01  # seconds
 A_DAY = 86400.0  # seconds
+# So often programs that shield their end are told that nothing will come.
+MOST = 100
 
 # What pytest-trio sets for Hypothesis: a name for the order, and one for its random numbers.
 ORDERLY, RANDOM = "_ALLOW_DETERMINISTIC_SCHEDULING", "_r"
 
 effective_deadline = attrgetter("_cancel_status.effective_deadline")
 number = attrgetter("_counter")
+abort_function = attrgetter("_abort_func")
+attempt_abort = attrgetter("_attempt_abort")
 
 
 class Order:
@@ -65,6 +69,7 @@ class TrioWorld(trio.abc.Clock):
         self._scopes: dict[trio.CancelScope, Node] = {}
         self._ending = False
         self._asked = False
+        self._insisted = 0
         self._life = Life(network)
 
     # The clock.
@@ -85,9 +90,22 @@ class TrioWorld(trio.abc.Clock):
             self._let_time_pass(deadline)
         except BaseException as error:
             if self._ending and isinstance(error, Stalled):
-                raise  # not even the end of the programs can go on
+                self._insist(error)
             self.end(error)
         return 0
+
+    def _insist(self, error: Stalled) -> None:
+        # Not even the end of the programs can go on, as they shield it.
+        self._insisted += 1
+        if self._insisted > MOST:
+            raise error
+
+        def stop() -> NoReturn:
+            raise error
+
+        for task in self._tasks():
+            if of_user(task.coro) and abort_function(task) is not None:
+                attempt_abort(task)(stop)
 
     def _let_time_pass(self, deadline: float) -> None:
         network = self.network
@@ -193,7 +211,10 @@ class TrioWorld(trio.abc.Clock):
         limiter: Any = trio.to_thread.current_default_thread_limiter()
         limiter.acquire_on_behalf_of = _refuse_thread
         async with trio.open_nursery() as self._nursery:
-            self._start(self.network.node("main"), main, of_main=True)
+            try:
+                self._start(self.network.node("main"), main, of_main=True)
+            except BaseException as error:
+                self.end(error)
 
     def end(self, error: BaseException | None = None) -> None:
         """End all programs, by this error unless there was another."""

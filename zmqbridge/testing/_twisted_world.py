@@ -58,15 +58,29 @@ class TwistedWorld:
     def start(self, node: Node, main: Callable[[], Any]) -> None:
         """Run a program of a node: a coroutine function, or a function, which may set things up."""
         program = Program(node, main)
-        if program.done is not None and not program.done.called:
-            self.programs[program] = None
         if program.done is not None:
-            program.done.addBoth(self._has_ended, program)
+            self._begun(program).addErrback(self._has_failed, program)
 
-    def _has_ended(self, result: object, program: Program) -> None:
+    def run(self, node: Node, main: Callable[[], Any]) -> Deferred[Any]:
+        """Run a coroutine function as a program of a node; what returns fires with its result."""
+        program = Program(node, main)
+        if program.done is None:
+            raise TypeError(f"{main!r} returned {program.shown.coro!r}: give a coroutine function")
+        return self._begun(program)
+
+    def _begun(self, program: Program) -> Deferred[Any]:
+        done: Any = program.done
+        if not done.called:
+            self.programs[program] = None
+        return done.addBoth(self._has_ended, program)  # type: ignore[no-any-return]
+
+    def _has_ended(self, result: Any, program: Program) -> Any:
         self.programs.pop(program, None)
-        if isinstance(result, Failure) and result.value and lives(program.context):
-            self.reactor.network.fail(result.value)
+        return result
+
+    def _has_failed(self, failure: Failure, program: Program) -> None:
+        if failure.value is not None and lives(program.context):
+            self.reactor.network.fail(failure.value)
 
     def kill(self, node: Node) -> None:
         """No call and no reader of a node comes any more; its coroutines end, unheard."""

@@ -142,8 +142,8 @@ class Wire:
             target.write(message)
             if self.target is None:  # what was told has closed it
                 return
-        if self.source is not None and self.source.queue:
-            self._take()
+        if self.source is not None and not self.source.asleep:
+            self._take()  # or learn that there is nothing more
         if travelling:
             if not self._due:
                 self._look_at(travelling[0][0])

@@ -55,9 +55,12 @@ class Node:
 
         Raises:
             TypeError: it was given none, and has had none.
+            ValueError: it was killed.
         """
         if main is None:
             raise TypeError(f"{self!r} has run nothing yet: give it a program")
+        if not self.alive:
+            raise ValueError(f"{self!r} was killed: restart it")
         self._program = main
         self.network.driver.start(self, main)
 

@@ -23,7 +23,8 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
     Args:
         main: called without arguments.
         network: the world, by default a new one with seed 0.
-        backend: ``"asyncio"`` or ``"trio"``.
+        backend: ``"asyncio"``, ``"trio"``, or ``"twisted"``, where the reactor of the sockets is a
+            `SimReactor` unless they are given another.
 
     Raises:
         Stalled: no task can go on any more.
@@ -39,7 +40,11 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
         from zmqbridge.testing._trio_world import run_on_trio
 
         return run_on_trio(main, world)
-    raise ValueError(f"backend={backend!r}: give 'asyncio' or 'trio'")
+    if backend == "twisted":
+        from zmqbridge.testing._sim_reactor import run_on_twisted
+
+        return run_on_twisted(main, world)
+    raise ValueError(f"backend={backend!r}: give 'asyncio', 'trio' or 'twisted'")
 
 
 def check_determinism(
