@@ -69,8 +69,10 @@ class Connecter:
         self._pause = 0.0
         self._closing = False
         self._attempt = 0  # the number of the one that is under way
+        self._first: End | None = None
         if not socket.options[zmq.IMMEDIATE]:
-            socket.attach(self._new_end())
+            self._first = self._new_end()
+            socket.attach(self._first)
 
     @property
     def network(self) -> Network:
@@ -224,6 +226,11 @@ class Connecter:
         if end is None or end.left:
             self.close(0)
             self.network.after(0, self.socket.spurious)
+            return
+        if end is not self._first and self.connection is not None:
+            # As libzmq does not know which end it has made since, it only ends the session.
+            self._closing = True
+            self.connection.shut(0)
             return
         end.left = self._closing = True
         end.open = False

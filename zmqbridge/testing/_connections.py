@@ -185,7 +185,7 @@ class Connection:
         wire.comes(end.outgoing)
 
     def shut(self, side: int) -> None:
-        """This side is to close because its listener has, once the socket has let go of it."""
+        """This side is to close, once the socket has let go of its end."""
         end = self._ends[side]
         if end is None:
             self.close(side, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._pipes import Message
+from zmqbridge.testing._pipes import Message, Pipe
 from zmqbridge.testing._turns import Turns
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Kind:
     def __init__(self, socket: SocketState) -> None:
         self.socket = socket
         self.ends: dict[End, None] = {}
+        self._half_read: Pipe | None = None
         self._in = Turns()
 
     # What the socket is told when it looks.
@@ -77,12 +78,18 @@ class Kind:
 
     # What the user asks.
 
-    def _next(self) -> tuple[End, Message] | None:
+    def _next(self, ahead: bool = False) -> tuple[End, Message] | None:
         turns = self._in
         while turns.active:
             end = turns.ends[turns.current]
             if end.incoming.queue and not end.left:
-                message = end.incoming.read()
+                pipe = end.incoming
+                if ahead and len(pipe.queue[0]) > 1:
+                    # Only the first part is read ahead: the message counts when the others are.
+                    self._half_read = pipe
+                    message = pipe.queue.popleft()
+                else:
+                    message = pipe.read()
                 turns.advance()
                 return end, message
             end.dry()
@@ -99,6 +106,12 @@ class Kind:
             end.dry()
             turns.rest()
         return False
+
+    def _whole(self) -> None:
+        """What was read ahead is read whole."""
+        pipe, self._half_read = self._half_read, None
+        if pipe is not None:
+            pipe.count()
 
     def has_out(self) -> bool:
         """Whether `begin` would find room."""

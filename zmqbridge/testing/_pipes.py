@@ -84,11 +84,15 @@ class Pipe:
     def read(self) -> Message:
         """Take the oldest message; there is one."""
         message = self.queue.popleft()
+        self.count()
+        return message
+
+    def count(self) -> None:
+        """A message was read, to its last part."""
         self._read += 1
         if self._low and not self._read % self._low:
             self._told = self._read
             self.writer.drains(self)
-        return message
 
     def learn(self) -> None:
         """The writer looks at what the reader has told."""

@@ -71,16 +71,20 @@ class Router(Kind):
 
     def has_in(self) -> bool:
         if self._ahead is None:
-            self._ahead = self._fetch()
+            self._ahead = self._fetch(ahead=True)
         return self._ahead is not None
 
-    def _fetch(self) -> Message | None:
-        found = self._next()
+    def _fetch(self, ahead: bool = False) -> Message | None:
+        found = self._next(ahead)
         return None if found is None else [found[0].peer, *found[1]]
 
     def receive(self) -> Message | None:
-        ahead, self._ahead = self._ahead, None
-        return ahead or self._fetch()
+        ahead = self._ahead
+        if ahead is None:
+            return self._fetch()
+        self._ahead = None
+        self._whole()
+        return ahead
 
     def has_out(self) -> bool:
         if not self.mandatory:

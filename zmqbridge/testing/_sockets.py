@@ -255,6 +255,8 @@ class SimSocket(SocketState):
         self.closed = True
         self._stop_listening()
         for command, end in self._commands:
+            if command == self.attach:  # it hears what any new peer does
+                self.attach(end)
             self._post_mortem(command, end)
         for connecters in self._connecters.values():
             for connecter in connecters:

@@ -175,6 +175,10 @@ class SocketState:
         if end in self._ends:
             del self._ends[end]
             self.kind.gone(end)
+            for name in [name for name, ends in self.meetings.items() if end in ends]:
+                self.meetings[name].remove(end)
+                if not self.meetings[name]:
+                    del self.meetings[name]
         if end.connecter is not None:
             end.connecter.let_go(end)
 
@@ -192,9 +196,7 @@ class SocketState:
             self.network.after(0, lambda: self.let_go(end))
 
     def _post_mortem(self, command: Command, end: End) -> None:
-        if command == self.attach:
-            self._part(end)
-        elif command == self._hear:
+        if command == self._hear:
             end.hear(hasty=True)
         elif command == self._answered:
             self._answered(end)
@@ -233,12 +235,6 @@ class SocketState:
         here = self.context.meeting_places
         for name in [name for name, socket in here.items() if socket is self]:
             del here[name]
-
-    def _part(self, end: End) -> None:
-        if end.connection is None:
-            end.leave()
-        else:
-            end.connection.close(end.side, 0)
 
     def die(self) -> None:
         """Its process has ended."""

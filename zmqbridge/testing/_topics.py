@@ -177,20 +177,26 @@ class XSubscriber(Kind):
             if end.can_write():
                 end.outgoing.write([b"\1" + topic])
 
-    def _fetch(self) -> Message | None:
-        while (message := super().receive()) is not None:
+    def _fetch(self, ahead: bool = False) -> Message | None:
+        while (found := self._next(ahead)) is not None:
+            message = found[1]
             if not self.filters or any(True for _ in self._topics.matching(message[0])):
                 return message
+            self._whole()
         return None
 
     def has_in(self) -> bool:
         if self._ahead is None:
-            self._ahead = self._fetch()
+            self._ahead = self._fetch(ahead=True)
         return self._ahead is not None
 
     def receive(self) -> Message | None:
-        ahead, self._ahead = self._ahead, None
-        return ahead or self._fetch()
+        ahead = self._ahead
+        if ahead is None:
+            return self._fetch()
+        self._ahead = None
+        self._whole()
+        return ahead
 
     def has_out(self) -> bool:
         return True

@@ -46,6 +46,7 @@ class Player:
         self._names: dict[bytes, str] = {}  # what libzmq has made up, in order
         self._own = {each for spec in program.sockets for _, each in spec.options}
         self._untouched: set[int] = set()
+        self._fresh: set[int] = set()
         self._done = 0
         for number in range(len(program.sockets)):
             self.open(number, None)
@@ -69,11 +70,15 @@ class Player:
         rings = self.observed[-1].rings
         for number in sorted(self._untouched):
             rings[number] = self.world.rings(self.sockets[number])
+        # News that came just as EVENTS was read may have been in it, or not.
+        self._untouched -= {number for number in self._fresh if rings.pop(number)}
+        self._fresh.clear()
 
     def _do(self, step: Step) -> Any:
         if step.what not in ("open", "close") and step.socket not in self.sockets:
             return "closed"
         self._untouched.discard(step.socket)
+        self._fresh.discard(step.socket)
         try:
             return CALLS[step.what](self, step.socket, step.argument)
         except zmq.ZMQError as error:
@@ -174,6 +179,7 @@ class Player:
         """Read EVENTS; from now on its FD is looked at."""
         came = int(self.sockets[number].get(zmq.EVENTS))
         self._untouched.add(number)
+        self._fresh.add(number)
         return came
 
     def _shown(self, part: bytes) -> bytes | str:

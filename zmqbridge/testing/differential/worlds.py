@@ -6,7 +6,6 @@ import select
 import shutil
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,15 +127,11 @@ class Real:
         return bool(poll.poll(0))
 
     def end(self) -> None:
-        """Close all; the context ends in its own time, as some of its sockets linger."""
+        """Close all; the context is not ended, as some of its sockets linger."""
         for each in self._sockets:
             each.close(0)
         for holder in self._reserved.values():
             holder.close()
-        threading.Thread(target=self._term, daemon=True).start()
-
-    def _term(self) -> None:
-        self.context.term()
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
