@@ -20,7 +20,7 @@ from zmqbridge import (
 )
 from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
-from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
+from zmqbridge._bridge.iothreads import LARGE_BURST, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
 from zmqbridge.core.patterns import NOTHING
@@ -1010,7 +1010,7 @@ class TestCrowds:
     @pytest.fixture(autouse=True)
     def first(self, monkeypatch):
         """The first crowd will do."""
-        monkeypatch.setattr(iothreads, "STREAK", 0)
+        monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
 
     @pytest.mark.parametrize(
         ("late", "held"),
@@ -1019,18 +1019,18 @@ class TestCrowds:
     def test_it_takes_some_crowds_one_close_upon_the_other(
         self, driven, plain, context, monkeypatch, late, held
     ):
-        monkeypatch.setattr(iothreads, "STREAK", 2)
-        monkeypatch.setattr(iothreads, "LATE", late)
+        monkeypatch.setattr(iothreads, "IN_A_ROW", 2)
+        monkeypatch.setattr(iothreads, "MAX_GAP", late)
         puller = driven(zmq.PULL, bind="inproc://a")
         peer = plain(zmq.PUSH, "inproc://a")
         seen = []
         puller.deliver = lambda burst: seen.append(context.holding.held)
         for _ in held:
-            send_all(peer, numbered(0, CROWD))
+            send_all(peer, numbered(0, LARGE_BURST))
             puller.turn()
         assert seen == held
 
-    @pytest.mark.parametrize(("messages", "held"), [(CROWD, False), (CROWD + 1, True)])
+    @pytest.mark.parametrize(("messages", "held"), [(LARGE_BURST, False), (LARGE_BURST + 1, True)])
     def test_the_io_thread_is_held_from_a_crowd_to_the_next_turn(
         self, driven, plain, context, messages, held
     ):
@@ -1051,7 +1051,7 @@ class TestCrowds:
             raise ZeroDivisionError
 
         puller = driven(zmq.PULL, bind="inproc://a", deliver=deliver)
-        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, LARGE_BURST))
         with pytest.raises(ZeroDivisionError):
             puller.turn()
         assert context.holding.held
@@ -1061,14 +1061,14 @@ class TestCrowds:
     def test_closing_lets_go(self, driven, plain, context):
         puller = driven(zmq.PULL, bind="inproc://a")
         puller.deliver = lambda burst: puller.pump.close()
-        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, LARGE_BURST))
         puller.turn()
-        assert puller.pump.received == CROWD
+        assert puller.pump.received == LARGE_BURST
         assert (context.holding.held, puller.owed) == (False, False)
 
 
 def test_a_context_of_the_users_is_not_touched(driven, plain, context):
     puller = driven(zmq.PULL, bind="inproc://a")
-    send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+    send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, LARGE_BURST))
     puller.turn()
-    assert (puller.bursts, puller.owed) == ([CROWD], False)
+    assert (puller.bursts, puller.owed) == ([LARGE_BURST], False)
