@@ -20,12 +20,17 @@ CORE = [
     "routes",
     "sendqueue",
     "outbox",
+    "topics",
     "pacing",
     "inbox",
     "statistics",
     "monitor",
     "connectionstate",
     "subscriptions",
+    "topics",
+    "conflate",
+    "sequence",
+    "incoming",
     "zap",
 ]
 BRIDGE = Path(zmqbridge.__file__).parent / "_bridge"

@@ -38,6 +38,9 @@ TAKES = {
     "Replier": COMMON | SENDS | RECEIVES,
     "Dealer": COMMON | SENDS | RECEIVES,
     "Router": COMMON | SENDS | RECEIVES,
+    "Pair": COMMON | SENDS | RECEIVES,
+    "XPublisher": FORMAT | COMMON | SENDS | RECEIVES,
+    "XSubscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
     "Authenticator": {"policies": inspect.Parameter.empty, "context": None},
 }
 BY_POSITION = {"tags", "timeout", "policies"}

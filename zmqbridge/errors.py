@@ -180,6 +180,14 @@ class QueueFull(ZmqBridgeError):
         self.message: list[bytes] = list(message)
 
 
+class QueueEmpty(ZmqBridgeError):
+    """Nothing is here that `receive_nowait` could take: await `receive` instead, or try later.
+
+    It says nothing about the peers. A message may be here that was promised to a call of `receive`
+    which has not run yet.
+    """
+
+
 class PeerUnreachable(ZmqBridgeError):
     """A ROUTER cannot reach this peer: no such peer is connected. The message was not sent.
 

@@ -46,7 +46,7 @@ class Pump(Sending):
 
     - commands: `send`, `try_send`, `discard`, `schedule`, `stand_by`, `standing_by`, `caught_up`,
       `close`
-    - inputs: `ring`, `turn`, `patrol` (time passed)
+    - inputs: `ring`, `turn`, `fetch`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
       which `unreachable`), `withdrawn`, `due` (a turn was asked for)
 
@@ -193,6 +193,23 @@ class Pump(Sending):
         errors, self._unreported = self._unreported, ()
         for error in errors:
             self._driver.report(error)
+
+    def fetch(self) -> None:
+        """Read a burst for one who does not wait, where nobody waits who would have to be told."""
+        burst: list[Message] = []
+        again = True
+        try:
+            again = self._read(burst)
+        except (zmq.ZMQError, ZmqBridgeError):
+            pass  # the turn meets the same, and tells the driver
+        if burst:
+            self.received += len(burst)
+            self._pattern.feed(burst)
+            rejected, self._pattern.rejected = self._pattern.rejected, None
+            if rejected is not None:
+                self._driver.report(rejected)
+        if again:
+            self.schedule()
 
     def _hand_over(self, burst: list[Message]) -> None:
         told = self._pattern.feed(burst)

@@ -191,6 +191,9 @@ class Sending:
     def _finish(self, parts: int) -> None:
         # The peer left in the middle of the message, and libzmq drops the rest. But it counts the
         # parts: unless it gets all of them, it takes the next message for the rest, and drops that.
+        # A PAIR does not count them.
+        if self._get(zmq.TYPE) == zmq.PAIR:
+            return
         for after in reversed(range(parts)):
             self._send(b"", DONTWAIT_MORE if after else DONTWAIT)
 

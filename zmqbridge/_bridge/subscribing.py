@@ -16,6 +16,7 @@ from zmqbridge.core.formats import Format
 from zmqbridge.core.framing import Address, Message, as_name
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
+from zmqbridge.core.topics import Change, Subscribed, Unsubscribed, pack_change, split_change
 
 Publication = TypeVar("Publication")
 Waiter = TypeVar("Waiter")
@@ -118,6 +119,32 @@ class Subscribing(Received[Publication, Waiter]):
         return {**counts, "unread": counts["unread"] + len(self._newest)}
 
 
+class Relayed(Received[Publication, Waiter]):
+    """XSUB: publications in one format, as they come. Whoever sends subscriptions sees to them."""
+
+    __slots__ = ()
+
+    def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
+        def publications(burst: list[Message]) -> Iterable[Publication]:
+            return self.split(format.split, burst)
+
+        super().__init__(publications, **{**bounds, "weigh": format.weigh})
+
+    def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+        if option == zmq.SNDHWM and value:
+            raw(socket).set(socket, option, 0)
+        super().option_set(socket, option, value)
+
+
+class Changes(Received[Change, Waiter]):
+    """XPUB: what subscribers want from now on, and no more."""
+
+    __slots__ = ()
+
+    def __init__(self, decode: None = None, **bounds: Any) -> None:
+        super().__init__(lambda burst: self.split(split_change, burst), **bounds)
+
+
 def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
     """The tags that a constructor gets; an address among them is a mistake.
 
@@ -155,3 +182,30 @@ def unsubscribe(self: Any, tag: Address = b"") -> None:
     """
     self._link.check_open()
     self._link.socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
+
+
+def subscribe_onward(self: Any, tag: Address = b"") -> None:
+    """Ask the publishers for what has a tag that starts with `tag`; ``""`` means all.
+
+    The subscription is a message, and counts as sent. Publishers to which this socket connects
+    later are told, too.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        SocketClosed: the socket is closed.
+    """
+    self._link.check_open()
+    self._pump.send((pack_change(Subscribed(as_name(tag, "a tag"))),))
+
+
+def unsubscribe_onward(self: Any, tag: Address = b"") -> None:
+    """Undo one `subscribe`; a tag that was never subscribed is fine.
+
+    What is under way then is still received: nothing is filtered here.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        SocketClosed: the socket is closed.
+    """
+    self._link.check_open()
+    self._pump.send((pack_change(Unsubscribed(as_name(tag, "a tag"))),))

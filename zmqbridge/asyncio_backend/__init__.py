@@ -1,12 +1,13 @@
-"""ØMQ patterns for asyncio: eight sockets whose calls are awaited."""
+"""ØMQ patterns for asyncio: eleven sockets whose calls are awaited."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.asyncio_backend._publications import Publisher, Subscriber
+from zmqbridge.asyncio_backend._publications import Publisher, Subscriber, XPublisher, XSubscriber
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.asyncio_backend.sockets import (
     Dealer,
+    Pair,
     Puller,
     Pusher,
     Replier,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Authenticator",
     "Dealer",
+    "Pair",
     "Proxy",
     "Publisher",
     "Puller",
@@ -31,6 +33,8 @@ __all__ = [
     "Requester",
     "Router",
     "Subscriber",
+    "XPublisher",
+    "XSubscriber",
     "end_context",
 ]
 

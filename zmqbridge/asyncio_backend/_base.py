@@ -12,12 +12,13 @@ from anyio.abc import UnreliableObjectReceiveStream
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
 from zmqbridge.core.checks import patience, seconds
 from zmqbridge.core.framing import Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import ContextTerminated, SocketClosed
+from zmqbridge.errors import ContextTerminated, QueueEmpty, SocketClosed
 
 if TYPE_CHECKING:
     import zmq
@@ -30,6 +31,10 @@ Item = TypeVar("Item")
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
     """The socket was closed by you: the error of this library and of anyio."""
+
+
+class NothingNow(QueueEmpty, anyio.WouldBlock):
+    """No message is here, in the words of this library and of anyio."""
 
 
 class Socket:
@@ -172,6 +177,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
     """Makes of a burst of messages what is received."""
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
+    empty_error: ClassVar[type[QueueEmpty]] = NothingNow
 
     def __init__(
         self,
@@ -200,6 +206,8 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
         except IndexError:
             pass
         return await self._next()
+
+    receive_nowait: Final = receive_nowait
 
     def __aiter__(self) -> Self:
         return self

@@ -123,7 +123,9 @@ async def pub(options: Options) -> int:
 
 async def sub(options: Options) -> int:
     """Write publications as lines."""
-    async with Subscriber(options.words or [b""], **options.of_socket()) as subscriber:
+    given = options.of_socket()
+    given["options"][zmq.LINGER] = 0  # else the end waits to unsubscribe from who has gone
+    async with Subscriber(options.words or [b""], **given) as subscriber:
 
         async def receive() -> Item:
             tag, body = await subscriber.receive()

@@ -15,11 +15,18 @@ from zope.interface import implementer
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.core.checks import handles, patience, seconds
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import (
+    ContextTerminated,
+    LoopError,
+    QueueEmpty,
+    SocketClosed,
+    ZmqBridgeError,
+)
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
@@ -235,6 +242,7 @@ class Receiver(Socket, Generic[Item]):
     """Makes of a burst of messages what is received."""
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
+    empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
 
     def __init__(
         self,
@@ -270,6 +278,8 @@ class Receiver(Socket, Generic[Item]):
         except IndexError:
             pass
         return self._next()
+
+    receive_nowait: Final = receive_nowait
 
     def __aiter__(self) -> Self:
         return self

@@ -284,3 +284,24 @@ class Router(Receiver[tuple[bytes, Message]]):
 
     _decode = staticmethod(split_peers)
     _weigh = staticmethod(bytes_from_peer)
+
+
+@final
+class Pair(Receiver[Message]):
+    """PAIR: messages to the one peer that there can be, and from it, as their parts.
+
+    For two threads or tasks of one program, over inproc: a second peer is turned away, silently.
+    """
+
+    kind: ClassVar[int] = zmq.PAIR
+
+    def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Message]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._producer = Producer(self._link)
+
+    registerProducer: Final = registerProducer
+    unregisterProducer: Final = unregisterProducer
+
+    send: Final = send
+    send_nowait: Final = send_nowait
