@@ -821,6 +821,23 @@ def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(router, membe
         assert drained(other) == [[b"x"]]
 
 
+def test_what_raises_when_a_call_that_does_not_wait_reports_loses_no_turn(driven, plain):
+    driver = driven(zmq.PULL, bind="inproc://malformed", report=interrupt)
+    driver.settle()
+
+    def feed(burst):
+        driver.deliver(burst)
+        driver.rejected = MalformedMessage("no", burst[-1])
+        return (), NOTHING
+
+    driver.feed = feed
+    send_all(plain(zmq.PUSH, "inproc://malformed"), numbered(0, BURST + 5))
+    with pytest.raises(KeyboardInterrupt):
+        driver.pump.fetch()
+    assert 0 < len(driver.received) < BURST
+    assert driver.owed
+
+
 def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router, member):
     leaving, other = member(b"leaving"), member(b"other")
     for message in to(b"leaving", 0, 7):
