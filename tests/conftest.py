@@ -9,10 +9,14 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import json
 import logging
 import os
 import select
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import anyio
 import pytest
@@ -297,6 +301,52 @@ WORLDS = {
 }
 if hasattr(select, "kqueue"):  # as on macOS, where there is no epoll
     WORLDS["kqueue"] = lambda: TwistedWorld(lambda: make_reactor("kqueue"))
+
+
+class Interpreters:
+    """What is asked of `zygote` where there is no fork: each start is one of Python itself."""
+
+    def __init__(self):
+        self.started = {}
+
+    def ask(self, what, *arguments):
+        return getattr(self, what)(*arguments)
+
+    def run(self, command, folder, out, err, strict):
+        warns = ["-W", "error" if strict else "error::ResourceWarning"]
+        with open(out, "wb") as to, open(err, "wb") as complaints:
+            process = subprocess.Popen(
+                [sys.executable, *warns, *command], cwd=folder, stdout=to, stderr=complaints
+            )
+        self.started[process.pid] = process
+        return process.pid
+
+    def wait(self, pid, seconds):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.started[pid].wait(seconds)
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    """Asks the process that is `tests/zygote.py`, whose docstring says what it can be asked."""
+    if not hasattr(os, "fork") or sys.implementation.name != "cpython":
+        yield Interpreters().ask
+        return
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    ) as process:
+
+        def ask(*what):
+            process.stdin.write(json.dumps(what) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
 
 
 @pytest.fixture

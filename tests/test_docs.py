@@ -25,10 +25,8 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 from docpages import DOCS, ROOT, blocks_of, pages
@@ -51,27 +49,6 @@ def runs():
     for block in PYTHON:
         found.setdefault((block.page, block.together or block.line), []).append(block)
     return [pytest.param(run, id=f"{run[0].page}:{run[0].line}") for run in found.values()]
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    if not hasattr(os, "fork") or sys.implementation.name != "cpython":
-        pytest.skip("there is no fork, or each start takes seconds")
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": ""},
-    ) as process:
-
-        def ask(*what):
-            process.stdin.write(json.dumps(what) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        yield ask
-        process.stdin.close()
 
 
 def does_something(program):
@@ -103,6 +80,10 @@ def with_ports(text, ports):
     return PORT.sub(lambda port: ports.get(port[0], port[0]), text)
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.implementation.name != "cpython",
+    reason="there is no fork, or each start takes seconds",
+)
 @pytest.mark.parametrize("run", runs())
 def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
     for block in run:
@@ -119,7 +100,7 @@ def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
         folder.mkdir()
         file, out, err = (folder / name for name in ("program.py", "out", "err"))
         file.write_text(with_ports(program, ports), encoding="utf-8")
-        asked = [*map(str, (file, folder, out, err)), strict]
+        asked = [str(file)], *map(str, (folder, out, err)), strict
         started.append((zygote("run", *asked), out, err))
     *others, last = started
     try:
