@@ -16,18 +16,43 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from twisted.internet import asyncioreactor, defer, task
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogEvent, globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
 
 # Seconds that a behaviour may take. Most take a small part of one; beside eight busy processes ten
 # times as long. It is less than the 60 s of pytest-timeout, which tell less.
 BOUND = 45
+
+Result = TypeVar("Result", covariant=True)
+Scenario = Callable[[], Coroutine[Any, Any, None]]
+
+# What a world makes, whichever backend is its own.
+Dealer = asyncio_backend.Dealer | twisted_backend.Dealer
+Publisher = asyncio_backend.Publisher | twisted_backend.Publisher
+Puller = asyncio_backend.Puller | twisted_backend.Puller
+Pusher = asyncio_backend.Pusher | twisted_backend.Pusher
+Replier = asyncio_backend.Replier | twisted_backend.Replier
+Request = asyncio_backend.Request | twisted_backend.Request
+Requester = asyncio_backend.Requester | twisted_backend.Requester
+Router = asyncio_backend.Router | twisted_backend.Router
+Subscriber = asyncio_backend.Subscriber | twisted_backend.Subscriber
+
+
+class Call(Protocol[Result]):
+    """What `World.spawn` returns: it can be awaited and cancelled."""
+
+    def cancel(self) -> object: ...
+
+    def __await__(self) -> Generator[Any, Any, Result]: ...
 
 
 class World:
@@ -54,19 +79,42 @@ class World:
     ``Cancelled``, ``reports`` and ``run(scenario)``; a new loop is one entry of `WORLDS`.
     """
 
-    async def until(self, condition, bound=20):
+    Cancelled: type[BaseException]
+    # Their public names are the same, but one gives coroutines where the other gives Deferreds.
+    backend: Any
+    reactor: Any
+    reports: list[Any]
+    sleep: Callable[[float], Awaitable[object]]
+
+    def __getattr__(self, name: str) -> Any:
+        """A public name of the backend."""
+        raise NotImplementedError
+
+    def spawn(self, awaitable: Awaitable[Result]) -> Call[Result]:
+        raise NotImplementedError
+
+    def done(self, spawned: Any) -> bool:
+        raise NotImplementedError
+
+    def gather(self, *awaitables: Awaitable[Any]) -> Awaitable[list[Any]]:
+        raise NotImplementedError
+
+    def run(self, scenario: Scenario) -> None:
+        raise NotImplementedError
+
+    async def until(self, condition: Callable[..., object], bound: float = 20) -> None:
         """Wait for a condition, and fail when it does not come true in time."""
         end = time.monotonic() + bound
         while not condition():
             assert time.monotonic() < end, f"still not: {inspect.getsource(condition)}"
             await self.sleep(0.002)
 
-    async def settled(self):
+    async def settled(self) -> None:
         """Let each spawned call come to where it waits."""
         for _ in range(10):
             await self.sleep(0)
 
-    async def connected(self, publisher, subscriber, tag=b""):
+    async def connected(self, publisher: Any, subscriber: Any, tag: str | bytes = b"") -> None:
         """Wait until publications get through; what was published for that is taken again."""
         receiving = self.spawn(subscriber.receive())
         while not self.done(receiving):
@@ -83,24 +131,24 @@ class AsyncioWorld(World):
     backend = asyncio_backend
     sleep = staticmethod(asyncio.sleep)
 
-    def __init__(self, loop_factory):
+    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self.loop_factory = loop_factory
         self.reports = []
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(asyncio_backend, name)
 
-    def spawn(self, coroutine):
+    def spawn(self, coroutine: Awaitable[Result]) -> asyncio.Future[Result]:
         return asyncio.ensure_future(coroutine)
 
-    def done(self, spawned):
+    def done(self, spawned: Any) -> bool:
         return spawned.done()
 
-    def gather(self, *coroutines):
+    def gather(self, *coroutines: Awaitable[Any]) -> asyncio.Future[list[Any]]:
         return asyncio.gather(*coroutines)
 
-    def run(self, scenario):
-        async def bounded():
+    def run(self, scenario: Scenario) -> None:
+        async def bounded() -> None:
             asyncio.get_running_loop().set_exception_handler(
                 lambda loop, context: self.reports.append(context["exception"])
             )
@@ -113,13 +161,14 @@ class AsyncioWorld(World):
 class Spawned:
     """A task of anyio with a cancel scope of its own, to be awaited and cancelled like a Future."""
 
-    def __init__(self, awaitable, group):
+    def __init__(self, awaitable: Awaitable[Any], group: TaskGroup) -> None:
         self.scope = anyio.CancelScope()
         self.finished = anyio.Event()
-        self.result = self.error = None
+        self.result: Any = None
+        self.error: Exception | None = None
         group.start_soon(self._run, awaitable)
 
-    async def _run(self, awaitable):
+    async def _run(self, awaitable: Awaitable[Any]) -> None:
         try:
             with self.scope:
                 self.result = await awaitable
@@ -130,10 +179,10 @@ class Spawned:
         finally:
             self.finished.set()
 
-    def cancel(self):
+    def cancel(self) -> None:
         self.scope.cancel()
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, Any, Any]:
         yield from self.finished.wait().__await__()
         if self.error is not None:
             raise self.error
@@ -149,24 +198,24 @@ class AnyioWorld(World):
     backend = asyncio_backend
     sleep = staticmethod(anyio.sleep)
 
-    def __init__(self, backend, **options):
-        self.how = {"backend": backend, "backend_options": options}
+    def __init__(self, backend: str, **options: Any) -> None:
+        self.how: Any = {"backend": backend, "backend_options": options}
         self.reports = []
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(asyncio_backend, name)
 
-    def spawn(self, awaitable):
+    def spawn(self, awaitable: Awaitable[Any]) -> Spawned:
         return Spawned(awaitable, self.group)
 
-    def done(self, spawned):
+    def done(self, spawned: Any) -> bool:
         return spawned.finished.is_set()
 
-    async def gather(self, *awaitables):
+    async def gather(self, *awaitables: Awaitable[Any]) -> list[Any]:
         return [await each for each in [self.spawn(each) for each in awaitables]]
 
-    def run(self, scenario):
-        async def bounded():
+    def run(self, scenario: Scenario) -> None:
+        async def bounded() -> None:
             with contextlib.suppress(RuntimeError):  # trio's errors go to the log
                 asyncio.get_running_loop().set_exception_handler(
                     lambda loop, context: self.reports.append(context["exception"])
@@ -179,8 +228,8 @@ class AnyioWorld(World):
                         outcome.append(error)
                     self.group.cancel_scope.cancel()
 
-        outcome = []
-        handler = logging.Handler()
+        outcome: list[Exception] = []
+        handler: Any = logging.Handler()
         handler.emit = lambda record: self.reports.append(record.exc_info[1])
         logging.getLogger("zmqbridge").addHandler(handler)
         try:
@@ -195,47 +244,47 @@ class TwistedWorld(World):
     Cancelled = defer.CancelledError
     backend = twisted_backend
 
-    def __init__(self, reactor_factory):
+    def __init__(self, reactor_factory: Callable[[], Any]) -> None:
         self.reactor = reactor_factory()
         self.reports = []
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         made = getattr(twisted_backend, name)
         return functools.partial(made, reactor=self.reactor)
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float) -> defer.Deferred[None]:
         return task.deferLater(self.reactor, seconds)
 
-    def spawn(self, awaitable):
+    def spawn(self, awaitable: Any) -> defer.Deferred[Any]:
         if isinstance(awaitable, defer.Deferred):
             return awaitable
         return defer.Deferred.fromCoroutine(awaitable)
 
-    def done(self, spawned):
+    def done(self, spawned: Any) -> bool:
         return spawned.called
 
-    def gather(self, *awaitables):
+    def gather(self, *awaitables: Any) -> defer.Deferred[list[Any]]:
         return defer.gatherResults([self.spawn(each) for each in awaitables], consumeErrors=True)
 
-    def run(self, scenario):
-        outcome = []
+    def run(self, scenario: Scenario) -> None:
+        outcome: list[Any] = []
 
-        def observe(event):
+        def observe(event: LogEvent) -> None:
             if "log_failure" in event:
                 self.reports.append(event["log_failure"].value)
 
-        def start():
+        def start() -> None:
             scene = defer.Deferred.fromCoroutine(scenario())
             scene.addTimeout(BOUND, self.reactor)
             scene.addBoth(outcome.append)
             scene.addBoth(lambda _: self.reactor.stop())
 
-        globalLogPublisher.addObserver(observe)
+        globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]  # a function is one
         try:
             self.reactor.callWhenRunning(start)
             self.reactor.run(installSignalHandlers=False)
         finally:
-            globalLogPublisher.removeObserver(observe)
+            globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]
             for reader in self.reactor.removeAll():
                 with contextlib.suppress(Exception):
                     reader.connectionLost(None)
@@ -243,11 +292,11 @@ class TwistedWorld(World):
             outcome[0].raiseException()
 
 
-def uvloop():
+def uvloop() -> Any:
     return pytest.importorskip("uvloop").new_event_loop()
 
 
-def debugging():
+def debugging() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     loop.set_debug(True)
     return loop
@@ -256,10 +305,10 @@ def debugging():
 class DeafLoop(asyncio.SelectorEventLoop):
     """As Windows' Proactor loop: it does not watch FDs."""
 
-    def _refuse(self, *args):
+    def _refuse(self, *args: object) -> Any:
         raise NotImplementedError
 
-    add_reader = remove_reader = add_writer = remove_writer = _refuse
+    add_reader = remove_reader = add_writer = remove_writer = _refuse  # type: ignore[assignment]
 
 
 REACTORS = {
@@ -270,18 +319,18 @@ REACTORS = {
 }
 
 
-def make_reactor(poller):
+def make_reactor(poller: str) -> Any:
     """A reactor of Twisted; the test is skipped where the system has no such poller."""
     module, name = REACTORS[poller]
     return getattr(pytest.importorskip(module, exc_type=ImportError), name)()
 
 
-def trio():
+def trio() -> World:
     pytest.importorskip("trio")
     return AnyioWorld("trio")
 
 
-WORLDS = {
+WORLDS: dict[str, Callable[[], World]] = {
     "asyncio": lambda: AsyncioWorld(asyncio.new_event_loop),
     "debug": lambda: AsyncioWorld(debugging),
     "uvloop": lambda: AsyncioWorld(uvloop),
@@ -306,13 +355,13 @@ if hasattr(select, "kqueue"):  # as on macOS, where there is no epoll
 class Interpreters:
     """What is asked of `zygote` where there is no fork: each start is one of Python itself."""
 
-    def __init__(self):
-        self.started = {}
+    def __init__(self) -> None:
+        self.started: dict[int, subprocess.Popen[bytes]] = {}
 
-    def ask(self, what, *arguments):
+    def ask(self, what: str, *arguments: Any) -> Any:
         return getattr(self, what)(*arguments)
 
-    def run(self, command, folder, out, err, strict):
+    def run(self, command: list[str], folder: str, out: str, err: str, strict: bool) -> int:
         warns = ["-W", "error" if strict else "error::ResourceWarning"]
         with open(out, "wb") as to, open(err, "wb") as complaints:
             process = subprocess.Popen(
@@ -321,13 +370,15 @@ class Interpreters:
         self.started[process.pid] = process
         return process.pid
 
-    def wait(self, pid, seconds):
-        with contextlib.suppress(subprocess.TimeoutExpired):
+    def wait(self, pid: int, seconds: float) -> int | None:
+        try:
             return self.started[pid].wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
 
 @pytest.fixture(scope="session")
-def zygote():
+def zygote() -> Iterator[Callable[..., Any]]:
     """Asks the process that is `tests/zygote.py`, whose docstring says what it can be asked."""
     if not hasattr(os, "fork") or sys.implementation.name != "cpython":
         yield Interpreters().ask
@@ -339,23 +390,26 @@ def zygote():
         text=True,
         env={**os.environ, "PYTHONPATH": ""},
     ) as process:
+        assert process.stdin
+        assert process.stdout
+        asks, answers = process.stdin, process.stdout
 
-        def ask(*what):
-            process.stdin.write(json.dumps(what) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
+        def ask(*what: Any) -> Any:
+            asks.write(json.dumps(what) + "\n")
+            asks.flush()
+            return json.loads(answers.readline())
 
         yield ask
-        process.stdin.close()
+        asks.close()
 
 
 @pytest.fixture
-def deaf_loop():
+def deaf_loop() -> type[DeafLoop]:
     return DeafLoop
 
 
 @pytest.fixture(name="make_reactor")
-def provide_make_reactor():
+def provide_make_reactor() -> Callable[[str], Any]:
     return make_reactor
 
 
@@ -366,7 +420,7 @@ def provide_make_reactor():
 VARIANTS = {"debug", "deaf", "anyio", "anyio-deaf", "poll", "select", "asyncioreactor-uvloop"}
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--world",
         action="append",
@@ -377,7 +431,7 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_configure(config):
+def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "every_world: run it in the variants of worlds, too")
     unknown = [name for name in chosen_worlds(config) if name not in WORLDS]
     if unknown:
@@ -386,11 +440,11 @@ def pytest_configure(config):
         )
 
 
-def chosen_worlds(config):
+def chosen_worlds(config: pytest.Config) -> list[str]:
     return [name.strip() for given in config.getoption("world") for name in given.split(",")]
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = chosen_worlds(config)
     if not chosen:
         items[:] = [item for item in items if has_its_own_worth(item)]
@@ -400,13 +454,13 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=left_out)
 
 
-def world_of(item):
+def world_of(item: pytest.Item) -> str | None:
     """The name of the world that a test runs in; None of one that has none, or its own way."""
     name = item.callspec.params.get("w") if hasattr(item, "callspec") else None
     return name and name.removeprefix("facade on ")  # as tests/interop has it
 
 
-def has_its_own_worth(item):
+def has_its_own_worth(item: pytest.Item) -> bool:
     if "EVERY_WORLD" in os.environ or world_of(item) not in VARIANTS:
         return True
     asked_for = any("w" in mark.args[0] for mark in item.iter_markers("parametrize"))
@@ -414,7 +468,7 @@ def has_its_own_worth(item):
 
 
 @pytest.fixture(params=WORLDS)
-def w(request):
+def w(request: pytest.FixtureRequest) -> Iterator[World]:
     """The world that the test runs in: a loop, its backend, and the verbs that `World` lists."""
     world = WORLDS[request.param]()
     yield world
@@ -422,7 +476,7 @@ def w(request):
         discard(world.reactor)
 
 
-def discard(reactor):
+def discard(reactor: Any) -> None:
     """Close what a reactor keeps open for ever, as there is only one in other processes.
 
     Without it the suite runs into the 1,024 descriptors that select can watch.
@@ -437,10 +491,12 @@ def discard(reactor):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem):
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a coroutine function in its world."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    arguments: dict[str, Any] = {
+        name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames
+    }
     arguments["w"].run(functools.partial(pyfuncitem.obj, **arguments))
     return True

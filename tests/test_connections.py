@@ -9,8 +9,8 @@ import sys
 import pytest
 import zmq
 
-from zmqbridge._bridge import connections as module
-from zmqbridge._bridge.connections import Connections
+from zmqbridge._bridge import patrol as module
+from zmqbridge._bridge.patrol import Connections
 
 pytestmark = pytest.mark.skipif(not module.TELLS, reason="the system does not tell")
 

@@ -13,18 +13,24 @@ import zmqbridge
 LOOPS = ["twisted", "anyio", "asyncio"]
 CORE = [
     "framing",
+    "formats",
     "checks",
     "deadlines",
     "requests",
     "routes",
     "sendqueue",
     "outbox",
+    "topics",
     "pacing",
     "inbox",
     "statistics",
     "monitor",
     "connectionstate",
     "subscriptions",
+    "topics",
+    "conflate",
+    "sequence",
+    "incoming",
     "zap",
 ]
 BRIDGE = Path(zmqbridge.__file__).parent / "_bridge"

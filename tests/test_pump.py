@@ -11,7 +11,13 @@ import time
 import pytest
 import zmq
 
-from zmqbridge import ContextTerminated, PeerUnreachable, QueueFull, SocketClosed
+from zmqbridge import (
+    ContextTerminated,
+    MalformedMessage,
+    PeerUnreachable,
+    QueueFull,
+    SocketClosed,
+)
 from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
@@ -153,6 +159,32 @@ def driven(plain):
         return Driver(socket, **options)
 
     return make
+
+
+def interrupt(error):
+    """What shows an error to the program, and is interrupted while it does."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("by", ["ring", "turn"])
+def test_what_raises_when_a_malformed_message_is_reported_loses_nothing(driven, plain, by):
+    driver = driven(zmq.PULL, bind="inproc://malformed", report=interrupt)
+    driver.settle()
+
+    def feed(burst):
+        driver.deliver(burst)
+        driver.rejected = MalformedMessage("no", burst[-1])
+        waiters.append(burst[0])
+        return burst[:1], [None]
+
+    driver.feed, waiters = feed, []
+    send_all(plain(zmq.PUSH, "inproc://malformed"), numbered(0, 3))
+    assert driver.rings(1000)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(driver.pump, by)()
+    driver.report = driver.reports.append
+    until(lambda: len(driver.received) == 3, driver)
+    assert driver.woken == waiters
 
 
 def numbered(first, last):
@@ -650,15 +682,21 @@ def test_whoever_wants_to_know_is_told_when_messages_begin_to_wait(driven, plain
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4])
-@pytest.mark.parametrize("kind", [zmq.PUSH, zmq.DEALER], ids=["push", "dealer"])
-@pytest.mark.parametrize("transport", ["inproc", "ipc"])
+@pytest.mark.parametrize(
+    ("kind", "transport"),
+    [
+        *itertools.product([zmq.PUSH, zmq.DEALER], ["inproc", "ipc"]),
+        # It turns away who comes before the other has quite gone, which over inproc is for good.
+        (zmq.PAIR, "ipc"),
+    ],
+)
 def test_a_message_whose_peer_left_in_its_middle_goes_whole_to_the_next(
     driven, plain, tmp_path, parts, kind, transport
 ):
     for number in range(2, parts + 1):  # the part before which the peer is gone
         address = f"{transport}://{tmp_path}/{parts}-{number}"
         sender = driven(kind, bind=address)
-        answers = zmq.PULL if kind == zmq.PUSH else zmq.DEALER
+        answers = zmq.PULL if kind == zmq.PUSH else kind
         leaving = plain(answers, address)
         until(lambda s=sender: zmq.Socket.get(s.socket, zmq.EVENTS) & zmq.POLLOUT)
         sender.settle()
@@ -781,6 +819,21 @@ def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(router, membe
     if other:
         router.pump.send([b"other", b"x"])
         assert drained(other) == [[b"x"]]
+
+
+def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router, member):
+    leaving, other = member(b"leaving"), member(b"other")
+    for message in to(b"leaving", 0, 7):
+        router.pump.send(message)
+    router.settle()
+    router.pump.queue_of([b"leaving"]).wait("waiter")
+    router.report = interrupt
+    leaving.close(0)
+    send_all(other, numbered(0, 3))
+    with pytest.raises(KeyboardInterrupt):
+        until(lambda: False, router)
+    assert router.woken == ["waiter"]
+    until(lambda: len(router.received) == 3, router)
 
 
 def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(router, member):

@@ -11,6 +11,7 @@ from test_pump import (  # noqa: F401
     BOUND,
     context,
     driven,
+    interrupt,
     numbered,
     plain,
     send_all,
@@ -23,8 +24,7 @@ from zmqbridge import OutOfMemory, PeerUnreachable
 from zmqbridge._bridge import patrol
 from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.catchup import QUIET, SETTLES
-from zmqbridge._bridge.connections import Connections
-from zmqbridge._bridge.patrol import APART, FEW, PATROL
+from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.pacing import BURST
 
@@ -102,6 +102,20 @@ def test_a_message_that_cannot_be_copied_is_lost_whole_and_alone(
     # It hears what comes later, too.
     send_all(peer, [[b"later"]])
     until(lambda: driver.received[-1][-1] == b"later", driver)
+
+
+@needs_frames
+@pytest.mark.parametrize("before", [0, 1, 5])
+def test_what_raises_when_a_lost_message_is_reported_loses_no_other(driven, plain, before):
+    driver = driven(zmq.PULL, bind="inproc://starved", report=interrupt)
+    starve(driver)
+    driver.settle()
+    peer = plain(zmq.PUSH, "inproc://starved")
+    send_all(peer, [*numbered(0, before), [LARGE], *numbered(before, 10)])
+    with pytest.raises(KeyboardInterrupt):
+        until(lambda: False, driver)
+    until(lambda: len(driver.received) == 10, driver)
+    assert driver.received == numbered(0, 10)
 
 
 @pytest.mark.parametrize("message", [[LARGE], [b"head", LARGE, b"tail"], [LARGE, LARGE]])

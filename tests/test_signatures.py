@@ -24,19 +24,23 @@ COMMON = {
     "security": None,
     "monitor": False,
 }
+FORMAT = {"format": "joined"}
 SENDS = {"send_queue": None}
 RECEIVES = {"prefetch": None, "prefetch_bytes": None}
 REACTOR = {"reactor": None}
 HANDLER = {"handler": None}
 TAKES = {
-    "Publisher": COMMON | SENDS,
+    "Publisher": FORMAT | COMMON | SENDS,
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
-    "Subscriber": {"tags": ()} | COMMON | RECEIVES,
+    "Subscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
     "Requester": {"timeout": None} | COMMON | SENDS,
     "Replier": COMMON | SENDS | RECEIVES,
     "Dealer": COMMON | SENDS | RECEIVES,
     "Router": COMMON | SENDS | RECEIVES,
+    "Pair": COMMON | SENDS | RECEIVES,
+    "XPublisher": FORMAT | COMMON | SENDS | RECEIVES,
+    "XSubscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
     "Authenticator": {"policies": inspect.Parameter.empty, "context": None},
 }
 BY_POSITION = {"tags", "timeout", "policies"}

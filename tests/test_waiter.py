@@ -115,6 +115,36 @@ def test_where_nobody_names_callbacks_it_goes_on_at_once(run, monkeypatch):
     run(main)
 
 
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+def test_a_task_that_ends_the_program_takes_nothing_from_those_told_with_it(end):
+    async def main():
+        async with (
+            Replier(bind="inproc://ends") as replier,
+            Requester(connect="inproc://ends") as requester,
+        ):
+            asking = [asyncio.ensure_future(ask(requester, number)) for number in range(4)]
+            for request in [await replier.receive() for _ in asking]:
+                await request.reply(*request.parts)
+            try:
+                await asyncio.wait(asking[1:])
+            finally:
+                assert [each.result() for each in asking[1:]] == [[b"1"], [b"2"], [b"3"]]
+                assert requester.statistics().late_replies == 0
+
+    async def ask(requester, number):
+        reply = await requester.request(b"%d" % number)
+        if not number:
+            raise end
+        return reply
+
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        going_on = loop.create_task(main())
+        with pytest.raises(end):
+            loop.run_until_complete(going_on)
+        loop.run_until_complete(going_on)  # as a notebook does, or a signal handler of a program
+
+
 def test_a_reply_is_its_callers_alone(run):
     tracemalloc = pytest.importorskip("tracemalloc")  # PyPy has none
 

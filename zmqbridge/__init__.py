@@ -1,10 +1,12 @@
 """zmqbridge: ØMQ patterns for Twisted and asyncio on one sans-IO core.
 
 This package itself holds only what belongs to no loop: the errors, `BytesLike`, which is the type
-of what can be sent, and `hold_io_threads`. Importing it loads neither zmq nor an event loop; take
-sockets from `zmqbridge.asyncio_backend` or `zmqbridge.twisted_backend`, and the txZMQ API from
-`zmqbridge.txzmq`.
+of what can be sent, what an `XPublisher` receives, and `hold_io_threads`. Importing it loads
+neither zmq nor an event loop; take sockets from `zmqbridge.asyncio_backend` or
+`zmqbridge.twisted_backend`, and the txZMQ API from `zmqbridge.txzmq`.
 """
+
+from typing import TYPE_CHECKING
 
 from zmqbridge.core.framing import BytesLike
 from zmqbridge.errors import (
@@ -23,6 +25,7 @@ from zmqbridge.errors import (
     PeerUnreachable,
     ProxyFailed,
     ProxyStalled,
+    QueueEmpty,
     QueueFull,
     RequestTimeout,
     ResourcesExhausted,
@@ -33,13 +36,20 @@ from zmqbridge.errors import (
     ZmqBridgeError,
 )
 
+if TYPE_CHECKING:
+    from zmqbridge.core.topics import Subscribed, Unsubscribed
+
 _OF_BACKENDS = {
-    "Authenticator", "Dealer", "Proxy", "Publisher", "Puller", "Pusher", "Replier", "Request",
-    "Requester", "Router", "Subscriber", "end_context",
+    "Authenticator", "Dealer", "Pair", "Proxy", "Publisher", "Puller", "Pusher", "Replier",
+    "Request", "Requester", "Router", "Subscriber", "XPublisher", "XSubscriber", "end_context",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
+    if name in ("Subscribed", "Unsubscribed"):
+        from zmqbridge.core import topics  # few need it
+
+        return getattr(topics, name)
     if name in _OF_BACKENDS:
         raise ImportError(
             f"{name} is a name of both backends: import it from zmqbridge.asyncio_backend or from "
@@ -87,11 +97,14 @@ __all__ = [
     "PeerUnreachable",
     "ProxyFailed",
     "ProxyStalled",
+    "QueueEmpty",
     "QueueFull",
     "RequestTimeout",
     "ResourcesExhausted",
     "SocketClosed",
     "StateUnknown",
+    "Subscribed",
+    "Unsubscribed",
     "UsedAfterFork",
     "WrongThread",
     "ZmqBridgeError",

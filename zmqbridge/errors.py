@@ -82,7 +82,7 @@ class OptionError(ZmqBridgeError, ValueError):
 class ResourcesExhausted(ZmqBridgeError, OSError):
     """There is no room for one more socket: in its context, or among the process's descriptors.
 
-    Nothing is left over: whatever was made before the error is closed again, and no socket was
+    Nothing is left over: all that was made before the error is closed again, and no socket was
     bound or connected.
 
     Attributes:
@@ -180,6 +180,14 @@ class QueueFull(ZmqBridgeError):
         self.message: list[bytes] = list(message)
 
 
+class QueueEmpty(ZmqBridgeError):
+    """Nothing is here that `receive_nowait` could take: await `receive` instead, or try later.
+
+    It says nothing about the peers. A message may be here that was promised to a call of `receive`
+    which has not run yet.
+    """
+
+
 class PeerUnreachable(ZmqBridgeError):
     """A ROUTER cannot reach this peer: no such peer is connected. The message was not sent.
 
@@ -246,7 +254,7 @@ class AlreadyReplied(ZmqBridgeError):
 
 
 class ProxyFailed(ZmqBridgeError):
-    """The thread of a proxy has ended, though nobody closed the proxy: nothing passes any more.
+    """The thread of a proxy has ended, although the proxy was not closed: no message passes now.
 
     Its ``__cause__`` is libzmq's error.
     """

@@ -19,7 +19,10 @@ from sphinx.util.docutils import SphinxDirective
 from zmqbridge import arguments
 
 BACKENDS = ["zmqbridge.asyncio_backend", "zmqbridge.twisted_backend"]
-ORDER = ["Publisher", "Subscriber", "Pusher", "Puller", "Requester", "Replier", "Dealer", "Router"]
+ORDER = [
+    "Publisher", "Subscriber", "Pusher", "Puller", "Requester", "Replier", "Dealer", "Router",
+    "XPublisher", "XSubscriber", "Pair",
+]  # fmt: skip
 
 
 def described(argument: str) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import zmq
 
 from zmqbridge import SocketClosed
 
+if TYPE_CHECKING:
+    from tests.conftest import Request, Requester, World
 
-async def asked(w, requester, count):
+
+async def asked(w: World, requester: Requester, count: int) -> list[Any]:
     """Requests that are under way, each a call that is awaited later."""
     return [w.spawn(requester.request(b"%d" % number, timeout=20)) for number in range(count)]
 
 
-def slow(w, seconds, begun):
-    async def handle(request):
+def slow(w: World, seconds: float, begun: list[Any]) -> Callable[..., Any]:
+    async def handle(request: Request) -> None:
         begun.append(request)
         await w.sleep(seconds)
         await request.reply(*request.parts)
@@ -22,8 +28,8 @@ def slow(w, seconds, begun):
     return handle
 
 
-async def test_it_answers_what_it_holds_and_takes_nothing_new(w):
-    begun = []
+async def test_it_answers_what_it_holds_and_takes_nothing_new(w: World) -> None:
+    begun: list[Request] = []
     async with (
         w.Replier(bind="inproc://leaves") as replier,
         w.Requester(connect="inproc://leaves") as requester,
@@ -51,8 +57,8 @@ async def test_it_answers_what_it_holds_and_takes_nothing_new(w):
 
 
 @pytest.mark.parametrize("limit", [3, 100])
-async def test_what_is_left_when_time_is_over_is_given_back_by_name(w, limit):
-    begun = []
+async def test_what_is_left_when_time_is_over_is_given_back_by_name(w: World, limit: int) -> None:
+    begun: list[Request] = []
     under_way = min(limit, 10)
     async with (
         w.Replier(bind="inproc://left") as replier,
@@ -72,8 +78,8 @@ async def test_what_is_left_when_time_is_over_is_given_back_by_name(w, limit):
     assert w.reports == []
 
 
-async def test_a_handler_that_has_replied_and_is_cut_off_leaves_nothing(w):
-    async def handle(request):
+async def test_a_handler_that_has_replied_and_is_cut_off_leaves_nothing(w: World) -> None:
+    async def handle(request: Request) -> None:
         await request.reply(b"done")
         await w.sleep(100)
 
@@ -87,7 +93,7 @@ async def test_a_handler_that_has_replied_and_is_cut_off_leaves_nothing(w):
         await serving
 
 
-async def test_where_nothing_serves_the_inbox_is_given_back(w):
+async def test_where_nothing_serves_the_inbox_is_given_back(w: World) -> None:
     async with (
         w.Replier(bind="inproc://unserved") as replier,
         w.Requester(connect="inproc://unserved") as requester,
@@ -111,7 +117,7 @@ async def test_where_nothing_serves_the_inbox_is_given_back(w):
             await replier.stop_serving(timeout=bad)
 
 
-async def test_who_waits_for_a_request_is_told_that_there_will_be_none(w):
+async def test_who_waits_for_a_request_is_told_that_there_will_be_none(w: World) -> None:
     async with w.Replier(bind="inproc://none") as replier:
         waits = w.spawn(replier.receive())
         await w.settled()
@@ -122,9 +128,9 @@ async def test_who_waits_for_a_request_is_told_that_there_will_be_none(w):
             pytest.fail("there is none")
 
 
-async def test_what_libzmq_holds_stays_with_it(w):
+async def test_what_libzmq_holds_stays_with_it(w: World) -> None:
     # With a prefetch of none and an RCVHWM of 1 that is as little as can be.
-    begun = []
+    begun: list[Request] = []
     few = {zmq.RCVHWM: 1}
     async with (
         w.Replier(bind="inproc://few", prefetch=0, options=few) as replier,
@@ -139,10 +145,11 @@ async def test_what_libzmq_holds_stays_with_it(w):
         assert answered == replier.statistics().received < 10
         await w.until(lambda: requester.statistics().received == answered)
         await w.settled()
-        assert [w.done(each) for each in asking] == [True] * answered + [False] * (10 - answered)
+        done = [w.done(each) for each in asking]  # not the first ones, on trio
+        assert done.count(True) == answered
         requester.close()
         for number, each in enumerate(asking):
-            if number < answered:
+            if done[number]:
                 assert await each == [b"%d" % number]
             else:
                 with pytest.raises(SocketClosed):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Generator, Iterator
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -18,12 +21,12 @@ settings.register_profile(
 )
 
 
-def pytest_configure(config):
+def pytest_configure(config: pytest.Config) -> None:
     # Before any test is imported, as some machines take a multiple of the profile's examples.
     settings.load_profile(config.getoption("hypothesis_profile", None) or "core")
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Nothing in the core waits, so a test that hangs uses CPU time. The clock says little: under
     # coverage and beside eight busy processes, 8 s of CPU are more than 60 s.
     patience = 0 if at_night(config) else PATIENCE
@@ -32,8 +35,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.timeout(patience))
 
 
-def at_night(config):
-    return config.getoption("hypothesis_profile", None) == "nightly"
+def at_night(config: pytest.Config) -> bool:
+    profile: str | None = config.getoption("hypothesis_profile", None)
+    return profile == "nightly"
 
 
 class TooMuchCPU(BaseException):
@@ -41,8 +45,8 @@ class TooMuchCPU(BaseException):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def cpu_limit_is_heard():
-    def stop(number, frame):
+def cpu_limit_is_heard() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise TooMuchCPU(f"a test has used {LIMIT} s of CPU")
 
     before = signal.signal(signal.SIGVTALRM, stop)
@@ -51,7 +55,7 @@ def cpu_limit_is_heard():
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if not at_night(item.config):
         signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT)
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, nan
+from typing import Any
 
 import pytest
 
@@ -31,15 +33,15 @@ from zmqbridge.core.checks import (
         (iter("ab"), ["a", "b"]),
     ],
 )
-def test_one_or_several_are_a_list(given, listed):
+def test_one_or_several_are_a_list(given: Any, listed: list[Any]) -> None:
     assert several(given) == listed
 
 
-def test_neither_one_nor_several_is_refused():
+def test_neither_one_nor_several_is_refused() -> None:
     with pytest.raises(TypeError, match="connect is given as int: give one str or bytes"):
-        several(5, "connect")
+        several(5, "connect")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"given as object: .*or several$"):
-        several(object(), "connect")
+        several(object(), "connect")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -54,12 +56,14 @@ def test_neither_one_nor_several_is_refused():
         (handles, (print, [].append)),
     ],
 )
-def test_what_is_right_comes_back_as_it_is(check, good):
+def test_what_is_right_comes_back_as_it_is(
+    check: Callable[..., Any], good: tuple[Callable[..., Any] | float, ...]
+) -> None:
     for value in good:
         assert check(value) is value
 
 
-def test_no_patience_given_is_for_ever():
+def test_no_patience_given_is_for_ever() -> None:
     assert patience(None) == inf
 
 
@@ -75,7 +79,9 @@ def test_no_patience_given_is_for_ever():
         (handles, "handler", {5: TypeError}),
     ],
 )
-def test_what_is_wrong_is_named_and_shown(check, name, wrong):
+def test_what_is_wrong_is_named_and_shown(
+    check: Callable[..., Any], name: str, wrong: dict[bool | float | str, type[Any]]
+) -> None:
     for value, error in wrong.items():
         with pytest.raises(error, match=f"^{name}={value!r}"):
             check(value)

@@ -18,7 +18,9 @@ TestPeers = PeerMachine.TestCase
 TestRefusals = RefusalMachine.TestCase
 
 
-def test_connections_that_opened_before_the_monitor_are_counted_when_they_shake_hands_or_end():
+def test_connections_that_opened_before_the_monitor_are_counted_when_they_shake_hands_or_end() -> (
+    None
+):
     state = ConnectionState()
     for _ in range(2):
         state.saw(MonitorEvent(EventKind.HANDSHAKE_SUCCEEDED, "tcp://a", 0), 0)
@@ -44,14 +46,14 @@ def test_connections_that_opened_before_the_monitor_are_counted_when_they_shake_
         ),
     ],
 )
-def test_the_cause_is_said_as_far_as_libzmq_tells_it(event, words):
+def test_the_cause_is_said_as_far_as_libzmq_tells_it(event: MonitorEvent, words: str) -> None:
     state = ConnectionState(has_credentials=True)
     state.expect("a")
     error, _ = state.saw(event, 0)
     assert re.search(words, str(error))
 
 
-def test_servers_that_refuse_us_are_no_refusal_while_another_peer_is_up():
+def test_servers_that_refuse_us_are_no_refusal_while_another_peer_is_up() -> None:
     state = ConnectionState()
     state.expect("a")
     error, news = state.saw(AUTH, 0)
@@ -62,7 +64,7 @@ def test_servers_that_refuse_us_are_no_refusal_while_another_peer_is_up():
     assert state.refusal() is None
 
 
-def test_what_still_comes_from_an_address_that_we_left_does_not_count_until_we_come_again():
+def test_what_still_comes_from_an_address_that_we_left_does_not_count_until_we_come_again() -> None:
     state = ConnectionState()
     state.expect("a")
     state.expect("b")
@@ -74,7 +76,7 @@ def test_what_still_comes_from_an_address_that_we_left_does_not_count_until_we_c
     assert state.refusal() is None
 
 
-def test_an_address_that_the_raw_socket_gave_up_counts_when_it_connects_there_again():
+def test_an_address_that_the_raw_socket_gave_up_counts_when_it_connects_there_again() -> None:
     state = ConnectionState()
     state.expect("a")
     state.saw(AUTH, 0)
@@ -86,7 +88,7 @@ def test_an_address_that_the_raw_socket_gave_up_counts_when_it_connects_there_ag
     assert state.up == 1
 
 
-def test_an_address_that_libzmq_gave_up_is_tried_again_once_for_each_refusal():
+def test_an_address_that_libzmq_gave_up_is_tried_again_once_for_each_refusal() -> None:
     state = ConnectionState()
     state.expect("a")
     assert state.next_deadline() == inf
@@ -98,7 +100,7 @@ def test_an_address_that_libzmq_gave_up_is_tried_again_once_for_each_refusal():
         assert state.due(now + AGAIN) == []
 
 
-def test_a_success_is_credited_to_another_connection_when_the_newest_one_fails():
+def test_a_success_is_credited_to_another_connection_when_the_newest_one_fails() -> None:
     state = ConnectionState()
     for descriptor in (7, 8):
         state.saw(MonitorEvent(EventKind.ACCEPTED, "a", descriptor), 0)

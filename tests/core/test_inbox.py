@@ -14,7 +14,7 @@ TestReceiversOfLargeMessages.settings = settings(max_examples=300)
 TestReceivers.settings = settings(max_examples=500)
 
 
-def test_messages_that_left_past_it_end_a_pause_too():
+def test_messages_that_left_past_it_end_a_pause_too() -> None:
     inbox: Inbox[int, str] = Inbox(8)
     inbox.put(range(8))
     for number in range(6):
@@ -26,7 +26,7 @@ def test_messages_that_left_past_it_end_a_pause_too():
     assert inbox.pop() == 6
 
 
-def test_who_always_waits_has_room_for_one_and_for_the_next_when_that_is_taken():
+def test_who_always_waits_has_room_for_one_and_for_the_next_when_that_is_taken() -> None:
     inbox: Inbox[int, str] = Inbox(0)
     assert inbox.room() == 0
     inbox.standing = 1
@@ -38,7 +38,7 @@ def test_who_always_waits_has_room_for_one_and_for_the_next_when_that_is_taken()
     assert inbox.room() == 1
 
 
-def test_a_promise_that_was_taken_back_is_given_to_the_same_receiver_again():
+def test_a_promise_that_was_taken_back_is_given_to_the_same_receiver_again() -> None:
     inbox: Inbox[int, str] = Inbox(4)
     for waiter in "abc":
         inbox.wait(waiter)
@@ -53,8 +53,10 @@ def test_a_promise_that_was_taken_back_is_given_to_the_same_receiver_again():
     assert inbox.pop == inbox.messages.popleft
 
 
-def test_an_inbox_that_has_ended_takes_nothing_and_lets_those_wait_for_whom_there_is_something():
-    inbox = Inbox()
+def test_an_inbox_that_has_ended_takes_nothing_and_lets_those_wait_for_whom_there_is_something() -> (  # noqa: E501
+    None
+):
+    inbox: Inbox[str, str] = Inbox()
     for waiter in ("one", "two", "three"):
         inbox.wait(waiter)
     inbox.put(["first"])

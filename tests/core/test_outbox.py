@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -15,7 +17,7 @@ peers = st.sampled_from(PEERS)
 
 class Sending(RuleBasedStateMachine):
     @initialize(high=st.integers(1, 4), by_peer=st.booleans())
-    def begin(self, high, by_peer):
+    def begin(self, high: int, by_peer: bool) -> None:
         self.high, self.by_peer = high, by_peer
         self.outbox = Outbox(high, by_peer=by_peer)
         self.lanes: dict[bytes, dict[object, list[bytes]]] = {}
@@ -23,15 +25,15 @@ class Sending(RuleBasedStateMachine):
         self.counts = dict.fromkeys(("refused", "dropped", "unreachable", "withdrawn"), 0)
         self.number = 0
 
-    def lane(self, peer):
+    def lane(self, peer: bytes) -> bytes:
         return peer if self.by_peer else b""
 
-    def told(self, lane):
+    def told(self, lane: bytes) -> list[Any]:
         """Who waits on a lane that is drained."""
         return [] if self.lanes.get(lane) else self.waiting.pop(lane, [])
 
     @rule(peer=peers)
-    def send(self, peer):
+    def send(self, peer: bytes) -> None:
         self.number += 1
         message, lane = [peer, b"%d" % self.number], self.lane(peer)
         assert self.outbox.lane_of(message) == lane
@@ -51,7 +53,7 @@ class Sending(RuleBasedStateMachine):
             self.counts["refused"] += 1
 
     @rule(peer=peers)
-    def wait(self, peer):
+    def wait(self, peer: bytes) -> None:
         queue = self.outbox.queue_of([peer])
         assert (queue is not None) == (self.lane(peer) in self.lanes)
         if queue is not None:
@@ -60,7 +62,7 @@ class Sending(RuleBasedStateMachine):
             self.waiting.setdefault(self.lane(peer), []).append(self.number)
 
     @rule(data=st.data())
-    def discard(self, data):
+    def discard(self, data: st.DataObject) -> None:
         key = data.draw(st.integers(1, self.number + 1))
         lane = next((lane for lane, queued in self.lanes.items() if key in queued), None)
         if lane is None:
@@ -71,7 +73,7 @@ class Sending(RuleBasedStateMachine):
         assert self.outbox.discard(key) == self.told(lane)
 
     @rule(peer=peers, takes=st.integers(0, 4))
-    def the_socket_takes_some(self, peer, takes):
+    def the_socket_takes_some(self, peer: bytes, takes: int) -> None:
         lane = self.lane(peer)
         queued = self.lanes.get(lane, {})
         for key in list(queued)[:takes]:
@@ -82,7 +84,7 @@ class Sending(RuleBasedStateMachine):
         assert self.outbox.served(lane) == self.told(lane)
 
     @rule(peer=peers)
-    def the_peer_leaves(self, peer):
+    def the_peer_leaves(self, peer: bytes) -> None:
         lane = self.lane(peer)
         if lane in self.lanes:
             gone = len(self.lanes.pop(lane))
@@ -92,9 +94,9 @@ class Sending(RuleBasedStateMachine):
             assert self.outbox.served(lane) == self.told(lane)
 
     @rule()
-    def close(self):
+    def close(self) -> None:
         self.counts["dropped"] += sum(map(len, self.lanes.values()))
-        remains = []
+        remains: list[Any] = []
         waiters = [waiter for lane in self.lanes for waiter in self.waiting.get(lane, [])]
         assert self.outbox.close(remains) == waiters
         assert [list(held.values()) for held in remains[::2]] == [
@@ -104,7 +106,7 @@ class Sending(RuleBasedStateMachine):
         self.waiting.clear()
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         if hasattr(self, "outbox"):
             assert list(self.outbox) == list(self.lanes)
             assert bool(self.outbox) == bool(self.lanes)
@@ -120,7 +122,7 @@ TestOutbox = Sending.TestCase
 
 
 @pytest.mark.parametrize(("by_peer", "error"), [(False, QueueFull), (True, PeerStalled)])
-def test_what_is_over_the_mark_comes_back_in_the_error(by_peer, error):
+def test_what_is_over_the_mark_comes_back_in_the_error(by_peer: bool, error: type[Any]) -> None:
     outbox = Outbox(1, by_peer=by_peer)
     outbox.start([b"peer", b"1"])
     with pytest.raises(QueueFull) as refused:

@@ -9,7 +9,9 @@ from zmqbridge.core.pacing import BURST, SHORTEST, SLICE, next_length
 
 
 @given(cost=st.floats(1e-8, 1e-2), length=st.integers(SHORTEST, BURST))
-def test_whatever_a_message_costs_bursts_come_to_take_up_to_two_slices(cost, length):
+def test_whatever_a_message_costs_bursts_come_to_take_up_to_two_slices(
+    cost: float, length: int
+) -> None:
     for _ in range(10):
         length = next_length(length, length * cost)
         assert SHORTEST <= length <= BURST
@@ -18,5 +20,5 @@ def test_whatever_a_message_costs_bursts_come_to_take_up_to_two_slices(cost, len
 
 
 @given(length=st.integers(SHORTEST, BURST), slices=st.floats(1, 2))
-def test_what_takes_one_slice_or_two_stays_as_it_is(length, slices):
+def test_what_takes_one_slice_or_two_stays_as_it_is(length: int, slices: float) -> None:
     assert next_length(length, slices * SLICE) == length

@@ -12,7 +12,7 @@ from zmqbridge.core.requests import AT_ONCE, RequestTable, request_ids
 TestRequests = RequestMachine.TestCase
 
 
-def test_steady_timeouts_make_hardly_any_timer_calls():
+def test_steady_timeouts_make_hardly_any_timer_calls() -> None:
     table: RequestTable[int] = RequestTable()
     calls = 0
     for number in range(10_000):
@@ -29,7 +29,7 @@ def test_steady_timeouts_make_hardly_any_timer_calls():
     assert calls < 10
 
 
-def test_a_crowd_expires_some_hundred_at_a_time():
+def test_a_crowd_expires_some_hundred_at_a_time() -> None:
     table: RequestTable[int] = RequestTable()
     for number in range(2 * AT_ONCE + 1):
         table.wait(number, 10.0)
@@ -44,14 +44,14 @@ def test_a_crowd_expires_some_hundred_at_a_time():
     assert table.next_deadline() == inf
 
 
-def test_an_early_timer_does_not_spin():
+def test_an_early_timer_does_not_spin() -> None:
     table: RequestTable[str] = RequestTable()
     table.wait("waiter", 10.0)
     table.armed = table.next_deadline()
     assert [waiter for _, waiter in table.expire(9.999999)] == ["waiter"]
 
 
-def test_an_id_of_ones_own_must_not_be_open():
+def test_an_id_of_ones_own_must_not_be_open() -> None:
     table: RequestTable[int] = RequestTable()
     assert table.wait(1, request_id=b"mine") == b"mine"
     with pytest.raises(ValueError, match="mine"):
@@ -59,11 +59,11 @@ def test_an_id_of_ones_own_must_not_be_open():
     assert table.match(b"mine") == 1
 
 
-def test_ids_differ_between_tables():
+def test_ids_differ_between_tables() -> None:
     assert next(request_ids())[:8] != next(request_ids())[:8]
 
 
-def test_requests_that_are_due_stay_open_where_the_driver_closes_them():
+def test_requests_that_are_due_stay_open_where_the_driver_closes_them() -> None:
     table: RequestTable[str] = RequestTable()
     first, second, taken = (table.wait(name, 1.0) for name in ("first", "second", "taken"))
     later = table.wait("later", 5.0)
@@ -75,7 +75,7 @@ def test_requests_that_are_due_stay_open_where_the_driver_closes_them():
     assert table.next_deadline() == 5.0
 
 
-def test_a_timer_that_was_stopped_is_armed_anew_and_lets_nothing_expire_before_its_time():
+def test_a_timer_that_was_stopped_is_armed_anew_and_lets_nothing_expire_before_its_time() -> None:
     table: RequestTable[str] = RequestTable()
     request_id = table.wait("waiter", 10.0)
     table.armed = table.next_deadline()
@@ -86,7 +86,7 @@ def test_a_timer_that_was_stopped_is_armed_anew_and_lets_nothing_expire_before_i
     assert not table.timed
 
 
-def test_what_is_open_may_be_changed_and_replaced():
+def test_what_is_open_may_be_changed_and_replaced() -> None:
     table: RequestTable[str] = RequestTable()
     mine = table.wait("mine", 1.0, b"mine")
     table.by_id.pop(mine)

@@ -11,7 +11,7 @@ LIMIT = 5
 TestRoutes = RouteMachine.TestCase
 
 
-def test_what_is_unanswered_may_be_changed_and_replaced():
+def test_what_is_unanswered_may_be_changed_and_replaced() -> None:
     routes = ReplyRoutes(LIMIT)
     routes.open([b"proxy", b"p", b"1"])
     assert routes.unanswered == {b"1": [b"proxy", b"p"]}
@@ -22,7 +22,7 @@ def test_what_is_unanswered_may_be_changed_and_replaced():
     assert b"1" not in routes
 
 
-def test_ids_of_ours_are_forgotten_with_what_was_taken_out():
+def test_ids_of_ours_are_forgotten_with_what_was_taken_out() -> None:
     routes = ReplyRoutes(LIMIT)
     for _ in range(10 * LIMIT):
         routes.open([b"p", b"1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zmqbridge.core.statistics import Statistics
 
 
-def test_what_was_accepted_and_delivered_follows_from_the_other_counts():
+def test_what_was_accepted_and_delivered_follows_from_the_other_counts() -> None:
     statistics = Statistics(
         sent=1,
         received=1000,

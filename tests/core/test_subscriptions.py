@@ -14,7 +14,9 @@ MESSAGES = st.one_of(st.tuples(BYTES), st.tuples(BYTES, BYTES))
 
 
 @given(MESSAGES, st.integers(0, 9))
-def test_how_a_publication_came_can_be_told_from_it(message, length):
+def test_how_a_publication_came_can_be_told_from_it(
+    message: tuple[bytes, ...], length: int
+) -> None:
     publication = split_topic(message)
     assert head(publication, length) == message[0][:length]
     tag, body = publication
@@ -23,7 +25,9 @@ def test_how_a_publication_came_can_be_told_from_it(message, length):
 
 
 @given(st.lists(st.tuples(st.booleans(), BYTES), max_size=12), MESSAGES)
-def test_what_is_wanted_is_counted_as_libzmq_counts_it(steps, message):
+def test_what_is_wanted_is_counted_as_libzmq_counts_it(
+    steps: list[tuple[bool, bytes]], message: tuple[bytes, ...]
+) -> None:
     subscriptions = Subscriptions()
     model: list[bytes] = []
     publication = split_topic(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from zmqbridge.errors import MalformedMessage
 bursts = st.lists(st.lists(st.binary(max_size=3), min_size=1, max_size=3), max_size=6)
 
 
-def is_request(message):
+def is_request(message: list[bytes]) -> bool:
     try:
         split_request(list(message))
     except MalformedMessage:
@@ -30,7 +31,7 @@ def is_request(message):
     return True
 
 
-def test_who_only_sends_holds_and_tells_nothing():
+def test_who_only_sends_holds_and_tells_nothing() -> None:
     pattern = Pattern()
     pattern.joined("a link")
     assert pattern.room() == BURST
@@ -42,8 +43,10 @@ def test_who_only_sends_holds_and_tells_nothing():
 
 
 @given(bursts, st.integers(0, 6))
-def test_receivers_are_told_in_their_order_and_take_what_came_first(burst, waiting):
-    pattern = Receiving()
+def test_receivers_are_told_in_their_order_and_take_what_came_first(
+    burst: list[list[bytes]], waiting: int
+) -> None:
+    pattern: Receiving[list[bytes], str] = Receiving()
     waiters = [f"waiter {number}" for number in range(waiting)]
     for waiter in waiters:
         pattern.inbox.wait(waiter)
@@ -58,8 +61,10 @@ def test_receivers_are_told_in_their_order_and_take_what_came_first(burst, waiti
 
 
 @given(bursts)
-def test_what_is_malformed_is_counted_passed_over_and_to_be_reported(burst):
-    pattern = Receiving(lambda burst: pattern.split(split_request, burst))
+def test_what_is_malformed_is_counted_passed_over_and_to_be_reported(
+    burst: list[list[bytes]],
+) -> None:
+    pattern: Receiving[Any, Any] = Receiving(lambda burst: pattern.split(split_request, burst))
     good = [[b"peer", b"id", b"", b"body"]]
     assert pattern.feed([*burst, *good]) == ([], NOTHING)
     well = list(filter(is_request, burst))
@@ -68,8 +73,8 @@ def test_what_is_malformed_is_counted_passed_over_and_to_be_reported(burst):
     assert len(pattern.inbox) == len(well) + 1
 
 
-def test_how_much_waits_follows_the_mark_the_wish_and_conflate():
-    pattern = Receiving()
+def test_how_much_waits_follows_the_mark_the_wish_and_conflate() -> None:
+    pattern: Receiving[Any, Any] = Receiving()
     pattern.high = 3
     pattern.limit()
     assert pattern.room() == 3
@@ -80,25 +85,25 @@ def test_how_much_waits_follows_the_mark_the_wish_and_conflate():
     pattern.limit()
     assert pattern.room() == 0
     assert Receiving(prefetch=7).room() == 7
-    weighed = Receiving(prefetch_bytes=4, weigh=bytes_in)
+    weighed: Receiving[list[bytes], Any] = Receiving(prefetch_bytes=4, weigh=bytes_in)
     weighed.feed([[b"four", b""]])
     assert weighed.room() == 0
     weighed.disown()
     assert len(weighed.inbox) == 0
 
 
-def test_replies_find_their_callers():
-    pattern = Requests()
+def test_replies_find_their_callers() -> None:
+    pattern: Requests[str] = Requests()
     ids = [pattern.table.wait(name) for name in ("one", "two", "three")]
     burst = [[ids[1], b"", b"b"], [b"no", b"delimiter"], [ids[0], b"", b"a"], [ids[1], b"", b"b"]]
     assert pattern.feed(burst) == (["two", "one"], [[b"b"], [b"a"]])
     assert pattern.counts() == {"malformed": 1, "open_requests": 1, "late_replies": 1}
     assert pattern.rejected is not None
-    remains = []
+    remains: list[Any] = []
     assert pattern.close(remains) == ["three"]
     assert remains
 
 
-def test_what_a_message_weighs():
+def test_what_a_message_weighs() -> None:
     assert bytes_in([b"ab", b"c"]) == 3
     assert bytes_from_peer((b"peer", [b"ab", b"c"])) == 3

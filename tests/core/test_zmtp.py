@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +26,10 @@ LIBZMQ = (
 )
 
 
-def test_what_libzmq_says():
+def test_what_libzmq_says() -> None:
     assert parse_greeting(LIBZMQ) == Greeting((3, 1), "NULL")
-    command, rest = parse_command(LIBZMQ[64:] + b"more")
+    parsed: Any = parse_command(LIBZMQ[64:] + b"more")
+    command, rest = parsed
     assert (command.name, rest) == ("READY", b"more")
     assert parse_ready(command.body) == {"Socket-Type": b"ROUTER", "Identity": b"node-7"}
 
@@ -42,18 +45,18 @@ def test_what_libzmq_says():
         (b"\xff\0\0\0\0\0\0\0\1\x7f", None),
     ],
 )
-def test_older_versions_and_what_is_not_whole(data, greeting):
+def test_older_versions_and_what_is_not_whole(data: bytes, greeting: Greeting | None) -> None:
     assert parse_greeting(data) == greeting
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1", b"\1\1", b"\xff\0\0\0\0\0\0\0\1\0"])
-def test_what_is_no_greeting(data):
+def test_what_is_no_greeting(data: bytes) -> None:
     with pytest.raises(MalformedMessage):
         parse_greeting(data)
 
 
 @pytest.mark.parametrize("mechanism", ["NULL", "PLAIN", "CURVE", "M" * 20])
-def test_our_own_greeting(mechanism):
+def test_our_own_greeting(mechanism: str) -> None:
     packed = pack_greeting(mechanism)
     assert len(packed) == 64
     assert parse_greeting(packed) == Greeting((3, 1), mechanism)
@@ -62,7 +65,7 @@ def test_our_own_greeting(mechanism):
         pack_greeting("M" * 21)
 
 
-def test_commands():
+def test_commands() -> None:
     assert parse_command(b"") is None
     assert parse_command(b"\4") is None
     assert parse_command(b"\4\2\1") is None
@@ -80,7 +83,7 @@ def test_commands():
 
 
 @given(st.binary(max_size=100))
-def test_whatever_bytes_are_a_value_or_malformed(data):
+def test_whatever_bytes_are_a_value_or_malformed(data: bytes) -> None:
     for parse in parse_greeting, parse_command, parse_ready, parse_error:
         for begin in b"", b"\xff", LIBZMQ[:12], b"\4":
             try:

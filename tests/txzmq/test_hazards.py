@@ -495,6 +495,25 @@ def test_a_constructor_that_fails_leaves_no_socket(factory):
     assert not ending.is_alive()  # an open socket would hold it up
 
 
+def test_what_could_not_be_made_can_be_shown_and_is_shut_down(factory):
+    connections = []
+
+    class Own(ZmqPullConnection):
+        def __init__(self, *given):
+            connections.append(self)
+            super().__init__(*given)
+
+    with pytest.raises(AddressError):
+        Own(factory, ZmqEndpoint("bind", "nonsense"))
+    with pytest.raises(SocketClosed):
+        Own(None)
+    assert repr(connections[0]) == "Own(None, [ZmqEndpoint(type='bind', address='nonsense')])"
+    assert repr(connections[1]) == "Own(None, [])"
+    connections[0].shutdown()
+    with pytest.raises(SocketClosed):
+        connections[0].send(b"")
+
+
 def test_a_connection_that_was_shut_down_says_so(factory, make):
     publisher, subscriber = make(ZmqPubConnection), make(ZmqSubConnection)
     requester = make(ZmqREQConnection)

@@ -14,7 +14,7 @@ from typing import Unpack, assert_type
 import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge import BytesLike, asyncio_backend, twisted_backend
+from zmqbridge import BytesLike, arguments, asyncio_backend, twisted_backend
 from zmqbridge.arguments import ExchangeArguments, ReactorReceiverArguments
 from zmqbridge.security import CurveServer, Policy
 from zmqbridge.txzmq import ZmqPushConnection, ZmqREQConnection
@@ -75,6 +75,35 @@ def passed_on_twisted(
     **arguments: Unpack[ReactorReceiverArguments[list[bytes]]],
 ) -> twisted_backend.Puller:
     return twisted_backend.Puller(**arguments)
+
+
+def on_tagged(publication: tuple[bytes, list[bytes]]) -> None: ...
+
+
+def formats(name: arguments.Format) -> None:
+    asyncio_backend.Publisher(format="two-part").publish(b"body", "tag")
+    asyncio_backend.Publisher(format="parts").publish([b"1", bytearray(b"2")], "tag")
+    twisted_backend.Publisher(format="raw").publish((b"1", b"2"))
+    asyncio_backend.Publisher(format="raw").publish(b"1")  # type: ignore[arg-type]
+    twisted_backend.Publisher().publish([b"1"])  # type: ignore[arg-type]
+    asyncio_backend.Publisher(format="two_part")  # type: ignore[call-overload]
+    asyncio_backend.Subscriber("", format=b"raw")  # type: ignore[call-overload]
+    asyncio_backend.Subscriber("", format=name, connect="inproc://a")
+    twisted_backend.Subscriber(handler=on_tagged, format="parts")
+    twisted_backend.Subscriber(handler=on_parts, format="raw")
+    twisted_backend.Subscriber(handler=on_tagged, format="raw")  # type: ignore[call-overload]
+
+
+async def what_comes_in_each_format() -> None:
+    joined = asyncio_backend.Subscriber("")
+    assert_type(await joined.receive(), tuple[bytes, bytes])
+    two = twisted_backend.Subscriber("", format="two-part")
+    assert_type(two.receive(), Deferred[tuple[bytes, bytes]])
+    parts = asyncio_backend.Subscriber("", format="parts")
+    assert_type(await parts.receive(), tuple[bytes, list[bytes]])
+    raw = asyncio_backend.Subscriber("", format="raw")
+    async for publication in raw:
+        assert_type(publication, list[bytes])
 
 
 async def bytes_like_on_asyncio(

@@ -27,11 +27,11 @@ class Authenticating(Pattern):
 
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
-        ask: runs `see` for a question.
-        in_time: the answer of a callback, or a TimeoutError if that takes longer than `PATIENCE`.
+        ask: called with a question; runs `see` for it.
+        in_time: waits for the answer of a callback; raises TimeoutError after `PATIENCE`.
         comes_from_outside: whether an exception ends more than the callback that raised it, e.g.
             the whole loop.
-        cancel: ends what `ask` has begun: the socket is closed.
+        cancel: called when the socket closes; ends what `ask` has begun.
     """
 
     __slots__ = ("_ask", "_cancel", "_comes_from_outside", "_in_time", "_link", "_policies", "_zap")
@@ -122,7 +122,7 @@ class Authenticating(Pattern):
 
 @contextmanager
 def the_only_one() -> Iterator[None]:
-    """Within this a context's authenticator is opened.
+    """For the time in which the authenticator of a context is opened.
 
     Raises:
         AddressError: the context has one already.
@@ -135,6 +135,33 @@ def the_only_one() -> Iterator[None]:
             raise
         text = "this context has an authenticator already: give that one all the policies"
         raise AddressError(text, mechanisms.ZAP, error.errno) from None
+
+
+# Methods of both authenticators.
+
+
+def reload(self: Any, policies: Mapping[str, Policy] | None = None) -> None:
+    """Decide by other policies from now on, or by the same with their folders read again.
+
+    If this raises, the old policies stay in force. Peers that were accepted before stay connected.
+
+    Raises:
+        TypeError, ValueError, OSError: as in the constructor.
+    """
+    self._pattern.reload(policies)
+
+
+def close(self: Any) -> None:
+    """Refuse all peers that wait for a decision, and close. Closing twice is fine.
+
+    Raises:
+        WrongThread: this is not the thread of its loop.
+    """
+    if self.closed:
+        return
+    self._link.check_open()
+    self._pattern.refuse_all()
+    self._link.close()
 
 
 def _read(policies: Mapping[str, Policy]) -> dict[str, Policy]:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.driver import Driver
     from zmqbridge._bridge.link import Link
 
-BLAMED = 1000  # peers whose refusals are reported once, before it begins anew
+BLAMED = 1000  # peers that we remember as reported; with more, all are forgotten
 
 
 class Deadlines(Keeper):
-    """Sends requests, and gives up those whose time is over or which no server will get.
+    """Sends requests, and gives up those that expire and those that no server will get.
 
     The facade has another way to expire a request, and `pump` may be a stand-in there; so they are
     arguments.
@@ -32,7 +32,7 @@ class Deadlines(Keeper):
         driver: has the timer.
         fail: gives waiters an error.
         expire: called with the id of a request whose time is over; it forgets it.
-        why: what is known of why a request could not be sent, else "".
+        why: returns what is known of why a request could not be sent, else "".
     """
 
     def __init__(
@@ -76,12 +76,21 @@ class Deadlines(Keeper):
             self.set_timer()
         return request_id
 
-    def give_up(self, request_id: bytes) -> None:
-        """The caller waits no more; if the request was not sent yet, it will not be."""
-        if self.table.forget(request_id) is None and not self._pump.closed:
-            self.table.late += 1  # its reply has come in this very moment
+    def give_up(self, request_id: bytes, answered: bool = False) -> None:
+        """The caller waits no more; if the request was not sent yet, it will not be.
+
+        Args:
+            request_id: from `open`.
+            answered: whether its waiter has got the reply, for which the caller did not wait.
+        """
+        self.table.forget(request_id)
+        if answered:
+            self.missed()
         self._pump.discard(request_id)
         self.rest()
+
+    def missed(self) -> None:
+        self.table.late += 1
 
     def set_timer(self) -> None:
         """Have the timer go off at the earliest deadline."""
@@ -101,7 +110,7 @@ class Deadlines(Keeper):
 
     def alarm(self) -> None:
         now = self._driver.now()
-        # A reply that has come in time must not lose against a loop that was held up.
+        # A loop that was held up first reads the replies that have come in time.
         if not self._pump.caught_up(now - self.table.armed):
             self._driver.call_at(now + SETTLES)
             return
@@ -118,7 +127,7 @@ class Deadlines(Keeper):
 
     def _time_out(self, request_id: bytes) -> None:
         waiter = self.table.forget(request_id)
-        if waiter is None:  # one that was told before has closed the socket
+        if waiter is None:  # a caller that was told before it has closed the socket
             return
         stage = "queued" if self._pump.discard(request_id) else "sent"
         error = RequestTimeout(stage)
@@ -129,11 +138,13 @@ class Deadlines(Keeper):
 
 def default_timeout(timeout: float | None) -> float:
     """The seconds that a request may take when its call says nothing, ``inf`` for None."""
+    if isinstance(timeout, str | bytes):
+        raise TypeError(f"timeout={timeout!r}: give seconds; an address by connect= or bind=")
     return inf if timeout is None else seconds(timeout)
 
 
 class Patrols(Keeper):
-    """ROUTER: looks after the peers for whom messages wait, and reports once who does not read."""
+    """ROUTER: looks after peers for which messages wait, and reports those that do not read."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -143,7 +154,7 @@ class Patrols(Keeper):
         link.pump.stalled = self.stalled
 
     def stalled(self, queue: Any) -> None:
-        """A message has to wait for its peer, as the first one."""
+        """The first message has to wait for its peer."""
         self._set(self._link.pump.pause_of_patrols())
 
     def alarm(self) -> None:
@@ -157,14 +168,14 @@ class Patrols(Keeper):
             self._link.driver.call_at(due)
 
     def blame(self, error: BaseException) -> None:
-        """Report what a handler let out; that its peer does not take the reply, once for each."""
+        """Report what a handler raised; an unreachable peer is reported once."""
         if self._link.closed:
-            return  # so we know why it could not reply
+            return  # which is why the handler could not reply
         if isinstance(error, PeerUnreachable):
             if error.peer in self._blamed:
                 return
             if len(self._blamed) >= BLAMED:
                 self._blamed.clear()
             self._blamed.add(error.peer)
-            error = error.with_traceback(None)  # it is no fault of the handler: one line will do
+            error = error.with_traceback(None)  # not a fault of the handler, so one line is enough
         self._link.driver.report(error)

@@ -3,9 +3,9 @@
 Facts of libzmq 4.3.5 behind this (measured; zmq_socket_monitor(3) mentions none of them):
 
 - When the reading end of a monitor cannot take an event (its high water mark is reached, or it is
-  closed), the I/O thread waits for it, and every socket of the context stands still. So the reading
-  end has no high water mark, we read it with or without listeners, and we turn the monitor off
-  before we close the reading end.
+  closed), the I/O thread waits, and every socket of the context stands still. So the reading end
+  has no high water mark, we read it with or without listeners, and we turn the monitor off before
+  we close the reading end.
 - libzmq reports each accept that fails. A process without free descriptors fails half a million
   times a second. In such a storm another monitor replaces this one, in one step of libzmq's, and
   reports everything else. That needs a descriptor, for which there is a `Reserve`.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -28,10 +28,8 @@ import zmq
 
 from zmqbridge._bridge.driver import Driver, Keeper
 from zmqbridge._bridge.events import Events
-from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.exhaustion import explained, reserve
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.refusals import Refusals
-from zmqbridge._bridge.reserve import reserve
 from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.core.framing import Message
 from zmqbridge.core.monitor import (
@@ -41,7 +39,7 @@ from zmqbridge.core.monitor import (
     without_failed_accepts,
 )
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
-from zmqbridge.errors import ConnectTimeout, SocketClosed, StateUnknown
+from zmqbridge.errors import ConnectTimeout, HandshakeFailed, SocketClosed, StateUnknown
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import Options
@@ -58,7 +56,7 @@ def next_name() -> str:
 
 
 class Monitorable(Protocol):
-    """What has a libzmq socket of which its monitor tells: a `Link`, or a driver of the facade."""
+    """What can be monitored: a `Link`, or the guard of a connection of the facade."""
 
     @property
     def socket(self) -> Any:
@@ -82,8 +80,9 @@ class Monitor(Pattern, Keeper):
     Args:
         monitored: the link of the socket of which libzmq is to tell from now on.
         complete: whether nothing has happened on that socket before.
-        wary: it shows credentials, which a server may refuse.
-        report: called with an error that no call gets; by default by the driver of that socket.
+        wary: that socket shows credentials, which a server may refuse.
+        report: called with an error that no call gets, once for each cause; by default by the
+            driver of that socket.
 
     Attributes:
         link: that of the reading end.
@@ -106,17 +105,12 @@ class Monitor(Pattern, Keeper):
         super().__init__()
         self.complete: bool = complete
         self.connections: ConnectionState = ConnectionState(wary)
-        self._refusals = Refusals(
-            monitored.socket,
-            self.connections,
-            refused=lambda error: monitored.driver.keeper.refused(error),
-            report=report or monitored.driver.report,
-        )
+        self._report = report or monitored.driver.report
         self._storm = Storm()
         self._aside: list[Message] | None = None  # events that must not be delivered yet
         self._lost = False  # libzmq reports nothing any more
         self._of = monitored
-        self._told = False  # libzmq was asked to tell of it
+        self._told = False  # libzmq was asked to report to us
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
         # Events that come before there is a listener are kept for the first listener.
@@ -170,7 +164,7 @@ class Monitor(Pattern, Keeper):
             await self.arrival()
             self._of.check_open()
             failure = connections.refusal()
-            # One from before this call is no news: much may have changed since.
+            # A refusal from before this call says nothing: much may have changed.
             if failure and connections.failures > before:
                 raise failure
 
@@ -262,8 +256,8 @@ class Monitor(Pattern, Keeper):
             error, news = self.connections.saw(event, self._driver.now())
             if error is not None:
                 self.arm()
-                self._refusals.tell(error, news, bool(self._waiters))
-            if self.link.closed:  # by a callback that was told of this event
+                self._refused(error, news)
+            if self.link.closed:  # by a callback to which this event was reported
                 return (), NOTHING
         for listener in list(self._listeners):
             listener.put(events)
@@ -272,9 +266,25 @@ class Monitor(Pattern, Keeper):
             self._turn_down()
         return waiters, NOTHING
 
+    def _refused(self, error: HandshakeFailed, news: bool) -> None:
+        told = bool(self._waiters)  # a call that waits for events learns it from them
+        if self.connections.refusal():  # no server is left
+            told = self._of.driver.keeper.refused(error) or told
+        if news and not told:
+            self._report(error)
+
+    def _connect_again(self, addresses: Iterable[str]) -> None:
+        # libzmq itself does not, after a server has refused a handshake.
+        for address in addresses:
+            try:
+                self._of.socket.disconnect(address)
+                self._of.socket.connect(address)
+            except zmq.ZMQError:  # the user has disconnected it directly on the libzmq socket
+                self.connections.gone(address)
+
     def alarm(self) -> None:
         now = self._driver.now()
-        self._refusals.try_again(self.connections.due(now))
+        self._connect_again(self.connections.due(now))
         if self._storm.next_deadline() <= now:
             self._turn_up()
         if not self.link.closed:
@@ -296,7 +306,7 @@ def of_peers(link: Link) -> Monitor:
     Raises:
         StateUnknown: it cannot.
     """
-    # Each call that comes too late is told so, not only one that has missed a handshake.
+    # Every call that comes too late raises, even if it has missed no handshake.
     if not (link.monitor.complete if link.monitor else not link.addresses):
         raise StateUnknown(
             f"{link!r} had addresses before it was monitored, so a peer may be there of which "

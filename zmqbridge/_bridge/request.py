@@ -1,12 +1,16 @@
-"""Request: a request that came to a Replier; each backend gives it a `reply` of its own."""
+"""Requests that came to a Replier, and the end of serving them; the same on every loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from zmqbridge.core.framing import BytesLike, Message, as_parts, pack_reply, require_parts
 from zmqbridge.errors import AlreadyReplied
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.link import Link
+    from zmqbridge.core.inbox import Inbox
 
 
 class Request:
@@ -40,7 +44,7 @@ class Request:
         return self._answered
 
     def _answer(self, parts: tuple[BytesLike, ...]) -> Message:
-        """The message that answers this request; it can be had once."""
+        """The message that answers this request; it is made once."""
         if not parts:
             require_parts(parts)
         message = pack_reply(self._route, as_parts(parts))
@@ -54,7 +58,7 @@ class Request:
 
 
 def not_replied(request: Request, result: object) -> TypeError:
-    """The error to report when a handler returns something and has not replied."""
+    """The error to report when a handler returns a value and has not replied."""
     kind = type(result).__name__
     return TypeError(
         f"the handler of {request!r} returned {kind}, which is sent nowhere, and has not replied: "
@@ -65,3 +69,24 @@ def not_replied(request: Request, result: object) -> TypeError:
 def bytes_of(request: Request) -> int:
     """How many bytes a request has."""
     return sum(map(len, request.parts))
+
+
+async def stop_all(
+    servings: Iterable[Any], link: Link, inbox: Inbox[Any, Any], timeout: float
+) -> list[Any]:
+    """Take no more requests, and wait until each `Serving` has ended.
+
+    Args:
+        servings: the calls of `serve` that are under way.
+        link: that of the socket.
+        inbox: where its requests wait.
+        timeout: seconds, ``inf`` for as long as the handlers take; then they are cancelled.
+
+    Returns:
+        The requests that were not answered.
+    """
+    link.fail(inbox.end(), link.closed_error(f"{link!r} was told to stop"))
+    left: list[Any] = []
+    for serving in servings:
+        left += await serving.stop(timeout)
+    return [request for request in left + inbox.rest() if not request.answered]

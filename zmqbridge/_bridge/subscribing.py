@@ -12,11 +12,13 @@ from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
-from zmqbridge.core.framing import Address, Message, as_name, split_topic
+from zmqbridge.core.formats import Format
+from zmqbridge.core.framing import Address, Message, as_name
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
+from zmqbridge.core.topics import Change, Subscribed, Unsubscribed, pack_change, split_change
 
-Publication = tuple[bytes, bytes]
+Publication = TypeVar("Publication")
 Waiter = TypeVar("Waiter")
 
 # Where a feed is faster than we can read, so that there is always a newer one, the newest of so
@@ -25,17 +27,18 @@ PASSED = 4 * HIGH
 
 
 class Subscribing(Received[Publication, Waiter]):
-    """SUB: publications as (tag, body).
+    """SUB: publications in one format.
 
     With CONFLATE it holds back what is not the newest, and so it asks the socket whether there is
     more.
     """
 
-    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_subscriptions")
+    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions")
 
-    def __init__(self, decode: None = None, **bounds: Any) -> None:
-        super().__init__(self._publications, **bounds)
-        self._subscriptions = Subscriptions()
+    def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
+        super().__init__(self._publications, **{**bounds, "weigh": format.weigh})
+        self._split = format.split
+        self._subscriptions = Subscriptions(format.head)
         self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
@@ -79,7 +82,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._given_up = True
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
-        publications = self.split(split_topic, burst)
+        publications = self.split(self._split, burst)
         if self._given_up and publications:
             # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
             if self._subscriptions.orphaned(publications[0], b""):
@@ -114,6 +117,32 @@ class Subscribing(Received[Publication, Waiter]):
     def counts(self) -> dict[str, int]:
         counts = super().counts()
         return {**counts, "unread": counts["unread"] + len(self._newest)}
+
+
+class Relayed(Received[Publication, Waiter]):
+    """XSUB: publications in one format, as they come. Whoever sends subscriptions sees to them."""
+
+    __slots__ = ()
+
+    def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
+        def publications(burst: list[Message]) -> Iterable[Publication]:
+            return self.split(format.split, burst)
+
+        super().__init__(publications, **{**bounds, "weigh": format.weigh})
+
+    def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+        if option == zmq.SNDHWM and value:
+            raw(socket).set(socket, option, 0)
+        super().option_set(socket, option, value)
+
+
+class Changes(Received[Change, Waiter]):
+    """XPUB: what subscribers want from now on, and no more."""
+
+    __slots__ = ()
+
+    def __init__(self, decode: None = None, **bounds: Any) -> None:
+        super().__init__(lambda burst: self.split(split_change, burst), **bounds)
 
 
 def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
@@ -153,3 +182,30 @@ def unsubscribe(self: Any, tag: Address = b"") -> None:
     """
     self._link.check_open()
     self._link.socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
+
+
+def subscribe_onward(self: Any, tag: Address = b"") -> None:
+    """Ask the publishers for what has a tag that starts with `tag`; ``""`` means all.
+
+    The subscription is a message, and counts as sent. Publishers to which this socket connects
+    later are told, too.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        SocketClosed: the socket is closed.
+    """
+    self._link.check_open()
+    self._pump.send((pack_change(Subscribed(as_name(tag, "a tag"))),))
+
+
+def unsubscribe_onward(self: Any, tag: Address = b"") -> None:
+    """Undo one `subscribe`; a tag that was never subscribed is fine.
+
+    What is under way then is still received: nothing is filtered here.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        SocketClosed: the socket is closed.
+    """
+    self._link.check_open()
+    self._pump.send((pack_change(Unsubscribed(as_name(tag, "a tag"))),))

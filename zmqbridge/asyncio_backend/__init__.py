@@ -1,18 +1,18 @@
-"""ØMQ patterns for asyncio: eight sockets whose calls are awaited."""
+"""ØMQ patterns for asyncio: eleven sockets whose calls are awaited."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge.asyncio_backend._publications import Publisher, Subscriber, XPublisher, XSubscriber
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.asyncio_backend.sockets import (
     Dealer,
-    Publisher,
+    Pair,
     Puller,
     Pusher,
     Replier,
     Requester,
     Router,
-    Subscriber,
 )
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Authenticator",
     "Dealer",
+    "Pair",
     "Proxy",
     "Publisher",
     "Puller",
@@ -32,11 +33,13 @@ __all__ = [
     "Requester",
     "Router",
     "Subscriber",
+    "XPublisher",
+    "XSubscriber",
     "end_context",
 ]
 
 
-# Few need these, and they take a tenth of what importing us takes.
+# Few programs need these, and they take a tenth of the time to import this package.
 _LATER = {
     "Authenticator": "authenticator",
     "Proxy": "proxy",

@@ -42,7 +42,7 @@ def log_error(context: dict[str, Any]) -> None:
 def hold_interrupts(*functions: Callable[..., object]) -> None:
     """Make trio raise KeyboardInterrupt after these functions, and not inside them.
 
-    Inside them it would leave half a message in libzmq, or be lost in a destructor of pyzmq's.
+    Inside them it would leave half a message in libzmq, or be lost in a destructor of pyzmq.
     """
     if trio := sys.modules.get("trio"):
         for function in functions:
@@ -51,8 +51,6 @@ def hold_interrupts(*functions: Callable[..., object]) -> None:
 
 class Nowhere:
     """Stands for the loop of a socket that has none: it was not used yet, or it is closed."""
-
-    call_exception_handler: staticmethod[[dict[str, Any]], None] = staticmethod(log_error)
 
     def is_closed(self) -> bool:
         """Return True: no loop is here to call anything."""
@@ -81,9 +79,9 @@ class AnyioWaiter(Generic[Result]):
         self._result: Any = None
 
     @property
-    def failed(self) -> bool:
-        """Whether there is an error that the task has not got."""
-        return self._error is not None
+    def answered(self) -> bool:
+        """Whether it has got a result other than None."""
+        return self._result is not None
 
     def set_result(self, result: Result) -> None:
         """Give the waiting task a result."""
@@ -154,7 +152,6 @@ class AnyioLoop:
         self.told_last: AnyioWaiter[Any] | None = None
         self._watching = False
         self._fd = -1
-        self.call_exception_handler: Callable[[dict[str, Any]], None] = log_error
 
     @property
     def loop(self) -> AnyioLoop:
@@ -256,4 +253,4 @@ class AnyioLoop:
             callback()
         except Exception as error:  # as in asyncio, it is reported and the loop goes on
             message = f"Exception in callback {callback!r}"
-            self.call_exception_handler({"message": message, "exception": error})
+            log_error({"message": message, "exception": error})

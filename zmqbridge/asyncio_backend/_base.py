@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
-from zmqbridge._bridge.link import Link, forwarded
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
-from zmqbridge._bridge.shown import Shown
+from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
 from zmqbridge.core.checks import patience, seconds
 from zmqbridge.core.framing import Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import ContextTerminated, SocketClosed
+from zmqbridge.errors import ContextTerminated, QueueEmpty, SocketClosed
 
 if TYPE_CHECKING:
     import zmq
@@ -29,7 +30,11 @@ Item = TypeVar("Item")
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
-    """The socket was closed by you, in the words of this library and of anyio."""
+    """The socket was closed by you: the error of this library and of anyio."""
+
+
+class NothingNow(QueueEmpty, anyio.WouldBlock):
+    """No message is here, in the words of this library and of anyio."""
 
 
 class Socket:
@@ -42,6 +47,8 @@ class Socket:
     closed_error: ClassVar[type[SocketClosed]] = Closed
 
     __signature__: Shown = Shown()
+    if not TYPE_CHECKING:
+        __new__ = by_name
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         self._driver = LoopDriver()
@@ -67,11 +74,11 @@ class Socket:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, by you or because its context was terminated."""
-        return self._link.closed
+        """Whether it was closed, by you or because its context was terminated; or never made."""
+        return is_closed(self)
 
     def __repr__(self) -> str:
-        return repr(self._link)
+        return repr_of(self)
 
     def __enter__(self) -> NoReturn:
         raise TypeError(f"{self!r} takes time to close: write `async with`")
@@ -108,17 +115,17 @@ class Socket:
         return self._pump.queued
 
     async def aclose(self) -> None:
-        """Close when what is queued has been sent, or after the linger time.
+        """Close when queued messages have been sent, or after the linger time.
 
-        All who wait get `SocketClosed`, and were told when this returns. Cancelling it closes at
-        once; closing twice is fine.
+        Before this returns, all calls that wait get `SocketClosed`. Cancelling it closes at once;
+        closing twice is fine.
         """
         link = self._link
         try:
             if self._pump.queues and not self._driver.loop.is_closed():
                 await self.drain(link.linger())
         except (SocketClosed, ContextTerminated):
-            pass  # somebody was faster
+            pass  # it was closed meanwhile
         finally:
             self.close()
             while link.untold:
@@ -153,7 +160,7 @@ class Socket:
         """
         seconds(timeout)
         self._driver.enter()
-        from zmqbridge._bridge.monitoring import of_peers  # few ask
+        from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         monitor = of_peers(self._link)
         try:
@@ -169,7 +176,8 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
     _decode: Callable[[list[Message]], Iterable[Item]] | None = None
     """Makes of a burst of messages what is received."""
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
-    """How many bytes that has."""
+    """How many bytes such an item has."""
+    empty_error: ClassVar[type[QueueEmpty]] = NothingNow
 
     def __init__(
         self,
@@ -189,7 +197,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: somebody terminated the context meanwhile.
+            ContextTerminated: the context was terminated meanwhile.
             LoopError: there is no running loop, it is not this socket's, or it is one on which a
                 socket works in its ``async with`` only.
         """
@@ -199,11 +207,13 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             pass
         return await self._next()
 
+    receive_nowait: Final = receive_nowait
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
-        # What most calls come to is done here.
+        # Most calls end here.
         try:
             return self._inbox.pop()
         except IndexError:
@@ -214,7 +224,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             raise StopAsyncIteration from None
 
     async def _next(self) -> Item:
-        """The same, once it is known that `Inbox.pop` gives none."""
+        """The same, when `Inbox.pop` has given no message."""
         inbox, driver = self._inbox, self._driver
         paused = inbox.paused
         if driver.here() != driver.place._thread_id:
@@ -233,12 +243,12 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
                 await waiter
             except BaseException:
                 inbox.forget(waiter)
-                driver.tell(inbox.notify())  # if it was told already, the message is another's
+                driver.tell(inbox.notify())  # another may get its message
                 raise
-            if self._link.closed:  # since it was told
+            if self._link.closed:  # it was closed since this waiter was told
                 self._link.check_open()
-            paused = inbox.paused  # which may have come meanwhile
-            item = inbox.take(waiter)  # nothing, when it was unsubscribed since it was told
+            paused = inbox.paused  # a pause may have begun meanwhile
+            item = inbox.take(waiter)  # None if the message was unsubscribed since then
         if paused and not inbox.paused:
             self._pump.schedule()
         return item

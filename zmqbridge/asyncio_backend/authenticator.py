@@ -6,12 +6,18 @@ from asyncio import CancelledError, Task, _get_running_loop, current_task
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Unpack, final
+from typing import TYPE_CHECKING, ClassVar, Final, Unpack, final
 
 import anyio
 import zmq
 
-from zmqbridge._bridge.authentication import PATIENCE, Authenticating, the_only_one
+from zmqbridge._bridge.authentication import (
+    PATIENCE,
+    Authenticating,
+    close,
+    reload,
+    the_only_one,
+)
 from zmqbridge._bridge.mechanisms import ZAP
 from zmqbridge._bridge.signatures import only_known
 from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop
@@ -67,27 +73,8 @@ class Authenticator(Socket):
             with suppress(CannotWatch):  # then it starts with its `async with`
                 self._driver.enter()
 
-    def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
-        """Decide by other policies from now on, or by the same with their folders read again.
-
-        If this raises, the old policies stay in force. Peers that were accepted before stay
-        connected.
-
-        Raises:
-            TypeError, ValueError, OSError: as in the constructor.
-        """
-        self._pattern.reload(policies)
-
-    def close(self) -> None:  # type: ignore[misc]
-        """Refuse all that wait for a decision, and close. Closing twice is fine.
-
-        Raises:
-            WrongThread: this is not the thread of its loop.
-        """
-        if not self._link.closed:
-            self._link.check_open()
-            self._pattern.refuse_all()
-        self._link.close()
+    reload: Final = reload
+    close: Final = close  # type: ignore[misc]
 
     def _ask(self, question: Question) -> None:
         driver = self._driver

@@ -1,7 +1,7 @@
-"""The eight patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
+"""The patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
 
-What their constructors take is described in `zmqbridge.arguments`, and what all of them can do in
-`Link`.
+Those of publications are in `_publications`. What their constructors take is described in
+`zmqbridge.arguments`, and what all of them can do in `Link`.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
 loop or it is not the socket's own.
@@ -17,18 +17,14 @@ import zmq
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
-from zmqbridge._bridge.request import bytes_of
-from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
+from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.core.checks import at_once, patience, seconds
 from zmqbridge.core.framing import (
-    Address,
     BytesLike,
     Message,
-    as_name,
     join_peer,
-    join_topic,
     split_peers,
     split_request,
 )
@@ -37,7 +33,6 @@ from zmqbridge.errors import ZmqBridgeError
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
-        Addresses,
         ExchangeArguments,
         Options,
         ReceiverArguments,
@@ -72,54 +67,6 @@ def send_nowait(self: Socket, *parts: BytesLike) -> None:
     if driver.here() != driver.place._thread_id:
         driver.enter()
     self._pump.send(parts)
-
-
-@final
-class Publisher(Socket):
-    """PUB: to all subscribers that are there and want the tag; others miss the message."""
-
-    kind: ClassVar[int] = zmq.PUB
-
-    def __init__(self, **arguments: Unpack[SenderArguments]) -> None:
-        """Each argument is described in `zmqbridge.arguments`."""
-        super().__init__(Pattern(), arguments, high_of(arguments))
-
-    def publish(self, body: BytesLike, tag: Address = b"") -> None:
-        """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
-
-        Raises:
-            TypeError: the body is not bytes-like, e.g. a str.
-            ValueError: the tag holds a NUL byte.
-        """
-        driver = self._driver
-        if driver.here() != driver.place._thread_id:
-            driver.enter()
-        if type(tag) is not bytes:
-            tag = as_name(tag, "a tag")
-        self._pump.send((join_topic(tag, body),))
-
-
-@final
-class Subscriber(Receiver[tuple[bytes, bytes]]):
-    """SUB: `receive` and ``async for`` give (tag, body).
-
-    Args:
-        tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.
-        arguments: `zmqbridge.arguments.ReceiverArguments`.
-    """
-
-    kind: ClassVar[int] = zmq.SUB
-    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
-    defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
-
-    def __init__(self, tags: Addresses = (), **arguments: Unpack[ReceiverArguments]) -> None:
-        wanted = as_tags(tags, arguments)
-        super().__init__(arguments, pattern_of=Subscribing)
-        for tag in wanted:
-            self.subscribe(tag)
-
-    subscribe: Final = subscribe
-    unsubscribe: Final = unsubscribe
 
 
 @final
@@ -200,8 +147,7 @@ class Requester(Socket):
         except ZmqBridgeError:  # then the request is closed
             raise
         except BaseException:
-            if not waiter.failed:
-                self._deadlines.give_up(request_id)
+            self._deadlines.give_up(request_id, waiter.answered)
             raise
         return reply
 
@@ -265,12 +211,7 @@ class Replier(Receiver[Request]):
         """
         timeout = patience(timeout)
         self._driver.enter()
-        link, inbox = self._link, self._inbox
-        link.fail(inbox.end(), self.closed_error(f"{link!r} was told to stop"))
-        left: list[Request] = []
-        for serving in self._serving:
-            left += await serving.stop(timeout)
-        return [request for request in left + inbox.rest() if not request.answered]
+        return await stop_all(self._serving, self._link, self._inbox, timeout)
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply
@@ -338,3 +279,20 @@ class Router(Receiver[tuple[bytes, Message]]):
 
     _decode = staticmethod(split_peers)
     _weigh = staticmethod(bytes_from_peer)
+
+
+@final
+class Pair(Receiver[Message]):
+    """PAIR: messages to the one peer that there can be, and from it, as their parts.
+
+    For two threads or tasks of one program, over inproc: a second peer is turned away, silently.
+    """
+
+    kind: ClassVar[int] = zmq.PAIR
+
+    def __init__(self, **arguments: Unpack[ExchangeArguments]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+
+    send: Final = send
+    send_nowait: Final = send_nowait

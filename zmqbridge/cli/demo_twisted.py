@@ -6,7 +6,7 @@ It is written like a program for txZMQ, with ``from zmqbridge import txzmq`` as 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import zmq
@@ -139,54 +139,56 @@ async def deal(reactor: Any, dealer: Dealer, count: int) -> None:
         await patiently(reactor, dealer.sendMsg, body(number))
 
 
-async def main(reactor: Any, count: int, template: str) -> None:
-    """Do what the parent orders, until there are no more orders."""
-    orders: DeferredQueue[bytes] = DeferredQueue()
-    # This process ends when the lines end, or when the parent ends.
-    listen(reactor.callFromThread, orders.put, reactor.stop)
-
+def connections(count: int) -> dict[str, Any]:
+    """A connection for this end of each flow, by the name of the flow."""
     factory = txzmq.ZmqFactory()
     factory.registerForShutdown()
-
-    publisher = txzmq.ZmqPubConnection(factory)
     subscriber = Subscriber(factory)
     subscriber.incoming = Incoming(tell, "publish-asyncio", wanted(count))
     subscriber.greeted = lambda: tell({"heard": "publish-asyncio"})
     for name in (HELLO, *WANTED):
         subscriber.subscribe(name)
-    pusher = txzmq.ZmqPushConnection(factory)
     puller = Puller(factory)
     puller.incoming = Incoming(tell, "push-asyncio", bodies(count))
     requester = txzmq.ZmqREQConnection(factory)
     requester.defaultRequestTimeout = PATIENCE
     dealer = Dealer(factory)
     dealer.incoming = Incoming(tell, "route-Twisted", bodies(count))
-
-    tell({"bound": bind(template, {
-        "publish-Twisted": publisher,
+    return {
+        "publish-Twisted": txzmq.ZmqPubConnection(factory),
         "publish-asyncio": subscriber,
-        "push-Twisted": pusher,
+        "push-Twisted": txzmq.ZmqPushConnection(factory),
         "push-asyncio": puller,
         "request-Twisted": requester,
         "request-asyncio": Replier(factory),
         "route-Twisted": dealer,
         "route-asyncio": Router(factory),
-    })})  # fmt: skip
-
-    senders = {
-        "publish-Twisted": lambda: publish(reactor, publisher, count),
-        "push-Twisted": lambda: push(reactor, pusher, count),
-        "request-Twisted": lambda: request(reactor, requester, count),
-        "route-Twisted": lambda: deal(reactor, dealer, count),
     }
-    greeting = LoopingCall(publisher.publish, b"", HELLO)
+
+
+SENDERS: dict[str, Callable[[Any, Any, int], Awaitable[None]]] = {
+    "publish-Twisted": publish,
+    "push-Twisted": push,
+    "request-Twisted": request,
+    "route-Twisted": deal,
+}
+
+
+async def main(reactor: Any, count: int, template: str) -> None:
+    """Do what the parent orders, until there are no more orders."""
+    orders: DeferredQueue[bytes] = DeferredQueue()
+    # This process ends when the lines end, or when the parent ends.
+    listen(reactor.callFromThread, orders.put, reactor.stop)
+    made = connections(count)
+    tell({"bound": bind(template, made)})
+    greeting = LoopingCall(made["publish-Twisted"].publish, b"", HELLO)
     greeting.clock = reactor
     greeting.start(0.01)
     while True:
-        line = (await orders.get()).decode().strip()
+        flow = (await orders.get()).decode().strip()
         if greeting.running:
             greeting.stop()  # the parent starts when both subscribers have heard a publisher
-        await senders[line]()
+        await SENDERS[flow](reactor, made[flow], count)
 
 
 def bind(template: str, connections: dict[str, txzmq.ZmqConnection]) -> dict[str, str]:

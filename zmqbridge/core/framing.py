@@ -79,19 +79,39 @@ def as_name(value: object, what: str) -> bytes:
     return value.encode() if isinstance(value, str) else as_bytes(value, what)
 
 
-def join_topic(tag: bytes, body: BytesLike) -> bytes:
-    """One part that carries a tag and a body.
+def pack_joined(tag: bytes, body: BytesLike) -> tuple[bytes]:
+    """The one part that carries a tag and a body, as a message.
 
     Raises:
         TypeError: the body is not bytes-like.
         ValueError: the tag holds a NUL, so the receiver would split it there.
     """
     if SEPARATOR in tag:
-        raise ValueError(f"the tag {tag!r} holds a NUL byte, which ends a tag on the wire")
+        raise ValueError(
+            f"the tag {tag!r} holds a NUL byte, which ends a tag on the wire; in the other formats "
+            "it may (format='two-part')"
+        )
     try:
-        return b"%b\0%b" % (tag, body)  # type: ignore[str-format]  # a buffer will do
+        return (b"%b\0%b" % (tag, body),)  # type: ignore[str-format]  # a buffer will do
     except TypeError:
-        return tag + SEPARATOR + as_bytes(body, "body")
+        return (tag + SEPARATOR + as_body(body),)
+
+
+def as_body(body: object) -> bytes:
+    """The body of a publication that has one, as ``bytes``.
+
+    Raises:
+        TypeError: the body is not bytes-like.
+    """
+    if isinstance(body, list | tuple):
+        kind = type(body).__name__
+        raise TypeError(f"body is a {kind}: only the formats 'parts' and 'raw' take several parts")
+    return as_bytes(body, "body")
+
+
+def join_topic(tag: bytes, body: BytesLike) -> bytes:
+    """One part that carries a tag and a body; raises as `pack_joined`."""
+    return pack_joined(tag, body)[0]
 
 
 class Untagged(tuple[bytes, bytes]):

@@ -27,7 +27,7 @@ class Inbox(Generic[Item, Waiter]):
     - inputs: `put`, `relax` (messages left `messages` without a call here)
     - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `end`, `rest`,
       `close`
-    - getters: `room`, `paused`, `has_promised`, ``len()``
+    - getters: `room`, `paused`, `awaited`, `has_promised`, ``len()``
 
     What the driver owes:
 
@@ -89,6 +89,10 @@ class Inbox(Generic[Item, Waiter]):
         self._low = high // 4 if low < 0 else low
         self.put(())
         self.relax()
+
+    def awaited(self) -> bool:
+        """Whether receivers wait, or one that waits always: what comes next is theirs."""
+        return bool(self._waiters or self.standing)
 
     def room(self) -> float:
         """How many more messages may be put now; 0 during a pause."""
@@ -190,7 +194,7 @@ class Inbox(Generic[Item, Waiter]):
         self._set_pop()
 
     def end(self) -> list[Waiter]:
-        """Take no more messages, and remove and return the waiters for whom there is none."""
+        """Take no more messages, and remove and return the waiters for which there is none."""
         self.ended = True
         waiters = list(islice(self._waiters, self.promised, None))
         for waiter in waiters:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from zmqbridge.core.framing import head
 
@@ -15,11 +17,16 @@ class Subscriptions:
 
     - commands: `add`, `remove`
     - getters: `wants`, `orphaned`, ``len()``
+
+    Args:
+        head: returns the first bytes of the first part in which a publication came, at most so
+            many. By default a publication is what `split_topic` returns.
     """
 
-    __slots__ = ("_counts", "_lengths")
+    __slots__ = ("_counts", "_head", "_lengths")
 
-    def __init__(self) -> None:
+    def __init__(self, head: Callable[[Any, int], bytes] = head) -> None:
+        self._head = head
         self._counts: Counter[bytes] = Counter()
         self._lengths: Counter[int] = Counter()  # how many prefixes have this length
 
@@ -43,12 +50,12 @@ class Subscriptions:
             self._counts[prefix] = left
         return left == 0
 
-    def wants(self, publication: tuple[bytes, bytes]) -> bool:
+    def wants(self, publication: Any) -> bool:
         """Whether a publication matches a prefix that is subscribed to."""
         lengths = +self._lengths
-        first = head(publication, max(lengths, default=0))
+        first = self._head(publication, max(lengths, default=0))
         return any(first[:length] in self._counts for length in lengths if length <= len(first))
 
-    def orphaned(self, publication: tuple[bytes, bytes], prefix: bytes) -> bool:
+    def orphaned(self, publication: Any, prefix: bytes) -> bool:
         """Whether a publication matches this prefix, which was removed, and no other."""
-        return head(publication, len(prefix)) == prefix and not self.wants(publication)
+        return self._head(publication, len(prefix)) == prefix and not self.wants(publication)

@@ -1,18 +1,18 @@
-"""ØMQ patterns for Twisted: eight sockets whose calls return Deferreds."""
+"""ØMQ patterns for Twisted: eleven sockets whose calls return Deferreds."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge.twisted_backend._publications import Publisher, Subscriber, XPublisher, XSubscriber
 from zmqbridge.twisted_backend._request import Request
 from zmqbridge.twisted_backend.sockets import (
     Dealer,
-    Publisher,
+    Pair,
     Puller,
     Pusher,
     Replier,
     Requester,
     Router,
-    Subscriber,
 )
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Authenticator",
     "Dealer",
+    "Pair",
     "Proxy",
     "Publisher",
     "Puller",
@@ -34,6 +35,8 @@ __all__ = [
     "Router",
     "SocketService",
     "Subscriber",
+    "XPublisher",
+    "XSubscriber",
     "end_context",
 ]
 

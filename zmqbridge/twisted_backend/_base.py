@@ -12,14 +12,21 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from zmqbridge._bridge.link import Link, forwarded
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
-from zmqbridge._bridge.shown import Shown
+from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.core.checks import handles, patience, seconds
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import ContextTerminated, LoopError, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import (
+    ContextTerminated,
+    LoopError,
+    QueueEmpty,
+    SocketClosed,
+    ZmqBridgeError,
+)
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
@@ -47,6 +54,8 @@ class Socket:
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
     __signature__: Shown = Shown()
+    if not TYPE_CHECKING:
+        __new__ = by_name
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
@@ -57,7 +66,7 @@ class Socket:
         self._driver.begin()
 
     def _opened(self) -> None:
-        """Set what must be there when the reactor calls, which it may do before `begin` returns."""
+        """Set the attributes that `begin` needs, in which the reactor may already call us."""
 
     bind: Final = forwarded(Link.bind)
     connect: Final = forwarded(Link.connect)
@@ -78,18 +87,18 @@ class Socket:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, by you or because its context was terminated."""
-        return self._link.closed
+        """Whether it was closed, by you or because its context was terminated; or never made."""
+        return is_closed(self)
 
     def __repr__(self) -> str:
-        return repr(self._link)
+        return repr_of(self)
 
     def fileno(self) -> int:
         """The FD that libzmq rings; the reactor watches it for this socket."""
         return self._driver.fileno()
 
     def doRead(self) -> None:
-        """Do what the reactor does when that rings; for a reactor that is driven by hand."""
+        """Do what the reactor does when the FD rings; for a reactor that is driven by hand."""
         self._driver.doRead()
 
     def __enter__(self) -> NoReturn:
@@ -123,10 +132,10 @@ class Socket:
         return Deferred.fromCoroutine(self._driver.drain(timeout))
 
     def aclose(self) -> Deferred[None]:
-        """Close when what is queued has been sent, or after the linger time.
+        """Close when queued messages have been sent, or after the linger time.
 
-        All who wait get `SocketClosed`, and were told when this fires. Cancelling it closes at
-        once; closing twice is fine.
+        Before this fires, all calls that wait get `SocketClosed`. Cancelling it closes at once;
+        closing twice is fine.
         """
         if not self._link.closed:
             self._link.check_open()
@@ -138,7 +147,7 @@ class Socket:
             if not link.closed and self._pump.queues:
                 await self._driver.drain(link.linger())
         except (SocketClosed, ContextTerminated):
-            pass  # somebody was faster
+            pass  # it was closed meanwhile
         finally:
             self.close()
             while link.untold:
@@ -151,8 +160,8 @@ class Socket:
         ``monitor=True``. It ends when the socket is closed, or by ``close()`` of what it returns.
 
         Args:
-            handler: called with each event. It may return a Deferred or a coroutine; what goes
-                wrong in it is logged, and it is called with the next event.
+            handler: called with each event. It may return a Deferred or a coroutine; its errors are
+                logged, and it is called with the next event.
 
         Raises:
             SocketClosed: the socket is closed.
@@ -193,7 +202,7 @@ class Socket:
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
         seconds(timeout)
-        from zmqbridge._bridge.monitoring import of_peers  # few ask
+        from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         try:
             self._link.check_open()
@@ -232,7 +241,8 @@ class Receiver(Socket, Generic[Item]):
     _decode: Callable[[list[Message]], Iterable[Item]] | None = None
     """Makes of a burst of messages what is received."""
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
-    """How many bytes that has."""
+    """How many bytes such an item has."""
+    empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
 
     def __init__(
         self,
@@ -242,7 +252,8 @@ class Receiver(Socket, Generic[Item]):
     ) -> None:
         handler = given.pop("handler", None)
         self._handler = handler and handles(handler)
-        self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
+        # Empty or not: `dispatch` looks at it for each message, and a method would cost a frame.
+        self._halted: list[bool] = []
         self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
         self._inbox = self._pattern.inbox
         super().__init__(self._pattern, given, high)
@@ -260,7 +271,7 @@ class Receiver(Socket, Generic[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: somebody terminated the context meanwhile.
+            ContextTerminated: the context was terminated meanwhile.
         """
         try:
             return succeed(self._inbox.pop())
@@ -268,11 +279,13 @@ class Receiver(Socket, Generic[Item]):
             pass
         return self._next()
 
+    receive_nowait: Final = receive_nowait
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
-        # What most calls come to is done here.
+        # Most calls end here.
         try:
             return self._inbox.pop()
         except IndexError:
@@ -283,7 +296,7 @@ class Receiver(Socket, Generic[Item]):
             raise StopAsyncIteration from None
 
     def _next(self) -> Deferred[Item]:
-        """The same, once it is known that `Inbox.pop` gives none."""
+        """The same, when `Inbox.pop` has given no message."""
         inbox = self._inbox
         paused = inbox.paused
         if get_ident() != self._driver.home_thread:
@@ -317,14 +330,15 @@ class Receiver(Socket, Generic[Item]):
     def pauseProducing(self) -> None:
         """Call the handler no more until `resumeProducing`.
 
-        What comes meanwhile waits, first in the inbox, then with libzmq, then with the peer, whose
-        sends wait in the end. So it can be registered with any consumer, e.g. a TCP transport.
+        Messages that come meanwhile wait, first in the inbox, then in libzmq, then at the peer,
+        whose sends wait in the end. So the socket can be the producer of any consumer, e.g. of a
+        TCP transport.
         """
         self._halted[:] = [True]
         self._inbox.standing = 0
 
     def resumeProducing(self) -> None:
-        """Call the handler again, first with what waits."""
+        """Call the handler again, first with the messages that wait."""
         self._halted.clear()
         self._inbox.standing = int(self._handler is not None)
         self._pump.schedule()

@@ -27,6 +27,7 @@ class Serving(Generic[Request]):
             Deferred or a coroutine.
         limit: how many handlers may be under way at a time.
         blame: called with an error of a handler, unless this call was cancelled.
+        clock: makes delayed calls.
 
     Attributes:
         stopping: whether `run` waits for the handlers when there are no more requests.
@@ -38,11 +39,13 @@ class Serving(Generic[Request]):
         handler: Callable[[Request], object],
         limit: int,
         blame: Callable[[BaseException], None],
+        clock: Any,
     ) -> None:
         self._requests = requests
         self._handler = handler
         self._limit = limit
         self._blame = blame
+        self._clock = clock
         self._context = copy_context()
         self._running: dict[Deferred[object], Request] = {}
         self._room: Deferred[None] = Deferred()
@@ -76,14 +79,9 @@ class Serving(Generic[Request]):
         finally:
             self._ended.callback(None)
 
-    async def stop(self, timeout: float, clock: Any) -> list[Request]:
-        """Wait for the end, and cancel after so many seconds; returns the requests cut off so.
-
-        Args:
-            timeout: seconds, ``inf`` for as long as it takes.
-            clock: makes delayed calls.
-        """
-        timer = clock.callLater(timeout, self.cancel) if timeout < inf else None
+    async def stop(self, timeout: float) -> list[Request]:
+        """Wait for the end, and cancel after `timeout` seconds; returns the requests cut off."""
+        timer = self._clock.callLater(timeout, self.cancel) if timeout < inf else None
         if not self._ended.called:
             ended: Deferred[None] = Deferred()
             self._ended.addCallback(ended.callback)
@@ -97,7 +95,7 @@ class Serving(Generic[Request]):
         self._cut += self._running.values()
         for handling in list(self._running):
             handling.cancel()
-        if not self._room.called:  # a handler may go on in spite of it
+        if not self._room.called:  # a handler may ignore its cancellation
             self._room.callback(None)
 
     async def _until_fewer_than(self, limit: int) -> None:

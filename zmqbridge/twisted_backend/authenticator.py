@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from inspect import iscoroutine
-from typing import TYPE_CHECKING, ClassVar, Unpack, final
+from typing import TYPE_CHECKING, ClassVar, Final, Unpack, final
 
 import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.authentication import PATIENCE, Authenticating, the_only_one
+from zmqbridge._bridge.authentication import (
+    PATIENCE,
+    Authenticating,
+    close,
+    reload,
+    the_only_one,
+)
 from zmqbridge._bridge.mechanisms import ZAP
 from zmqbridge._bridge.signatures import only_known
 from zmqbridge.core.zap import Policy, Question
@@ -53,34 +59,15 @@ class Authenticator(Socket):
             policies,
             ask=self._ask,
             in_time=self._in_time,
-            # What is raised on would end in a Deferred of ours.
+            # An error that is raised again would only end in a Deferred of ours.
             comes_from_outside=lambda error: False,
             cancel=self._cancel,
         )
         with the_only_one():
             super().__init__(self._pattern, {"bind": ZAP, **arguments})
 
-    def reload(self, policies: Mapping[str, Policy] | None = None) -> None:
-        """Decide by other policies from now on, or by the same with their folders read again.
-
-        If this raises, the old policies stay in force. Peers that were accepted before stay
-        connected.
-
-        Raises:
-            TypeError, ValueError, OSError: as in the constructor.
-        """
-        self._pattern.reload(policies)
-
-    def close(self) -> None:  # type: ignore[misc]
-        """Refuse all that wait for a decision, and close. Closing twice is fine.
-
-        Raises:
-            WrongThread: this is not the thread of its loop.
-        """
-        if not self._link.closed:
-            self._link.check_open()
-            self._pattern.refuse_all()
-        self._link.close()
+    reload: Final = reload
+    close: Final = close  # type: ignore[misc]
 
     def _ask(self, question: Question) -> None:
         asking = Deferred.fromCoroutine(self._pattern.see(question))

@@ -1,7 +1,7 @@
-"""The eight patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
+"""The patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
 
-What their constructors take is described in `zmqbridge.arguments`, and what all of them can do in
-`Link`.
+Those of publications are in `_publications`. What their constructors take is described in
+`zmqbridge.arguments`, and what all of them can do in `Link`.
 
 Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
 what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
@@ -20,16 +20,12 @@ from twisted.internet.defer import Deferred, fail
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
-from zmqbridge._bridge.request import bytes_of
-from zmqbridge._bridge.subscribing import Subscribing, as_tags, subscribe, unsubscribe
+from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.core.checks import at_once, patience, seconds
 from zmqbridge.core.framing import (
-    Address,
     BytesLike,
     Message,
-    as_name,
     join_peer,
-    join_topic,
     split_peers,
     split_request,
 )
@@ -44,63 +40,12 @@ from zmqbridge.twisted_backend._waiters import Reply
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
-        Addresses,
         Options,
         ReactorExchangeArguments,
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
     from zmqbridge.twisted_backend._serving import Serving
-
-
-@final
-class Publisher(Socket):
-    """PUB: to all subscribers that are there and want the tag; others miss the message."""
-
-    kind: ClassVar[int] = zmq.PUB
-
-    def __init__(self, **arguments: Unpack[ReactorSenderArguments]) -> None:
-        """Each argument is described in `zmqbridge.arguments`."""
-        super().__init__(Pattern(), arguments, high_of(arguments))
-
-    def publish(self, body: BytesLike, tag: Address = b"") -> None:
-        """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
-
-        Raises:
-            TypeError: the body is not bytes-like, e.g. a str.
-            ValueError: the tag holds a NUL byte.
-        """
-        self._link.check_open()
-        if type(tag) is not bytes:
-            tag = as_name(tag, "a tag")
-        self._pump.send((join_topic(tag, body),))
-
-
-@final
-class Subscriber(Receiver[tuple[bytes, bytes]]):
-    """SUB: `receive` and ``async for`` give (tag, body).
-
-    Args:
-        tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.
-        arguments: `zmqbridge.arguments.ReactorReceiverArguments`.
-    """
-
-    kind: ClassVar[int] = zmq.SUB
-    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
-    defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
-
-    def __init__(
-        self,
-        tags: Addresses = (),
-        **arguments: Unpack[ReactorReceiverArguments[tuple[bytes, bytes]]],
-    ) -> None:
-        wanted = as_tags(tags, arguments)
-        super().__init__(arguments, pattern_of=Subscribing)
-        for tag in wanted:
-            self.subscribe(tag)
-
-    subscribe: Final = subscribe
-    unsubscribe: Final = unsubscribe
 
 
 @final
@@ -228,7 +173,8 @@ class Replier(Receiver[Request]):
         at_once(limit)
         from zmqbridge.twisted_backend._serving import Serving  # loaded by those who serve
 
-        serving = Serving(self, handler, limit, self._patrols.blame)
+        clock = steady(self._driver.reactor)
+        serving = Serving(self, handler, limit, self._patrols.blame, clock)
         self._serving.append(serving)
         return Deferred.fromCoroutine(serving.run())
 
@@ -256,17 +202,9 @@ class Replier(Receiver[Request]):
             self._link.check_open()
         except SocketClosed as error:
             return fail(error)
-        return Deferred.fromCoroutine(self._stop_serving(timeout))
-
-    async def _stop_serving(self, timeout: float) -> list[Request]:
-        link, inbox = self._link, self._inbox
         for serving in self._serving:
             serving.stopping = True
-        link.fail(inbox.end(), self.closed_error(f"{link!r} was told to stop"))
-        clock, left = steady(self._driver.reactor), []
-        for serving in self._serving:
-            left += await serving.stop(timeout, clock)
-        return [request for request in left + inbox.rest() if not request.answered]
+        return Deferred.fromCoroutine(stop_all(self._serving, self._link, self._inbox, timeout))
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply
@@ -346,3 +284,24 @@ class Router(Receiver[tuple[bytes, Message]]):
 
     _decode = staticmethod(split_peers)
     _weigh = staticmethod(bytes_from_peer)
+
+
+@final
+class Pair(Receiver[Message]):
+    """PAIR: messages to the one peer that there can be, and from it, as their parts.
+
+    For two threads or tasks of one program, over inproc: a second peer is turned away, silently.
+    """
+
+    kind: ClassVar[int] = zmq.PAIR
+
+    def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Message]]) -> None:
+        """Each argument is described in `zmqbridge.arguments`."""
+        super().__init__(arguments, high_of(arguments))
+        self._producer = Producer(self._link)
+
+    registerProducer: Final = registerProducer
+    unregisterProducer: Final = unregisterProducer
+
+    send: Final = send
+    send_nowait: Final = send_nowait

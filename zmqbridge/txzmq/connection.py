@@ -132,7 +132,6 @@ class ZmqConnection:
         stay_with_process(factory)
         driver = type(self)._zmqbridge__driver(self, factory.reactor, READ, globals())
         self._zmqbridge__driver = self._zmqbridge__made = driver
-        self.factory: Any = factory
         self.endpoints: list[ZmqEndpoint] = []
         self.identity = identity
         self.queue: deque[Any] = deque()
@@ -143,6 +142,7 @@ class ZmqConnection:
             self.socket: Any = Socket(context, self.socketType)
         except error.ZMQError as problem:
             raise as_zmq_error(problem, context) from None
+        self.factory: Any = factory
         driver.take(self.socket, self.highWaterMark or inf)
         try:
             self.fd: int = driver.descriptor()
@@ -217,7 +217,6 @@ class ZmqConnection:
         if self.factory.connections is not None:
             self.factory.connections.discard(self)
         driver.close()
-        self.factory = None
 
     def drain(self, timeout: float | None = None) -> Deferred[int]:
         """Wait until libzmq has taken the queued messages.
@@ -238,7 +237,9 @@ class ZmqConnection:
         return Deferred.fromCoroutine(driver.drain(patience(timeout)))
 
     def __repr__(self) -> str:
-        return f"{self.__class__.__name__}({self.factory!r}, {self.endpoints!r})"
+        # A constructor that raises may have set neither.
+        factory, endpoints = getattr(self, "factory", None), getattr(self, "endpoints", [])
+        return f"{self.__class__.__name__}({factory!r}, {endpoints!r})"
 
     def fileno(self) -> int:
         """The file descriptor by which libzmq signals."""

@@ -171,7 +171,7 @@ class Driver(Reader):
         if not isinstance(self.security, CurveClient | PlainClient):
             return
 
-        from zmqbridge._bridge.monitoring import Monitor  # few have one
+        from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
         def report(problem: BaseException) -> None:
             log.callWithContext({"system": self._prefix()}, self.report, problem)
@@ -208,7 +208,7 @@ class Driver(Reader):
                 closing(socket, self.pump.sent)
                 addresses.left(socket)
                 socket.close()
-        self.connection.socket = None
+        self.connection.socket = self.connection.factory = None
 
     def statistics(self) -> Statistics:
         """The counts of the connection so far."""

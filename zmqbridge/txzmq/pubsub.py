@@ -9,7 +9,8 @@ from typing import Any
 from zmq import constants
 
 from zmqbridge._bridge.receivingsocket import Telling
-from zmqbridge.core.framing import BytesLike, InTwoParts, Message, as_name
+from zmqbridge.core.formats import head_of_first
+from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
@@ -39,7 +40,7 @@ class _Subscribed(Driver):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._subscriptions = Subscriptions()
+        self._subscriptions = Subscriptions(head_of_first)
         self._unwanted = 0
 
     def prepare(self) -> None:
@@ -62,7 +63,7 @@ class _Subscribed(Driver):
         kept = [
             message
             for message in self.unhandled
-            if not self._subscriptions.orphaned(InTwoParts((message[0], b"")), prefix)
+            if not self._subscriptions.orphaned(message, prefix)
         ]
         self._unwanted += len(self.unhandled) - len(kept)
         self.unhandled.clear()  # keep the deque: `dispatch` may be taking messages from it

@@ -5,13 +5,16 @@ They can be subclassed to test a machine or a driver of your own, as docs/core.m
 it does its work. Then have pytest collect the ``TestCase`` of the subclass.
 """
 
-from machines.connections import PeerMachine, RefusalMachine
-from machines.receiving import InboxMachine, WeighedInboxMachine
-from machines.requests import DeadlineMachine, RequestMachine, RouteMachine
-from machines.sending import SendQueueMachine
-from machines.zap import ZapMachine
+from .connections import PeerMachine, RefusalMachine
+from .receiving import InboxMachine, WeighedInboxMachine
+from .requests import DeadlineMachine, RequestMachine, RouteMachine
+from .sending import SendQueueMachine
+from .sequences import SequenceMachine
+from .topics import ConflatingInboxMachine, TopicsMachine
+from .zap import ZapMachine
 
 __all__ = [
+    "ConflatingInboxMachine",
     "DeadlineMachine",
     "InboxMachine",
     "PeerMachine",
@@ -19,6 +22,8 @@ __all__ = [
     "RequestMachine",
     "RouteMachine",
     "SendQueueMachine",
+    "SequenceMachine",
+    "TopicsMachine",
     "WeighedInboxMachine",
     "ZapMachine",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,38 +28,38 @@ class PeerMachine(RuleBasedStateMachine):
     succeeded in another order than that from newest to oldest: then nobody could know.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.state = self.make()
-        self.shaking = {address: [] for address in ADDRESSES}
-        self.up = {address: [] for address in ADDRESSES}
+        self.shaking: dict[str, list[int]] = {address: [] for address in ADDRESSES}
+        self.up: dict[str, list[int]] = {address: [] for address in ADDRESSES}
         self.mixed = dict.fromkeys(ADDRESSES, False)
         self.fd = 10
-        self.failure = None
+        self.failure: MonitorEvent | None = None
 
-    def make(self):
+    def make(self) -> ConnectionState:
         return ConnectionState()
 
-    def tell(self, kind, address, value=0):
+    def tell(self, kind: EventKind | int, address: str, value: int = 0) -> MonitorEvent:
         event = MonitorEvent(kind, address, value)
         self.state.saw(event, 0.0)
         return event
 
-    def take(self, data, connections):
+    def take(self, data: st.DataObject, connections: list[int]) -> int:
         return connections.pop(data.draw(st.integers(0, len(connections) - 1)))
 
-    def settle(self, address):
+    def settle(self, address: str) -> None:
         if not self.shaking[address]:
             self.mixed[address] = False
 
     @rule(kind=st.sampled_from([EventKind.CONNECTED, EventKind.ACCEPTED]), address=AT)
-    def opens(self, kind, address):
+    def opens(self, kind: EventKind, address: str) -> None:
         self.fd += 1
         self.tell(kind, address, self.fd)
         self.shaking[address].append(self.fd)
 
     @rule(data=st.data(), address=AT)
-    def succeeds(self, data, address):
+    def succeeds(self, data: st.DataObject, address: str) -> None:
         if self.shaking[address]:
             newest = self.shaking[address][-1]
             peer = self.take(data, self.shaking[address])
@@ -68,7 +69,7 @@ class PeerMachine(RuleBasedStateMachine):
             self.settle(address)
 
     @rule(data=st.data(), address=AT, kind=st.sampled_from(FAILURES))
-    def fails(self, data, address, kind):
+    def fails(self, data: st.DataObject, address: str, kind: EventKind) -> None:
         if self.shaking[address]:
             peer = self.take(data, self.shaking[address])
             self.failure = self.tell(kind, address, 400)
@@ -77,37 +78,37 @@ class PeerMachine(RuleBasedStateMachine):
             self.settle(address)
 
     @rule(data=st.data(), address=AT)
-    def does_not_fit_and_ends(self, data, address):
+    def does_not_fit_and_ends(self, data: st.DataObject, address: str) -> None:
         if self.shaking[address] and not self.mixed[address]:
             peer = self.take(data, self.shaking[address])
             self.failure = self.tell(EventKind.DISCONNECTED, address, peer)
 
     @rule(data=st.data(), address=AT)
-    def leaves(self, data, address):
+    def leaves(self, data: st.DataObject, address: str) -> None:
         if self.up[address] and not self.mixed[address]:
             peer = self.take(data, self.up[address])
             self.tell(EventKind.DISCONNECTED, address, peer)
 
     @rule(address=AT, kind=st.sampled_from(sorted(set(EventKind) - COUNTED)))
-    def something_else_happens(self, address, kind):
+    def something_else_happens(self, address: str, kind: EventKind) -> None:
         self.tell(kind, address, 7)
         self.tell(0x8000, "", 7)
 
     @rule()
-    def we_disconnect(self):
+    def we_disconnect(self) -> None:
         address = ADDRESSES[0]
         self.state.forget(address)
         for kind in (EventKind.CONNECTED, EventKind.HANDSHAKE_SUCCEEDED, EventKind.DISCONNECTED):
             self.tell(kind, address, 9)
         self.agrees_after_leaving(address)
 
-    def agrees_after_leaving(self, address):
+    def agrees_after_leaving(self, address: str) -> None:
         self.shaking[address], self.up[address], self.mixed[address] = [], [], False
         self.agrees()
         self.state.expect(address)
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         assert self.state.up == sum(map(len, self.up.values()))
         assert self.state.failure == self.failure
 
@@ -118,25 +119,27 @@ class RefusalMachine(RuleBasedStateMachine):
     How many peers are up is what `PeerMachine` tests; here it is believed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.model: dict[str, dict] = {}  # by address: the error now, the last cause, the next try
+        self.model: dict[
+            str, dict[str, Any]
+        ] = {}  # by address: the error now, the last cause, the next try
         self.left: set[str] = set()
         self.failures = 0
 
     @initialize(has_credentials=st.booleans())
-    def start(self, has_credentials):
+    def start(self, has_credentials: bool) -> None:
         self.has_credentials = has_credentials
         self.state = self.make(has_credentials)
         for address in ADDRESSES:
             self.expect(address)
 
-    def make(self, has_credentials):
+    def make(self, has_credentials: bool) -> ConnectionState:
         return ConnectionState(has_credentials)
 
     @rule(address=AT)
-    def expect(self, address):
+    def expect(self, address: str) -> None:
         self.state.expect(address)
         about = self.model.pop(address, {"cause": None, "again": inf})
         self.model[address] = about | {"error": None}
@@ -144,19 +147,19 @@ class RefusalMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.now > AGAIN)
     @rule(address=AT)
-    def forget(self, address):
+    def forget(self, address: str) -> None:
         self.state.forget(address)
         self.model.pop(address, None)
         self.left.add(address)
 
     @precondition(lambda self: self.now > AGAIN)
     @rule(address=AT)
-    def gone(self, address):
+    def gone(self, address: str) -> None:
         self.state.gone(address)
         self.model.pop(address, None)
 
     @rule(address=AT, kind=st.sampled_from(KINDS), value=st.sampled_from([400, 500]))
-    def saw(self, address, kind, value):
+    def saw(self, address: str, kind: EventKind, value: int) -> None:
         event = MonitorEvent(kind, address, value)
         error, news = self.state.saw(event, self.now)
         if kind == EventKind.CONNECTED and address not in self.left:
@@ -172,6 +175,7 @@ class RefusalMachine(RuleBasedStateMachine):
             about.update(error=None, cause=None)
         if fails:
             self.failures += 1
+            assert error is not None
             assert error.event == event
             assert address in str(error)
             assert why(event) in str(error)
@@ -181,7 +185,7 @@ class RefusalMachine(RuleBasedStateMachine):
             about["again"] = self.now + AGAIN
 
     @rule(later=st.sampled_from([0.1, AGAIN]))
-    def due(self, later):
+    def due(self, later: float) -> None:
         self.now += later
         due = {address for address, about in self.model.items() if about["again"] <= self.now}
         assert set(self.state.due(self.now)) == due
@@ -189,7 +193,7 @@ class RefusalMachine(RuleBasedStateMachine):
             self.model[address]["again"] = inf
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         if hasattr(self, "state"):
             errors = [about["error"] for about in self.model.values()]
             refused = bool(errors) and None not in errors and not self.state.up

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -20,9 +22,9 @@ class InboxMachine(RuleBasedStateMachine):
     MOST = 9
 
     @initialize(high=LIMITS, newest=st.sampled_from([False, False, False, True]))
-    def start(self, high, newest):
+    def start(self, high: int, newest: bool) -> None:
         self.inbox = self.make()
-        self.messages: list[int] = []
+        self.messages: list[Any] = []
         self.waiting: list[str] = []
         self.told: list[str] = []
         self.stale: set[str] = set()  # they will run, and find that theirs was dropped
@@ -30,19 +32,19 @@ class InboxMachine(RuleBasedStateMachine):
         self.put_so_far = self.asked = self.unwanted = 0
         self.limit(high, newest)
 
-    def make(self):
+    def make(self) -> Inbox[Any, str]:
         return Inbox()
 
-    def heavy(self, most):
+    def heavy(self, most: int) -> bool:
         return False
 
-    def limit(self, high, newest):
+    def limit(self, high: int, newest: bool) -> None:
         self.inbox.limit(high, newest=newest)
         self.high, self.low, self.newest = high, high // 4, newest
         self.kept_up()
         self.relaxed()
 
-    def kept_up(self):
+    def kept_up(self) -> None:
         if self.newest:
             outdated = max(0, len(self.messages) - max(1, len(self.told)))
             self.unwanted += outdated
@@ -51,22 +53,22 @@ class InboxMachine(RuleBasedStateMachine):
             full = len(self.messages) >= max(1, self.high) or self.heavy(self.MOST - 1)
             self.paused = self.paused or full
 
-    def relaxed(self):
+    def relaxed(self) -> None:
         full = len(self.messages) > self.low or self.heavy(self.MOST // 4)
         self.paused = self.paused and full and not self.newest
 
-    def tell(self):
+    def tell(self) -> None:
         told = self.inbox.notify()
         expected = self.waiting[: len(self.messages) - len(self.told)]
         assert told == expected
         del self.waiting[: len(told)]
         self.told += told
 
-    def taken(self, message):
+    def taken(self, message: Any | None) -> None:
         assert message == self.messages.pop(0)
         self.relaxed()
 
-    def room(self):
+    def room(self) -> int:
         if self.paused:
             return 0
         if self.newest:
@@ -74,7 +76,7 @@ class InboxMachine(RuleBasedStateMachine):
         return self.high - len(self.messages) if self.high else len(self.waiting)
 
     @rule(size=st.integers(1, 4))
-    def burst(self, size):
+    def burst(self, size: int) -> None:
         assert self.inbox.room() == self.room()
         items = range(self.put_so_far, self.put_so_far + min(size, self.room()))
         self.put_so_far += len(items)
@@ -84,7 +86,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.tell()
 
     @rule(receivers=st.integers(1, 3))
-    def ask(self, receivers):
+    def ask(self, receivers: int) -> None:
         for _ in range(receivers):
             message = self.inbox.poll()
             if len(self.messages) > len(self.told):
@@ -93,7 +95,7 @@ class InboxMachine(RuleBasedStateMachine):
                 assert message is None
                 self.waiting.append(self.new_waiter())
 
-    def new_waiter(self, instead_of=None):
+    def new_waiter(self, instead_of: str | None = None) -> str:
         self.asked += 1
         waiter = f"waiter {self.asked}"
         on_demand = self.inbox.wait(waiter, instead_of)
@@ -101,7 +103,7 @@ class InboxMachine(RuleBasedStateMachine):
         return waiter
 
     @rule()
-    def pop(self):
+    def pop(self) -> None:
         if self.messages and not self.told and not self.paused:
             self.taken(self.inbox.pop())
         else:
@@ -110,7 +112,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.told)
     @rule(receivers=st.integers(1, 4))
-    def told_receivers_run(self, receivers):
+    def told_receivers_run(self, receivers: int) -> None:
         for waiter in self.told[:receivers]:
             self.told.remove(waiter)
             self.stale.discard(waiter)
@@ -118,8 +120,10 @@ class InboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.messages)
     @rule(kept=st.integers(0, 15))
-    def some_are_not_wanted_any_more(self, kept):
-        wanted = [message for message in self.messages if kept & 1 << message % 4]
+    def some_are_not_wanted_any_more(self, kept: int) -> None:
+        self.drop([message for message in self.messages if kept & 1 << message % 4])
+
+    def drop(self, wanted: list[Any]) -> None:
         self.inbox.sift(lambda message: message in wanted)
         self.unwanted += len(self.messages) - len(wanted)
         if wanted != self.messages:
@@ -131,7 +135,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.stale - set(self.told))
     @rule(data=st.data())
-    def one_finds_its_message_gone_and_keeps_its_place(self, data):
+    def one_finds_its_message_gone_and_keeps_its_place(self, data: st.DataObject) -> None:
         waiter = data.draw(st.sampled_from(sorted(self.stale - set(self.told))))
         assert self.inbox.take(waiter) is None
         self.stale.remove(waiter)
@@ -139,7 +143,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.told or self.waiting)
     @rule(data=st.data())
-    def a_receiver_is_cancelled(self, data):
+    def a_receiver_is_cancelled(self, data: st.DataObject) -> None:
         waiter = data.draw(st.sampled_from(self.told + self.waiting))
         (self.told if waiter in self.told else self.waiting).remove(waiter)
         self.stale.discard(waiter)
@@ -148,22 +152,23 @@ class InboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.asked > 3)  # seldom, so that the runs get far
     @rule()
-    def close(self):
+    def close(self) -> None:
         assert sorted(self.inbox.close()) == sorted(self.told + self.waiting)
         self.messages, self.told, self.waiting, self.stale = [], [], [], set()
         self.paused = False
 
     @precondition(lambda self: self.asked > 3)
     @rule(high=LIMITS, newest=st.booleans())
-    def set_anew(self, high, newest):
+    def set_anew(self, high: int, newest: bool) -> None:
         self.limit(high, newest)
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         if hasattr(self, "inbox"):
             assert list(self.inbox.messages) == self.messages
             assert len(self.inbox) == len(self.messages)
             assert self.inbox.promised == len(self.told)
+            assert self.inbox.awaited() == bool(self.told or self.waiting)
             assert self.inbox.paused == self.paused
             assert self.inbox.unwanted == self.unwanted
 
@@ -171,12 +176,12 @@ class InboxMachine(RuleBasedStateMachine):
 class WeighedInboxMachine(InboxMachine):
     """The same where the messages have sizes, which are bounded, too."""
 
-    def make(self):
+    def make(self) -> WeighedInbox[int, str]:
         return WeighedInbox(self.MOST, self.size_of)
 
     @staticmethod
-    def size_of(message):
+    def size_of(message: int) -> int:
         return message % 5
 
-    def heavy(self, most):
+    def heavy(self, most: int) -> bool:
         return sum(map(self.size_of, self.messages)) > most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -19,27 +20,27 @@ TIMES = st.integers(0, 20).map(float)
 class DeadlineMachine(RuleBasedStateMachine):
     """Keys are added, removed, and become due in order."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.heap = self.make()
         self.model: dict[int, float] = {}
 
-    def make(self):
+    def make(self) -> DeadlineHeap[int]:
         return DeadlineHeap()
 
     @rule(key=KEYS, deadline=TIMES)
-    def add(self, key, deadline):
+    def add(self, key: int, deadline: float) -> None:
         if key not in self.model:
             self.heap.add(deadline, key)
             self.model[key] = deadline
 
     @rule(key=KEYS)
-    def remove(self, key):
+    def remove(self, key: int) -> None:
         self.heap.remove(key, None)
         self.model.pop(key, None)
 
     @rule(now=TIMES)
-    def pass_time(self, now):
+    def pass_time(self, now: float) -> None:
         due = self.heap.due(now)
         assert sorted(due) == sorted(key for key in self.model if self.model[key] <= now)
         assert [self.model[key] for key in due] == sorted(self.model[key] for key in due)
@@ -47,13 +48,13 @@ class DeadlineMachine(RuleBasedStateMachine):
             del self.model[key]
 
     @invariant()
-    def knows_the_next(self):
+    def knows_the_next(self) -> None:
         assert self.heap.next_deadline() == min(self.model.values(), default=inf)
         assert len(self.heap) == len(self.model)
 
     @rule()
-    def close(self):
-        remains = []
+    def close(self) -> None:
+        remains: list[Any] = []
         self.heap.close(remains)
         heap, deadlines = remains
         assert deadlines == self.model
@@ -67,7 +68,7 @@ class RequestMachine(RuleBasedStateMachine):
     For a driver of your own override `ask`, `pass_time` and `looks_at`; here it has one timer.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.table = self.make()
         self.open: dict[bytes, tuple[int, float]] = {}
@@ -76,17 +77,17 @@ class RequestMachine(RuleBasedStateMachine):
         self.late = 0
         self.count = 0
 
-    def make(self):
+    def make(self) -> RequestTable[int]:
         return RequestTable()
 
-    def ask(self, waiter, deadline):
+    def ask(self, waiter: int, deadline: float) -> bytes:
         """Open a request and return its id."""
         request_id = self.table.wait(waiter, deadline)
         if deadline < self.table.armed:
             self.table.armed = self.table.next_deadline()
         return request_id
 
-    def pass_time(self):
+    def pass_time(self) -> list[tuple[bytes, int]]:
         """It is `now`: return the requests that have expired, as (id, waiter)."""
         expired = []
         if self.table.armed <= self.now:
@@ -94,12 +95,12 @@ class RequestMachine(RuleBasedStateMachine):
             self.table.armed = self.table.next_deadline()
         return expired
 
-    def looks_at(self):
+    def looks_at(self) -> float:
         """When the driver looks next for requests that have expired, if nothing else happens."""
         return self.table.armed
 
     @rule(timeout=st.sampled_from([0.5, 1.0, 5.0, inf]))
-    def request(self, timeout):
+    def request(self, timeout: float) -> None:
         self.count += 1
         deadline = self.now + timeout
         request_id = self.ask(self.count, deadline)
@@ -108,25 +109,25 @@ class RequestMachine(RuleBasedStateMachine):
         self.open[request_id] = (self.count, deadline)
 
     @rule(data=st.data())
-    def reply(self, data):
+    def reply(self, data: st.DataObject) -> None:
         if self.open:
             request_id = data.draw(st.sampled_from(sorted(self.open)))
             assert self.table.match(request_id) == self.open.pop(request_id)[0]
             self.gone.append(request_id)
 
     @rule(data=st.data())
-    def late_or_doubled_reply(self, data):
+    def late_or_doubled_reply(self, data: st.DataObject) -> None:
         if self.gone:
             assert self.table.match(data.draw(st.sampled_from(self.gone))) is None
             self.late += 1
 
     @rule(forged=st.binary(max_size=20))
-    def forged_reply(self, forged):
+    def forged_reply(self, forged: bytes) -> None:
         assert self.table.match(forged) is None
         self.late += 1
 
     @rule(data=st.data())
-    def forget(self, data):
+    def forget(self, data: st.DataObject) -> None:
         if self.open:
             request_id = data.draw(st.sampled_from(sorted(self.open)))
             assert self.table.forget(request_id) == self.open.pop(request_id)[0]
@@ -134,7 +135,7 @@ class RequestMachine(RuleBasedStateMachine):
             self.gone.append(request_id)
 
     @rule(passed=st.sampled_from([0.25, 1.0, 3.0]))
-    def time_passes(self, passed):
+    def time_passes(self, passed: float) -> None:
         self.now += passed
         due = {key: waiter for key, (waiter, when) in self.open.items() if when <= self.now}
         assert dict(self.pass_time()) == due
@@ -143,7 +144,7 @@ class RequestMachine(RuleBasedStateMachine):
             self.gone.append(request_id)
 
     @rule(remains=st.none() | st.builds(list))
-    def close(self, remains):
+    def close(self, remains: list[Any] | None) -> None:
         assert self.table.close(remains) == [waiter for waiter, _ in self.open.values()]
         if remains is not None:
             by_id, heap, deadlines = remains
@@ -154,14 +155,14 @@ class RequestMachine(RuleBasedStateMachine):
         self.open.clear()
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         assert len(self.table) == len(self.open)
         assert self.table.waiters() == {key: waiter for key, (waiter, _) in self.open.items()}
         assert self.table.late == self.late
         assert all(request_id in self.table for request_id in self.open)
 
     @invariant()
-    def looks_in_time(self):
+    def looks_in_time(self) -> None:
         earliest = min((deadline for _, deadline in self.open.values()), default=inf)
         assert self.table.next_deadline() == earliest
         assert self.looks_at() <= earliest
@@ -172,17 +173,17 @@ class RouteMachine(RuleBasedStateMachine):
 
     LIMIT = 5
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.routes = self.make()
         self.model: dict[bytes, list[bytes]] = {}
         self.dropped = 0
 
-    def make(self):
+    def make(self) -> ReplyRoutes:
         return ReplyRoutes(self.LIMIT)
 
     @rule(peer=st.sampled_from([b"p", b"q"]), request_id=st.sampled_from([b"1", b"2", b"1#1"]))
-    def open(self, peer, request_id):
+    def open(self, peer: bytes, request_id: bytes) -> None:
         given = self.routes.open([peer, request_id])
         assert given not in self.model
         assert given == request_id or request_id in self.model
@@ -192,7 +193,7 @@ class RouteMachine(RuleBasedStateMachine):
             self.dropped += 1
 
     @rule(data=st.data())
-    def take(self, data):
+    def take(self, data: st.DataObject) -> None:
         if self.model:
             request_id = data.draw(st.sampled_from(sorted(self.model)))
             assert self.routes.take(request_id) == self.model.pop(request_id)
@@ -200,7 +201,7 @@ class RouteMachine(RuleBasedStateMachine):
                 self.routes.take(request_id)
 
     @rule(data=st.data())
-    def take_and_put_back(self, data):
+    def take_and_put_back(self, data: st.DataObject) -> None:
         if self.model:
             request_id = data.draw(st.sampled_from(sorted(self.model)))
             route = self.routes.take(request_id)
@@ -208,12 +209,12 @@ class RouteMachine(RuleBasedStateMachine):
             self.model[request_id] = self.model.pop(request_id)
 
     @rule()
-    def close(self):
+    def close(self) -> None:
         self.routes.close()
         self.model.clear()
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         assert self.routes.routes() == self.model
         assert len(self.routes) == len(self.model)
         assert all(request_id in self.routes for request_id in self.model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,11 +17,11 @@ SOME = 6  # steps before the queue is emptied at once, so that it fills at all
 class SendQueueMachine(RuleBasedStateMachine):
     """Messages are put, sent and discarded; senders wait during a pause."""
 
-    def make(self, high, low):
+    def make(self, high: int, low: int) -> SendQueue[int]:
         return SendQueue(high, low)
 
     @initialize(high=st.integers(1, 6), low=st.integers(0, 3))
-    def start(self, high, low):
+    def start(self, high: int, low: int) -> None:
         self.high, self.low = high, low
         self.queue = self.make(high, low)
         self.model: dict[object, list[bytes]] = {}
@@ -28,7 +30,7 @@ class SendQueueMachine(RuleBasedStateMachine):
         self.count = 0
 
     @rule(keyed=st.booleans())
-    def put(self, keyed):
+    def put(self, keyed: bool) -> None:
         self.count += 1
         message = [b"%d" % self.count]
         key = f"key {self.count}" if keyed else None
@@ -42,14 +44,14 @@ class SendQueueMachine(RuleBasedStateMachine):
         self.paused = self.paused or len(self.model) > self.low
 
     @rule()
-    def the_socket_takes_the_head(self):
+    def the_socket_takes_the_head(self) -> None:
         if self.model:
             assert self.queue.head() == self.model.pop(next(iter(self.model)))
             self.queue.advance()
             self.paused = self.paused and len(self.model) > self.low
 
     @rule(data=st.data())
-    def discard(self, data):
+    def discard(self, data: st.DataObject) -> None:
         keyed = [key for key in self.model if isinstance(key, str)]
         if keyed:
             key = data.draw(st.sampled_from(keyed))
@@ -59,13 +61,13 @@ class SendQueueMachine(RuleBasedStateMachine):
             self.paused = self.paused and len(self.model) > self.low
 
     @rule()
-    def wait(self):
+    def wait(self) -> None:
         self.count += 1
         self.queue.wait(self.count)
         self.waiting.append(self.count)
 
     @rule(data=st.data())
-    def forget(self, data):
+    def forget(self, data: st.DataObject) -> None:
         if self.waiting:
             waiter = data.draw(st.sampled_from(self.waiting))
             self.queue.forget(waiter)
@@ -73,7 +75,7 @@ class SendQueueMachine(RuleBasedStateMachine):
             self.waiting.remove(waiter)
 
     @rule()
-    def notify(self):
+    def notify(self) -> None:
         told = self.queue.notify()
         if self.paused:
             assert told == []
@@ -83,14 +85,14 @@ class SendQueueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.count > SOME)
     @rule()
-    def the_peer_leaves(self):
+    def the_peer_leaves(self) -> None:
         assert self.queue.drop() == len(self.model)
         self.model.clear()
         self.paused = False
 
     @precondition(lambda self: self.count > SOME)
     @rule(remains=st.none() | st.builds(list))
-    def close(self, remains):
+    def close(self, remains: list[Any] | None) -> None:
         assert self.queue.close(remains) == self.waiting
         if remains is not None:
             messages, waiters = remains
@@ -101,7 +103,7 @@ class SendQueueMachine(RuleBasedStateMachine):
         self.paused = False
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         if hasattr(self, "queue"):
             assert len(self.queue) == len(self.model)
             assert self.queue.paused == self.paused

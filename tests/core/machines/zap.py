@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -29,7 +30,7 @@ networks = st.lists(
 
 
 @st.composite
-def policies(draw):
+def policies(draw: st.DrawFn) -> Policy:
     check = draw(st.sampled_from([None, repr]))
     any_key = draw(st.booleans()) and check is None
     return Policy(
@@ -50,16 +51,23 @@ shown = st.one_of(
 )
 
 
-def part(value):
+def part(value: bytes | str) -> bytes:
     return value.encode() if isinstance(value, str) else value
 
 
-def request(number, domain, address, mechanism, *credentials, version="1.0"):
+def request(
+    number: int,
+    domain: str | bytes,
+    address: str,
+    mechanism: str | bytes,
+    *credentials: bytes | str,
+    version: str = "1.0",
+) -> list[bytes]:
     parts = [version, b"%d" % number, domain, address, b"me", mechanism, *credentials]
     return [b"session", b"", *map(part, parts)]
 
 
-def at_home(policy, address):
+def at_home(policy: Any, address: str) -> bool:
     """Whether the address may come in, worked out the long way."""
     if not (policy.allow or policy.deny):
         return True
@@ -74,9 +82,11 @@ def at_home(policy, address):
     return not policy.allow or bool(inside)
 
 
-def expected(policy, address, mechanism, credentials):
+def expected(
+    policy: Policy | None, address: str, mechanism: str, credentials: tuple[Any, ...]
+) -> tuple[Any, bytes]:
     """200, 400 or "ask", and the user id of the reply."""
-    sizes = {"NULL": [], "PLAIN": [None, None], "CURVE": [32]}
+    sizes: dict[str, list[int | None]] = {"NULL": [], "PLAIN": [None, None], "CURVE": [32]}
     size = sizes.get(mechanism)
     if policy is None or size is None or len(size) != len(credentials):
         return b"400", b""
@@ -99,18 +109,18 @@ def expected(policy, address, mechanism, credentials):
 class ZapMachine(RuleBasedStateMachine):
     """Peers ask to come in, callbacks answer late or not at all, and policies change."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.policies = {"a": Policy(check=repr)}
         self.zap = self.make(self.policies)
-        self.open = []
+        self.open: list[tuple[int, bytes, Question]] = []
         self.number = 0
 
-    def make(self, policies):
+    def make(self, policies: dict[str, Policy]) -> Zap:
         return Zap(policies, limit=LIMIT)
 
     @rule(policies=st.dictionaries(st.sampled_from(["a", "b", "*"]), policies()))
-    def configure(self, policies):
+    def configure(self, policies: dict[str, Policy]) -> None:
         self.zap.configure(policies)
         self.policies = policies
 
@@ -120,13 +130,15 @@ class ZapMachine(RuleBasedStateMachine):
         shown=shown,
         version=st.sampled_from(["1.0"] * 9 + ["1.1"]),
     )
-    def ask(self, domain, address, shown, version):
+    def ask(
+        self, domain: str, address: str, shown: tuple[str, *tuple[Any, ...]], version: str
+    ) -> None:
         self.number += 1
         mechanism, *credentials = shown
-        answer = self.zap.request(
+        answer: Any = self.zap.request(
             request(self.number, domain, address, mechanism, *credentials, version=version)
         )
-        policy = self.policies.get(domain, self.policies.get("*"))
+        policy: Any = self.policies.get(domain, self.policies.get("*"))
         status, user = expected(policy, address, mechanism, tuple(credentials))
         if version != "1.0":
             status, user = b"400", b""
@@ -146,7 +158,7 @@ class ZapMachine(RuleBasedStateMachine):
             self.check(answer, self.number, status, user)
 
     @rule(data=st.data(), allowed=st.sampled_from([True, False, None]))
-    def answer(self, data, allowed):
+    def answer(self, data: st.DataObject, allowed: bool | None) -> None:
         if self.open:
             number, user, question = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
             status = {True: b"200", False: b"400", None: b"500"}[allowed]
@@ -154,21 +166,21 @@ class ZapMachine(RuleBasedStateMachine):
                 self.zap.verdict(question, allowed), number, status, user if allowed else b""
             )
 
-    def check(self, reply, number, status, user):
+    def check(self, reply: Any, number: int, status: bytes, user: bytes) -> None:
         peer, empty, version, request_id, code, text, user_id, metadata = reply
         assert (peer, empty, version, metadata) == (b"session", b"", b"1.0", b"")
         assert (request_id, code, user_id) == (b"%d" % number, status, user)
         assert text
 
     @rule()
-    def answer_twice(self):
+    def answer_twice(self) -> None:
         if self.open:
             number, _, question = self.open.pop()
             self.check(self.zap.verdict(question, False), number, b"400", b"")
             assert self.zap.verdict(question, True) is None
 
     @rule()
-    def close(self):
+    def close(self) -> None:
         replies = self.zap.close()
         assert len(replies) == len(self.open)
         for reply, (number, _, _) in zip(replies, self.open, strict=True):
@@ -177,5 +189,5 @@ class ZapMachine(RuleBasedStateMachine):
         self.policies = {}
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         assert len(self.zap) == len(self.open)

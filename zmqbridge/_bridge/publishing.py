@@ -1,0 +1,28 @@
+"""Publishing: the arguments of those that publish; the same on every loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import zmq
+
+from zmqbridge.core.formats import format_named
+from zmqbridge.core.framing import BytesLike
+from zmqbridge.errors import OptionError
+
+
+def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[BytesLike]]:
+    """What makes the parts of a publication out of its tag and its body.
+
+    Raises:
+        ValueError: there is no such format.
+        OptionError: libzmq would take these parts apart.
+    """
+    pack = format_named(format).pack
+    options = given.get("options")
+    newest = isinstance(options, Mapping) and options.get(zmq.CONFLATE)
+    if newest and format in ("two-part", "parts"):
+        text = f"zmq.CONFLATE keeps the newest part alone, and format={format!r} has several"
+        raise OptionError(text)
+    return pack

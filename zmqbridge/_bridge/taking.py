@@ -1,0 +1,80 @@
+"""Taking: a message that is here now, for a call that does not wait; the same on every loop."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.pace import Pace
+from zmqbridge.core.inbox import Inbox
+from zmqbridge.core.pacing import SLICE
+from zmqbridge.errors import QueueEmpty
+
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+class Receives(Protocol[Item_co]):
+    """What the receivers of both backends have."""
+
+    _link: Link
+    empty_error: ClassVar[type[QueueEmpty]]
+
+    @property
+    def _driver(self) -> Pace: ...
+
+    @property
+    def _inbox(self) -> Inbox[Any, Any]: ...
+
+    def __aiter__(self) -> Receives[Item_co]: ...
+
+    async def __anext__(self) -> Item_co: ...
+
+
+def receive_nowait(self: Receives[Item_co]) -> Item_co:
+    """Take the next message if one is here, also one that libzmq has received already.
+
+    Calls of `receive` that wait come first: what is promised to one of them is not taken.
+
+    Raises:
+        QueueEmpty: there is none for this call; on asyncio this is also an `anyio.WouldBlock`.
+        SocketClosed: the socket is closed.
+        ContextTerminated: somebody terminated the context.
+    """
+    try:
+        return self._inbox.pop()  # type: ignore[no-any-return]
+    except IndexError:
+        pass
+    self._driver.check_open()
+    link, inbox = self._link, self._inbox
+    paused = inbox.paused
+    item = inbox.poll()
+    if item is None:
+        item = _fetched(link, inbox)
+    if paused and not inbox.paused:
+        link.pump.schedule()
+    if item is None:
+        if inbox.ended:
+            raise link.closed_error(f"{link!r} was told to stop: it takes nothing any more")
+        raise self.empty_error(f"{link!r} has no message now")
+    return item  # type: ignore[no-any-return]
+
+
+def _fetched(link: Link, inbox: Inbox[Any, Any]) -> Any:
+    """What is read from libzmq now, unless others wait, for whom it would be; else None.
+
+    What comes to nothing, as malformed messages do, is passed, for a slice of time at the most.
+    """
+    pump = link.pump
+    end, received = pump.monotonic() + SLICE, -1
+    item = None
+    while item is None and pump.received > received and not inbox.awaited():
+        if pump.monotonic() > end:
+            break
+        received = pump.received
+        inbox.standing += 1  # or nothing is read where that is done on demand alone
+        try:
+            pump.fetch()
+        finally:
+            inbox.standing -= 1
+        item = inbox.poll()
+    return item

@@ -1,0 +1,189 @@
+"""Piping: moves messages between standard input and output and a socket of any pattern."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import zmq
+
+from zmqbridge.cli.formats import Format, Item
+from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.stdio import descriptor_of, lines
+from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
+
+OK, FAILED = 0, 1
+
+# How long messages may take to leave when no time was given.
+PATIENCE = 30.0  # seconds
+MOMENT = 0.001  # seconds
+NO_FIELD = "this socket sends no tag and names no peer; leave it out"
+
+
+@dataclass
+class Options:
+    """What the command line gave.
+
+    Attributes:
+        connect, bind: addresses.
+        form: how a message is written as a line.
+        count: how many messages, ``inf`` for no end.
+        timeout: seconds of silence, ``inf`` for any.
+        rate: messages a second at the most.
+        curve: the file of a key, None for no encryption.
+        words: tags, the tag of a publisher, or the parts of a reply.
+    """
+
+    connect: list[str]
+    bind: list[str]
+    form: Format
+    count: float = inf
+    timeout: float = inf
+    rate: float = inf
+    curve: str | None = None
+    words: list[bytes] = field(default_factory=list)
+
+    @property
+    def linger(self) -> float:
+        """How many seconds sent messages may take to leave."""
+        return PATIENCE if self.timeout == inf else self.timeout
+
+    def of_socket(self) -> dict[str, Any]:
+        """The arguments for the constructor of the socket."""
+        options = {zmq.LINGER: int(self.linger * 1000)}
+        if any("[" in address for address in (*self.connect, *self.bind)):
+            options[zmq.IPV6] = 1
+        return {
+            "connect": self.connect,
+            "bind": self.bind,
+            "options": options,
+            "security": security_of(self.curve, serves=bool(self.bind)),
+        }
+
+
+async def items(
+    options: Options, fields: int = 0, refusal: str = NO_FIELD
+) -> AsyncIterator[tuple[int, Item]]:
+    """The messages of standard input with the numbers of their lines, no faster than the rate.
+
+    Raises:
+        Refused: a line stands for no message; or it has a tag or a peer where the socket has none,
+            which `refusal` says.
+    """
+    loop = asyncio.get_running_loop()
+    number, due = 0, loop.time()
+    async for line in lines():
+        number += 1
+        try:
+            item = options.form.read(line, fields)
+            if not fields and (item.tag or item.peer):
+                raise ValueError(refusal)
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"line {number}: {error}") from None
+        yield number, item
+        if number >= options.count:
+            return
+        if options.rate < inf:
+            due = max(due + 1 / options.rate, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+
+class Output:
+    """Standard output, which is flushed when the loop has nothing more to write for now."""
+
+    def __init__(self, options: Options) -> None:
+        descriptor_of(sys.stdout, "output")
+        self._form = options.form
+        self._flushes = False
+        self.written = 0
+
+    def write(self, item: Item) -> None:
+        """Write a message."""
+        sys.stdout.buffer.write(self._form.write(item) + b"\n")
+        self.written += 1
+        if not self._flushes:
+            self._flushes = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushes = False
+        try:
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            for task in asyncio.all_tasks():
+                task.cancel()
+
+
+def within(timeout: float) -> asyncio.Timeout:
+    """`asyncio.timeout`, where ``inf`` means for ever."""
+    return asyncio.timeout(None if timeout == inf else timeout)
+
+
+async def write_all(
+    next_item: Callable[[], Awaitable[Item]], options: Options, output: Output
+) -> int:
+    """Write messages until there are enough, or no more come; returns the exit status."""
+    while output.written < options.count:
+        try:
+            async with within(options.timeout):
+                item = await next_item()
+        except TimeoutError:
+            if options.count < inf:
+                print(f"{output.written} of {options.count} messages came", file=sys.stderr)
+                return FAILED
+            return OK if output.written else FAILED
+        output.write(item)
+    return OK
+
+
+async def all_sent(socket: Any, options: Options) -> int:
+    """Wait until libzmq has taken what was sent; returns the exit status."""
+    left = await socket.drain(None if options.timeout == inf else options.timeout)
+    if left:
+        print(f"not all was sent: nobody takes it ({await why_not(socket)})", file=sys.stderr)
+    return FAILED if left else OK
+
+
+async def why_not(socket: Any) -> str:
+    """Why no peer takes what a socket sends, as far as that is known."""
+    try:
+        await socket.connected(MOMENT)
+    except StateUnknown:
+        return "it is not known whether anybody is there"
+    except (ConnectTimeout, HandshakeFailed) as error:
+        failure = getattr(error, "failure", None)
+        if isinstance(error, HandshakeFailed) or failure is not None:
+            return str(error)
+        return "nobody is there"
+    return "who is there does not read"
+
+
+async def both_ways(
+    socket: Any,
+    receive: Callable[[], Awaitable[Item]],
+    send: Callable[[int, Item], Awaitable[None]],
+    options: Options,
+    fields: int,
+) -> int:
+    """Send what comes from standard input, and write what is received meanwhile and after."""
+
+    async def send_all() -> None:
+        async for number, item in items(Options([], [], options.form, rate=options.rate), fields):
+            await send(number, item)
+
+    sending = asyncio.ensure_future(send_all())
+    receiving = asyncio.ensure_future(write_all(receive, options, Output(options)))
+    try:
+        done, _ = await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task  # this raises if the task has failed
+        status = await receiving
+        await all_sent(socket, options)
+        return status
+    finally:
+        for task in (sending, receiving):
+            task.cancel()
