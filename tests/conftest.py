@@ -460,10 +460,16 @@ def world_of(item: pytest.Item) -> str | None:
     return name and name.removeprefix("facade on ")  # as tests/interop has it
 
 
+def names_of(mark: pytest.Mark) -> list[str]:
+    """The arguments that a marker ``parametrize`` gives."""
+    given: str | list[str] = mark.args[0]
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+
+
 def has_its_own_worth(item: pytest.Item) -> bool:
     if "EVERY_WORLD" in os.environ or world_of(item) not in VARIANTS:
         return True
-    asked_for = any("w" in mark.args[0] for mark in item.iter_markers("parametrize"))
+    asked_for = any("w" in names_of(mark) for mark in item.iter_markers("parametrize"))
     return asked_for or item.get_closest_marker("every_world") is not None
 
 
