@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zmqbridge.core.framing import BytesLike, as_name
 from zmqbridge.errors import MalformedMessage
+
+# Bytes of a prefix that may be subscribed to. An XSUB or SUB that drops one of a million bytes ends
+# its process: libzmq drops its nodes, one for each byte, recursively.
+LONGEST = 4096
 
 
 class Subscribed(NamedTuple):
@@ -17,6 +22,19 @@ class Unsubscribed(NamedTuple):
     """One subscription has ended, because its subscriber unsubscribed or its connection ended."""
 
     tag: bytes
+
+
+def as_prefix(tag: str | BytesLike) -> bytes:
+    """A tag to subscribe to as ``bytes``; a ``str`` is encoded as UTF-8.
+
+    Raises:
+        TypeError: the tag is neither ``str`` nor bytes-like.
+        ValueError: it is too long.
+    """
+    prefix = as_name(tag, "a tag")
+    if len(prefix) > LONGEST:
+        raise ValueError(f"a tag of {len(prefix)} bytes: subscribe to {LONGEST} bytes at most")
+    return prefix
 
 
 Change = Subscribed | Unsubscribed
