@@ -31,6 +31,17 @@ BOUND = 45
 Result = TypeVar("Result", covariant=True)
 Scenario = Callable[[], Coroutine[Any, Any, None]]
 
+# What a world makes, whichever backend is its own.
+Dealer = asyncio_backend.Dealer | twisted_backend.Dealer
+Publisher = asyncio_backend.Publisher | twisted_backend.Publisher
+Puller = asyncio_backend.Puller | twisted_backend.Puller
+Pusher = asyncio_backend.Pusher | twisted_backend.Pusher
+Replier = asyncio_backend.Replier | twisted_backend.Replier
+Request = asyncio_backend.Request | twisted_backend.Request
+Requester = asyncio_backend.Requester | twisted_backend.Requester
+Router = asyncio_backend.Router | twisted_backend.Router
+Subscriber = asyncio_backend.Subscriber | twisted_backend.Subscriber
+
 
 class Call(Protocol[Result]):
     """What `World.spawn` returns: it can be awaited and cancelled."""
@@ -87,7 +98,7 @@ class World:
     def run(self, scenario: Scenario) -> None:
         raise NotImplementedError
 
-    async def until(self, condition: Callable[[], object], bound: float = 20) -> None:
+    async def until(self, condition: Callable[..., object], bound: float = 20) -> None:
         """Wait for a condition, and fail when it does not come true in time."""
         end = time.monotonic() + bound
         while not condition():
@@ -99,7 +110,7 @@ class World:
         for _ in range(10):
             await self.sleep(0)
 
-    async def connected(self, publisher: Any, subscriber: Any, tag: bytes = b"") -> None:
+    async def connected(self, publisher: Any, subscriber: Any, tag: str | bytes = b"") -> None:
         """Wait until publications get through; what was published for that is taken again."""
         receiving = self.spawn(subscriber.receive())
         while not self.done(receiving):

@@ -72,14 +72,14 @@ PROGRAM = """
             Requester(connect="inproc://nobody") as requester,
             Pusher(connect="tcp://127.0.0.1:1", options={{zmq.SNDHWM: 1}}, monitor=True) as pusher,
         ):
-            await lasts(0.4, RequestTimeout, lambda: requester.request(b"x", timeout=0.4))
+            await lasts(0.2, RequestTimeout, lambda: requester.request(b"x", timeout=0.2))
             await lasts(
-                0.4, txzmq.ZmqRequestTimeoutError, lambda: lonely.sendMsg(b"x", timeout=0.4)
+                0.2, txzmq.ZmqRequestTimeoutError, lambda: lonely.sendMsg(b"x", timeout=0.2)
             )
-            await lasts(0.4, ConnectTimeout, lambda: pusher.connected(timeout=0.4))
+            await lasts(0.2, ConnectTimeout, lambda: pusher.connected(timeout=0.2))
             for _ in range(3):
                 pusher.push_nowait(b"x")
-            assert await lasts(0.4, (), lambda: pusher.drain(timeout=0.4)) > 0
+            assert await lasts(0.2, (), lambda: pusher.drain(timeout=0.2)) > 0
             pusher.socket.linger = 0
 
     async def turns():

@@ -27,6 +27,10 @@ CORE = [
     "monitor",
     "connectionstate",
     "subscriptions",
+    "topics",
+    "conflate",
+    "sequence",
+    "incoming",
     "zap",
 ]
 BRIDGE = Path(zmqbridge.__file__).parent / "_bridge"

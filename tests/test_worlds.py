@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -10,40 +11,59 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PATTERNS = "tests/contract/test_patterns.py"
+ASKED = {
+    "one": ["--world", "asyncio", PATTERNS],
+    "several": ["--world=asyncio,trio", "--world", "poll", PATTERNS],
+    "beside the facade": ["--world=epoll", "tests/interop/test_plain.py"],
+    "unknown": ["--world", "asyncoi,trio", PATTERNS],
+}
+# All in one process, as loading what the tests import takes more than a second.
+COLLECTOR = """
+import contextlib, io, json, sys
+import pytest
+
+answers = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *arguments])
+    answers[name] = status, out.getvalue(), err.getvalue()
+print(json.dumps(answers))
+"""
 
 
-def collected(*arguments):
-    """The exit status, how many cases each world has, and what was said."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=50
-    )
-    cases = [line for line in done.stdout.splitlines() if "::" in line]
-    worlds = [case.partition("[")[2].rstrip("]").partition("-")[0] for case in cases]
-    return done.returncode, Counter(worlds), done
+@pytest.fixture(scope="module")
+def collected():
+    """Of each of `ASKED`: the exit status, how many cases each world has, and what was said."""
+    command = [sys.executable, "-c", COLLECTOR, json.dumps(ASKED)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for name, (status, out, err) in json.loads(done.stdout).items():
+        cases = [line for line in out.splitlines() if "::" in line]
+        worlds = [case.partition("[")[2].rstrip("]").partition("-")[0] for case in cases]
+        found[name] = status, Counter(worlds), err
+    return found
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        (["--world", "asyncio"], {"asyncio"}),
-        (["--world=asyncio,trio", "--world", "poll"], {"asyncio", "trio", "poll"}),
-    ],
+    ("asked", "wanted"), [("one", {"asyncio"}), ("several", {"asyncio", "trio", "poll"})]
 )
-def test_worlds_are_chosen_by_their_whole_name_and_variants_in_full(given, wanted):
-    status, cases, _ = collected(*given, "tests/contract/test_patterns.py")
+def test_worlds_are_chosen_by_their_whole_name_and_variants_in_full(collected, asked, wanted):
+    status, cases, _ = collected[asked]
     assert status == 0
     assert set(cases) == wanted
     assert len(set(cases.values())) == 1
 
 
-def test_the_facade_beside_plain_peers_is_in_the_world_of_its_reactor():
-    _, cases, _ = collected("--world=epoll", "tests/interop/test_plain.py")
+def test_the_facade_beside_plain_peers_is_in_the_world_of_its_reactor(collected):
+    _, cases, _ = collected["beside the facade"]
     assert set(cases) == {"epoll", "facade on epoll"}
 
 
-def test_an_unknown_world_is_an_error_that_lists_the_worlds():
-    status, cases, done = collected("--world", "asyncoi,trio", "tests/contract/test_patterns.py")
+def test_an_unknown_world_is_an_error_that_lists_the_worlds(collected):
+    status, cases, err = collected["unknown"]
     assert status == pytest.ExitCode.USAGE_ERROR
     assert not cases
-    assert "there is no world asyncoi; the worlds are asyncio, debug, uvloop," in done.stderr
+    assert "there is no world asyncoi; the worlds are asyncio, debug, uvloop," in err

@@ -1,11 +1,11 @@
 """The keyword arguments of all sockets, by group: what they are called, and what they mean.
 
-A function of yours that passes them on is typed with these as well::
+They also serve to type a function of yours that passes arguments on::
 
     def worker(**arguments: Unpack[ExchangeArguments]) -> Dealer:
         return Dealer(**arguments)
 
-Nothing is loaded for them when a program runs, but by `inspect.signature` and ``help()``.
+A program does not load this module when it runs; `inspect.signature` and ``help()`` do.
 """
 
 from __future__ import annotations
@@ -91,25 +91,25 @@ class SocketArguments(ContextArguments, total=False):
 
 
 class SenderArguments(SocketArguments, total=False):
-    """What those take that send.
+    """What sending sockets take.
 
     Attributes:
-        send_queue: how many messages may wait in the send queue, at least 1, of each peer where
-            the peer is named; ``math.inf`` is no limit. By default 1,000; for requests no limit,
-            as each has a caller who waits. See docs/what-is-held.md.
+        send_queue: how many messages may wait in the send queue, at least 1; for a ROUTER, in the
+            queue of each peer. ``math.inf`` is no limit. By default 1,000; for requests no limit,
+            because the caller of each request waits. See docs/what-is-held.md.
     """
 
     send_queue: float | None
 
 
 class ReceiverArguments(SocketArguments, total=False):
-    """What those take that receive.
+    """What receiving sockets take.
 
     Attributes:
-        prefetch: how many messages may wait in the inbox that nobody has asked for yet, 0 for
+        prefetch: how many messages may wait in the inbox before a receiver asks for them, 0 for
             none. By default ``zmq.RCVHWM``, but at most 1,000. See docs/what-is-held.md.
-        prefetch_bytes: with how many bytes in the inbox, at least 1, reading pauses as well. By
-            default that is not looked at.
+        prefetch_bytes: at how many bytes in the inbox, at least 1, reading pauses, too. By default
+            bytes are not counted.
     """
 
     prefetch: int | None
@@ -117,11 +117,11 @@ class ReceiverArguments(SocketArguments, total=False):
 
 
 class ExchangeArguments(SenderArguments, ReceiverArguments, total=False):
-    """What those take that send and receive."""
+    """What sockets take that send and receive."""
 
 
 class ReactorArguments(TypedDict, total=False):
-    """What everything on Twisted takes.
+    """What all classes for Twisted take.
 
     Attributes:
         reactor: another reactor than the global one.
@@ -131,7 +131,7 @@ class ReactorArguments(TypedDict, total=False):
 
 
 class HandlerArguments(TypedDict, Generic[Item], total=False):
-    """What those take that receive on Twisted.
+    """What receiving sockets for Twisted take besides.
 
     Attributes:
         handler: called with what `receive` would give. It may return a Deferred or a coroutine;
@@ -142,20 +142,20 @@ class HandlerArguments(TypedDict, Generic[Item], total=False):
 
 
 class ReactorContextArguments(ContextArguments, ReactorArguments, total=False):
-    """What authenticators take on Twisted."""
+    """What authenticators for Twisted take."""
 
 
 class ReactorSenderArguments(SenderArguments, ReactorArguments, total=False):
-    """What those take that send on Twisted."""
+    """What sending sockets for Twisted take."""
 
 
 class ReactorReceiverArguments(
     ReceiverArguments, HandlerArguments[Item], ReactorArguments, Generic[Item], total=False
 ):
-    """What those take that receive on Twisted."""
+    """What receiving sockets for Twisted take."""
 
 
 class ReactorExchangeArguments(
     ExchangeArguments, HandlerArguments[Item], ReactorArguments, Generic[Item], total=False
 ):
-    """What those take that send and receive on Twisted."""
+    """What sockets for Twisted take that send and receive."""

@@ -82,7 +82,7 @@ class OptionError(ZmqBridgeError, ValueError):
 class ResourcesExhausted(ZmqBridgeError, OSError):
     """There is no room for one more socket: in its context, or among the process's descriptors.
 
-    Nothing is left over: whatever was made before the error is closed again, and no socket was
+    Nothing is left over: all that was made before the error is closed again, and no socket was
     bound or connected.
 
     Attributes:
@@ -254,7 +254,7 @@ class AlreadyReplied(ZmqBridgeError):
 
 
 class ProxyFailed(ZmqBridgeError):
-    """The thread of a proxy has ended, though nobody closed the proxy: nothing passes any more.
+    """The thread of a proxy has ended, although the proxy was not closed: no message passes now.
 
     Its ``__cause__`` is libzmq's error.
     """

@@ -16,7 +16,7 @@ from zmqbridge.core.statistics import Statistics
 
 __all__ = ["Collector", "Counting"]
 
-# All others only grow.
+# All other figures only grow.
 GAUGES = frozenset({"queued", "unread", "open_requests"})
 HELP = {
     "sent": "Messages given to libzmq.",
@@ -47,11 +47,12 @@ class Collector:
     """Reads the statistics of sockets at each scrape, by the names that you give them.
 
     Register it: ``prometheus_client.REGISTRY.register(Collector({"jobs": puller}))``. A socket is
-    held weakly: when it is gone, its numbers are. A scrape may come from any thread.
+    held weakly: when it is gone, its numbers are gone, too. A scrape may come from any thread.
 
     Args:
-        sockets: sockets by the names that are their label ``socket``. Take few and constant names,
-            never a tag or a routing id: each one is a time series that is kept for ever.
+        sockets: sockets by name; the name is the value of the label ``socket``. Take few and
+            constant names, never a tag or a routing id: each is a time series that is kept for
+            ever.
         prefix: what the names of all metrics begin with.
     """
 
@@ -62,17 +63,17 @@ class Collector:
             self.add(name, socket)
 
     def add(self, name: str, socket: Counting) -> None:
-        """Collect of one more socket.
+        """Collect the numbers of one more socket.
 
         Raises:
-            ValueError: another one has this name, and is still there.
+            ValueError: another socket has this name, and still exists.
         """
         if self._sockets.get(name, socket) is not socket:
             raise ValueError(f"name={name!r} is another socket's: two would be one time series")
         self._sockets[name] = socket
 
     def remove(self, name: str) -> None:
-        """Collect no more of this one; fine if it is not there."""
+        """Stop to collect the numbers of a socket; an unknown name is fine."""
         self._sockets.pop(name, None)
 
     def describe(self) -> Iterable[Metric]:

@@ -1,8 +1,8 @@
-"""Tracing: a span of OpenTelemetry's for each request, at the client and at the server.
+"""Tracing: a span of OpenTelemetry for each request, at the client and at the server.
 
-It needs the extra ``[otel]``, which is the API only: an SDK of yours decides what becomes of spans.
-Nothing is traced that was not wrapped, and nothing is put on the wire, so a client's span and its
-server's are two traces.
+It needs the extra ``[otel]``, which is the API only: your SDK decides what becomes of the spans.
+Only what you wrap is traced. Nothing is added to messages, so the span of a client and the span of
+its server belong to two traces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ERROR_TYPE = "error.type"
 
 
 class TracedRequester:
-    """A `Requester` whose requests are spans; `request` is as that one's.
+    """A `Requester` whose requests are spans.
 
     Args:
         requester: a `Requester` of either backend; all else is called on it.
@@ -47,7 +47,7 @@ class TracedRequester:
     def request(self, *parts: BytesLike, timeout: float | None = None) -> Any:
         """As `Requester.request`; the span ends with the reply or the error.
 
-        What is raised at once, as of a misspelt argument, has no span.
+        A request that is refused at once, e.g. for a misspelt argument, has no span.
         """
         asking = self._requester.request(*parts, timeout=timeout)
         span = _start(self._tracer, "request", "send", self._destination, SpanKind.CLIENT, parts)
@@ -61,7 +61,7 @@ def traced_handler(
     destination: str,
     tracer_provider: TracerProvider | None = None,
 ) -> Callable[[Any], Any]:
-    """A handler of requests whose calls are spans; it returns what that one returns.
+    """A handler of requests whose calls are spans; it returns what `handler` returns.
 
     Args:
         handler: what `Replier.serve` or ``handler=`` takes: called with a request. Its span is the
@@ -124,13 +124,13 @@ def _start(
 
 
 def _size(part: object) -> int:
-    # What is no part is refused by the call that this span is about.
+    # The traced call itself refuses what is not a part.
     return memoryview(part).nbytes if isinstance(part, bytes | bytearray | memoryview) else 0
 
 
 def _end(span: Span, error: BaseException | None = None) -> None:
     if error is not None:
-        # The class alone: a text may show what was in a message.
+        # The class only, because the text may show the contents of a message.
         span.set_attribute(ERROR_TYPE, type(error).__qualname__)
         span.set_status(Status(StatusCode.ERROR))
     span.end()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from zmqbridge import PeerUnreachable, QueueFull, RequestTimeout
 from zmqbridge.core.pacing import STRIDE
+
+if TYPE_CHECKING:
+    from tests.conftest import Dealer, Pusher, Request, Router, World
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
@@ -18,14 +23,14 @@ small = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
 
 
 @some_worlds
-async def test_multiparts_of_two_tasks_are_whole_and_never_mixed(w):
+async def test_multiparts_of_two_tasks_are_whole_and_never_mixed(w: World) -> None:
     each = 1500
     async with (
         w.Dealer(bind="ipc://*", options=small) as sender,
         w.Dealer(connect=sender.addresses, options=small) as receiver,
     ):
 
-        async def send(name):
+        async def send(name: bytes) -> None:
             for number in range(each):
                 parts = [name, b"%d" % number, name * (number % 50)]
                 if number % 3:
@@ -38,7 +43,7 @@ async def test_multiparts_of_two_tasks_are_whole_and_never_mixed(w):
                         await sender.send(*parts)
 
         sending = [w.spawn(send(name)) for name in (b"a", b"b")]
-        received = {b"a": [], b"b": []}
+        received: dict[bytes, list[int]] = {b"a": [], b"b": []}
         for _ in range(2 * each):
             name, number, rest = await receiver.receive()
             assert rest == name * (int(number) % 50)
@@ -49,7 +54,7 @@ async def test_multiparts_of_two_tasks_are_whole_and_never_mixed(w):
 
 
 @some_worlds
-async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w):
+async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w: World) -> None:
     each = 200
     async with w.Router(bind="inproc://ten", options=small) as router:
         stuck = zmq.Socket(router.socket.context, zmq.DEALER)
@@ -76,11 +81,11 @@ async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w):
                     router.send_nowait(b"stuck", b"x")
             waiting = w.spawn(router.send(b"stuck", b"x"))
 
-            async def serve(name):
+            async def serve(name: bytes) -> None:
                 for number in range(each):
                     await router.send(name, b"%d" % number)
 
-            async def receive(dealer):
+            async def receive(dealer: Dealer) -> list[int]:
                 return [int((await dealer.receive())[0]) for _ in range(each)]
 
             serving = [w.spawn(serve(name)) for name in names]
@@ -98,7 +103,7 @@ async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w):
 
 
 @some_worlds
-async def test_a_pause_that_begins_and_ends_while_many_wait_leaves_nobody_deaf(w):
+async def test_a_pause_that_begins_and_ends_while_many_wait_leaves_nobody_deaf(w: World) -> None:
     many = 1000  # as many messages as pause reading
     async with w.Puller(bind="inproc://pause", options={zmq.RCVHWM: 0}) as puller:
         with zmq.Socket(puller.socket.context, zmq.PUSH) as peer:
@@ -116,10 +121,10 @@ async def test_a_pause_that_begins_and_ends_while_many_wait_leaves_nobody_deaf(w
 class Ledger:
     """What the calls of a test said, to be compared with what the socket says of itself."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.accepted = self.refused = 0
 
-    def send(self, call):
+    def send(self, call: Callable[..., Any]) -> None:
         """Make a call that sends without waiting."""
         try:
             call()
@@ -131,7 +136,9 @@ class Ledger:
 
 @some_worlds
 @pytest.mark.parametrize("seed", range(3))
-async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, seed):
+async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(
+    w: World, seed: int
+) -> None:
     chance = random.Random(seed)
     router_book, dealer_book = Ledger(), Ledger()
     taken = {"router": 0, "dealer": 0}
@@ -140,7 +147,7 @@ async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, se
     async with w.Router(bind="inproc://ledger", options=options) as router:
         dealer = None
 
-        async def connect():
+        async def connect() -> None:
             nonlocal dealer, dealer_book
             if dealer is None:
                 dealer = await stack.enter_async_context(
@@ -149,7 +156,7 @@ async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, se
                 dealer_book = Ledger()
                 taken["dealer"] = 0
 
-        async def leave():
+        async def leave() -> None:
             nonlocal dealer
             if dealer is not None:
                 before = dealer.statistics()
@@ -160,7 +167,7 @@ async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, se
                 balances(dealer, dealer_book, taken["dealer"])
                 dealer = None
 
-        async def take(who):
+        async def take(who: str) -> None:
             receiver = router if who == "router" else dealer
             while receiver is not None and receiver.statistics().unread:
                 await receiver.receive()
@@ -168,14 +175,14 @@ async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, se
                 if chance.random() < 0.3:
                     break
 
-        async def send_to_peer():
+        async def send_to_peer() -> None:
             router_book.send(lambda: router.send_nowait(b"peer", b"x", b"y"))
 
-        async def send_to_router():
+        async def send_to_router() -> None:
             if dealer is not None:
                 dealer_book.send(lambda: dealer.send_nowait(b"x"))
 
-        steps = {
+        steps: dict[Callable[[], Any], int] = {
             send_to_peer: 40,
             send_to_router: 40,
             connect: 2,
@@ -186,7 +193,7 @@ async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, se
             lambda: w.sleep(0.001): 1,
         }
         async with contextlib.AsyncExitStack() as stack:
-            for step in chance.choices(list(steps), steps.values(), k=3000):
+            for step in chance.choices(list(steps), list(steps.values()), k=3000):
                 await step()
                 balances(router, router_book, taken["router"])
                 if dealer is not None:
@@ -201,7 +208,7 @@ async def test_every_message_is_in_one_count_at_every_step_of_a_random_run(w, se
     balances(router, router_book, taken["router"])
 
 
-def balances(socket, book, taken):
+def balances(socket: Dealer | Router, book: Ledger, taken: int) -> None:
     statistics = socket.statistics()
     assert statistics.accepted == book.accepted
     parts = statistics.sent + statistics.queued + statistics.withdrawn + statistics.dropped
@@ -213,7 +220,7 @@ SOON, LATER = 0.05, 3600.0  # seconds: it is over while the test runs; it never 
 
 
 @some_worlds
-async def test_every_request_is_in_one_count_and_ends_in_one_way(w):
+async def test_every_request_is_in_one_count_and_ends_in_one_way(w: World) -> None:
     chance = random.Random(7)
     ends = {"replied": 0, "timed out": 0}
     # What becomes of a request does not depend on how fast the machine is: an answered one has all
@@ -224,7 +231,7 @@ async def test_every_request_is_in_one_count_and_ends_in_one_way(w):
         w.Replier(bind="inproc://ends") as replier,
     ):
 
-        async def ask(number):
+        async def ask(number: int) -> None:
             timeout = {b"answered": LATER, b"forgotten": SOON}.get(fates[number])
             timeout = timeout or chance.uniform(0.001, 0.1)
             try:
@@ -235,7 +242,7 @@ async def test_every_request_is_in_one_count_and_ends_in_one_way(w):
                 assert reply == [b"%d" % number]
                 ends["replied"] += 1
 
-        async def handler(request):
+        async def handler(request: Request) -> None:
             fate, number = request.parts
             if fate == b"forgotten":
                 return  # nobody answers this one
@@ -271,7 +278,9 @@ async def test_every_request_is_in_one_count_and_ends_in_one_way(w):
 
 
 @some_worlds
-async def test_a_push_that_let_the_loop_go_round_waits_when_others_have_filled_the_queue(w):
+async def test_a_push_that_let_the_loop_go_round_waits_when_others_have_filled_the_queue(
+    w: World,
+) -> None:
     context = zmq.Context()
     options = {zmq.SNDHWM: STRIDE}
     async with w.Pusher(
@@ -287,16 +296,17 @@ async def test_a_push_that_let_the_loop_go_round_waits_when_others_have_filled_t
             await filling
             assert pusher.statistics().queued == 1
 
-            def read():
+            def read() -> bool:
                 with contextlib.suppress(zmq.Again):
                     return peer.recv(zmq.DONTWAIT) == b"waits"
+                return False
 
             await w.until(read)
             await pushing
     context.term()
 
 
-async def fill(pusher):
+async def fill(pusher: Pusher) -> None:
     with pytest.raises(QueueFull):
         while True:
             pusher.push_nowait(b"")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import zmq
 
@@ -14,10 +16,13 @@ from zmqbridge import (
     RequestTimeout,
 )
 
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
+
 pytestmark = pytest.mark.every_world
 
 
-async def test_addresses_are_resolved_and_errors_name_them(w):
+async def test_addresses_are_resolved_and_errors_name_them(w: World) -> None:
     async with w.Puller() as puller:
         address = puller.bind("tcp://127.0.0.1:*")
         assert int(address.rpartition(":")[2]) > 0
@@ -57,7 +62,7 @@ async def test_addresses_are_resolved_and_errors_name_them(w):
             puller.disconnect(address)
 
 
-async def test_options_are_set_and_errors_name_them(w):
+async def test_options_are_set_and_errors_name_them(w: World) -> None:
     async with w.Puller(options={zmq.RCVHWM: 7}) as puller:
         assert puller.socket.get(zmq.RCVHWM) == 7
         assert puller.socket.get(zmq.LINGER) == 100
@@ -94,7 +99,7 @@ async def test_options_are_set_and_errors_name_them(w):
         pass
 
 
-async def test_addresses_of_ipv6_need_the_option_and_say_so(w):
+async def test_addresses_of_ipv6_need_the_option_and_say_so(w: World) -> None:
     for address in ("tcp://[::1]:*", "tcp://::1:5999", "tcp://[fe80::1%lo]:5999"):
         with pytest.raises(AddressError, match=r"options=\{zmq.IPV6: 1\}"):
             w.Puller(bind=address)
@@ -108,7 +113,7 @@ async def test_addresses_of_ipv6_need_the_option_and_say_so(w):
         puller.connect("tcp://127.0.0.1:0;127.0.0.1:5999")
 
 
-async def test_messages_must_be_bytes_and_not_empty(w):
+async def test_messages_must_be_bytes_and_not_empty(w: World) -> None:
     async with (
         w.Pusher(bind="inproc://bytes") as pusher,
         w.Dealer(bind="inproc://bytes2") as dealer,
@@ -134,7 +139,7 @@ async def test_messages_must_be_bytes_and_not_empty(w):
         assert requester.statistics().open_requests == 0
 
 
-async def test_timeouts_must_be_positive_numbers(w):
+async def test_timeouts_must_be_positive_numbers(w: World) -> None:
     with pytest.raises(ValueError, match="timeout=0"):
         w.Requester(timeout=0)
     async with w.Requester() as requester:
@@ -148,7 +153,9 @@ async def test_timeouts_must_be_positive_numbers(w):
             await replier.serve(lambda request: None, limit=0)
 
 
-async def test_malformed_messages_are_counted_reported_once_a_burst_and_passed_over(w):
+async def test_malformed_messages_are_counted_reported_once_a_burst_and_passed_over(
+    w: World,
+) -> None:
     async with (
         w.Replier(bind="inproc://malformed") as replier,
         w.Dealer(connect="inproc://malformed") as dealer,
@@ -175,13 +182,13 @@ async def test_malformed_messages_are_counted_reported_once_a_burst_and_passed_o
         assert requester.statistics().malformed == 2
 
 
-async def test_a_handler_that_raises_is_reported_and_the_next_request_served(w):
+async def test_a_handler_that_raises_is_reported_and_the_next_request_served(w: World) -> None:
     async with (
         w.Replier(bind="inproc://raises") as replier,
         w.Requester(connect="inproc://raises") as requester,
     ):
 
-        async def handler(request):
+        async def handler(request: Request) -> None:
             if request.parts == [b"bad"]:
                 raise LookupError("on purpose")
             await request.reply(b"good")
@@ -195,14 +202,14 @@ async def test_a_handler_that_raises_is_reported_and_the_next_request_served(w):
         await serving
 
 
-async def test_no_more_handlers_run_at_once_than_the_limit(w):
+async def test_no_more_handlers_run_at_once_than_the_limit(w: World) -> None:
     async with (
         w.Replier(bind="inproc://limit") as replier,
         w.Requester(connect="inproc://limit") as requester,
     ):
         running = most = 0
 
-        async def handler(request):
+        async def handler(request: Request) -> None:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -217,7 +224,7 @@ async def test_no_more_handlers_run_at_once_than_the_limit(w):
         await serving
 
 
-async def test_a_terminated_context_fails_whoever_waits(w):
+async def test_a_terminated_context_fails_whoever_waits(w: World) -> None:
     import threading
 
     context = zmq.Context()
@@ -232,7 +239,7 @@ async def test_a_terminated_context_fails_whoever_waits(w):
         assert puller.closed
 
 
-async def test_a_curve_server_without_authenticator_is_not_opened(w):
+async def test_a_curve_server_without_authenticator_is_not_opened(w: World) -> None:
     _, secret = zmq.curve_keypair()
     server = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: secret}
     context = zmq.Context()

@@ -7,12 +7,17 @@ import contextlib
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 import zmq
 
 from zmqbridge import RequestTimeout, twisted_backend
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 pytestmark = pytest.mark.every_world
 
@@ -22,7 +27,7 @@ BOUND = 15
 
 
 @contextlib.contextmanager
-def peer(kind, work, **options):
+def peer(kind: int, work: Callable[..., Any], **options: int) -> Iterator[str]:
     """A plain socket in a thread with a context of its own; gives the address of it."""
     socket = zmq.Context().socket(kind)
     socket.set(zmq.LINGER, 1000)
@@ -44,7 +49,9 @@ def peer(kind, work, **options):
 # Ways to give up a call after some seconds; each gives (what it gave,) or () when given up.
 
 
-async def asyncio_timeout(w, call, seconds):
+async def asyncio_timeout(
+    w: World, call: Callable[..., Any], seconds: float
+) -> tuple[list[bytes] | None, ...]:
     try:
         async with asyncio.timeout(seconds):
             return (await call(),)
@@ -52,12 +59,14 @@ async def asyncio_timeout(w, call, seconds):
         return ()
 
 
-async def asyncio_wait_for(w, call, seconds):
+async def asyncio_wait_for(
+    w: World, call: Callable[..., Any], seconds: float
+) -> tuple[list[bytes] | None, ...]:
     # On 3.11 it may itself drop a result that comes with the timeout: python/cpython#86296. So it
     # is given a call that keeps it.
     kept = []
 
-    async def keep():
+    async def keep() -> None:
         kept.append(await call())
 
     with contextlib.suppress(TimeoutError):
@@ -65,7 +74,9 @@ async def asyncio_wait_for(w, call, seconds):
     return tuple(kept)
 
 
-async def task_cancel(w, call, seconds):
+async def task_cancel(
+    w: World, call: Callable[..., Any], seconds: float
+) -> tuple[list[bytes], ...]:
     task = asyncio.ensure_future(call())
     asyncio.get_running_loop().call_later(seconds, task.cancel)
     try:
@@ -74,13 +85,17 @@ async def task_cancel(w, call, seconds):
         return ()
 
 
-async def anyio_move_on(w, call, seconds):
+async def anyio_move_on(
+    w: World, call: Callable[..., Any], seconds: float
+) -> tuple[list[bytes] | None, ...]:
     with anyio.move_on_after(seconds):
         return (await call(),)
     return ()
 
 
-async def deferred_cancel(w, call, seconds):
+async def deferred_cancel(
+    w: World, call: Callable[..., Any], seconds: float
+) -> tuple[list[bytes], ...]:
     waiting = call()
     cancelling = w.reactor.callLater(seconds, waiting.cancel)
     try:
@@ -92,7 +107,9 @@ async def deferred_cancel(w, call, seconds):
             cancelling.cancel()
 
 
-async def deferred_timeout(w, call, seconds):
+async def deferred_timeout(
+    w: World, call: Callable[..., Any], seconds: float
+) -> tuple[list[bytes] | None, ...]:
     from twisted.internet.defer import TimeoutError
 
     try:
@@ -103,7 +120,7 @@ async def deferred_timeout(w, call, seconds):
 
 ASYNCIO = [asyncio_timeout, asyncio_wait_for, task_cancel, anyio_move_on]
 TWISTED = [deferred_cancel, deferred_timeout]
-WAYS = {
+WAYS: dict[str, list[Callable[..., Any]]] = {
     "asyncio": ASYNCIO,
     "uvloop": ASYNCIO,
     "debug": [task_cancel],
@@ -118,20 +135,23 @@ in_every_way = pytest.mark.parametrize(
 
 
 @in_every_way
-async def test_a_receive_given_up_when_a_message_comes_loses_none(w, given_up):
+async def test_a_receive_given_up_when_a_message_comes_loses_none(
+    w: World, given_up: Callable[..., Any]
+) -> None:
     chance = random.Random(1)
     # A message is sent when the one before was received, or a busy machine, on which some wait
     # already, would give up no receive.
     wanted = threading.Semaphore()
 
-    def work(socket):
+    def work(socket: zmq.Socket[bytes]) -> None:
         pace = random.Random(2)
         for number in range(MESSAGES):
             wanted.acquire(timeout=BOUND)
             time.sleep(pace.uniform(0, 2 * PACE))
             socket.send_multipart([b"%d" % number, b"rest"])
 
-    received, given = [], 0
+    received: list[list[bytes]] = []
+    given = 0
     with peer(zmq.PUSH, work) as address:
         async with w.Puller(connect=address) as puller:
             while len(received) < MESSAGES:
@@ -146,10 +166,12 @@ async def test_a_receive_given_up_when_a_message_comes_loses_none(w, given_up):
 
 
 @in_every_way
-async def test_a_push_given_up_in_the_wait_was_sent_whole_or_not_at_all(w, given_up):
+async def test_a_push_given_up_in_the_wait_was_sent_whole_or_not_at_all(
+    w: World, given_up: Callable[..., Any]
+) -> None:
     received = []
 
-    def work(socket):
+    def work(socket: zmq.Socket[bytes]) -> None:
         pace = random.Random(3)
         while (message := socket.recv_multipart()) != [b"end"]:
             received.append(message)
@@ -175,8 +197,10 @@ async def test_a_push_given_up_in_the_wait_was_sent_whole_or_not_at_all(w, given
 
 
 @in_every_way
-async def test_a_request_given_up_when_its_reply_comes_ends_in_one_way_only(w, given_up):
-    def work(socket):
+async def test_a_request_given_up_when_its_reply_comes_ends_in_one_way_only(
+    w: World, given_up: Callable[..., Any]
+) -> None:
+    def work(socket: zmq.Socket[bytes]) -> None:
         pace = random.Random(5)
         while (message := socket.recv_multipart())[-1] != b"end":
             # About as long as the limits below, a loop's timers being late by up to a millisecond;

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
 from zmqbridge import HandshakeFailed, SocketClosed
 from zmqbridge._bridge.untold import AT_ONCE
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
+
 pytestmark = pytest.mark.every_world
 
 MESSAGES = 300
 
 
-async def test_cancelled_receivers_lose_no_message(w):
+async def test_cancelled_receivers_lose_no_message(w: World) -> None:
     chance = random.Random(5)
-    received = []
+    received: list[int] = []
     async with w.Puller(bind="inproc://hail") as puller:
         async with w.Pusher(connect="inproc://hail") as pusher:
             sent = 0
@@ -41,7 +48,7 @@ async def test_cancelled_receivers_lose_no_message(w):
             assert puller.statistics().unread == 0
 
 
-async def test_cancelled_requests_are_forgotten(w):
+async def test_cancelled_requests_are_forgotten(w: World) -> None:
     async with w.Replier(bind="inproc://forgotten") as replier:
         async with w.Requester(connect="inproc://forgotten", timeout=10) as requester:
             asking = [w.spawn(requester.request(b"%d" % number)) for number in range(20)]
@@ -59,8 +66,8 @@ async def test_cancelled_requests_are_forgotten(w):
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll", "asyncioreactor"], indirect=True)
-async def test_a_reply_is_late_whose_caller_another_cancels_in_the_same_burst(w):
-    async def ask_and_cancel():
+async def test_a_reply_is_late_whose_caller_another_cancels_in_the_same_burst(w: World) -> None:
+    async def ask_and_cancel() -> None:
         await requester.request(b"1")
         asking[2].cancel()
 
@@ -80,7 +87,7 @@ async def test_a_reply_is_late_whose_caller_another_cancels_in_the_same_burst(w)
             await w.until(lambda: requester.statistics().late_replies == 1)
 
 
-async def test_no_reply_is_late_of_a_request_cancelled_in_the_turn_of_its_timeout(w):
+async def test_no_reply_is_late_of_a_request_cancelled_in_the_turn_of_its_timeout(w: World) -> None:
     async with w.Requester(connect="inproc://nobody") as requester:
         asking = w.spawn(requester.request(b"", timeout=60))
         await w.until(lambda: requester.statistics().open_requests == 1)
@@ -94,8 +101,10 @@ async def test_no_reply_is_late_of_a_request_cancelled_in_the_turn_of_its_timeou
 
 
 @pytest.mark.parametrize("many", [3, AT_ONCE + 200])
-async def test_no_reply_is_late_of_a_request_cancelled_while_others_are_told_of_a_refusal(w, many):
-    async def first():
+async def test_no_reply_is_late_of_a_request_cancelled_while_others_are_told_of_a_refusal(
+    w: World, many: int
+) -> None:
+    async def first() -> None:
         try:
             await requester.request(b"")
         finally:
@@ -105,7 +114,7 @@ async def test_no_reply_is_late_of_a_request_cancelled_while_others_are_told_of_
         asking = [w.spawn(first())]
         asking += [w.spawn(requester.request(b"")) for _ in range(many - 1)]
         await w.until(lambda: requester.statistics().open_requests == many)
-        requester._deadlines.refused(HandshakeFailed("no", None))
+        requester._deadlines.refused(HandshakeFailed("no", None))  # type: ignore[arg-type]
         for each in asking:
             with pytest.raises((HandshakeFailed, w.Cancelled)):
                 await each
@@ -113,7 +122,7 @@ async def test_no_reply_is_late_of_a_request_cancelled_while_others_are_told_of_
         assert requester.statistics().withdrawn == many
 
 
-async def test_no_reply_is_late_when_the_socket_closes_on_cancelled_requests(w):
+async def test_no_reply_is_late_when_the_socket_closes_on_cancelled_requests(w: World) -> None:
     async with w.Requester(connect="inproc://nobody") as requester:
         asking = [w.spawn(requester.request(b"")) for _ in range(3)]
         await w.until(lambda: requester.statistics().open_requests == 3)
@@ -126,12 +135,12 @@ async def test_no_reply_is_late_when_the_socket_closes_on_cancelled_requests(w):
         assert requester.statistics().late_replies == 0
 
 
-async def test_cancelling_serve_cancels_its_handlers(w):
+async def test_cancelling_serve_cancels_its_handlers(w: World) -> None:
     async with w.Replier(bind="inproc://served") as replier:
         async with w.Requester(connect="inproc://served") as requester:
             running = 0
 
-            async def handler(request):
+            async def handler(request: Request) -> None:
                 nonlocal running
                 running += 1
                 try:
@@ -152,7 +161,7 @@ async def test_cancelling_serve_cancels_its_handlers(w):
                     await each
 
 
-async def test_a_cancelled_receiver_passes_its_message_on(w):
+async def test_a_cancelled_receiver_passes_its_message_on(w: World) -> None:
     async with w.Puller(bind="inproc://passed") as puller:
         async with w.Pusher(connect="inproc://passed") as pusher:
             for number in range(1, 51):
@@ -174,13 +183,13 @@ async def test_a_cancelled_receiver_passes_its_message_on(w):
                         await second
 
 
-async def test_one_receiver_cancels_the_next_when_both_were_told(w):
+async def test_one_receiver_cancels_the_next_when_both_were_told(w: World) -> None:
     async with w.Puller(bind="ipc://*") as puller:
         async with w.Pusher(connect=puller.addresses) as pusher:
             pusher.push_nowait(b"connected")
             await puller.receive()
 
-            async def receive_and_cancel():
+            async def receive_and_cancel() -> list[bytes]:
                 message = await puller.receive()
                 waiting[2].cancel()
                 waiting.append(w.spawn(puller.receive()))

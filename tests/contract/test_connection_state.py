@@ -15,6 +15,9 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -28,10 +31,14 @@ from zmqbridge import (
     StateUnknown,
 )
 from zmqbridge._bridge.calls import COMPILED
+from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
 from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import ACCEPTS, EventKind
+from zmqbridge.core.monitor import ACCEPTS, EventKind, MonitorEvent
+
+if TYPE_CHECKING:
+    from tests.conftest import Puller, Replier, World
 
 TCP = "tcp://127.0.0.1:*"
 PEERS = {
@@ -60,7 +67,7 @@ sys.stdin.read()
 """
 
 
-def puller(address):
+def puller(address: str) -> tuple[subprocess.Popen[str], str]:
     """A peer in a process of its own, and where it listens."""
     process = subprocess.Popen(
         [sys.executable, "-c", PULLER, address],
@@ -71,12 +78,12 @@ def puller(address):
     return process, process.stdout.readline().strip()
 
 
-def kill(process):
+def kill(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
 
 
-async def until(events, kind):
+async def until(events: Events, kind: EventKind) -> list[int]:
     """The kinds of the next events, up to this one."""
     kinds = []
     async for event in events:
@@ -86,19 +93,19 @@ async def until(events, kind):
     raise AssertionError(f"it ended after {kinds}")
 
 
-async def collect(events, kinds):
+async def collect(events: Events, kinds: Any) -> None:
     """Note the kinds of all events until there are no more."""
     async for event in events:
         kinds.append(event.kind)
 
 
-def refused(port):
+def refused(port: int) -> bool:
     """Whether nobody listens there."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
-def visit(bound, times):
+def visit(bound: Puller, times: int) -> None:
     """Connect, say nothing, and leave: three events each time."""
     port = int(bound.addresses[0].rpartition(":")[2])
     for _ in range(times):
@@ -106,7 +113,7 @@ def visit(bound, times):
 
 
 @pytest.mark.parametrize("name", PEERS)
-async def test_every_class_tells_when_its_peer_is_there(w, name):
+async def test_every_class_tells_when_its_peer_is_there(w: World, name: str) -> None:
     async with getattr(w, name)(bind=TCP, monitor=True) as one:
         async with getattr(w, PEERS[name])(connect=one.addresses, monitor=True) as other:
             await other.connected(10)
@@ -119,7 +126,9 @@ async def test_every_class_tells_when_its_peer_is_there(w, name):
             assert [kind for kind in events if kind != EventKind.CONNECT_DELAYED] == connected
 
 
-async def test_a_peer_that_is_killed_is_told_of_and_so_is_its_return(w, tmp_path):
+async def test_a_peer_that_is_killed_is_told_of_and_so_is_its_return(
+    w: World, tmp_path: Path
+) -> None:
     address = f"ipc://{tmp_path}/peer"
     process, _ = puller(address)
     async with w.Pusher(connect=address, monitor=True, options=QUICK) as pusher:
@@ -141,7 +150,7 @@ async def test_a_peer_that_is_killed_is_told_of_and_so_is_its_return(w, tmp_path
         assert EventKind.CONNECT_RETRIED in kinds
 
 
-async def test_what_listens_and_what_cannot_is_told(w):
+async def test_what_listens_and_what_cannot_is_told(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
         (address,) = puller.addresses
@@ -155,7 +164,7 @@ async def test_what_listens_and_what_cannot_is_told(w):
         assert EventKind.ACCEPTED not in kinds
 
 
-async def test_connected_waits_for_a_peer_that_comes_later(w, tmp_path):
+async def test_connected_waits_for_a_peer_that_comes_later(w: World, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/later"
     async with w.Requester(connect=address, monitor=True, options=QUICK) as requester:
         waiting = [w.spawn(requester.connected(10)) for _ in range(3)]
@@ -174,7 +183,7 @@ async def test_connected_waits_for_a_peer_that_comes_later(w, tmp_path):
         await requester.connected("1")
 
 
-async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w):
+async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         async with w.Dealer(connect=address, monitor=True, options=QUICK) as dealer:
@@ -191,7 +200,7 @@ async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w):
 
 
 @pytest.mark.parametrize("disconnects", [False, True])
-async def test_what_was_told_and_not_read_yet_is_known_at_once(w, disconnects):
+async def test_what_was_told_and_not_read_yet_is_known_at_once(w: World, disconnects: bool) -> None:
     with zmq.Context() as context, context.socket(zmq.PULL) as peer:
         peer.rcvtimeo = 10_000
         port = peer.bind_to_random_port("tcp://127.0.0.1")
@@ -211,7 +220,7 @@ async def test_what_was_told_and_not_read_yet_is_known_at_once(w, disconnects):
                 await pusher.connected(0.02)
 
 
-async def test_a_listener_who_is_cancelled_loses_nothing(w):
+async def test_a_listener_who_is_cancelled_loses_nothing(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
         await until(events, EventKind.LISTENING)
@@ -229,8 +238,10 @@ async def test_a_listener_who_is_cancelled_loses_nothing(w):
             await puller.connected(10)
 
 
-async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w):
-    told, told_less, nothing = [], [], []
+async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w: World) -> None:
+    told: list[EventKind] = []
+    told_less: list[EventKind] = []
+    nothing: list[Any] = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events, stopped = puller.events(), puller.events()
         unread, unread_and_stopped = puller.events(), puller.events()
@@ -257,7 +268,7 @@ async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w):
         puller.events()
 
 
-async def test_a_context_that_is_terminated_reaches_who_waits_for_a_peer(w):
+async def test_a_context_that_is_terminated_reaches_who_waits_for_a_peer(w: World) -> None:
     context = zmq.Context()
     async with w.Puller(bind=TCP, monitor=True, context=context) as puller:
         waiting, listening = w.spawn(puller.connected()), w.spawn(collect(puller.events(), []))
@@ -272,7 +283,7 @@ async def test_a_context_that_is_terminated_reaches_who_waits_for_a_peer(w):
         assert not ending.is_alive()
 
 
-async def test_what_cannot_be_known_is_an_error_and_not_a_guess(w):
+async def test_what_cannot_be_known_is_an_error_and_not_a_guess(w: World) -> None:
     async with w.Puller(bind=TCP) as puller:
         async with w.Pusher(connect=puller.addresses) as pusher:
             await pusher.push(b"there is a peer")
@@ -296,7 +307,7 @@ async def test_what_cannot_be_known_is_an_error_and_not_a_guess(w):
             await puller.connected(10)
 
 
-async def test_who_asks_before_there_is_an_address_needs_no_argument(w):
+async def test_who_asks_before_there_is_an_address_needs_no_argument(w: World) -> None:
     async with w.Puller(bind=TCP) as puller:
         late = puller.events()
         async with w.Pusher() as pusher:
@@ -306,7 +317,7 @@ async def test_who_asks_before_there_is_an_address_needs_no_argument(w):
             assert (await anext(late)).kind == EventKind.ACCEPTED
 
 
-async def test_a_peer_that_we_disconnect_from_is_no_peer_any_more(w):
+async def test_a_peer_that_we_disconnect_from_is_no_peer_any_more(w: World) -> None:
     async with w.Replier(bind=TCP) as replier:
         (address,) = replier.addresses
         async with w.Requester(connect=address, monitor=True) as requester:
@@ -319,9 +330,10 @@ async def test_a_peer_that_we_disconnect_from_is_no_peer_any_more(w):
             await requester.connected(10)
 
 
-async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest(w):
+async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
-        slow, seen = puller.events(), []
+        slow = puller.events()
+        seen: list[EventKind] = []
         w.spawn(collect(puller.events(), seen))
         visits = HIGH // 3 + 1
         for missed, more in enumerate((visits, 1)):
@@ -332,7 +344,7 @@ async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest
         assert kinds == seen[slow.missed :]
 
 
-async def test_events_that_nobody_reads_hold_up_no_socket_of_the_context(w):
+async def test_events_that_nobody_reads_hold_up_no_socket_of_the_context(w: World) -> None:
     async with (
         w.Puller(bind=TCP, monitor=True, options=MANY) as puller,
         w.Puller(bind=TCP) as other,
@@ -356,7 +368,7 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def out_of_descriptors(bound):
+def out_of_descriptors(bound: Replier) -> Iterator[None]:
     """More connections than this process has descriptors for."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -387,7 +399,9 @@ def out_of_descriptors(bound):
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio", "epoll", "select"], indirect=True)
-async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(w, monkeypatch):
+async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.1)
     async with (
         w.Replier(bind=TCP, monitor=True) as replier,
@@ -419,13 +433,15 @@ async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(w, monkeypatc
     assert [type(report) for report in w.reports] == [StateUnknown] * (not monitor.complete)
 
 
-def failed_accept():
+def failed_accept() -> list[bytes]:
     return [struct.pack("=HI", EventKind.ACCEPT_FAILED, errno.EMFILE), b"here"]
 
 
-async def test_no_other_event_is_lost_or_told_twice_around_a_storm(w, monkeypatch):
+async def test_no_other_event_is_lost_or_told_twice_around_a_storm(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.05)
-    told = []
+    told: list[EventKind] = []
     async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
         monitor = puller._link.monitor
         listening = w.spawn(collect(puller.events(), told))
@@ -448,18 +464,18 @@ async def test_no_other_event_is_lost_or_told_twice_around_a_storm(w, monkeypatc
     assert slow.missed == 3 * 120 + 3 * (ACCEPTS + 1) + 1 - HIGH
 
 
-async def test_the_failed_accepts_of_a_storm_are_counted(w):
+async def test_the_failed_accepts_of_a_storm_are_counted(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._link.monitor, puller.events()
         await until(events, EventKind.LISTENING)
         tell, deliver, told = zmq.Socket.monitor, monitor.feed, []
 
-        def note(burst):
+        def note(burst: list[list[bytes]]) -> tuple[list[Any] | tuple[Any, ...], Any]:
             if monitor._aside is None:
                 told.append(burst)
             return deliver(burst)
 
-        def rages_on(*args):
+        def rages_on(*args: Any) -> None:
             object.__delattr__(puller.socket, "monitor")
             with puller.socket.context.socket(zmq.PUSH) as storm:
                 storm.bind("inproc://storm")
@@ -478,18 +494,21 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w):
         assert LEFT in (await until(events, LEFT))
 
 
-async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(w, monkeypatch):
-    def fails(*args):
+async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any) -> None:
         object.__delattr__(puller.socket, "monitor")
         zmq.Socket.monitor(puller.socket, None, 0)  # so does libzmq, before it looks for one
         raise zmq.ZMQError(errno.EMFILE)
 
-    def none_left(*args):
+    def none_left(*args: Any) -> None:
         looks.append(1)
         raise OSError(errno.EMFILE, "none left")
 
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
-    told, looks = [], []
+    told: list[EventKind] = []
+    looks: list[int] = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor = puller._link.monitor
         listening = w.spawn(collect(puller.events(), told))
@@ -517,8 +536,10 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
     assert len(w.reports) == 1
 
 
-async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, monkeypatch):
-    def fails(*args):
+async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any) -> None:
         failed.append(1)
         if len(failed) == 3:
             object.__delattr__(puller.socket, "monitor")
@@ -526,7 +547,7 @@ async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, 
         raise zmq.ZMQError(errno.EMFILE)
 
     monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
-    failed = []
+    failed: list[int] = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._link.monitor, puller.events()
         monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
@@ -540,7 +561,7 @@ async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(w, 
     assert [type(report) for report in w.reports] == [StateUnknown]
 
 
-async def test_the_reserve_is_held_while_there_is_a_monitor(w):
+async def test_the_reserve_is_held_while_there_is_a_monitor(w: World) -> None:
     assert len(reserve) == 0
     async with w.Puller(monitor=True), w.Puller(monitor=True) as other:
         assert len(reserve) == SIZE
@@ -550,7 +571,7 @@ async def test_the_reserve_is_held_while_there_is_a_monitor(w):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_no_reserve():
+def test_a_forked_child_has_no_reserve() -> None:
     kept = Reserve()
     kept.join("somebody")
     assert kept.fill()
@@ -570,8 +591,8 @@ print(len(reserve), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert (ran.stdout, ran.stderr) == (f"{SIZE} 0\n", "")
 
 
-def test_a_reserve_takes_what_there_is(monkeypatch):
-    def dup(descriptor):
+def test_a_reserve_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dup(descriptor: int) -> int:
         if len(kept) == 3:
             raise OSError(errno.EMFILE, "none left")
         return copy(descriptor)
@@ -583,7 +604,7 @@ def test_a_reserve_takes_what_there_is(monkeypatch):
     kept.empty()
 
 
-def test_a_reserve_has_room_for_those_who_are_accepted_in_the_meantime():
+def test_a_reserve_has_room_for_those_who_are_accepted_in_the_meantime() -> None:
     program = """
 import os, resource
 from zmqbridge._bridge.exhaustion import reserve
@@ -606,7 +627,7 @@ with reserve.released():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_what_was_used_of_the_reserve_is_taken_anew():
+def test_what_was_used_of_the_reserve_is_taken_anew() -> None:
     kept = Reserve()
     kept.join("somebody")
     with kept.released():
@@ -616,7 +637,7 @@ def test_what_was_used_of_the_reserve_is_taken_anew():
     assert len(kept) == 0
 
 
-async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
+async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
         await until(events, EventKind.LISTENING)
@@ -628,12 +649,12 @@ async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w):
         await until(events, EventKind.DISCONNECTED)
 
 
-async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w):
+async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         told_of, reading = puller.socket, puller._link.monitor.link.socket
         calls = []
 
-        def monitor(*args):
+        def monitor(*args: Any) -> None:
             calls.append((*args, told_of.closed, reading.closed))
             zmq.Socket.monitor(told_of, *args)
 
@@ -643,13 +664,13 @@ async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w):
     assert reading.closed
 
 
-async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w):
+async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w: World) -> None:
     async with w.Puller(bind=TCP) as puller:
         await flat(w, functools.partial(in_use, w, puller.addresses[0]), 20)
 
 
 @pytest.mark.skipif(not COMPILED, reason="pyzmq's CFFI backend ignores what libzmq says of it")
-async def test_a_monitor_that_could_not_be_attached_is_closed(w):
+async def test_a_monitor_that_could_not_be_attached_is_closed(w: World) -> None:
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 2)  # libzmq's own end of a monitor is the third
     async with w.Puller(context=context) as puller:
@@ -660,21 +681,21 @@ async def test_a_monitor_that_could_not_be_attached_is_closed(w):
     await w.until(lambda: not ending.is_alive())
 
 
-async def in_use(w, address):
+async def in_use(w: World, address: str) -> None:
     with pytest.raises(ValueError, match="in use"):
         w.Puller(bind=address, monitor=True)
 
 
-async def test_monitored_sockets_leave_no_descriptors(w):
+async def test_monitored_sockets_leave_no_descriptors(w: World) -> None:
     await flat(w, functools.partial(monitored, w), 500)
 
 
-async def monitored(w):
+async def monitored(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True):
         pass
 
 
-async def flat(w, cycle, cycles):
+async def flat(w: World, cycle: Any, cycles: int) -> None:
     """Descriptors are as many after this many cycles as after a few."""
     for _ in range(5):
         await cycle()
@@ -686,12 +707,12 @@ async def flat(w, cycle, cycles):
     await w.until(lambda: descriptors() <= before + 4)
 
 
-def descriptors():
+def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_a_socket_may_be_disconnected_before_there_is_a_loop():
-    async def main():
+def test_a_socket_may_be_disconnected_before_there_is_a_loop() -> None:
+    async def main() -> None:
         async with pusher:
             with pytest.raises(ConnectTimeout):
                 await pusher.connected(0.02)
@@ -708,7 +729,7 @@ def test_a_socket_may_be_disconnected_before_there_is_a_loop():
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
-def test_a_forgotten_socket_is_warned_of_once(w):
+def test_a_forgotten_socket_is_warned_of_once(w: World) -> None:
     gc.collect()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -718,16 +739,16 @@ def test_a_forgotten_socket_is_warned_of_once(w):
 
 
 @pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
-async def test_twisted_programs_may_give_a_handler(w):
+async def test_twisted_programs_may_give_a_handler(w: World) -> None:
     told = []
 
-    def handler(event):
+    def handler(event: MonitorEvent) -> Coroutine[Any, Any, Any]:
         told.append(event.kind)
         if event.kind == EventKind.LISTENING:
             raise KeyError("raised")
         return later(event.kind)
 
-    async def later(kind):
+    async def later(kind: int) -> None:
         await w.sleep(0)
         if kind == EventKind.ACCEPTED:
             raise KeyError("later")

@@ -7,7 +7,9 @@ import contextlib
 import gc
 import sys
 import weakref
+from collections.abc import Callable
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.internet import selectreactor
@@ -18,6 +20,9 @@ from zmqbridge._bridge.untold import AT_ONCE, Untold, another
 from zmqbridge.asyncio_backend import Requester
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 CROWD = 4000
 TCP = "tcp://127.0.0.1:*"
 # What a Deferred throws into a coroutine is held in a cycle by these, any Deferred's.
@@ -27,27 +32,27 @@ KEEPS_WHAT_IS_THROWN = (3, 12) <= sys.version_info < (3, 14)
 class Asked:
     """Requests that nobody answers, and what became of them."""
 
-    def __init__(self, w, requester, count, timeout=1000):
-        self.ended, self.errors = [], set()
+    def __init__(self, w: World, requester: Any, count: int, timeout: float = 1000) -> None:
+        self.ended: list[int] = []
+        self.errors: set[type[Exception]] = set()
         self.turns = 0
         self.waiting = [w.spawn(self.ask(requester, number, timeout)) for number in range(count)]
 
-    async def ask(self, requester, number, timeout):
+    async def ask(self, requester: Any, number: int, timeout: float) -> None:
         try:
             await requester.request(b"?", timeout=timeout)
         except Exception as error:
             self.ended.append(number)
             self.errors.add(type(error))
 
-    async def until_all_ended(self, w):
+    async def until_all_ended(self, w: World) -> None:
         while len(self.ended) < len(self.waiting):
             self.turns += 1
             await w.sleep(0)
 
 
-@pytest.mark.every_world
-@pytest.mark.parametrize("way", ["close", "aclose"])
-async def test_a_crowd_is_told_of_the_end_while_the_loop_goes_on(w, way):
+@pytest.mark.parametrize("way", [pytest.param("close", marks=pytest.mark.every_world), "aclose"])
+async def test_a_crowd_is_told_of_the_end_while_the_loop_goes_on(w: World, way: str) -> None:
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, CROWD)
         await w.until(lambda: requester.statistics().open_requests == CROWD)
@@ -63,7 +68,7 @@ async def test_a_crowd_is_told_of_the_end_while_the_loop_goes_on(w, way):
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll", "asyncioreactor"], indirect=True)
-async def test_a_crowd_is_told_in_the_order_in_which_it_came(w):
+async def test_a_crowd_is_told_in_the_order_in_which_it_came(w: World) -> None:
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, CROWD)
         await w.until(lambda: requester.statistics().open_requests == CROWD)
@@ -72,7 +77,7 @@ async def test_a_crowd_is_told_in_the_order_in_which_it_came(w):
     assert asked.ended == list(range(CROWD))
 
 
-async def test_a_few_hundred_are_told_at_once(w):
+async def test_a_few_hundred_are_told_at_once(w: World) -> None:
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, AT_ONCE)
         await w.until(lambda: requester.statistics().open_requests == AT_ONCE)
@@ -81,7 +86,7 @@ async def test_a_few_hundred_are_told_at_once(w):
     assert asked.turns < 5
 
 
-async def test_when_aclose_returns_all_were_told(w):
+async def test_when_aclose_returns_all_were_told(w: World) -> None:
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, CROWD)
         await w.until(lambda: requester.statistics().open_requests == CROWD)
@@ -93,10 +98,10 @@ async def test_when_aclose_returns_all_were_told(w):
         assert len(asked.ended) == CROWD
 
 
-async def test_receivers_are_a_crowd_as_well(w):
-    ended = []
+async def test_receivers_are_a_crowd_as_well(w: World) -> None:
+    ended: list[int] = []
 
-    async def receives():
+    async def receives() -> None:
         with pytest.raises(SocketClosed):
             await puller.receive()
         ended.append(1)
@@ -110,7 +115,7 @@ async def test_receivers_are_a_crowd_as_well(w):
         await w.until(lambda: len(ended) == CROWD)
 
 
-async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w):
+async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w: World) -> None:
     async with w.Requester(bind=TCP) as requester:
         asked = Asked(w, requester, CROWD, timeout=0.5)
         await w.until(lambda: requester.statistics().accepted == CROWD)
@@ -121,12 +126,12 @@ async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w):
 
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="it counts no references")
-async def test_who_was_told_leaves_nothing_to_the_garbage_collector(w):
+async def test_who_was_told_leaves_nothing_to_the_garbage_collector(w: World) -> None:
     if KEEPS_WHAT_IS_THROWN and w.backend is twisted_backend:
         pytest.skip("Python 3.12 and 3.13 leave it to the collector themselves")
-    errors = []
+    errors: list[Any] = []
 
-    async def asks():
+    async def asks() -> None:
         try:
             await requester.request(b"?")
         except SocketClosed as error:
@@ -146,8 +151,10 @@ async def test_who_was_told_leaves_nothing_to_the_garbage_collector(w):
             gc.enable()
 
 
-def test_the_loop_may_end_right_after_closing():
-    async def main():
+def test_the_loop_may_end_right_after_closing() -> None:
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def main() -> None:
         nonlocal tasks
         requester = Requester(bind=TCP)
         tasks = [asyncio.ensure_future(requester.request(b"?")) for _ in range(CROWD)]
@@ -155,22 +162,21 @@ def test_the_loop_may_end_right_after_closing():
             await asyncio.sleep(0)
         requester.close()
 
-    tasks = []
     asyncio.run(main())
     assert all(task.done() for task in tasks)
     assert all(task.cancelled() or isinstance(task.exception(), SocketClosed) for task in tasks)
 
 
-def test_a_crowd_is_told_at_once_when_its_loop_does_not_run():
-    async def main():
+def test_a_crowd_is_told_at_once_when_its_loop_does_not_run() -> None:
+    async def main() -> None:
         tasks.extend(asyncio.ensure_future(requester.request(b"?")) for _ in range(CROWD))
         while requester.statistics().open_requests < CROWD:
             await asyncio.sleep(0)
 
-    async def ends():
+    async def ends() -> list[Any]:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    tasks = []
+    tasks: list[asyncio.Task[Any]] = []
     requester = Requester(bind=TCP)
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(main())
@@ -180,14 +186,14 @@ def test_a_crowd_is_told_at_once_when_its_loop_does_not_run():
     assert {type(error).__mro__[1] for error in errors} == {SocketClosed}
 
 
-def facade(reactor):
+def facade(reactor: Any) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     factory = ZmqFactory()
     factory.reactor = reactor
     connection = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://nobody"))
     return lambda: connection.sendMsg(b"?"), connection.shutdown, factory.shutdown
 
 
-def native(reactor):
+def native(reactor: Any) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     requester = twisted_backend.Requester(connect="inproc://nobody", reactor=reactor)
     return lambda: requester.request(b"?"), requester.close, lambda: None
 
@@ -197,8 +203,10 @@ def native(reactor):
     "stops",
     ["after closing", "when all calls are cancelled", "when all were told", "before closing"],
 )
-def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
-    def start():
+def test_deferreds_fire_in_slices_and_when_their_reactor_stops(
+    make: Callable[..., Any], stops: str
+) -> None:
+    def start() -> None:
         for _ in range(CROWD):
             ask().addErrback(lambda failure: ended.append(failure.type))
         if stops == "before closing":
@@ -215,7 +223,7 @@ def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
         else:
             look()
 
-    def look():
+    def look() -> None:
         turns.append(1)
         if len(ended) < CROWD:
             reactor.callLater(0, look)
@@ -223,7 +231,10 @@ def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
             left.extend(reactor._eventTriggers["shutdown"].during)
             reactor.stop()
 
-    ended, fired, turns, left = [], [], [], []
+    ended: list[type[Any]] = []
+    fired: list[int] = []
+    turns: list[int] = []
+    left: list[tuple[Callable[..., Any], Any, Any]] = []
     reactor = selectreactor.SelectReactor()
     before = list(reactor._eventTriggers["shutdown"].during)
     ask, close, end = make(reactor)
@@ -242,7 +253,7 @@ def test_deferreds_fire_in_slices_and_when_their_reactor_stops(make, stops):
 
 
 @pytest.mark.parametrize("make", [facade, native])
-def test_a_reactor_that_does_not_run_tells_all_at_once(make):
+def test_a_reactor_that_does_not_run_tells_all_at_once(make: Callable[..., Any]) -> None:
     ended = []
     ask, close, end = make(MemoryReactorClock())
     for _ in range(CROWD):
@@ -252,13 +263,13 @@ def test_a_reactor_that_does_not_run_tells_all_at_once(make):
     end()
 
 
-def held(part):
+def held(part: bytes) -> int:
     return sys.getrefcount(part)
 
 
 @pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="PyPy frees when it likes to")
 @pytest.mark.parametrize("kind", ["Requester", "Pusher"])
-async def test_what_a_crowd_has_queued_is_freed_while_the_loop_goes_on(w, kind):
+async def test_what_a_crowd_has_queued_is_freed_while_the_loop_goes_on(w: World, kind: str) -> None:
     part = bytes(bytearray(b"each message has this part"))
     before, count, asked = held(part), CROWD, []
     async with (w.Pusher if kind == "Pusher" else w.Requester)(bind=TCP, send_queue=inf) as socket:
@@ -279,19 +290,23 @@ async def test_what_a_crowd_has_queued_is_freed_while_the_loop_goes_on(w, kind):
         await w.until(lambda: held(part) < before + 10)
 
 
-async def outcome(requester, part):
+async def outcome(requester: Any, part: bytes) -> type[Exception] | None:
     try:
         await requester.request(part)
     except SocketClosed:
         return SocketClosed
+    return None
 
 
 @pytest.mark.parametrize("count", [0, 10, 600, 3000])
 @pytest.mark.parametrize("size", [100, 600, 3000])
-def test_who_waits_is_told_and_what_held_him_is_freed_by_the_same_slices(count, size):
-    told, calls = [], []
+def test_who_waits_is_told_and_what_held_him_is_freed_by_the_same_slices(
+    count: int, size: int
+) -> None:
+    told: list[int] = []
+    calls = []
 
-    def soon(call):
+    def soon(call: Callable[..., Any]) -> bool:
         calls.append(call)
         return True
 
@@ -310,8 +325,8 @@ def test_who_waits_is_told_and_what_held_him_is_freed_by_the_same_slices(count, 
         assert not freed
 
 
-def test_an_error_for_each_says_the_same():
+def test_an_error_for_each_says_the_same() -> None:
     error = RequestTimeout("sent")
-    twin = another(error)
+    twin: Any = another(error)
     assert twin is not error
     assert (type(twin), str(twin), twin.stage) == (RequestTimeout, str(error), "sent")

@@ -8,9 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import zmq
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
@@ -22,7 +28,7 @@ WANTED = 0.8 if sys.implementation.name == "cpython" else 0.5
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_collect():
+def nothing_to_collect() -> Iterator[None]:
     """What two thousand other tests have left takes Python's collector longer than a tick."""
     gc.collect()
     if not hasattr(gc, "freeze"):  # as on PyPy, whose collector looks at the young alone
@@ -33,7 +39,7 @@ def nothing_to_collect():
     gc.unfreeze()
 
 
-async def enough_ticks(w):
+async def enough_ticks(w: World) -> None:
     """Check that a 5 ms ticker keeps most of its ticks.
 
     One is lost for each 5 ms that it comes late. What counts is the time that the loop's own thread
@@ -62,7 +68,7 @@ while True:
 
 
 @contextlib.contextmanager
-def far(kind, does, address):
+def far(kind: str, does: str, address: str) -> Iterator[str]:
     """A plain socket in a process of its own that sends or receives as fast as it can."""
     process = subprocess.Popen([sys.executable, "-c", FAR, kind, does, address])
     try:
@@ -73,16 +79,16 @@ def far(kind, does, address):
 
 
 @pytest.fixture
-def flood(tmp_path):
+def flood(tmp_path: Path) -> Iterator[str]:
     with far("PUSH", "bind", f"ipc://{tmp_path}/flood") as address:
         yield address
 
 
 @some_worlds
-async def test_timers_go_on_while_messages_are_taken_one_by_one(w, flood):
+async def test_timers_go_on_while_messages_are_taken_one_by_one(w: World, flood: str) -> None:
     taken = 0
 
-    async def take():
+    async def take() -> None:
         nonlocal taken
         async for _ in puller:
             taken += 1
@@ -97,10 +103,10 @@ async def test_timers_go_on_while_messages_are_taken_one_by_one(w, flood):
 
 
 @pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
-async def test_timers_go_on_while_a_handler_is_called(w, flood):
+async def test_timers_go_on_while_a_handler_is_called(w: World, flood: str) -> None:
     handled = []
 
-    def handler(message):
+    def handler(message: list[bytes]) -> None:
         handled.append(message)
         end = time.thread_time() + 0.00002
         while time.thread_time() < end:
@@ -114,10 +120,10 @@ async def test_timers_go_on_while_a_handler_is_called(w, flood):
 
 
 @some_worlds
-async def test_timers_go_on_while_messages_are_sent_in_a_tight_loop(w):
+async def test_timers_go_on_while_messages_are_sent_in_a_tight_loop(w: World) -> None:
     ended = False
 
-    async def send():
+    async def send() -> None:
         while not ended:
             await dealer.send(b"x" * 20)
 
@@ -132,10 +138,10 @@ async def test_timers_go_on_while_messages_are_sent_in_a_tight_loop(w):
 
 
 @some_worlds
-async def test_another_socket_is_served_under_a_flood(w, flood):
+async def test_another_socket_is_served_under_a_flood(w: World, flood: str) -> None:
     taken = 0
 
-    async def take():
+    async def take() -> None:
         nonlocal taken
         async for _ in puller:
             taken += 1
@@ -212,7 +218,7 @@ print("stopped")
 
 
 @pytest.mark.parametrize("backend", STOPPING)
-def test_a_signal_is_acted_on_under_a_flood(backend, flood):
+def test_a_signal_is_acted_on_under_a_flood(backend: str, flood: str) -> None:
     program = subprocess.Popen(
         [sys.executable, "-c", STOPPING[backend], flood], stdout=subprocess.PIPE, text=True
     )

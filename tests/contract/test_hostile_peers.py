@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -10,6 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zmqbridge import MalformedMessage, RequestTimeout
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
@@ -25,7 +30,7 @@ PARTS = st.one_of(
 ANYTHING = st.lists(PARTS, min_size=1, max_size=7)
 
 
-def messages():
+def messages() -> list[list[bytes]]:
     """The same hundreds of messages each time, found by Hypothesis."""
     found = []
 
@@ -37,7 +42,7 @@ def messages():
         suppress_health_check=list(HealthCheck),
     )
     @given(ANYTHING)
-    def collect(message):
+    def collect(message: list[bytes]) -> None:
         found.append(message)
 
     collect()
@@ -45,12 +50,12 @@ def messages():
 
 
 @pytest.fixture(scope="module")
-def hostile():
+def hostile() -> list[list[bytes]]:
     return messages()
 
 
 @contextlib.contextmanager
-def plain(like, kind, connect, **options):
+def plain(like: Any, kind: int, connect: str, **options: bytes) -> Iterator[zmq.Socket[bytes]]:
     """A plain socket in the context of one of ours."""
     socket = zmq.Socket(like.socket.context, kind)
     socket.set(zmq.LINGER, 0)
@@ -66,7 +71,7 @@ def plain(like, kind, connect, **options):
 
 # Class and kind of the plain peer; the good message as the peer sends it and as it is delivered;
 # what of a message is malformed for the class.
-GOOD = {
+GOOD: dict[str, tuple[int, list[bytes], Callable[[Any], bool]]] = {
     "Puller": (zmq.PUSH, [b"good"], lambda item: item == [b"good"]),
     "Dealer": (zmq.DEALER, [b"good"], lambda item: item == [b"good"]),
     "Router": (zmq.DEALER, [b"good"], lambda item: item == (b"peer", [b"good"])),
@@ -75,7 +80,7 @@ GOOD = {
     "XSubscriber": (zmq.PUB, [b"good", b"x"], lambda item: item == (b"good", b"x")),
     "Pair": (zmq.PAIR, [b"good"], lambda item: item == [b"good"]),
 }
-MALFORMED = {
+MALFORMED: dict[str, Callable[[list[bytes]], bool]] = {
     "Replier": lambda message: b"" not in message[:-1],
     "Subscriber": lambda message: len(message) > 2,
     "XSubscriber": lambda message: len(message) > 2,
@@ -84,7 +89,9 @@ MALFORMED = {
 
 @some_worlds
 @pytest.mark.parametrize("kind", GOOD)
-async def test_anything_may_be_sent_to_a_receiver(w, kind, hostile):
+async def test_anything_may_be_sent_to_a_receiver(
+    w: World, kind: str, hostile: list[list[bytes]]
+) -> None:
     plain_kind, good, is_good = GOOD[kind]
     malformed = MALFORMED.get(kind, lambda message: False)
     options = {zmq.RCVHWM: 0}
@@ -119,7 +126,7 @@ async def test_anything_may_be_sent_to_a_receiver(w, kind, hostile):
 
 
 @some_worlds
-async def test_anything_may_come_back_to_a_requester(w, hostile):
+async def test_anything_may_come_back_to_a_requester(w: World, hostile: list[list[bytes]]) -> None:
     async with w.Router(bind="inproc://lies", options={zmq.SNDHWM: 0}) as liar:
         async with w.Requester(connect="inproc://lies", options={zmq.RCVHWM: 0}) as requester:
             for message in hostile:
@@ -143,7 +150,7 @@ async def test_anything_may_come_back_to_a_requester(w, hostile):
             assert statistics.open_requests == 0
 
 
-async def test_two_clients_with_equal_ids_get_their_own_replies(w):
+async def test_two_clients_with_equal_ids_get_their_own_replies(w: World) -> None:
     async with w.Replier(bind="inproc://equal") as replier:
         with contextlib.ExitStack() as stack:
             clients = [
@@ -164,7 +171,9 @@ async def test_two_clients_with_equal_ids_get_their_own_replies(w):
                 assert not client.poll(0)
 
 
-async def test_replies_in_any_order_twice_and_truncated_reach_their_own_callers_only(w):
+async def test_replies_in_any_order_twice_and_truncated_reach_their_own_callers_only(
+    w: World,
+) -> None:
     async with w.Router(bind="inproc://shuffled") as liar:
         async with w.Requester(connect="inproc://shuffled", timeout=10) as requester:
             asking = [w.spawn(requester.request(b"%d" % number)) for number in range(50)]
@@ -184,7 +193,7 @@ async def test_replies_in_any_order_twice_and_truncated_reach_their_own_callers_
             assert requester.statistics().late_replies == 100
 
 
-async def test_a_dead_endpoint_swallows_no_request(w):
+async def test_a_dead_endpoint_swallows_no_request(w: World) -> None:
     async with (
         w.Replier(bind="ipc://*") as replier,
         w.Requester(connect=["tcp://127.0.0.1:9", *replier.addresses], timeout=10) as requester,
@@ -196,7 +205,7 @@ async def test_a_dead_endpoint_swallows_no_request(w):
         await serving
 
 
-async def test_one_deadline_covers_every_stage_and_the_error_names_it(w):
+async def test_one_deadline_covers_every_stage_and_the_error_names_it(w: World) -> None:
     async with w.Requester(timeout=0.05, options={zmq.SNDHWM: 1}) as requester:
         queued = [w.spawn(requester.request(b"queued")) for _ in range(3)]
         in_time = w.spawn(requester.request(b"in time", timeout=10))

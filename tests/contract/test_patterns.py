@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -15,10 +17,13 @@ from zmqbridge import (
     SocketClosed,
 )
 
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
+
 pytestmark = pytest.mark.every_world
 
 
-async def test_pushed_messages_arrive_in_order(w):
+async def test_pushed_messages_arrive_in_order(w: World) -> None:
     async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
         async with w.Pusher(connect=puller.addresses) as pusher:
             for number in range(3000):
@@ -31,7 +36,7 @@ async def test_pushed_messages_arrive_in_order(w):
             assert pusher.statistics().sent == puller.statistics().received == 3000
 
 
-async def test_subscribers_get_tags_and_bodies_they_want(w):
+async def test_subscribers_get_tags_and_bodies_they_want(w: World) -> None:
     async with w.Subscriber("a", bind="inproc://topics") as subscriber:
         async with w.Publisher(connect="inproc://topics") as publisher:
             await w.connected(publisher, subscriber, "a")
@@ -49,11 +54,11 @@ async def test_subscribers_get_tags_and_bodies_they_want(w):
             assert await subscriber.receive() == (b"b", b"5")
 
 
-async def test_each_request_gets_its_own_reply(w):
+async def test_each_request_gets_its_own_reply(w: World) -> None:
     async with w.Replier(bind="ipc://*") as replier:
         async with w.Requester(timeout=10, connect=replier.addresses) as requester:
 
-            async def handler(request):
+            async def handler(request: Request) -> None:
                 if int(request.parts[0]) % 3 == 0:
                     await w.sleep(0.001)
                 await request.reply(b"re", *request.parts)
@@ -66,7 +71,7 @@ async def test_each_request_gets_its_own_reply(w):
             await serving
 
 
-async def test_requests_can_be_taken_one_by_one_and_answered_once(w):
+async def test_requests_can_be_taken_one_by_one_and_answered_once(w: World) -> None:
     async with w.Replier(bind="inproc://one") as replier:
         async with w.Requester(connect="inproc://one") as requester:
             asking = w.spawn(requester.request(b"question"))
@@ -82,7 +87,7 @@ async def test_requests_can_be_taken_one_by_one_and_answered_once(w):
             assert await asking == [b"answer"]
 
 
-async def test_a_request_times_out_where_it_is(w):
+async def test_a_request_times_out_where_it_is(w: World) -> None:
     async with w.Replier(bind="inproc://slow") as replier:
         async with w.Requester(timeout=0.05) as requester:
             with pytest.raises(RequestTimeout) as queued:
@@ -91,7 +96,8 @@ async def test_a_request_times_out_where_it_is(w):
             requester.connect("inproc://slow")
             with pytest.raises(TimeoutError) as sent:
                 await requester.request(b"nobody answers")
-            assert sent.value.stage == "sent"
+            late: Any = sent.value
+            assert late.stage == "sent"
             assert (await replier.receive()).parts == [b"nobody answers"]
             asking = w.spawn(requester.request(b"patience", timeout=math.inf))
             request = await replier.receive()
@@ -100,7 +106,9 @@ async def test_a_request_times_out_where_it_is(w):
             assert await asking == [b"at last"]
 
 
-async def test_a_server_that_comes_late_sees_no_request_that_timed_out(w, tmp_path):
+async def test_a_server_that_comes_late_sees_no_request_that_timed_out(
+    w: World, tmp_path: Path
+) -> None:
     address = f"ipc://{tmp_path}/late"
     async with w.Requester(connect=address) as requester:
         for number in range(5):
@@ -114,7 +122,7 @@ async def test_a_server_that_comes_late_sees_no_request_that_timed_out(w, tmp_pa
             assert await asking == [b"ok"]
 
 
-async def test_late_doubled_and_forged_replies_reach_nobody(w):
+async def test_late_doubled_and_forged_replies_reach_nobody(w: World) -> None:
     async with w.Router(bind="inproc://odd") as router:
         async with w.Requester(connect="inproc://odd") as requester:
             first = w.spawn(requester.request(b"first"))
@@ -137,7 +145,7 @@ async def test_late_doubled_and_forged_replies_reach_nobody(w):
             assert requester.statistics().late_replies == 3
 
 
-async def test_dealer_and_router_talk_both_ways(w):
+async def test_dealer_and_router_talk_both_ways(w: World) -> None:
     options = {zmq.IDENTITY: b"me"}
     async with w.Router(bind="inproc://both") as router:
         async with w.Dealer(connect="inproc://both", options=options) as dealer:
@@ -152,7 +160,7 @@ async def test_dealer_and_router_talk_both_ways(w):
             assert gone.value.peer == b"you"
 
 
-async def test_one_full_peer_holds_up_no_other(w):
+async def test_one_full_peer_holds_up_no_other(w: World) -> None:
     small = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
     async with (
         w.Router(bind="inproc://full", options=small) as router,
@@ -176,7 +184,7 @@ async def test_one_full_peer_holds_up_no_other(w):
         stuck.close(0)
 
 
-async def test_several_receivers_are_served_in_the_order_of_asking(w):
+async def test_several_receivers_are_served_in_the_order_of_asking(w: World) -> None:
     async with w.Puller(bind="inproc://queue") as puller:
         async with w.Pusher(connect="inproc://queue") as pusher:
             receivers = []
@@ -191,7 +199,7 @@ async def test_several_receivers_are_served_in_the_order_of_asking(w):
             assert [await each for each in receivers] == [[b"%d" % n] for n in range(4)]
 
 
-async def test_the_queue_is_bounded_and_hands_messages_back(w):
+async def test_the_queue_is_bounded_and_hands_messages_back(w: World) -> None:
     async with w.Pusher(bind="inproc://nobody") as pusher:
         with pytest.raises(QueueFull) as full:
             for number in range(5000):
@@ -207,7 +215,7 @@ async def test_the_queue_is_bounded_and_hands_messages_back(w):
         assert received == [b"%d" % n for n in range(1000)] + [b"patient"]
 
 
-async def test_a_cancelled_push_is_not_sent(w):
+async def test_a_cancelled_push_is_not_sent(w: World) -> None:
     async with w.Pusher(bind="inproc://cancelled") as pusher:
         pusher.push_nowait(b"queued")
         waiting = w.spawn(pusher.push(b"cancelled"))
@@ -221,13 +229,13 @@ async def test_a_cancelled_push_is_not_sent(w):
             assert await puller.receive() == [b"next"]
 
 
-async def test_a_consumer_that_pauses_holds_little_and_pushes_back(w):
+async def test_a_consumer_that_pauses_holds_little_and_pushes_back(w: World) -> None:
     async with w.Puller(bind="ipc://*", options={zmq.RCVHWM: 10}, prefetch=1000) as puller:
         options = {zmq.SNDHWM: 10}
         async with w.Pusher(connect=puller.addresses, options=options) as pusher:
             sent = 0
 
-            async def flood():
+            async def flood() -> None:
                 nonlocal sent
                 while True:
                     await pusher.push(b"x" * 10_000)
@@ -248,8 +256,8 @@ async def test_a_consumer_that_pauses_holds_little_and_pushes_back(w):
                 await flooding
 
 
-async def test_closing_tells_whoever_waits_and_ends_iteration(w):
-    async def iterate():
+async def test_closing_tells_whoever_waits_and_ends_iteration(w: World) -> None:
+    async def iterate() -> list[Any]:
         return [message async for message in puller]
 
     async with (
@@ -279,7 +287,7 @@ async def test_closing_tells_whoever_waits_and_ends_iteration(w):
     assert "closed" in repr(puller)
 
 
-async def test_closing_in_peace_sends_what_is_queued(w):
+async def test_closing_in_peace_sends_what_is_queued(w: World) -> None:
     async with w.Pusher(bind="inproc://peace", options={zmq.LINGER: 5000}) as pusher:
         for number in range(100):
             pusher.push_nowait(b"%d" % number)
@@ -290,7 +298,7 @@ async def test_closing_in_peace_sends_what_is_queued(w):
             await closing
 
 
-async def test_whatever_is_done_to_the_raw_socket_the_receiver_wakes(w):
+async def test_whatever_is_done_to_the_raw_socket_the_receiver_wakes(w: World) -> None:
     async with (
         w.Dealer(bind="inproc://raw") as dealer,
         w.Dealer(connect="inproc://raw") as other,

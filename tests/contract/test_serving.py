@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import pytest
 from twisted.internet import defer
+from twisted.internet.defer import Deferred
+
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
 
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
 )
-seen_by = contextvars.ContextVar("seen_by", default="nobody")
+seen_by: contextvars.ContextVar[Any] = contextvars.ContextVar("seen_by", default="nobody")
 ADDRESS = "inproc://serving"
 
 
@@ -21,22 +27,23 @@ class Outcome(BaseException):
     """As pytest's own, which is no Exception."""
 
 
-async def of_what_it_awaits(w):
-    work = defer.Deferred() if w.backend.__name__.endswith("twisted_backend") else asyncio.Future()
+async def of_what_it_awaits(w: World) -> None:
+    twisted = w.backend.__name__.endswith("twisted_backend")
+    work: Any = defer.Deferred() if twisted else asyncio.Future()
     work.cancel()
     await work
 
 
-async def of_itself(w):
+async def of_itself(w: World) -> None:
     asyncio.current_task().cancel()
     await w.sleep(0)
 
 
-async def not_at_all(w):
+async def not_at_all(w: World) -> None:
     raise Outcome("in a handler")
 
 
-def has_no_tasks(w, lets_out):
+def has_no_tasks(w: World, lets_out: Callable[..., Any]) -> bool:
     """Only asyncio has Futures and tasks that may be cancelled by whoever holds them."""
     on_trio = getattr(w, "how", {}).get("backend") == "trio"
     on_twisted = w.backend.__name__.endswith("twisted_backend")
@@ -48,11 +55,13 @@ def has_no_tasks(w, lets_out):
 @some_worlds
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("lets_out", [of_what_it_awaits, of_itself, not_at_all])
-async def test_what_nobody_aimed_at_serve_is_reported_and_the_next_is_served(w, lets_out, limit):
+async def test_what_nobody_aimed_at_serve_is_reported_and_the_next_is_served(
+    w: World, lets_out: Callable[..., Any], limit: int
+) -> None:
     if has_no_tasks(w, lets_out):
         pytest.skip("there is no task that could be cancelled")
 
-    async def handler(request):
+    async def handler(request: Request) -> None:
         if request.parts == [b"poison"]:
             await lets_out(w)
         await request.reply(b"well")
@@ -82,14 +91,16 @@ async def test_what_nobody_aimed_at_serve_is_reported_and_the_next_is_served(w, 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
 @pytest.mark.parametrize("limit", [1, 3])
 @pytest.mark.parametrize("by_itself", [True, False])
-async def test_a_cancellation_that_comes_after_its_handler_stops_nothing(w, limit, by_itself):
-    async def handler(request):
+async def test_a_cancellation_that_comes_after_its_handler_stops_nothing(
+    w: World, limit: int, by_itself: bool
+) -> None:
+    async def handler(request: Request) -> None:
         tasks.append(asyncio.current_task())
         await request.reply(b"well")
         if by_itself:
             tasks[-1].cancel()
 
-    tasks = []
+    tasks: list[Any] = []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = w.spawn(replier.serve(handler, limit))
         for number in range(1, 6):
@@ -105,8 +116,10 @@ async def test_a_cancellation_that_comes_after_its_handler_stops_nothing(w, limi
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
-async def test_a_cancellation_that_nobody_aimed_at_serve_leaves_no_mark_on_the_next_handler(w):
-    async def handler(request):
+async def test_a_cancellation_that_nobody_aimed_at_serve_leaves_no_mark_on_the_next_handler(
+    w: World,
+) -> None:
+    async def handler(request: Request) -> None:
         marks.append(asyncio.current_task().cancelling())
         if request.parts == [b"poison"]:
             marks[0:0] = [asyncio.current_task()]
@@ -115,7 +128,8 @@ async def test_a_cancellation_that_nobody_aimed_at_serve_leaves_no_mark_on_the_n
         same.append(asyncio.current_task() is marks[0])
         await request.reply(b"well")
 
-    marks, same = [], []
+    marks: list[Any] = []
+    same: list[bool] = []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = w.spawn(replier.serve(handler, 1))
         poisoned = w.spawn(requester.request(b"poison"))
@@ -129,8 +143,10 @@ async def test_a_cancellation_that_nobody_aimed_at_serve_leaves_no_mark_on_the_n
 
 
 @some_worlds
-async def test_handlers_that_set_context_variables_leave_room_for_as_many_as_before(w):
-    async def handler(request):
+async def test_handlers_that_set_context_variables_leave_room_for_as_many_as_before(
+    w: World,
+) -> None:
+    async def handler(request: Request) -> None:
         seen_by.set(request.parts[0])
         running.append(request)
         while gate:
@@ -138,7 +154,8 @@ async def test_handlers_that_set_context_variables_leave_room_for_as_many_as_bef
         await request.reply(b"well")
         running.remove(request)
 
-    running, gate = [], []
+    running: list[Any] = []
+    gate = []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = w.spawn(replier.serve(handler, 3))
         for number in range(10):
@@ -153,13 +170,13 @@ async def test_handlers_that_set_context_variables_leave_room_for_as_many_as_bef
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
-async def test_who_serves_may_have_been_cancelled_before(w):
-    async def handler(request):
+async def test_who_serves_may_have_been_cancelled_before(w: World) -> None:
+    async def handler(request: Request) -> None:
         if request.parts == [b"poison"]:
             await of_what_it_awaits(w)
         await request.reply(b"well")
 
-    async def serve():
+    async def serve() -> None:
         try:
             await asyncio.sleep(100)
         except asyncio.CancelledError:
@@ -181,13 +198,13 @@ async def test_who_serves_may_have_been_cancelled_before(w):
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
 @pytest.mark.parametrize("how", ["all tasks", "a scope", "a timeout", "one of anyio's"])
-async def test_whatever_cancels_serve_nothing_is_said_of_its_handlers(w, how):
+async def test_whatever_cancels_serve_nothing_is_said_of_its_handlers(w: World, how: str) -> None:
     # All tasks at once, as ``asyncio.run`` does when its program has ended.
-    async def handler(request):
+    async def handler(request: Request) -> None:
         handling.append(asyncio.current_task())
         await asyncio.sleep(100)
 
-    async def serve():
+    async def serve() -> None:
         if how == "a scope":
             with scope:
                 await replier.serve(handler)
@@ -200,7 +217,8 @@ async def test_whatever_cancels_serve_nothing_is_said_of_its_handlers(w, how):
         else:
             await replier.serve(handler)
 
-    handling, scope = [], anyio.CancelScope()
+    handling: list[asyncio.Task[Any] | None] = []
+    scope = anyio.CancelScope()
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         asking = [w.spawn(requester.request(b"%d" % number)) for number in range(5)]
         serving = asyncio.ensure_future(serve())
@@ -219,18 +237,18 @@ async def test_whatever_cancels_serve_nothing_is_said_of_its_handlers(w, how):
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio"], indirect=True)
-async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
+async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w: World) -> None:
     on_trio = getattr(w, "how", {}).get("backend") == "trio"
     # That of trio lets a group of cancellations out.
     tasks = pytest.importorskip("trio").open_nursery if on_trio else anyio.create_task_group
 
-    async def handler(request):
+    async def handler(request: Request) -> None:
         async with tasks() as group:
             group.start_soon(anyio.sleep, 100)
             group.start_soon(anyio.sleep, 100)
             began.append(request)
 
-    began = []
+    began: list[Request] = []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = w.spawn(replier.serve(handler))
         asking = w.spawn(requester.request(b"?"))
@@ -246,22 +264,24 @@ async def test_handlers_that_have_tasks_are_cancelled_without_a_word(w):
 
 @pytest.mark.parametrize("w", ["trio"], indirect=True)
 @pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit, GeneratorExit])
-async def test_what_ends_the_program_ends_serve_also_out_of_a_group(w, end):
+async def test_what_ends_the_program_ends_serve_also_out_of_a_group(
+    w: World, end: type[BaseException]
+) -> None:
     # On asyncio the loop itself lets it out.
-    async def handler(request):
+    async def handler(request: Request) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(child)
 
-    async def child():
+    async def child() -> None:
         raise BaseExceptionGroup("several", [end(), ValueError("reported")])
 
-    async def serve():
+    async def serve() -> None:
         try:
             await replier.serve(handler)
         except BaseExceptionGroup as error:
             ended.append(error.split(end))
 
-    ended = []
+    ended: list[Any] = []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = w.spawn(serve())
         asking = w.spawn(requester.request(b"?"))
@@ -274,10 +294,10 @@ async def test_what_ends_the_program_ends_serve_also_out_of_a_group(w, end):
 
 
 @some_worlds
-async def test_each_handler_runs_in_a_copy_of_the_context_of_serve(w):
+async def test_each_handler_runs_in_a_copy_of_the_context_of_serve(w: World) -> None:
     seen = []
 
-    async def handler(request):
+    async def handler(request: Request) -> None:
         seen.append(seen_by.get())
         seen_by.set(request.parts[0])
         await w.sleep(0)
@@ -300,13 +320,13 @@ async def test_each_handler_runs_in_a_copy_of_the_context_of_serve(w):
     assert seen_by.get() == "another"
 
 
-def eager(loop, coroutine, **options):
+def eager(loop: Any, coroutine: Any, **options: Any) -> Any:
     """A program's own factory; for asyncio's own, anyio makes tasks that begin later."""
     # uvloop gives the factory `eager_start`, too.
     return asyncio.Task(coroutine, loop=loop, **options | {"eager_start": True})
 
 
-async def set_factory_or_skip(loop, factory):
+async def set_factory_or_skip(loop: Any, factory: Any) -> None:
     loop.set_task_factory(factory)
     waiting = asyncio.sleep(0)
     try:
@@ -325,17 +345,17 @@ async def set_factory_or_skip(loop, factory):
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks before 3.12")
 @pytest.mark.parametrize("w", ["asyncio", "uvloop"], indirect=True)
 @pytest.mark.parametrize("own", [True, False])
-async def test_so_it_does_where_tasks_begin_at_once(w, own):
+async def test_so_it_does_where_tasks_begin_at_once(w: World, own: bool) -> None:
     # What has come when `serve` is called is handled within the call that starts the first worker.
     seen = []
 
-    async def handler(request):
+    async def handler(request: Request) -> None:
         seen.append(seen_by.get())
         seen_by.set(request.parts[0])
         await request.reply(b"well")
 
     loop = asyncio.get_running_loop()
-    await set_factory_or_skip(loop, eager if own else asyncio.eager_task_factory)
+    await set_factory_or_skip(loop, eager if own else vars(asyncio)["eager_task_factory"])
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         for limit in (1, 3):
             asking = [w.spawn(requester.request(b"%d" % number)) for number in range(5)]
@@ -352,10 +372,10 @@ async def test_so_it_does_where_tasks_begin_at_once(w, own):
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_so_does_a_handler_that_is_no_coroutine(w):
+async def test_so_does_a_handler_that_is_no_coroutine(w: World) -> None:
     seen = []
 
-    def handler(request):
+    def handler(request: Request) -> Any:
         seen.append(seen_by.get())
         seen_by.set("a handler")
         return request.reply(b"well")
@@ -371,8 +391,10 @@ async def test_so_does_a_handler_that_is_no_coroutine(w):
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
 @pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, GeneratorExit, Outcome])
-async def test_on_twisted_whatever_a_handler_raises_is_logged(w, error):
-    def handler(request):
+async def test_on_twisted_whatever_a_handler_raises_is_logged(
+    w: World, error: type[Exception]
+) -> None:
+    def handler(request: Request) -> Any:
         if request.parts == [b"poison"]:
             raise error("in a handler")
         return request.reply(b"well")
@@ -388,8 +410,9 @@ async def test_on_twisted_whatever_a_handler_raises_is_logged(w, error):
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_on_twisted_cancelling_serve_cancels_its_handlers_without_a_word(w):
-    handling, ended = [], []
+async def test_on_twisted_cancelling_serve_cancels_its_handlers_without_a_word(w: World) -> None:
+    handling: list[Deferred[Any]] = []
+    ended = []
     async with w.Replier(bind=ADDRESS) as replier, w.Requester(connect=ADDRESS) as requester:
         serving = replier.serve(lambda request: handling.append(defer.Deferred()) or handling[-1])
         asking = [requester.request(b"?") for _ in range(3)]
@@ -409,21 +432,21 @@ async def test_on_twisted_cancelling_serve_cancels_its_handlers_without_a_word(w
             each.addErrback(lambda _: None)
 
 
-def interrupt(request):
+def interrupt(request: Request) -> None:
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("w", ["asyncio", "trio"], indirect=True)
-async def test_values_that_cannot_be_compared_are_no_obstacle(w):
+async def test_values_that_cannot_be_compared_are_no_obstacle(w: World) -> None:
     class Odd:
-        def __eq__(self, other):
+        def __eq__(self, other: object) -> NoReturn:
             raise ValueError("as an array of numpy's")
 
         __hash__ = object.__hash__
 
     seen = []
 
-    async def handler(request):
+    async def handler(request: Request) -> None:
         seen.append(seen_by.get())
         seen_by.set(Odd())
         await request.reply(b"well")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -24,10 +25,13 @@ from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.proxies import ProxyStatistics, Side
 from zmqbridge.security import CurveClient, CurveServer
 
+if TYPE_CHECKING:
+    from tests.conftest import Subscriber, World
+
 HERE = "tcp://127.0.0.1:*"
 
 
-async def test_requests_pass_and_are_counted(w):
+async def test_requests_pass_and_are_counted(w: World) -> None:
     async with w.Proxy("requests", HERE, HERE) as proxy:
         assert proxy.kind == "requests"
         assert not proxy.closed
@@ -48,7 +52,7 @@ async def test_requests_pass_and_are_counted(w):
     assert proxy.closed
 
 
-async def test_publications_pass_and_the_capture_shows_all(w):
+async def test_publications_pass_and_the_capture_shows_all(w: World) -> None:
     async with (
         w.Proxy("pubsub", HERE, HERE, HERE) as proxy,
         w.Publisher(connect=proxy.front_addresses) as publisher,
@@ -67,14 +71,14 @@ async def test_publications_pass_and_the_capture_shows_all(w):
             assert seen == b"tag\0body"
 
 
-async def receive_from(subscriber, wanted):
+async def receive_from(subscriber: Subscriber, wanted: bytes) -> bytes:
     tag = None
     while tag != wanted:
         tag, body = await subscriber.receive()
     return body
 
 
-async def test_while_it_is_paused_nothing_passes_and_nothing_is_lost(w):
+async def test_while_it_is_paused_nothing_passes_and_nothing_is_lost(w: World) -> None:
     async with (
         w.Proxy("pipeline", HERE, HERE) as proxy,
         w.Pusher(connect=proxy.front_addresses) as pusher,
@@ -102,9 +106,11 @@ async def test_while_it_is_paused_nothing_passes_and_nothing_is_lost(w):
 
 
 @pytest.mark.parametrize("captured", [None, HERE])
-async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(w, captured, monkeypatch):
+async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(
+    w: World, captured: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zmqbridge._bridge.proxying.PATIENCE", 0.2)
-    few = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096, zmq.LINGER: 0}
+    few: Any = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096, zmq.LINGER: 0}
     proxy = w.Proxy("pipeline", Side(HERE), Side(HERE, options=few), captured)
     with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.PULL) as no:
         push.linger = no.linger = 0
@@ -133,9 +139,11 @@ async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(w, captured
     await proxy.aclose()
 
 
-async def test_it_goes_on_when_the_peer_that_it_waited_for_does(w, monkeypatch):
+async def test_it_goes_on_when_the_peer_that_it_waited_for_does(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zmqbridge._bridge.proxying.PATIENCE", 0.1)
-    few = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096}
+    few: dict[int, Any] = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096}
     async with w.Proxy("pipeline", HERE, Side(HERE, options=few)) as proxy:
         await proxy.pause()
         await proxy.resume()
@@ -163,7 +171,7 @@ async def test_it_goes_on_when_the_peer_that_it_waited_for_does(w, monkeypatch):
                 assert (await proxy.statistics()).back_sent == pushed
 
 
-async def test_when_its_thread_fails_everybody_is_told(w):
+async def test_when_its_thread_fails_everybody_is_told(w: World) -> None:
     proxy = w.Proxy("pipeline", HERE, HERE)
     waiting = w.spawn(proxy.ended())
     await proxy.statistics()
@@ -179,7 +187,7 @@ async def test_when_its_thread_fails_everybody_is_told(w):
     assert [type(each) for each in w.reports] == [ProxyFailed]
 
 
-async def test_giving_up_a_call_does_no_harm(w):
+async def test_giving_up_a_call_does_no_harm(w: World) -> None:
     async with w.Proxy("pubsub", HERE, HERE) as proxy:
         for call in (proxy.statistics, proxy.pause, proxy.resume, proxy.ended) * 5:
             calling = w.spawn(call())
@@ -191,7 +199,7 @@ async def test_giving_up_a_call_does_no_harm(w):
         assert isinstance(await proxy.statistics(), ProxyStatistics)
 
 
-async def test_its_ports_are_free_when_it_has_ended(w):
+async def test_its_ports_are_free_when_it_has_ended(w: World) -> None:
     proxy = w.Proxy("requests", HERE, HERE)
     front, back = proxy.front_addresses[0], proxy.back_addresses[0]
     for _ in range(5):
@@ -200,22 +208,24 @@ async def test_its_ports_are_free_when_it_has_ended(w):
     await proxy.aclose()
 
 
-async def test_it_is_steered_on_while_messages_flood(w):
+async def test_it_is_steered_on_while_messages_flood(w: World) -> None:
     async with w.Proxy("pipeline", HERE, HERE) as proxy:
         with zmq.Context() as context:
             push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
             push.connect(proxy.front_addresses[0])
             pull.connect(proxy.back_addresses[0])
             push.linger = pull.linger = 0
-            stop, pushed, pulled = [], [], []
+            stop: list[bool] = []
+            pushed = []
+            pulled: list[int] = []
 
-            def flood():
+            def flood() -> None:
                 while not stop:
                     if push.poll(1, zmq.POLLOUT):
                         push.send(b"x")
                         pushed.append(1)
 
-            def drink():
+            def drink() -> None:
                 while threads[0].is_alive() or len(pulled) < len(pushed):
                     if pull.poll(1):
                         pull.recv()
@@ -260,12 +270,14 @@ async def test_it_is_steered_on_while_messages_flood(w):
         (("pubsub", Side(HERE, options={zmq.SNDTIMEO: 1}), HERE), OptionError, "SNDTIMEO"),
     ],
 )
-def test_what_no_proxy_can_be_made_of(arguments, error, text):
+def test_what_no_proxy_can_be_made_of(
+    arguments: tuple[Any, ...], error: type[Exception], text: str
+) -> None:
     with pytest.raises(error, match=text):
         Proxy(*arguments)
 
 
-def test_a_port_that_is_taken_is_named_and_nothing_is_left_open():
+def test_a_port_that_is_taken_is_named_and_nothing_is_left_open() -> None:
     with zmq.Context() as context, context.socket(zmq.PULL) as taken:
         port = taken.bind_to_random_port("tcp://127.0.0.1")
         with pytest.raises(AddressError, match=str(port)) as caught:
@@ -273,7 +285,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left_open():
         assert caught.value.errno == zmq.EADDRINUSE
 
 
-def test_sides_as_words():
+def test_sides_as_words() -> None:
     assert Side.parse("tcp://*:5555") == Side(bind=["tcp://*:5555"], connect=[])
     both = Side.parse("connect:tcp://a:1,bind:ipc:///b,connect:tcp://c:2", options={1: 2})
     assert both == Side(["ipc:///b"], ["tcp://a:1", "tcp://c:2"], {1: 2})
@@ -281,7 +293,7 @@ def test_sides_as_words():
         Side.parse("tcp://a:1,5555")
 
 
-async def test_it_encrypts_what_it_is_told_to(w):
+async def test_it_encrypts_what_it_is_told_to(w: World) -> None:
     public, secret = zmq.curve_keypair()
     server = Side(HERE, security=CurveServer(secret, any_key=True))
     client = CurveClient(public, *zmq.curve_keypair())
@@ -294,7 +306,7 @@ async def test_it_encrypts_what_it_is_told_to(w):
         assert await puller.receive() == [b"sealed"]
 
 
-async def test_a_socket_in_its_context_reaches_it_by_inproc_and_ends_with_it(w):
+async def test_a_socket_in_its_context_reaches_it_by_inproc_and_ends_with_it(w: World) -> None:
     proxy = w.Proxy("pipeline", HERE, "inproc://work")
     puller = w.Puller(connect="inproc://work", context=proxy.context)
     async with w.Pusher(connect=proxy.front_addresses) as pusher, puller:
@@ -304,7 +316,7 @@ async def test_a_socket_in_its_context_reaches_it_by_inproc_and_ends_with_it(w):
         await proxy.aclose()
 
 
-def test_one_that_is_forgotten_warns_and_ends():
+def test_one_that_is_forgotten_warns_and_ends() -> None:
     proxy = Proxy("pipeline", HERE, HERE)
     ended = proxy._engine.ended
     with pytest.warns(ResourceWarning, match="unclosed <Proxy pipeline"):
@@ -312,7 +324,7 @@ def test_one_that_is_forgotten_warns_and_ends():
     ended.result(20)
 
 
-def python(code):
+def python(code: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
     )
@@ -320,7 +332,7 @@ def python(code):
     return done.stdout
 
 
-def test_a_process_ends_that_has_forgotten_one():
+def test_a_process_ends_that_has_forgotten_one() -> None:
     began = time.monotonic()
     python(
         "from zmqbridge.asyncio_backend import Proxy\n"
@@ -330,7 +342,7 @@ def test_a_process_ends_that_has_forgotten_one():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_in_a_forked_child_it_is_the_parents():
+def test_in_a_forked_child_it_is_the_parents() -> None:
     out = python(f"""if True:
         import asyncio, os, warnings
         from zmqbridge import UsedAfterFork
@@ -362,10 +374,10 @@ def test_in_a_forked_child_it_is_the_parents():
     assert out == "7 [b'x']\n"
 
 
-def test_a_hundred_that_are_under_load_end_one_after_the_other():
-    few = {zmq.SNDHWM: 5, zmq.RCVHWM: 5, zmq.LINGER: 0}
+def test_a_hundred_that_are_under_load_end_one_after_the_other() -> None:
+    few: dict[int, Any] = {zmq.SNDHWM: 5, zmq.RCVHWM: 5, zmq.LINGER: 0}
 
-    async def main():
+    async def main() -> float:
         longest = 0.0
         with zmq.Context() as context:
             for _ in range(100):

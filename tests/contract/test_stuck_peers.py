@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -16,9 +19,14 @@ from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.sendqueue import SendQueue
 from zmqbridge.twisted_backend import Router
 
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
+
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
 )
+# Who has gone is looked for ten times as often as PATROL says, or most tests would wait for that.
+OFTEN = PATROL / 10
 REPLY = bytes(4096)
 ASKED = 3000  # far more than fits between a server and a client that does not read
 MARK = 50
@@ -26,24 +34,30 @@ MARK = 50
 SMALL = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
 
 
+@pytest.fixture(autouse=True)
+def often(request, monkeypatch):
+    if "w" in request.fixturenames:
+        monkeypatch.setattr("zmqbridge._bridge.patrol.PATROL", OFTEN)
+
+
 @pytest.fixture
-def address(request, tmp_path):
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "tcp://127.0.0.1:*" if request.param == "tcp" else f"ipc://{tmp_path}/server"
 
 
 both_transports = pytest.mark.parametrize("address", ["tcp", "ipc"], indirect=True)
 
 
-class Client(zmq.Socket):
-    def kill(self):
+class Client(zmq.Socket[bytes]):
+    def kill(self) -> None:
         self.context.destroy(0)
 
 
 @contextlib.contextmanager
-def stuck_client(address, asked=ASKED):
+def stuck_client(address: str, asked: int = ASKED) -> Iterator[Client]:
     """A plain client of this process that asks and asks and reads nothing; `kill` ends it."""
     context = zmq.Context()
-    client = context.socket(zmq.DEALER, Client)
+    client: Any = context.socket(zmq.DEALER, Client)
     for option, value in {zmq.SNDHWM: 0, zmq.RCVHWM: 1, zmq.RCVBUF: 8192, zmq.LINGER: 0}.items():
         client.set(option, value)
     client.connect(address)
@@ -68,7 +82,7 @@ time.sleep(100)
 
 
 @contextlib.contextmanager
-def process(address, asked=ASKED):
+def process(address: str, asked: int = ASKED) -> Iterator[subprocess.Popen[bytes]]:
     """The same in a process of its own, which can be killed."""
     client = subprocess.Popen(
         [sys.executable, "-c", KILLED, address, str(asked)], stdout=subprocess.PIPE
@@ -84,7 +98,7 @@ def process(address, asked=ASKED):
 
 @some_worlds
 @both_transports
-async def test_serve_answers_the_others_all_the_while(w, address):
+async def test_serve_answers_the_others_all_the_while(w: World, address: str) -> None:
     async with w.Replier(bind=address, options=SMALL, send_queue=MARK) as replier:
         serving = w.spawn(replier.serve(lambda request: request.reply(REPLY)))
         where = replier.addresses[0]
@@ -112,8 +126,10 @@ async def test_serve_answers_the_others_all_the_while(w, address):
 
 
 @some_worlds
-async def test_of_whom_it_is_said_that_he_left_is_remembered_but_not_without_end(w, monkeypatch):
-    async def handler(request):
+async def test_of_whom_it_is_said_that_he_left_is_remembered_but_not_without_end(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(request: Request) -> None:
         raise PeerUnreachable(*request.parts)
 
     monkeypatch.setattr("zmqbridge._bridge.keepers.BLAMED", 2)
@@ -130,7 +146,7 @@ async def test_of_whom_it_is_said_that_he_left_is_remembered_but_not_without_end
 
 
 @some_worlds
-async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w):
+async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w: World) -> None:
     async with w.Replier(bind="tcp://127.0.0.1:*", options=SMALL, send_queue=MARK) as replier:
         with stuck_client(replier.addresses[0]):
             with pytest.raises(PeerStalled) as stalled:
@@ -146,16 +162,18 @@ async def test_a_reply_that_finds_no_room_is_an_error_that_hands_it_back(w):
 @some_worlds
 @both_transports
 @pytest.mark.parametrize("client", [stuck_client, process])
-async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(w, address, client):
+async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(
+    w: World, address: str, client: Callable[..., Any]
+) -> None:
     # The loop that would take the requests waits itself, so nothing more is read.
-    async def answer():
+    async def answer() -> None:
         async for peer, parts in router:
             try:
                 await router.send(peer, *parts, REPLY)
             except PeerUnreachable as error:
                 gone.append(error.peer)
 
-    gone = []
+    gone: list[bytes] = []
     async with w.Router(bind=address, options=SMALL) as router:
         answering = w.spawn(answer())
         where = router.addresses[0]
@@ -175,16 +193,18 @@ async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(w, address, 
 
 
 @some_worlds
-async def test_who_waits_to_send_within_the_process_is_told_that_the_peer_has_closed(w):
+async def test_who_waits_to_send_within_the_process_is_told_that_the_peer_has_closed(
+    w: World,
+) -> None:
     # Of an inproc peer the system knows nothing, so it is found by reading on.
-    async def answer():
+    async def answer() -> None:
         async for peer, parts in router:
             try:
                 await router.send(peer, *parts, REPLY)
             except PeerUnreachable as error:
                 gone.append(error.peer)
 
-    gone = []
+    gone: list[bytes] = []
     async with w.Router(bind="inproc://stuck", options={zmq.SNDHWM: 5}) as router:
         answering = w.spawn(answer())
         with zmq.Socket(router.socket.context, zmq.DEALER) as stuck:
@@ -204,8 +224,8 @@ async def test_who_waits_to_send_within_the_process_is_told_that_the_peer_has_cl
 
 
 @some_worlds
-async def test_a_peer_that_is_merely_slow_is_waited_for(w):
-    async def answer():
+async def test_a_peer_that_is_merely_slow_is_waited_for(w: World) -> None:
+    async def answer() -> None:
         async for peer, parts in router:
             await router.send(peer, *parts, REPLY)
 
@@ -213,7 +233,7 @@ async def test_a_peer_that_is_merely_slow_is_waited_for(w):
         answering = w.spawn(answer())
         with stuck_client(router.addresses[0], 100) as slow:
             await w.until(lambda: router.statistics().queued)
-            await w.sleep(0.6)  # longer than the pause between two looks for who has died
+            await w.sleep(3 * OFTEN)  # some looks for who has died
             for number in range(100):
                 await w.until(lambda: slow.poll(0))
                 assert slow.recv_multipart()[0] == b"%d" % number
@@ -223,10 +243,13 @@ async def test_a_peer_that_is_merely_slow_is_waited_for(w):
 
 @some_worlds
 @pytest.mark.parametrize("says", ["something", "nothing", "something before the old one closes"])
-async def test_a_peer_that_came_back_under_its_name_is_waited_for(w, says, tmp_path):
-    def come():
+async def test_a_peer_that_came_back_under_its_name_is_waited_for(
+    w: World, says: str, tmp_path: Path
+) -> None:
+    def come() -> zmq.Socket[bytes]:
         peer = context.socket(zmq.DEALER)
-        for option, value in {zmq.ROUTING_ID: b"it", zmq.RCVHWM: 1, zmq.LINGER: 0}.items():
+        options: dict[int, Any] = {zmq.ROUTING_ID: b"it", zmq.RCVHWM: 1, zmq.LINGER: 0}
+        for option, value in options.items():
             peer.set(option, value)
         peer.connect(address)
         return peer
@@ -248,11 +271,11 @@ async def test_a_peer_that_came_back_under_its_name_is_waited_for(w, says, tmp_p
                 await router.receive()
             before.close()
             await w.until(lambda: reaches(router, b"it"))
-            await w.sleep(0.1)
+            await w.sleep(2 * OFTEN)
             for _ in range(30):
                 router.send_nowait(b"it", REPLY)
             assert router.statistics().queued
-            await w.sleep(0.6)
+            await w.sleep(3 * OFTEN)
             assert router.statistics().unreachable == 0
             await w.until(lambda: after.poll(0) and after.recv() == REPLY)
             for _ in range(29):
@@ -261,7 +284,7 @@ async def test_a_peer_that_came_back_under_its_name_is_waited_for(w, says, tmp_p
             assert w.reports == []
 
 
-def reaches(router, peer):
+def reaches(router: Any, peer: bytes) -> bool:
     try:
         router.send_nowait(peer, b"are you there?")
     except PeerUnreachable:
@@ -270,7 +293,7 @@ def reaches(router, peer):
 
 
 @some_worlds
-async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w):
+async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w: World) -> None:
     # They are more than are tried in each turn.
     async with w.Router(bind="tcp://127.0.0.1:*", options=SMALL) as router:
         with contextlib.ExitStack() as stack:
@@ -292,10 +315,10 @@ async def test_what_waits_for_many_stuck_peers_goes_out_when_they_read(w):
             assert router.statistics().queued == 0
 
 
-def test_who_is_stuck_later_puts_no_look_at_the_others_off(monkeypatch):
+def test_who_is_stuck_later_puts_no_look_at_the_others_off(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     monkeypatch.setattr(Pump, "patrol", lambda pump: looks.append(reactor.seconds()) or PATROL)
-    reactor = MemoryReactorClock()
+    reactor: Any = MemoryReactorClock()
     router = Router(reactor=reactor)
     for tenth in range(20):
         if not tenth % 3:
@@ -308,8 +331,8 @@ def test_who_is_stuck_later_puts_no_look_at_the_others_off(monkeypatch):
 
 @some_worlds
 @pytest.mark.parametrize("message", [[b"id", b""], [b""], [b"route", b"id", b""]])
-async def test_a_request_with_no_part_is_malformed(w, message):
-    async def echo(request):
+async def test_a_request_with_no_part_is_malformed(w: World, message: list[bytes]) -> None:
+    async def echo(request: Request) -> None:
         await request.reply(*request.parts)
 
     async with w.Replier(bind="tcp://127.0.0.1:*") as replier:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import zmq
+
+if TYPE_CHECKING:
+    from tests.conftest import Subscriber, World
 
 every_world = pytest.mark.every_world
 _numbers = itertools.count()
@@ -14,12 +19,14 @@ MANY = [f"tag{number}." for number in range(5000)]
 
 
 @pytest.fixture
-def address():
+def address() -> str:
     """An address that nobody had before: a plain socket gives its own back only some time later."""
     return f"inproc://subscribing-{next(_numbers)}"
 
 
-def publisher_at(address, context, kind=zmq.XPUB):
+def publisher_at(
+    address: str, context: zmq.Context[zmq.Socket[bytes]], kind: int = zmq.XPUB
+) -> zmq.Socket[bytes]:
     socket = zmq.Socket(context, kind)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.SNDHWM, 0)
@@ -31,11 +38,11 @@ def publisher_at(address, context, kind=zmq.XPUB):
     return socket
 
 
-async def heard(w, xpub):
+async def heard(w: World, xpub: zmq.Socket[bytes]) -> set[str]:
     """Read subscriptions until there are as many as there should be."""
     tags = set()
 
-    def all_of_them():
+    def all_of_them() -> bool:
         while xpub.poll(0):
             tags.add(xpub.recv()[1:].decode())
         return len(tags) >= len(MANY)
@@ -44,11 +51,11 @@ async def heard(w, xpub):
     return tags
 
 
-async def subscribed(w, xpub, *prefixes):
+async def subscribed(w: World, xpub: zmq.Socket[bytes], *prefixes: bytes) -> None:
     """Wait until these subscriptions have come."""
     missing = {b"\1" + prefix for prefix in prefixes}
 
-    def came():
+    def came() -> bool:
         while missing and xpub.poll(0):
             missing.discard(xpub.recv())
         return not missing
@@ -56,7 +63,9 @@ async def subscribed(w, xpub, *prefixes):
     await w.until(came)
 
 
-def made(w, setting, address, context):
+def made(
+    w: World, setting: str, address: str, context: zmq.Context[zmq.Socket[bytes]]
+) -> Subscriber:
     if setting == "options":
         return w.Subscriber(MANY, connect=address, options={zmq.SNDHWM: 10}, context=context)
     subscriber = w.Subscriber(connect=address, context=context)
@@ -69,7 +78,9 @@ def made(w, setting, address, context):
 
 @pytest.mark.parametrize("setting", ["options", "later", "raw"])
 @pytest.mark.parametrize("transport", ["tcp", "ipc", "inproc"])
-async def test_all_of_very_many_subscriptions_are_heard(w, transport, setting, tmp_path):
+async def test_all_of_very_many_subscriptions_are_heard(
+    w: World, transport: str, setting: str, tmp_path: Path
+) -> None:
     context = zmq.Context()
     addresses = {
         "tcp": "tcp://127.0.0.1:*",
@@ -84,7 +95,7 @@ async def test_all_of_very_many_subscriptions_are_heard(w, transport, setting, t
             if transport != "inproc":  # whose peers do not come again
                 again = []
 
-                def free():
+                def free() -> bool:
                     try:
                         again.append(publisher_at(address, context))
                     except zmq.ZMQError:
@@ -98,7 +109,7 @@ async def test_all_of_very_many_subscriptions_are_heard(w, transport, setting, t
 
 
 @every_world
-async def test_publishers_of_ours_hear_them_all(w, tmp_path):
+async def test_publishers_of_ours_hear_them_all(w: World, tmp_path: Path) -> None:
     # libzmq learns late how much was taken, and drops what is more than SNDHWM ahead of that.
     options = {zmq.RCVHWM: 10, zmq.SNDHWM: 0}
     async with (
@@ -113,7 +124,7 @@ async def test_publishers_of_ours_hear_them_all(w, tmp_path):
 
 
 @every_world
-async def test_what_was_unsubscribed_is_not_delivered(w, address):
+async def test_what_was_unsubscribed_is_not_delivered(w: World, address: str) -> None:
     async with w.Subscriber(["old", "new"], connect=address) as subscriber:
         with publisher_at(address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"old", b"new")
@@ -133,7 +144,9 @@ async def test_what_was_unsubscribed_is_not_delivered(w, address):
 
 
 @pytest.mark.parametrize("prefetch", [0, 1])
-async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(w, prefetch, address):
+async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(
+    w: World, prefetch: int, address: str
+) -> None:
     async with w.Subscriber("", connect=address, prefetch=prefetch) as subscriber:
         with publisher_at(address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"")
@@ -148,7 +161,7 @@ async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(w, prefetch, ad
             assert await subscriber.receive() == (b"new", b"")
 
 
-async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w):
+async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w: World) -> None:
     options = {zmq.CONFLATE: 1, zmq.RCVHWM: 0}
     async with w.Subscriber("old", connect="inproc://newest", options=options) as subscriber:
         with publisher_at("inproc://newest", subscriber.socket.context) as xpub:
@@ -166,7 +179,9 @@ async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w):
             assert statistics.unwanted == statistics.received
 
 
-async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w, address):
+async def test_what_another_subscription_wants_is_kept_whatever_its_shape(
+    w: World, address: str
+) -> None:
     shapes = [
         [b"a\0x"],
         [b"ab\0x"],
@@ -219,12 +234,14 @@ async def test_what_another_subscription_wants_is_kept_whatever_its_shape(w, add
 
 @every_world
 @pytest.mark.parametrize("prefetch", [None, 0])
-async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(w, prefetch, address):
+async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(
+    w: World, prefetch: int | None, address: str
+) -> None:
     received = []
     async with w.Subscriber("new", connect=address, prefetch=prefetch) as subscriber:
         with publisher_at(address, subscriber.socket.context) as xpub:
 
-            async def receive(name):
+            async def receive(name: int) -> None:
                 while True:
                     tag, body = await subscriber.receive()
                     if tag == b"end":
@@ -260,10 +277,10 @@ async def test_who_was_told_of_what_was_then_unsubscribed_waits_on(w, prefetch, 
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w, address):
+async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w: World, address: str) -> None:
     handled = []
 
-    def handler(publication):
+    def handler(publication: tuple[bytes, bytes]) -> None:
         handled.append(publication)
         if publication == (b"old", b"5"):
             subscriber.unsubscribe("old")
@@ -279,7 +296,7 @@ async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w, address):
             assert handled == [*((b"old", b"%d" % number) for number in range(6)), (b"new", b"")]
 
 
-async def test_inverted_matching_drops_nothing_that_is_wanted(w, address):
+async def test_inverted_matching_drops_nothing_that_is_wanted(w: World, address: str) -> None:
     options = {zmq.INVERT_MATCHING: 1}
     async with w.Subscriber(["a"], connect=address, options=options) as subscriber:
         context = subscriber.socket.context

@@ -12,6 +12,9 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -20,13 +23,16 @@ from twisted.internet.threads import blockingCallFromThread
 
 from zmqbridge import LoopError, WrongThread, asyncio_backend, twisted_backend
 
+if TYPE_CHECKING:
+    from tests.conftest import Puller, Pusher, World
+
 RUNNING = ["asyncio", "uvloop", "trio", "epoll", "select", "asyncioreactor"]
 some_worlds = pytest.mark.parametrize("w", RUNNING, indirect=True)
 unlimited = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
 BOUND = 20  # seconds
 
 
-def begin(call):
+def begin(call: Callable[..., Any]) -> None:
     """Make a call, and begin with what it returns if that has to be awaited."""
     result = call()
     if inspect.iscoroutine(result):
@@ -36,15 +42,15 @@ def begin(call):
             result.close()
 
 
-def uvloop_or_skip():
+def uvloop_or_skip() -> Any:
     return pytest.importorskip("uvloop").new_event_loop()
 
 
-async def in_a_thread(w, work):
+async def in_a_thread(w: World, work: Callable[..., Any]) -> Exception | None:
     """Run `work` in a thread while the loop goes on, and return what it raises."""
     raised = []
 
-    def run():
+    def run() -> None:
         try:
             work()
         except Exception as error:
@@ -56,7 +62,7 @@ async def in_a_thread(w, work):
     return raised[0] if raised else None
 
 
-async def test_another_thread_is_refused_before_libzmq_is_touched(w):
+async def test_another_thread_is_refused_before_libzmq_is_touched(w: World) -> None:
     async with (
         w.Pusher(bind="inproc://t-push") as pusher,
         w.Puller(connect="inproc://t-push") as puller,
@@ -112,7 +118,7 @@ async def test_another_thread_is_refused_before_libzmq_is_touched(w):
 
 
 @some_worlds
-async def test_messages_are_handed_in_by_the_loops_own_call(w):
+async def test_messages_are_handed_in_by_the_loops_own_call(w: World) -> None:
     threads, each = 8, 1500
     hand_in = way_in(w)
     if sys.implementation.name == "pypy" and "AsyncioSelectorReactor" in repr(hand_in):
@@ -122,14 +128,14 @@ async def test_messages_are_handed_in_by_the_loops_own_call(w):
         w.Pusher(connect="inproc://handed-in", options=unlimited) as pusher,
     ):
 
-        def work(thread):
+        def work(thread: int) -> None:
             for number in range(each):
                 hand_in(pusher.push_nowait, b"%d" % thread, b"%d" % number)
 
         workers = [threading.Thread(target=work, args=[number]) for number in range(threads)]
         for worker in workers:
             worker.start()
-        received = {b"%d" % number: [] for number in range(threads)}
+        received: dict[bytes, list[int]] = {b"%d" % number: [] for number in range(threads)}
         for _ in range(threads * each):
             thread, number = await puller.receive()
             received[thread].append(int(number))
@@ -138,7 +144,7 @@ async def test_messages_are_handed_in_by_the_loops_own_call(w):
         assert all(numbers == list(range(each)) for numbers in received.values())
 
 
-def way_in(w):
+def way_in(w: World) -> Callable[..., Any]:
     if w.backend is twisted_backend:
         return w.reactor.callFromThread
     try:
@@ -151,10 +157,10 @@ def way_in(w):
 
 
 @some_worlds
-async def test_one_can_wait_in_a_thread_for_what_the_loop_does(w):
+async def test_one_can_wait_in_a_thread_for_what_the_loop_does(w: World) -> None:
     if w.backend is twisted_backend:
 
-        def ask():
+        def ask() -> list[bytes]:
             return blockingCallFromThread(w.reactor, requester.request, b"thread")
     else:
         try:
@@ -164,11 +170,12 @@ async def test_one_can_wait_in_a_thread_for_what_the_loop_does(w):
 
             token = trio.lowlevel.current_trio_token()
 
-            def ask():
-                return trio.from_thread.run(requester.request, b"thread", trio_token=token)
+            def ask() -> list[bytes]:
+                request: Any = requester.request
+                return trio.from_thread.run(request, b"thread", trio_token=token)
         else:
 
-            def ask():
+            def ask() -> list[bytes]:
                 asking = asyncio.run_coroutine_threadsafe(requester.request(b"thread"), loop)
                 return asking.result(BOUND)
 
@@ -184,22 +191,22 @@ async def test_one_can_wait_in_a_thread_for_what_the_loop_does(w):
         await serving
 
 
-def test_when_its_loop_has_ended_any_thread_may_close_a_socket():
+def test_when_its_loop_has_ended_any_thread_may_close_a_socket() -> None:
     # As programs do that run their loop in a thread and clean up in the main one.
-    sockets = []
+    sockets: list[Any] = []
 
-    async def on_asyncio():
+    async def on_asyncio() -> None:
         sockets.append(asyncio_backend.Puller(bind="inproc://outlived"))
         receiving = asyncio.create_task(sockets[0].receive())
         await asyncio.sleep(0)
         receiving.cancel()
 
-    async def on_twisted(reactor):
+    async def on_twisted(reactor: Any) -> None:
         sockets.append(twisted_backend.Puller(bind="inproc://outlived2", reactor=reactor))
         await task.deferLater(reactor, 0)
         reactor.stop()
 
-    def run_both():
+    def run_both() -> None:
         asyncio.run(on_asyncio())
         reactor = selectreactor.SelectReactor()
         reactor.callWhenRunning(lambda: defer.Deferred.fromCoroutine(on_twisted(reactor)))
@@ -215,31 +222,35 @@ def test_when_its_loop_has_ended_any_thread_may_close_a_socket():
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop_or_skip])
-def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(new_loop):
+def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(
+    new_loop: Callable[..., Any],
+) -> None:
     loop, other = new_loop(), new_loop()
 
-    async def opened():
+    async def opened() -> tuple[Pusher, Puller]:
         pusher = asyncio_backend.Pusher(bind="inproc://moved")
         await pusher.push(b"here")
         return pusher, asyncio_backend.Puller(connect="inproc://moved")
 
-    async def used(number):
+    async def used(number: int) -> list[bytes]:
         await pusher.push(b"%d" % number)
         return await puller.receive()
 
-    async def closed():
+    async def closed() -> None:
         pusher.bind("inproc://moved too")
         await pusher.aclose()
         await puller.aclose()
 
-    def elsewhere(work):
+    def elsewhere(work: Coroutine[Any, Any, Any]) -> list[bytes] | None:
         done = []
         thread = threading.Thread(target=lambda: done.append(loop.run_until_complete(work)))
         thread.start()
         thread.join(BOUND)
         return done[0]
 
-    async def called_from_the_thread_that_it_has_left(thread_may_call, called):
+    async def called_from_the_thread_that_it_has_left(
+        thread_may_call: threading.Event, called: threading.Event
+    ) -> None:
         thread_may_call.set()
         while not called.is_set():
             await asyncio.sleep(0.001)
@@ -271,7 +282,9 @@ def test_a_loop_may_run_elsewhere_later_and_a_socket_goes_with_it_alone(new_loop
         each.close()
 
 
-def run(program, *options, timeout=BOUND, arguments=()):
+def run(
+    program: str, *options: Any, timeout: int = BOUND, arguments: list[str] | tuple[Any, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own."""
     return subprocess.run(
         [
@@ -340,7 +353,7 @@ def ends(child):
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_in_a_forked_child_asyncio_sockets_are_refused_and_the_parents_work_on(loop):
+def test_in_a_forked_child_asyncio_sockets_are_refused_and_the_parents_work_on(loop: str) -> None:
     # The selector's FD, as epoll's would be, must not be the child's and the parent's at once.
     factory = {
         "asyncio": "lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())",
@@ -403,7 +416,7 @@ print("parent" if child else "child")
     assert "parent" in done.stdout
 
 
-def test_in_a_forked_child_twisted_sockets_are_refused_and_the_parents_work_on():
+def test_in_a_forked_child_twisted_sockets_are_refused_and_the_parents_work_on() -> None:
     done = run(
         FORKING
         + """
@@ -480,7 +493,7 @@ Serving().setServiceParent(application)
 """
 
 
-def wait_for(condition, what):
+def wait_for(condition: Callable[..., Any], what: str) -> None:
     end = time.monotonic() + BOUND
     while not condition():
         assert time.monotonic() < end, what
@@ -488,7 +501,7 @@ def wait_for(condition, what):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_factory_may_be_made_before_twistd_daemonises(tmp_path):
+def test_a_factory_may_be_made_before_twistd_daemonises(tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/s"
     (tmp_path / "facade.tac").write_text(TAC.format(address=address))
     pid, log = tmp_path / "pid", tmp_path / "log"
@@ -677,7 +690,9 @@ INHERITED = [
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("child", ["runs", "does not"])
 @pytest.mark.parametrize("loop", INHERITED)
-def test_a_child_that_runs_the_inherited_loop_is_told_and_the_parent_hears_on(loop, child):
+def test_a_child_that_runs_the_inherited_loop_is_told_and_the_parent_hears_on(
+    loop: str, child: str
+) -> None:
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     done = run(RUN_BY_THE_CHILD, arguments=[loop, child])

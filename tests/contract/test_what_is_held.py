@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from zmqbridge import QueueFull
+
+if TYPE_CHECKING:
+    from tests.conftest import Puller, Request, World
 
 every_world = pytest.mark.every_world
 handlers = pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
@@ -17,7 +22,7 @@ RECEIVERS = ["Puller", "Subscriber", "Dealer", "Router", "Replier"]
 SENDERS = ["Pusher", "Publisher", "Dealer", "Router", "Replier", "Requester"]
 
 
-def one_peer(kind, receiver):
+def one_peer(kind: str, receiver: Any) -> zmq.Socket[bytes]:
     """A plain peer that sends without limits, in the same context."""
     plain = {"Puller": zmq.PUSH, "Subscriber": zmq.PUB, "Dealer": zmq.DEALER}
     peer = zmq.Socket(receiver.socket.context, plain.get(kind, zmq.DEALER))
@@ -27,11 +32,11 @@ def one_peer(kind, receiver):
     return peer
 
 
-def send(kind, peer, number):
+def send(kind: str, peer: zmq.Socket[bytes], number: int) -> None:
     peer.send_multipart([b"id", b"", b"%d" % number] if kind == "Replier" else [b"%d" % number])
 
 
-def number_in(kind, message):
+def number_in(kind: str, message: Any) -> int:
     if kind == "Replier":
         return int(message.parts[0])
     if kind in ("Subscriber", "Router"):
@@ -39,7 +44,9 @@ def number_in(kind, message):
     return int(message if kind == "Subscriber" else message[0])
 
 
-async def filled(w, kind, receiver, peer, count, held):
+async def filled(
+    w: World, kind: str, receiver: Any, peer: zmq.Socket[bytes], count: int, held: int
+) -> None:
     """Send that many, once the peer is heard, and see how many are held."""
     if kind == "Subscriber":
         receiver.subscribe("")
@@ -61,7 +68,9 @@ async def filled(w, kind, receiver, peer, count, held):
 @every_world
 @pytest.mark.parametrize("kind", ["Puller", "Subscriber", "Replier"])
 @pytest.mark.parametrize("prefetch", [0, 3])
-async def test_no_more_is_held_than_prefetch_says_and_all_comes_in_order(w, kind, prefetch):
+async def test_no_more_is_held_than_prefetch_says_and_all_comes_in_order(
+    w: World, kind: str, prefetch: int
+) -> None:
     async with getattr(w, kind)(bind="inproc://prefetch", prefetch=prefetch) as receiver:
         with one_peer(kind, receiver) as peer:
             await filled(w, kind, receiver, peer, 20, prefetch)
@@ -85,7 +94,7 @@ async def test_no_more_is_held_than_prefetch_says_and_all_comes_in_order(w, kind
 
 
 @pytest.mark.parametrize("kind", RECEIVERS)
-async def test_no_more_bytes_are_held_than_prefetch_bytes_says(w, kind):
+async def test_no_more_bytes_are_held_than_prefetch_bytes_says(w: World, kind: str) -> None:
     async with getattr(w, kind)(bind="inproc://bytes", prefetch_bytes=3_000_000) as receiver:
         with one_peer(kind, receiver) as peer:
             await filled(w, kind, receiver, peer, 0, 0)
@@ -101,7 +110,7 @@ async def test_no_more_bytes_are_held_than_prefetch_bytes_says(w, kind):
 
 
 @pytest.mark.parametrize("kind", ["Puller", "Router"])
-async def test_what_is_held_follows_rcvhwm_however_that_is_set(w, kind):
+async def test_what_is_held_follows_rcvhwm_however_that_is_set(w: World, kind: str) -> None:
     made = getattr(w, kind)
     async with made(bind="inproc://small", options={zmq.RCVHWM: 3}) as receiver:
         with one_peer(kind, receiver) as peer:
@@ -126,18 +135,20 @@ async def test_what_is_held_follows_rcvhwm_however_that_is_set(w, kind):
             await filled(w, kind, receiver, peer, 20, 5)
 
 
-async def test_a_router_has_nothing_of_conflate_and_holds_what_it_is_to(w):
+async def test_a_router_has_nothing_of_conflate_and_holds_what_it_is_to(w: World) -> None:
     options = {zmq.CONFLATE: 1}
     async with w.Router(bind="inproc://router", options=options, prefetch=5) as router:
         with one_peer("Router", router) as peer:
             await filled(w, "Router", router, peer, 20, 5)
 
 
-async def test_a_slow_worker_that_prefetches_nothing_hoards_nothing(w, tmp_path):
+async def test_a_slow_worker_that_prefetches_nothing_hoards_nothing(
+    w: World, tmp_path: Path
+) -> None:
     done = {"slow": 0, "fast": 0}
     options = {zmq.RCVHWM: 1, zmq.RCVBUF: 8192}
 
-    async def work(name, puller):
+    async def work(name: str, puller: Puller) -> None:
         async for _ in puller:
             if name == "slow":
                 await w.sleep(0.05)
@@ -162,15 +173,15 @@ async def test_a_slow_worker_that_prefetches_nothing_hoards_nothing(w, tmp_path)
         await w.gather(*working)
 
 
-async def test_a_server_takes_only_requests_that_a_handler_is_free_for(w):
+async def test_a_server_takes_only_requests_that_a_handler_is_free_for(w: World) -> None:
     started = []
     async with (
         w.Replier(bind="inproc://idle", prefetch=0) as replier,
         w.Requester(connect="inproc://idle", timeout=10) as requester,
     ):
-        going_on = []
+        going_on: list[bool] = []
 
-        async def handler(request):
+        async def handler(request: Request) -> None:
             started.append(request)
             while not going_on:
                 await w.sleep(0.002)
@@ -189,7 +200,7 @@ async def test_a_server_takes_only_requests_that_a_handler_is_free_for(w):
 
 @pytest.mark.parametrize("kind", ["Puller", "Subscriber", "Dealer"])
 @pytest.mark.parametrize("call", ["receive", "iteration"])
-async def test_conflate_gives_the_newest(w, kind, call, tmp_path):
+async def test_conflate_gives_the_newest(w: World, kind: str, call: str, tmp_path: Path) -> None:
     async with getattr(w, kind)(
         bind=f"ipc://{tmp_path}/newest", options={zmq.CONFLATE: 1}
     ) as receiver:
@@ -212,7 +223,7 @@ async def test_conflate_gives_the_newest(w, kind, call, tmp_path):
             assert statistics.received == 4 + statistics.unwanted + statistics.unread
 
 
-async def test_a_subscriber_that_was_held_up_gets_the_newest_of_all(w):
+async def test_a_subscriber_that_was_held_up_gets_the_newest_of_all(w: World) -> None:
     options = {zmq.CONFLATE: 1, zmq.RCVHWM: 0}
     async with w.Subscriber("", bind="inproc://held up", options=options) as subscriber:
         with one_peer("Subscriber", subscriber) as peer:
@@ -234,7 +245,7 @@ async def test_a_subscriber_that_was_held_up_gets_the_newest_of_all(w):
             assert statistics.received == statistics.delivered + statistics.unwanted
 
 
-async def test_conflate_loses_no_subscription(w, tmp_path):
+async def test_conflate_loses_no_subscription(w: World, tmp_path: Path) -> None:
     # libzmq conflates the subscriptions, too, and sends the last one only.
     tags = [f"tag{number}." for number in range(50)]
     async with (
@@ -250,10 +261,12 @@ async def test_conflate_loses_no_subscription(w, tmp_path):
 @handlers
 @pytest.mark.parametrize("kind", RECEIVERS)
 @pytest.mark.parametrize("prefetch", [0, 2])
-async def test_a_handler_gets_one_at_a_time_and_none_while_it_is_paused(w, kind, prefetch):
+async def test_a_handler_gets_one_at_a_time_and_none_while_it_is_paused(
+    w: World, kind: str, prefetch: int
+) -> None:
     handled = []
 
-    def handler(message):
+    def handler(message: Any) -> None:
         handled.append(number_in(kind, message))
         if handled[-1] == 5:
             receiver.pauseProducing()
@@ -278,7 +291,7 @@ async def test_a_handler_gets_one_at_a_time_and_none_while_it_is_paused(w, kind,
 
 
 @handlers
-async def test_a_handler_with_conflate_gets_the_newest(w, tmp_path):
+async def test_a_handler_with_conflate_gets_the_newest(w: World, tmp_path: Path) -> None:
     handled = []
     receiver = w.Subscriber(
         "",
@@ -301,7 +314,7 @@ async def test_a_handler_with_conflate_gets_the_newest(w, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["Pusher", "Dealer", "Requester"])
-async def test_the_send_queue_holds_what_its_argument_says(w, kind):
+async def test_the_send_queue_holds_what_its_argument_says(w: World, kind: str) -> None:
     async with getattr(w, kind)(bind="inproc://queue", send_queue=3) as sender:
         if kind == "Requester":
             asking = [w.spawn(sender.request(b"x")) for _ in range(3)]
@@ -323,7 +336,7 @@ async def test_the_send_queue_holds_what_its_argument_says(w, kind):
 
 
 @pytest.mark.parametrize("kind", ["Router", "Replier"])
-async def test_each_peer_has_a_send_queue(w, kind):
+async def test_each_peer_has_a_send_queue(w: World, kind: str) -> None:
     full = {zmq.SNDHWM: 1}
     async with getattr(w, kind)(bind="inproc://queue", send_queue=3, options=full) as sender:
         with zmq.Socket(sender.socket.context, zmq.DEALER) as stuck:
@@ -340,7 +353,7 @@ async def test_each_peer_has_a_send_queue(w, kind):
             assert sender.statistics().queued == 3
 
 
-async def test_marks_are_checked_and_shown(w):
+async def test_marks_are_checked_and_shown(w: World) -> None:
     for kind in RECEIVERS:
         made = getattr(w, kind)
         for bad, error in ((-1, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)):

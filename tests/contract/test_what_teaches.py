@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -12,17 +13,23 @@ import zmqbridge
 from zmqbridge import AddressError, RequestTimeout, SocketClosed
 from zmqbridge.asyncio_backend import Puller as AsyncioPuller
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
+
 TWISTED = ("epoll", "select", "asyncioreactor")
 
 
-async def begun(w, call):
+async def begun(w: World, call: Any) -> Any:
     """A call that waits now."""
     spawned = w.spawn(call)
     await w.settled()
     return spawned
 
 
-async def test_a_subscriber_without_a_tag_is_warned(w):
+async def test_a_subscriber_without_a_tag_is_warned(w: World) -> None:
     async with w.Subscriber(bind="inproc://no-tag") as subscriber:
         with pytest.warns(RuntimeWarning, match="no tag; subscribe to '' for all"):
             waits = await begun(w, subscriber.receive())
@@ -32,7 +39,7 @@ async def test_a_subscriber_without_a_tag_is_warned(w):
 
 
 @pytest.mark.parametrize("kind", ["Puller", "Dealer", "Router", "Replier"])
-async def test_who_receives_without_an_address_is_warned_once(w, kind):
+async def test_who_receives_without_an_address_is_warned_once(w: World, kind: str) -> None:
     async with getattr(w, kind)() as receiver:
         with pytest.warns(RuntimeWarning, match="waits for what will not come: bind or connect"):
             waits = await begun(w, receiver.receive())
@@ -45,7 +52,7 @@ async def test_who_receives_without_an_address_is_warned_once(w, kind):
                 await each
 
 
-async def test_who_sends_without_an_address_is_warned(w):
+async def test_who_sends_without_an_address_is_warned(w: World) -> None:
     async with w.Pusher(options={zmq.LINGER: 0}) as pusher:
         await pusher.push(b"is queued")
         with pytest.warns(RuntimeWarning, match="bind or connect it first"):
@@ -55,7 +62,7 @@ async def test_who_sends_without_an_address_is_warned(w):
             await waits
 
 
-async def test_an_address_of_the_raw_socket_is_one(w):
+async def test_an_address_of_the_raw_socket_is_one(w: World) -> None:
     async with w.Puller() as puller:
         puller.socket.bind("inproc://raw")
         waits = w.spawn(puller.receive())
@@ -65,7 +72,7 @@ async def test_an_address_of_the_raw_socket_is_one(w):
             await waits
 
 
-async def test_a_request_that_was_not_sent_says_why_where_that_is_known(w):
+async def test_a_request_that_was_not_sent_says_why_where_that_is_known(w: World) -> None:
     async with w.Requester() as requester:
         with pytest.raises(RequestTimeout) as raised:
             await requester.request(b"?", timeout=0.02)
@@ -85,13 +92,13 @@ async def test_a_request_that_was_not_sent_says_why_where_that_is_known(w):
     w.reports.clear()  # it was reported, too
 
 
-async def test_a_handler_that_returns_instead_of_replying_is_told(w):
-    async def returns(request):
+async def test_a_handler_that_returns_instead_of_replying_is_told(w: World) -> None:
+    async def returns(request: Request) -> bytes:
         if request.parts == [b"replied"]:
             await request.reply(b"yes")
         return b"an answer"
 
-    def returns_at_once(request):
+    def returns_at_once(request: Request) -> bytes:
         return b"an answer"
 
     async with (
@@ -121,7 +128,7 @@ async def test_a_handler_that_returns_instead_of_replying_is_told(w):
         assert "returned bytes" in str(report)
 
 
-async def test_calls_with_the_wrong_things(w):
+async def test_calls_with_the_wrong_things(w: World) -> None:
     with pytest.raises(TypeError, match=r"as 'tcp://127.0.0.1:5555'"):
         w.Pusher(bind=5555)
     with pytest.raises(AddressError, match=r"\* is for bind"):
@@ -138,7 +145,7 @@ SOCKETS = [
 ]  # fmt: skip
 
 
-def half_made(w, name, *given, **arguments):
+def half_made(w: World, name: str, *given: Any, **arguments: Any) -> Any:
     """The object whose constructor raises."""
     with pytest.raises((TypeError, ValueError, AddressError)) as raised:
         getattr(w, name)(*given, **arguments)
@@ -148,7 +155,9 @@ def half_made(w, name, *given, **arguments):
 
 @pytest.mark.parametrize("wrong", [{"bind": "nonsense"}, {"options": 1}, {"monitors": 1}])
 @pytest.mark.parametrize("kind", SOCKETS)
-async def test_what_could_not_be_made_says_so_and_is_closed(w, kind, wrong):
+async def test_what_could_not_be_made_says_so_and_is_closed(
+    w: World, kind: str, wrong: dict[str, Any]
+) -> None:
     socket = half_made(w, kind, **wrong)
     assert (repr(socket), socket.closed) == (f"<{kind} not made>", True)
     socket.close()
@@ -159,15 +168,15 @@ async def test_what_could_not_be_made_says_so_and_is_closed(w, kind, wrong):
 @pytest.mark.parametrize(
     ("kind", "given"), [("Authenticator", [{1: 2}]), ("Proxy", ["no kind", "", ""])]
 )
-async def test_so_does_an_authenticator_and_a_proxy(w, kind, given):
+async def test_so_does_an_authenticator_and_a_proxy(w: World, kind: str, given: list[Any]) -> None:
     half = half_made(w, kind, *given)
     assert (repr(half), half.closed) == (f"<{kind} not made>", True)
     half.close()
 
 
 @pytest.mark.parametrize("kind", SOCKETS)
-async def test_an_address_without_its_name_is_told_it(w, kind):
-    given = {"Subscriber": ["a tag"], "Requester": [5.0]}.get(kind, [])
+async def test_an_address_without_its_name_is_told_it(w: World, kind: str) -> None:
+    given: Any = {"Subscriber": ["a tag"], "Requester": [5.0]}.get(kind, [])
     for address in "tcp://127.0.0.1:5555", b"tcp://127.0.0.1:5555":
         with pytest.raises(TypeError) as raised:
             getattr(w, kind)(*given, address)
@@ -176,14 +185,14 @@ async def test_an_address_without_its_name_is_told_it(w, kind):
         getattr(w, kind)(*given, object())
 
 
-async def test_a_timeout_that_is_an_address_is_told_its_name(w):
+async def test_a_timeout_that_is_an_address_is_told_its_name(w: World) -> None:
     with pytest.raises(TypeError, match="an address by connect= or bind="):
         w.Requester("tcp://127.0.0.1:5555")
 
 
-async def test_a_subclass_may_take_its_address_as_it_likes(w):
-    class Own(w.backend.Pusher):
-        def __init__(self, address, *others):
+async def test_a_subclass_may_take_its_address_as_it_likes(w: World) -> None:
+    class Own(w.backend.Pusher):  # type: ignore[name-defined,misc]  # of the world
+        def __init__(self, address: str, *others: Any) -> None:
             super().__init__(connect=[address, *others], **reactor)
 
     reactor = {} if w.backend is zmqbridge.asyncio_backend else {"reactor": w.reactor}
@@ -192,7 +201,7 @@ async def test_a_subclass_may_take_its_address_as_it_likes(w):
         assert len(pusher.addresses) == 3
 
 
-def test_names_of_the_backends_say_where_they_are():
+def test_names_of_the_backends_say_where_they_are() -> None:
     for backend in zmqbridge.asyncio_backend, zmqbridge.twisted_backend:
         for name in backend.__all__:
             if name != "SocketService":
@@ -203,7 +212,9 @@ def test_names_of_the_backends_say_where_they_are():
 
 
 @pytest.mark.parametrize("w", TWISTED[:1], indirect=True)
-async def test_an_asyncio_class_under_a_reactor_names_the_other(w, monkeypatch):
+async def test_an_asyncio_class_under_a_reactor_names_the_other(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "twisted.internet.reactor", w.reactor)
     puller = AsyncioPuller()
     try:
@@ -213,7 +224,7 @@ async def test_an_asyncio_class_under_a_reactor_names_the_other(w, monkeypatch):
         puller.close()
 
 
-def test_a_class_of_twisted_in_an_asyncio_program_names_the_other():
+def test_a_class_of_twisted_in_an_asyncio_program_names_the_other() -> None:
     program = """
         import asyncio
         from zmqbridge.twisted_backend import Puller

@@ -14,17 +14,31 @@ from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
 ANY = "tcp://127.0.0.1:*"
 
 
-@pytest.fixture(params=["original", "facade"])
-def peer(request):
-    """Starts a process with this txZMQ; gives its addresses once it is ready."""
+@pytest.fixture(scope="module", params=["original", "facade"])
+def process(request):
+    """A process with this txZMQ."""
     command = [sys.executable, Path(__file__).with_name("txzmq_peer.py"), request.param]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as started:
+        yield started
+    assert started.returncode == 0
+
+
+@pytest.fixture
+def peer(process):
+    """Starts a program in it; gives its addresses once it is ready, and ends it."""
+
+    def ask(*what):
+        process.stdin.write(json.dumps(what).encode() + b"\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
 
     @contextlib.contextmanager
     def start(relay, method, *addresses):
-        with subprocess.Popen([*command, relay, method, *addresses], **pipes) as process:
-            yield json.loads(process.stdout.readline())
-        assert process.returncode == 0
+        try:
+            yield ask(relay, method, *addresses)
+        finally:
+            assert ask() == []
 
     return start
 

@@ -1,10 +1,12 @@
-"""A program written for txZMQ, which relays or answers whatever reaches it.
+"""Programs written for txZMQ, each of which relays or answers whatever reaches it.
 
-    python txzmq_peer.py original|facade RELAY bind|connect ADDRESS...
+    python txzmq_peer.py original|facade
 
-It prints its addresses as one line of JSON when it is ready, and ends with its standard input.
-What it passes on is changed a little, so that it must have been understood. Relays that send before
-they are sent to must connect: the original does not queue for peers who are not there yet.
+A line of JSON on standard input, ``[RELAY, "bind" or "connect", ADDRESS, ...]``, starts one; its
+addresses are a line of JSON when it is ready. A line ``[]`` ends it, and is answered by ``[]``. The
+process ends with its standard input. What is passed on is changed a little, so that it must have
+been understood. Relays that send before they are sent to must connect: the original does not queue
+for peers who are not there yet.
 """
 
 import json
@@ -18,6 +20,7 @@ if sys.argv[1] == "facade":
 import txzmq
 import zmq
 from twisted.internet import protocol, reactor, stdio
+from twisted.protocols.basic import LineReceiver
 
 MARK = b"re"
 
@@ -68,17 +71,27 @@ def dealer(make):
 RELAYS = {each.__name__: each for each in (publications, work, replies, requests, router, dealer)}
 
 
-class Parent(protocol.Protocol):
+class Parent(LineReceiver):
     """Whoever started this process; without it there is nothing left to do."""
+
+    delimiter = b"\n"
+    factory = None
+
+    def lineReceived(self, line):
+        asked, real = json.loads(line), []
+        if asked:
+            self.factory = start(*asked, real=real)
+        else:
+            self.factory.shutdown()
+        print(json.dumps(real), flush=True)
 
     def connectionLost(self, reason=protocol.connectionDone):
         reactor.stop()
 
 
-def main(relay, method, *addresses):
+def start(relay, method, *addresses, real):
     factory = txzmq.ZmqFactory()
-    factory.registerForShutdown()
-    waiting, real = list(addresses), []
+    waiting = list(addresses)
 
     def make(kind):
         connection = kind(factory, txzmq.ZmqEndpoint(method, waiting.pop(0)))
@@ -86,9 +99,8 @@ def main(relay, method, *addresses):
         return connection
 
     RELAYS[relay](make)
-    stdio.StandardIO(Parent())
-    print(json.dumps(real), flush=True)
-    reactor.run()
+    return factory
 
 
-main(*sys.argv[2:])
+stdio.StandardIO(Parent())
+reactor.run()

@@ -34,7 +34,7 @@ class Addressed(Guard):
         socket: the pyzmq socket.
         pump: what sends and receives on it.
         addresses: where it is bound and connected.
-        monitor: what libzmq tells of its connections, if anybody has asked.
+        monitor: what libzmq tells of its connections; None until it is needed.
     """
 
     __slots__ = ("_any_key", "addresses", "monitor", "pump", "socket")
@@ -46,7 +46,7 @@ class Addressed(Guard):
         super().__init__(driver, closed_error)
         self.addresses: list[str] = []
         self.monitor: Monitor | None = None
-        self._any_key = False  # whether it lets in every client
+        self._any_key = False  # whether the server lets in every client
 
     def take_places(self, bind: Addresses, connect: Addresses) -> None:
         """Bind and connect to these, each one address or several, in this order."""
@@ -65,8 +65,8 @@ class Addressed(Guard):
         Raises:
             AddressError: it is malformed, in use, or not of this host.
             ResourcesExhausted: there is no descriptor left.
-            AuthenticationMissing: it is to let in only some clients, and its context has no
-                authenticator.
+            AuthenticationMissing: an authenticator must decide about the clients, and its context
+                has none.
             SocketClosed: the socket is closed.
         """
         self.check_open()
@@ -79,11 +79,11 @@ class Addressed(Guard):
         """Connect to one more address; the peer may come later, and come back.
 
         Raises:
-            AddressError: it is malformed, or of IPv6 without ``zmq.IPV6``. That no peer listens
-                there is no error.
+            AddressError: it is malformed, or of IPv6 without ``zmq.IPV6``. A peer that does not
+                listen yet is no error.
             ResourcesExhausted: there is no descriptor left.
-            AuthenticationMissing: it is to let in only some clients, and its context has no
-                authenticator.
+            AuthenticationMissing: an authenticator must decide about the clients, and its context
+                has none.
             SocketClosed: the socket is closed.
         """
         self.check_open()

@@ -38,16 +38,16 @@ IN_USE = ("tcp:", "ipc://@")
 BOUND = "_zmqbridge_bound"
 # The places where a socket is bound or connected over ipc; see `zmqbridge._bridge.ipclinger`.
 IPC = "_zmqbridge_ipc"
-CONNECTED_AT = "_zmqbridge_connected"  # when it last bound or connected so, on time.monotonic
+CONNECTED_AT = "_zmqbridge_connected"  # when it last bound or connected over ipc, on time.monotonic
 SENT = "_zmqbridge_sent"  # present if a message was sent without the pump
 HOLDS = sys.platform == "linux" and hasattr(sockets, "AF_UNIX")
 # How many connections there are to each place, and the places that were connected to since
 # ipclinger last searched all descriptors.
 connects: dict[Place, int] = {}
 fresh: set[Place] = set()
-# How many connections to each place end of which nothing is held, and when the last one did.
+# For each place: how many connections end of which we hold no copy, and when the last one ended.
 _unheld: dict[Place, tuple[int, float]] = {}
-# So long libzmq may take to close one of these.
+# How long libzmq may take to close one of these.
 ENDS = 1.0  # seconds
 _left: dict[str, float] = {}  # addresses, and when they were given up
 
@@ -112,7 +112,7 @@ def forget(socket: Any, place: Place, held: bool) -> None:
 def _gone(place: Place, held: bool) -> None:
     if not held and not place.bound:
         while len(_unheld) > MOST:
-            with suppress(RuntimeError, StopIteration):  # as another thread's closes as well
+            with suppress(RuntimeError, StopIteration):  # another thread does this, too
                 _unheld.pop(next(iter(_unheld)), None)
         _unheld[place] = unheld(place) + 1, monotonic()
     count = connects.get(place, 0) - 1
@@ -124,13 +124,13 @@ def _gone(place: Place, held: bool) -> None:
 
 
 def unheld(place: Place) -> int:
-    """How many connections to a place end now of which nothing is held; each is told of once."""
+    """How many connections to a place end now of which we hold no copy; each is counted once."""
     count, then = _unheld.pop(place, (0, 0.0))
     return count if then > monotonic() - ENDS else 0
 
 
 def still_unheld(place: Place) -> int:
-    """The same, and they are told of again."""
+    """The same, and they will be counted again."""
     count, then = _unheld.get(place, (0, 0.0))
     return count if then > monotonic() - ENDS else 0
 
@@ -220,7 +220,7 @@ def left(socket: Any, name: str | None = None) -> None:
                 _left.pop(each, None)  # the newest is the last
                 _left[each] = now
         while len(_left) > MOST:
-            with suppress(RuntimeError, StopIteration):  # another thread's socket closes as well
+            with suppress(RuntimeError, StopIteration):  # another thread does this, too
                 _left.pop(next(iter(_left)), None)
 
 
@@ -245,7 +245,7 @@ def is_free(name: str) -> bool:
         family = sockets.AF_INET6 if host.startswith("[") else sockets.AF_INET
         where = (host.strip("[]"), int(port))
     with sockets.socket(family, sockets.SOCK_STREAM) as probe:
-        # libzmq sets the same option. With it only a listener is in the way, not a connection.
+        # libzmq sets the same option. With it, listeners block an address and connections do not.
         probe.setsockopt(sockets.SOL_SOCKET, REUSE, 1)
         try:
             probe.bind(where)

@@ -27,11 +27,11 @@ class Authenticating(Pattern):
 
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
-        ask: runs `see` for a question.
-        in_time: the answer of a callback, or a TimeoutError if that takes longer than `PATIENCE`.
+        ask: called with a question; runs `see` for it.
+        in_time: waits for the answer of a callback; raises TimeoutError after `PATIENCE`.
         comes_from_outside: whether an exception ends more than the callback that raised it, e.g.
             the whole loop.
-        cancel: ends what `ask` has begun: the socket is closed.
+        cancel: called when the socket closes; ends what `ask` has begun.
     """
 
     __slots__ = ("_ask", "_cancel", "_comes_from_outside", "_in_time", "_link", "_policies", "_zap")
@@ -122,7 +122,7 @@ class Authenticating(Pattern):
 
 @contextmanager
 def the_only_one() -> Iterator[None]:
-    """Within this a context's authenticator is opened.
+    """For the time in which the authenticator of a context is opened.
 
     Raises:
         AddressError: the context has one already.

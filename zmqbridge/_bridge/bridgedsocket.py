@@ -20,12 +20,12 @@ else:
 
 
 class Bridged(Base):
-    """What it adds to a class of sockets, libzmq's or simulated ones."""
+    """What a `BridgedSocket` adds to a class of sockets, libzmq's or simulated ones."""
 
     touched: Callable[[], None] = staticmethod(lambda: None)
 
     def watch(self, touched: Callable[[], None]) -> None:
-        """Have `touched` called after whatever may silence the FD."""
+        """Have `touched` called after each call that may silence the FD."""
         # Past pyzmq's own __setattr__, which looks for an option of that name first: 5 µs.
         object.__setattr__(self, "touched", touched)
 
@@ -77,4 +77,4 @@ for _name, _bound in (("bind", True), ("connect", False)):
 
 
 class BridgedSocket(Bridged, zmq.Socket[bytes]):
-    """The pyzmq socket that users get; whatever they do with it, the reader is armed again."""
+    """The pyzmq socket that users get; after each of their calls the pump looks at it again."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-# A timer that is so late tells that the loop was held up: what came meanwhile is to be read before
-# anything expires. That may take libzmq's I/O thread a while, as it refills what we empty: so until
-# nothing has come for some milliseconds, but not for ever where messages never end.
+# When a timer is this late, the loop was held up, and the messages that came meanwhile are read
+# before anything expires. While we read, libzmq's I/O thread brings more. So we read until nothing
+# has come for some milliseconds, but not for ever, because messages may never end.
 HELD_UP = 0.01  # seconds
 SETTLES = 0.002  # seconds
 QUIET = 5  # times that nothing has come, as the I/O thread may have to wait for a core
@@ -12,7 +12,7 @@ AT_LAST = 1.0  # seconds, or for as long as the loop was held up
 
 
 class CatchUp:
-    """Counts how often nothing has come."""
+    """Counts how often a turn has found nothing to read."""
 
     __slots__ = ("_give_up_at", "_unquiet")
 
@@ -24,7 +24,7 @@ class CatchUp:
         """A turn has read what there was; False: look again after SETTLES.
 
         Args:
-            late: by how many seconds the timer is late which tells that something expires.
+            late: by how many seconds the timer of what expires is late.
             now: the time, in seconds.
             came: whether there was anything to read.
         """

@@ -43,7 +43,7 @@ PAUSE = 0.1  # seconds
 # How often a caller that waits on a loop checks whether the context has ended.
 LOOK = 0.005  # seconds
 
-# The contexts of the library that do not belong to `shared`: each ZmqFactory has one.
+# Our contexts that do not belong to `shared`: each ZmqFactory has one.
 loose: WeakSet[OwnContext] = WeakSet()
 
 
@@ -60,7 +60,7 @@ def end(
     """
     me = object()
     if vars(context).setdefault("_ended_by", me) is not me:
-        return None  # libzmq does not survive it when two threads end one context
+        return None  # when two threads end one context, libzmq aborts the process
     ending = in_thread(lambda: _finish(context, exiting), context, name)
     if ending is None:
         context.destroy(linger=int(EXIT_PATIENCE * 1000))
@@ -152,7 +152,7 @@ class SharedContext:
             elif self._context.lingers_until < inf:
                 return None, False
             else:
-                # At exit there must be a thread to wait for with a bound, and since Python 3.12
+                # At exit we wait for a thread, with a bound, and since Python 3.12
                 # none can be started by then. So this one stays.
                 self._changed.wait()
         context, self._handed = self._handed, None
@@ -291,7 +291,7 @@ def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     for thread, context in snapshot(endings.items()):
         if held is None or context is not held.keeper:
             thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - monotonic()))
-    # What was closed in these cannot be asked whether it is gone.
+    # We cannot ask whether the closed sockets of these are gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - monotonic()))
     if held is not None:

@@ -13,7 +13,7 @@ from zmqbridge._bridge.addresses import Place
 
 
 def is_of(fd: int, inode: int) -> bool:
-    """Whether a descriptor is open, and of what has this inode."""
+    """Whether a descriptor is open and belongs to this inode."""
     try:
         return os.fstat(fd).st_ino == inode
     except OSError:
@@ -39,16 +39,16 @@ def places_of(original: int) -> tuple[Place, ...] | None:
     """The addresses by which a connection of AF_UNIX may be known.
 
     Returns:
-        The addresses, none if the descriptor is of another family. None, in place of a tuple, if it
-        is not connected yet.
+        A tuple of addresses, an empty one if the descriptor is of another family; None if it is not
+        connected yet.
 
     Raises:
         OSError: the descriptor is no socket, or there is no descriptor left.
     """
     fd = os.dup(original)  # a copy: if this is interrupted, `face` closes the copy only
     try:
-        # Without this flag Python has the descriptor block or not, as it makes its own sockets; and
-        # the original with it, whosever that is: libzmq's I/O thread would wait for one peer.
+        # Without this flag Python makes the descriptor blocking, as its own sockets are, and with
+        # it the original. If that is libzmq's, the I/O thread would wait for one peer.
         face = SocketType(-1, SOCK_STREAM | SOCK_NONBLOCK, 0, fd)
     except OSError:
         os.close(fd)

@@ -1,4 +1,4 @@
-"""Driver: what a socket asks of its loop, and what a loop asks of what minds a socket's time."""
+"""Driver: what a socket asks of its loop; and Keeper: what minds a socket's deadlines."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class Turns(Protocol):
         """Have the loop call ``pump.turn()`` once, soon."""
 
     def standby_turn(self) -> Any:
-        """What its loop finds in its queue, and calls ``turn`` by; see `Pump.stand_by`."""
+        """A handle for the loop's queue, by which the loop calls ``turn``; see `Pump.stand_by`."""
 
     def tell(self, waiters: Sequence[Any], results: Iterable[Any] = NOTHING, /) -> object:
         """Give each waiter that still waits its result; the keeper is told of a reply missed."""
 
     def report(self, error: BaseException, /) -> object:
-        """Show an error that belongs to no call, in the way that this loop's programs expect."""
+        """Show an error that belongs to no call, as programs on this loop expect."""
 
 
 class Driver(Turns, Protocol):
     """What stands between one socket and its loop; asyncio, trio and Twisted have each their own.
 
-    It is made without a socket. `drive` gives it one, and the loop is asked to watch its FD when
-    the backend says so.
+    It is made without a socket, and `drive` gives it one. The backend decides when the loop begins
+    to watch the FD.
     """
 
     def fail(self, waiters: Sequence[Any], error: ZmqBridgeError, /) -> object:
@@ -52,16 +52,16 @@ class Driver(Turns, Protocol):
         """The loop's own clock, in seconds."""
 
     keeper: Keeper
-    """What minds the time of the socket."""
+    """What minds the deadlines of the socket."""
 
     def drive(self, link: Any) -> None:
         """Work for this `Link` from now on."""
 
     def why_silent(self) -> str:
-        """Why the loop calls nothing, where that can be seen; else ""."""
+        """Why the loop does not call this driver, where that can be seen; else ""."""
 
     def come_home(self) -> None:
-        """Look again which thread is the loop's: a call came from another than `home_thread`."""
+        """Look again which thread the loop runs in: a call came from another one."""
 
     def running(self) -> bool:
         """Whether the loop runs now."""
@@ -82,26 +82,26 @@ class Driver(Turns, Protocol):
         """Have the loop make a call soon, also when the socket is closed; False if it cannot."""
 
     def room_in(self, queue: Any) -> Awaitable[None]:
-        """Leave a waiter in a queue, and wait until it is told."""
+        """Register a waiter in a queue, and wait until the waiter is told."""
 
     def beside(self) -> Any:
         """Another driver on the same loop, for a socket that belongs to this one."""
 
     def join(self, other: Any) -> None:
-        """Have a driver that was made by `beside`, and has its socket, work on the loop as well."""
+        """Have a driver work on the loop, too: it was made by `beside` and has a socket now."""
 
     def stop(self) -> list[Any]:
-        """Have the loop call nothing any more; returns waiters that it was to tell itself."""
+        """Stop all calls of the loop; returns the waiters that the driver itself had to tell."""
 
     def disown(self) -> None:
-        """This process is a forked child, and the loop may be inherited: let go of it."""
+        """This process is a forked child: leave the loop, which may be inherited."""
 
 
 class Keeper:
-    """What minds the time of a socket; this one has nothing to do at any time.
+    """What minds the deadlines of a socket; this one, of a socket that has none.
 
     Attributes:
-        timed: what the timer is set for. When it is empty after waiters were told, a driver whose
+        timed: what the timer is set for. When this is empty after waiters were told, a driver whose
             loop counts the pending timers calls `rest`.
     """
 
@@ -114,7 +114,7 @@ class Keeper:
         """Stop the timer, as nothing needs it."""
 
     def lost(self) -> bool:
-        """The timer was cancelled by another than us; True if it will be set anew in time."""
+        """The program has cancelled the timer; True if the timer will be set again in time."""
         return False
 
     def missed(self) -> None:

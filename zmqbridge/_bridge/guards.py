@@ -95,17 +95,17 @@ class Guard:
         closed_error: what is raised when the socket is closed.
 
     Attributes:
-        closed: whether it was closed, by the user or because its context was terminated; also
-            before there is something to close. A subclass sets it.
-        forked: whether this is a forked child of the process that made it.
-        said: whether the child was told so.
+        closed: whether the socket was closed, by the user or because its context was terminated; or
+            is not open yet. A subclass sets it.
+        forked: whether this process is a forked child of the one that made the socket.
+        said: whether the program was told so.
     """
 
     __slots__ = ("closed_error", "driver", "forked", "said")
 
     closed: bool
     ended: ClassVar[str] = ""
-    """What `repr` does not say of the end."""
+    """What an error adds to the `repr` of a closed socket."""
 
     def __init__(self, driver: Driver, closed_error: type[SocketClosed] = SocketClosed) -> None:
         self.driver: Driver = driver
@@ -125,7 +125,10 @@ class Guard:
             self.refuse()
 
     def refuse(self) -> None:
-        """Say what forbids a call; before the loop runs and after it, any thread may call."""
+        """Raise the error for a call, if one is due.
+
+        Before the loop runs and after it, any thread may call.
+        """
         if self.forked:
             self.said = True
             raise self.of_parent()

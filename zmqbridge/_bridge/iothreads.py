@@ -1,15 +1,15 @@
 """OwnContext: a libzmq context whose I/O threads can be kept from interrupting the loop (Linux).
 
 A send wakes the I/O thread, and where no core is idle the kernel soon lets it run in place of the
-thread that sends. It finds one message or a few, makes a system call or two for them, and sleeps
-until the next send: 0.15 times a request, measured with 1,000 outstanding on two cores. While it is
-held it waits until a core is free, and then takes all there is at once: 0.03 times a request
-(``python -m benchmarks.threads``).
+thread that sends. The I/O thread finds one message or a few, makes a system call or two for them,
+and sleeps until the next send: 0.15 times a request, measured with 1,000 outstanding on two cores.
+While it is *held*, it waits until a core is free, and then takes all messages at once: 0.03 times a
+request (``python -m benchmarks.threads``).
 
-What holds it is the policy SCHED_BATCH, whose threads interrupt nobody when they wake (sched(7)).
-Held for good, a lone message would wait for a core as well, for 8 ms where other programs keep them
-all busy. So it is held only while a large burst is handled, and only while large bursts come one
-upon the other.
+To hold a thread is to give it the scheduling policy SCHED_BATCH: then it does not interrupt a
+running thread when it wakes (sched(7)). If it were always held, a single message would wait for a
+core, too, for 8 ms where other programs keep all cores busy. So it is held only while a large burst
+is handled, and only while large bursts follow each other closely.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from zmqbridge._bridge.clock import monotonic
 
 HOLDABLE = hasattr(os, "SCHED_BATCH") and hasattr(os, "sched_setscheduler")
 TASKS = "/proc/self/task"
-# They are not to be seen; or the context has ended, which pyzmq says by one or the other, and where
-# it is not compiled by handing None to libzmq.
+# The threads cannot be seen; or the context has ended, for which pyzmq raises one error or another,
+# and a TypeError where it is not compiled.
 HIDDEN = (OSError, RuntimeError, zmq.ZMQError, TypeError)
 
-# From so many messages a burst is large. Holding the I/O thread and letting it go costs 1.2 µs,
+# A burst of this number of messages is large. To hold the I/O thread and let it go takes 1.2 µs,
 # and the answers to fewer messages would gain little by leaving together.
 CROWD = 16
-# It is held when so many large bursts have come one close upon the other. Where other programs keep
-# all cores busy, a thread that woke while it was held may wait for the end of their time slice,
-# 4 ms, also when it was let go: there the next burst comes late, and most are not held.
+# A thread is held after this number of large bursts, each of which came within LATE seconds after
+# the last. Where other programs keep all cores busy, a held thread may wait for the end of their
+# time slice, 4 ms, even after it was let go. Then the next burst comes late, and is not held.
 STREAK = 4
 LATE = 0.003  # seconds
 
@@ -52,13 +52,14 @@ class Permission:
 class Holding:
     """The I/O threads of one context, which wait while large bursts are handled.
 
-    Several loops may use it at once: whoever takes its next turn lets them go.
+    Several loops may use it at once: the first of them that has its next turn lets the threads go.
 
     - commands: `hold`, `let_go`
     - inputs: `before` and `after` (a burst is handled)
 
     Attributes:
-        held: they are held now; who reads it owes `let_go` at the next turn, and when it closes.
+        held: they are held now; a socket that sees this calls `let_go` at its next turn, and when
+            it closes.
     """
 
     __slots__ = ("_context", "_crowds", "_handled_at", "_holdable", "_looking", "_name",
@@ -71,13 +72,13 @@ class Holding:
         self._holdable = True
         # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
         self._looking = RLock()
-        # How many large bursts so far, one close upon the other, and when the last was handled.
+        # How many large bursts came close upon each other, and when the last one was handled.
         self._crowds = 0
         self._handled_at = 0.0
         self.held = False
 
     def before(self, burst_size: int) -> bool:
-        """A burst is to be handled; True if the threads are held meanwhile."""
+        """A burst will be handled now; True if the threads are held meanwhile."""
         if burst_size < CROWD or not Permission.given:
             return False
         if monotonic() - self._handled_at > LATE:
@@ -88,13 +89,13 @@ class Holding:
         return self.held
 
     def after(self, burst_size: int) -> None:
-        """It was handled."""
+        """The burst was handled."""
         if burst_size >= CROWD:
             self._crowds += 1
             self._handled_at = monotonic()
 
     def hold(self) -> bool:
-        """Have the threads interrupt nobody, until `let_go`; False where that cannot be.
+        """Have the threads interrupt no running thread, until `let_go`; False where that cannot be.
 
         Holding twice is fine.
         """
@@ -117,7 +118,7 @@ class Holding:
         return self._holdable
 
     def _find(self) -> bool:
-        # They start with the first socket and then name themselves, so it may be too early.
+        # The threads start with the first socket and then name themselves, so it may be too early.
         with self._looking:
             context = self._context()
             try:
@@ -138,12 +139,12 @@ class Holding:
 class OwnContext(zmq.Context[zmq.Socket[bytes]]):
     """A context that this library made, so that it may say when its I/O threads run.
 
-    Where the system has no such policy or forbids to set it, or the process runs under another
-    one, nothing is held.
+    No thread is held where the system has no such policy or forbids to set it, or where the process
+    runs under another policy.
 
     Args:
-        io_threads: how many of them libzmq uses.
-        shadow: the address of a context of which this is another face; its threads are not held.
+        io_threads: how many I/O threads libzmq uses.
+        shadow: the address of a context that this object shares; its threads are not held.
     """
 
     # Class attributes, because pyzmq takes other names for options of the context.
@@ -161,9 +162,10 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
 
 
 def holding_of(context: object) -> Holding | None:
-    """What holds the I/O threads of a context; None where they are not to be touched.
+    """What holds the I/O threads of a context; None where they must be left alone.
 
-    That is where it was not permitted so far, and in contexts of users, who tune them as they like.
+    They are left alone while `Permission` is not given, and in contexts of users, who set their
+    own policies.
     """
     if Permission.given and isinstance(context, OwnContext):
         return context.holding
@@ -173,7 +175,7 @@ def holding_of(context: object) -> Holding | None:
 def threads_named(start: bytes) -> list[int]:
     """The threads of this process whose names start like this.
 
-    In bytes, for others may have names that are no UTF-8, or were cut amid a character.
+    The names are bytes, because some are not UTF-8, or were cut in the middle of a character.
 
     Raises:
         OSError: the system does not show them.

@@ -6,11 +6,12 @@ make a copy of the descriptor. The copy is closed in one of three cases: libzmq 
 descriptor and the kernel says that the peer has read everything; the linger is over; the peer has
 read nothing for `PATIENCE`.
 
-Nothing tells which descriptors libzmq uses. Their addresses do, but where several sockets are
-connected to one address, those of all are copied. As many go as connections were closed; then the
-others are not of these, and their copies are closed, too. One that goes because its peer has hung
-up is not counted, as its socket may be open; of sockets for which nothing is held, which close as
-well, each connection is.
+libzmq does not tell which descriptors it uses. We find them by their addresses. Where several
+sockets are connected to one address, the descriptors of all of them are copied. We know how many
+connections were closed, and count those that go; when that number is reached, the other copies are
+not of these sockets, and are closed, too. A connection that goes because its peer has hung up is
+not counted, as its socket may be open. Sockets of which we hold no copy may close at the same time,
+and their connections are counted.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
 
 # The linger of ipc where the user has set none, and how long a peer may read nothing.
 PATIENCE = 5.0  # seconds
-# How often we check whether the peer has read: soon at first, as most peers have, then more rarely.
+# How often we check whether the peer has read: soon at first, as most peers are quick, then more
+# rarely.
 SOON, SELDOM = 0.001, 0.02  # seconds
 # When a socket closes right after it was connected: how long to wait, in the loop, until its
 # connection exists. Mostly that takes 0.2 ms; where no peer listens, the wait is for nothing.
@@ -58,8 +60,8 @@ RECENT = 0.1  # seconds
 COMING, STEP = 0.002, 0.0002  # seconds
 # The checks take at most 1/SHARE of the time.
 SHARE = 20
-# No more copies than this part of the descriptors that the process may have. libzmq needs two for
-# each socket that lingers, and peers that are stuck must leave some to the program.
+# The copies are at most this part of the descriptors that the process may have. libzmq needs two
+# for each socket that lingers, and stuck peers must leave some to the program.
 PART = 4
 # At exit a linger of -1 is not waited for.
 ENDLESS = 30.0  # seconds
@@ -176,11 +178,11 @@ class Keeper:
         for copy in kept:
             copy.until = max(copy.until, until)
         for place, there in Counter(each.place for each in kept if each.standing).items():
-            # Others that closed just before, if libzmq has not come to that.
+            # Those of sockets that closed just before, if libzmq has not closed them yet.
             goes = there - connects.get(place, 0) - self._due[place]
             self._due[place] += max(0, min(unheld(place), goes))
         self._due += due
-        self._kept_at = monotonic()  # others that close now need them, too
+        self._kept_at = monotonic()  # other sockets that close now need copies, too
         if kept:
             self._news.set()
             if not self._watching:
@@ -203,7 +205,7 @@ class Keeper:
 
     def _knows(self, place: Place) -> bool:
         # All connections of a place are known when there are as many as were made, none lately.
-        # So those who close many sockets at once need not seek each time.
+        # So a program that closes many sockets at once does not search each time.
         if place.bound or place in fresh:
             return False
         return self._has_all(place, still_unheld(place))
@@ -213,7 +215,7 @@ class Keeper:
             each for each in self._seen.get(place, ()) if each[1] in self._copies or is_of(*each)
         ]
         there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
-        # Those that are to go may be there still.
+        # Connections that will go may still be there.
         return there >= connects.get(place, 1) + self._due[place] + others
 
     def _seek(self) -> None:
@@ -239,7 +241,7 @@ class Keeper:
                 self._names[inode] = known
                 for place in known:
                     self._seen.setdefault(place, []).append((original, inode))
-        # And those that have gone since it was looked: until then they are due, too.
+        # And those that have gone since the last look, which are still due.
         for copy in self._copies.values():
             if copy.standing and not is_of(copy.original, copy.inode):
                 self._seen.setdefault(copy.place, []).append((copy.original, copy.inode))
@@ -265,10 +267,10 @@ class Keeper:
         now = monotonic()
         copies = list(self._copies.values())
         went = Counter(each.place for each in copies if each.look(now) and not has_hung_up(each.fd))
-        # In this order: that one closes is told before its connection goes.
+        # In this order: a socket is noted as closing before its connection goes.
         for place in {copy.place for copy in copies}:
             due = self._due[place] + unheld(place) - went[place]
-            self._due[place] = max(0, due)  # a socket of nobody's business may go, too
+            self._due[place] = max(0, due)  # a connection that we do not know may go, too
         for copy in copies:
             due = copy.place.bound or self._due[copy.place] > 0
             foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
@@ -283,7 +285,7 @@ class Keeper:
         return len(self._copies)
 
     def finish(self) -> None:
-        """Wait until all is over; what libzmq has still is not of a context that we have ended."""
+        """Wait until all is over. What libzmq still has open belongs to contexts of others."""
         end = monotonic() + ENDLESS
         while True:
             with self._lock:
@@ -309,11 +311,11 @@ in_forked_child(keeper.disown)
 def hold(socket: Any, left: Place | None = None) -> bool:
     """A socket closes now, or leaves one address: see that what it wrote is read.
 
-    A linger that nobody asked for becomes `PATIENCE`, where there are connections. With a linger of
-    0 nothing is held.
+    If the user has set no linger and there are connections, the linger becomes `PATIENCE`. With a
+    linger of 0 nothing is held.
 
     Returns:
-        Whether anything is.
+        Whether a connection is held.
     """
     state = vars(socket)
     try:
@@ -330,5 +332,5 @@ def hold(socket: Any, left: Place | None = None) -> bool:
         if held and wanted != linger:
             CompiledSocket.set(socket, LINGER_OF, wanted)
         return held
-    except (TypeError, zmq.ZMQError):  # somebody has closed it already
+    except (TypeError, zmq.ZMQError):  # it was closed already
         return False

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.driver import Driver
     from zmqbridge._bridge.link import Link
 
-BLAMED = 1000  # peers whose refusals are reported once, before it begins anew
+BLAMED = 1000  # peers that we remember as reported; with more, all are forgotten
 
 
 class Deadlines(Keeper):
-    """Sends requests, and gives up those whose time is over or which no server will get.
+    """Sends requests, and gives up those that expire and those that no server will get.
 
     The facade has another way to expire a request, and `pump` may be a stand-in there; so they are
     arguments.
@@ -32,7 +32,7 @@ class Deadlines(Keeper):
         driver: has the timer.
         fail: gives waiters an error.
         expire: called with the id of a request whose time is over; it forgets it.
-        why: what is known of why a request could not be sent, else "".
+        why: returns what is known of why a request could not be sent, else "".
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Deadlines(Keeper):
 
     def alarm(self) -> None:
         now = self._driver.now()
-        # A reply that has come in time must not lose against a loop that was held up.
+        # A loop that was held up first reads the replies that have come in time.
         if not self._pump.caught_up(now - self.table.armed):
             self._driver.call_at(now + SETTLES)
             return
@@ -127,7 +127,7 @@ class Deadlines(Keeper):
 
     def _time_out(self, request_id: bytes) -> None:
         waiter = self.table.forget(request_id)
-        if waiter is None:  # one that was told before has closed the socket
+        if waiter is None:  # a caller that was told before it has closed the socket
             return
         stage = "queued" if self._pump.discard(request_id) else "sent"
         error = RequestTimeout(stage)
@@ -144,7 +144,7 @@ def default_timeout(timeout: float | None) -> float:
 
 
 class Patrols(Keeper):
-    """ROUTER: looks after the peers for whom messages wait, and reports once who does not read."""
+    """ROUTER: looks after peers for which messages wait, and reports those that do not read."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -154,7 +154,7 @@ class Patrols(Keeper):
         link.pump.stalled = self.stalled
 
     def stalled(self, queue: Any) -> None:
-        """A message has to wait for its peer, as the first one."""
+        """The first message has to wait for its peer."""
         self._set(self._link.pump.pause_of_patrols())
 
     def alarm(self) -> None:
@@ -168,14 +168,14 @@ class Patrols(Keeper):
             self._link.driver.call_at(due)
 
     def blame(self, error: BaseException) -> None:
-        """Report what a handler let out; that its peer does not take the reply, once for each."""
+        """Report what a handler raised; an unreachable peer is reported once."""
         if self._link.closed:
-            return  # so we know why it could not reply
+            return  # which is why the handler could not reply
         if isinstance(error, PeerUnreachable):
             if error.peer in self._blamed:
                 return
             if len(self._blamed) >= BLAMED:
                 self._blamed.clear()
             self._blamed.add(error.peer)
-            error = error.with_traceback(None)  # it is no fault of the handler: one line will do
+            error = error.with_traceback(None)  # not a fault of the handler, so one line is enough
         self._link.driver.report(error)

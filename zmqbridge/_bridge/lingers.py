@@ -50,9 +50,9 @@ def closing(socket: Any, sent: int) -> int:
 
 
 def hold(socket: Any, left: Place | None = None) -> bool:
-    """Over ipc: have what a socket wrote read, though it closes or leaves an address.
+    """Over ipc: let the peer read what a socket wrote, though it closes or leaves an address.
 
-    See `zmqbridge._bridge.ipclinger`, which is loaded now at the earliest.
+    See `zmqbridge._bridge.ipclinger`, which is loaded by this.
 
     Returns:
         Whether there is anything to hold.

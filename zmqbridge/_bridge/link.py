@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Owner(Protocol):
-    """The class of the object that has a link: the name in its texts, and what kind it is."""
+    """The class of the objects that have a link, e.g. a `Pusher`."""
 
     __name__: str
     kind: int
@@ -59,13 +59,13 @@ class Link(Addressed):
         socket: the pyzmq socket.
         context: the libzmq context that it is in.
         own_context: whether that is the library's.
-        made: the file and line of the user's that made it.
+        made: the file and line of the program that made it.
         pump: what sends and receives on it.
         addresses: where it is bound and connected.
-        monitor: what libzmq tells of its connections, if anybody has asked.
+        monitor: what libzmq tells of its connections; None until it is needed.
         unheard: whether no call has waited yet, see `warn_of_silence`.
-        untold: those of a crowd of waiters who get their error a little later, if there were any.
-        at_end: called when it closes; what it returns is called when all were told.
+        untold: tells many waiters their error, in slices of time; None until it is needed.
+        at_end: called when it closes; what it returns is called when the waiters were told.
     """
 
     __slots__ = (
@@ -87,7 +87,7 @@ class Link(Addressed):
         self.pattern = pattern
         self.untold: Untold | None = None
         self.at_end: Callable[[], Callable[[], object] | None] = nothing
-        self._remains: list[Any] = []  # what held waiters and messages, to be freed in slices
+        self._remains: list[Any] = []  # containers of waiters and messages, to be freed in slices
         self._wary = self.own_context = False
         self.unheard = True
         self.open(high, **given)
@@ -104,7 +104,7 @@ class Link(Addressed):
         monitor: bool = False,
         **unknown: Any,
     ) -> None:
-        """Make the socket as the arguments say, which `zmqbridge.arguments` describes; once."""
+        """Make the socket, once; `zmqbridge.arguments` describes the arguments."""
         if unknown:
             from zmqbridge._bridge.signatures import refuse
 
@@ -137,7 +137,7 @@ class Link(Addressed):
 
     def _new_socket(self) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
-        # Made by the context, which thus can close it when the process exits.
+        # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
             self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
         )
@@ -150,7 +150,7 @@ class Link(Addressed):
         self._any_key = getattr(security, "any_key", False)
         defaults = {zmq.LINGER: LINGER, **self.owner.defaults}
         if self._wary:
-            # Else libzmq drops what it has taken for a peer that refuses us.
+            # Otherwise libzmq drops the messages that it has taken for a peer that refuses us.
             defaults[zmq.IMMEDIATE] = 1
         for option, value in defaults.items():
             if option not in wanted:
@@ -168,10 +168,10 @@ class Link(Addressed):
         return statistics(self.pump, **self.pattern.counts())
 
     def close(self) -> None:
-        """Close now; all who wait get `SocketClosed`, and what is queued is dropped.
+        """Close now: all calls that wait get `SocketClosed`, and queued messages are dropped.
 
-        What libzmq has taken still has its linger time. Closing twice is fine. When more than some
-        hundred wait, the first of them are told now and the others while the loop goes on.
+        What libzmq has taken still has its linger time. Closing twice is fine. When more than 512
+        calls wait, some are told now, and the others while the loop goes on.
 
         Raises:
             WrongThread: this is not the thread of its loop.
@@ -183,9 +183,9 @@ class Link(Addressed):
     # What backends and patterns build on.
 
     def attach(self) -> Monitor:
-        """The monitor of this socket, attached now at the latest."""
+        """The monitor of this socket, which is attached if there was none."""
         if self.monitor is None:
-            from zmqbridge._bridge.monitoring import Monitor  # few have one
+            from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
             self.monitor = Monitor(self, complete=not self.addresses, wary=self._wary)
         return self.monitor
@@ -201,7 +201,7 @@ class Link(Addressed):
         return self.socket
 
     def warn_of_silence(self) -> None:
-        """Warn when the first call begins to wait for what cannot come."""
+        """Warn when the first call that waits would wait for ever."""
         self.unheard = False
         used = self.addresses or _is_used(self.socket)
         why = self.pattern.why_silent() if used else "bind or connect it first"
@@ -232,7 +232,7 @@ class Link(Addressed):
             self.pump.turn()
 
     def end(self, error: ZmqBridgeError | None = None) -> None:
-        """Close, for this reason; without one it is the user who closes."""
+        """Close because of this error, or without one because the user closes."""
         if self.closed:
             return
         last = self.at_end()
@@ -246,7 +246,7 @@ class Link(Addressed):
             last()
 
     def close_socket(self) -> list[Any]:
-        """Close what is libzmq's and return all waiters, who must be told."""
+        """Close what is libzmq's and return all waiters, which must be told."""
         self.closed = True
         waiters: list[Any] = []
         if (monitor := self.monitor) is not None and not monitor.link.closed:
@@ -271,9 +271,9 @@ class Link(Addressed):
             shared.release(self.context)
 
     def linger(self) -> float:
-        """Seconds that what is queued has to leave when the socket is closed in peace.
+        """How many seconds `aclose` gives queued messages to leave.
 
-        Users may have set -1 on the raw socket, which asks for ever.
+        A linger of -1, which users may set on the raw socket, means for ever.
         """
         milliseconds: Any = self.socket.getsockopt(zmq.LINGER)
         return inf if milliseconds < 0 else milliseconds / 1000
@@ -307,7 +307,7 @@ class Link(Addressed):
         return f"<{self.owner.__name__} {state}>"
 
     def __del__(self) -> None:
-        # Another thread's loop may use it still when the process ends.
+        # When the process ends, the loop of another thread may still use it.
         if not getattr(self, "closed", True) and not self.socket._shadow:
             text = f"unclosed {self!r}, made in {self.made[0]}:{self.made[1]}"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)

@@ -1,7 +1,7 @@
-"""Linked: what the classes share whose objects have a link: how they are shown, made and called.
+"""Linked: how objects that have a link are made, shown and called.
 
-A constructor that raises leaves an object without a link. A debugger or a test runner shows it, and
-the method of a subclass may close it.
+A constructor that raises leaves an object without a link. A debugger or a test runner shows such an
+object, and a subclass may close it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _asked(domain: str) -> dict[int, Any]:
 
 
 def _curve_server(server: CurveServer) -> dict[int, Any]:
-    # Enforced without a domain, libzmq asks no authenticator: with any_key that is what we want.
+    # Without a domain to enforce, libzmq asks no authenticator: with any_key we want that.
     asked = _asked(server.domain)
     if server.any_key:
         del asked[zmq.ZAP_DOMAIN]

@@ -3,9 +3,9 @@
 Facts of libzmq 4.3.5 behind this (measured; zmq_socket_monitor(3) mentions none of them):
 
 - When the reading end of a monitor cannot take an event (its high water mark is reached, or it is
-  closed), the I/O thread waits for it, and every socket of the context stands still. So the reading
-  end has no high water mark, we read it with or without listeners, and we turn the monitor off
-  before we close the reading end.
+  closed), the I/O thread waits, and every socket of the context stands still. So the reading end
+  has no high water mark, we read it with or without listeners, and we turn the monitor off before
+  we close the reading end.
 - libzmq reports each accept that fails. A process without free descriptors fails half a million
   times a second. In such a storm another monitor replaces this one, in one step of libzmq's, and
   reports everything else. That needs a descriptor, for which there is a `Reserve`.
@@ -56,7 +56,7 @@ def next_name() -> str:
 
 
 class Monitorable(Protocol):
-    """What has a libzmq socket of which its monitor tells: a `Link`, or a driver of the facade."""
+    """What can be monitored: a `Link`, or the guard of a connection of the facade."""
 
     @property
     def socket(self) -> Any:
@@ -80,7 +80,7 @@ class Monitor(Pattern, Keeper):
     Args:
         monitored: the link of the socket of which libzmq is to tell from now on.
         complete: whether nothing has happened on that socket before.
-        wary: it shows credentials, which a server may refuse.
+        wary: that socket shows credentials, which a server may refuse.
         report: called with an error that no call gets, once for each cause; by default by the
             driver of that socket.
 
@@ -110,7 +110,7 @@ class Monitor(Pattern, Keeper):
         self._aside: list[Message] | None = None  # events that must not be delivered yet
         self._lost = False  # libzmq reports nothing any more
         self._of = monitored
-        self._told = False  # libzmq was asked to tell of it
+        self._told = False  # libzmq was asked to report to us
         self._waiters: dict[Any, None] = {}
         self._listeners: WeakSet[Events] = WeakSet()
         # Events that come before there is a listener are kept for the first listener.
@@ -164,7 +164,7 @@ class Monitor(Pattern, Keeper):
             await self.arrival()
             self._of.check_open()
             failure = connections.refusal()
-            # One from before this call is no news: much may have changed since.
+            # A refusal from before this call says nothing: much may have changed.
             if failure and connections.failures > before:
                 raise failure
 
@@ -257,7 +257,7 @@ class Monitor(Pattern, Keeper):
             if error is not None:
                 self.arm()
                 self._refused(error, news)
-            if self.link.closed:  # by a callback that was told of this event
+            if self.link.closed:  # by a callback to which this event was reported
                 return (), NOTHING
         for listener in list(self._listeners):
             listener.put(events)
@@ -306,7 +306,7 @@ def of_peers(link: Link) -> Monitor:
     Raises:
         StateUnknown: it cannot.
     """
-    # Each call that comes too late is told so, not only one that has missed a handshake.
+    # Every call that comes too late raises, even if it has missed no handshake.
     if not (link.monitor.complete if link.monitor else not link.addresses):
         raise StateUnknown(
             f"{link!r} had addresses before it was monitored, so a peer may be there of which "

@@ -1,4 +1,4 @@
-"""Opening: what a user may give a new socket, and the errors that say what is wrong with it."""
+"""Opening: checks what a user gives a new socket, and says what is wrong with an address."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check(options: object, context: object) -> None:
 
 
 def connect(socket: zmq.Socket[bytes], name: str) -> None:
-    """Connect a socket, but not to an address of IPv6 that libzmq would never reach."""
+    """Connect a socket, unless libzmq could never reach the address because it is of IPv6."""
     if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
         raise zmq.ZMQError(zmq.EINVAL)
     raw(socket).connect(socket, name)

@@ -19,7 +19,7 @@ READ_ONLY = frozenset(
     {zmq.RCVMORE, zmq.FD, zmq.EVENTS, zmq.TYPE, zmq.LAST_ENDPOINT, zmq.MECHANISM, zmq.THREAD_SAFE}
 )
 
-# Values that libzmq would take, but that have no meaning here or do harm, each with the reason.
+# Values that libzmq would take, but that have no meaning here or do harm, with the reasons.
 REFUSED: dict[int, tuple[Callable[[Any], bool], str]] = {
     zmq.LINGER: (lambda value: value < 0, "would wait for ever at the end; give milliseconds"),
     zmq.RCVTIMEO: (

@@ -1,4 +1,4 @@
-"""Pace: how a sender that can wait is held up: by peers that push back, and by the loop's turn."""
+"""Pace: when a sender that can wait has to: while peers push back, and for the loop's turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pace(ABC):
     """The sending side of a driver; a base class, as each send looks at `yield_at`.
 
     Attributes:
-        yield_at: with so many messages sent, somebody else is to have a turn of the loop.
+        yield_at: when this many messages were sent, the loop may have to have its turn.
         slice_end: but not before this time.
     """
 
@@ -29,7 +29,7 @@ class Pace(ABC):
         self.slice_end: float = 0.0
 
     def why_silent(self) -> str:
-        """Why the loop calls nothing, where that can be seen; else ""."""
+        """Why the loop does not call this driver, where that can be seen; else ""."""
         return ""
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Pace(ABC):
 
     @abstractmethod
     def room_in(self, queue: Any) -> Awaitable[None]:
-        """Leave a waiter in a queue, and wait until it is told."""
+        """Register a waiter in a queue, and wait until the waiter is told."""
 
     @abstractmethod
     def go_round(self) -> Awaitable[None]:
@@ -50,7 +50,7 @@ class Pace(ABC):
         return bool(queue and queue.paused) or self.is_turn_of_others()
 
     def is_turn_of_others(self) -> bool:
-        """Whether somebody else is to have a turn now; looks at the clock now and then."""
+        """Whether the loop is to have its turn now; reads the clock once in a while."""
         if self.pump.sent < self.yield_at:
             return False
         if self.pump.monotonic() > self.slice_end:
@@ -59,7 +59,7 @@ class Pace(ABC):
         return False
 
     async def clear_to_send(self, message: Sequence[BytesLike]) -> None:
-        """Wait while the peer pushes back, and let the loop have its turn now and then."""
+        """Wait while the peer pushes back, and let the loop have its turns."""
         self.check_open()
         while True:
             queue = self.pump.queue_of(message)

@@ -1,7 +1,8 @@
 """Patrol: which of a ROUTER's stuck peers are looked after when, and whose connection has gone.
 
-libzmq does not tell which of them has room again: all are tried. Trying one takes 2.5 µs, so more
-than a few are tried by the clock, in 5 % of the time, instead of in every turn.
+libzmq does not tell which stuck peer has room again, so all of them are tried. One try takes
+2.5 µs. So when more than a few are stuck, they are tried by the clock, in 5 % of the time, instead
+of in every turn.
 
 libzmq ends the pipe of a dead peer only when everything that the peer sent has been read; until
 then it says that the pipe is full. If the program does not read on, because it waits to send to
@@ -24,10 +25,10 @@ from zmqbridge.core.pacing import BURST
 
 FEW = 16
 APART = 50e-6  # seconds, for each
-# A peer that has died is noticed so soon; see `Connections`.
+# After this time we notice that a peer has died; see `Connections`.
 PATROL = 0.5  # seconds
-# Where nothing tells whether it has (inproc), only libzmq can, when all that it had sent was read.
-# So reading goes on beyond what there is room for, but no further than this.
+# Where the system cannot tell whether a peer has died (inproc), libzmq tells it when all messages
+# of the peer were read. So we read more messages than there is room for, but at most this number.
 BEYOND = 10_000  # messages
 
 SRCFD = int(zmq.SRCFD)
@@ -144,22 +145,22 @@ class Connections:
 
 
 def pause_of(stuck: int) -> float:
-    """The seconds between two patrols while so many peers are stuck, ``inf`` for none."""
+    """The seconds between two patrols while this number of peers is stuck, ``inf`` for none."""
     return min(PATROL, stuck * APART) if stuck > FEW else PATROL if stuck else inf
 
 
 class Patrol:
-    """What a ROUTER knows of its peers' connections, and where its round of them is.
+    """What a ROUTER knows of its peers' connections, and how far its round of them is.
 
-    - commands: `begin` (a round, which tells who has gone), `end`, `age`
+    - commands: `begin` (a round, which tells which peers have gone), `end`, `age`
     - inputs: `allows` (a burst is to be read)
 
     Attributes:
-        connections: by which connection each peer was heard of last.
-        known, lost: those of `connections`, at hand for each message.
-        ages_at: when `connections` are to age.
-        untried: the lanes that have yet to be tried in this round.
-        reads_on: reading is to go on where there is no room.
+        connections: by which connection the last message of each peer came.
+        known, lost: the attributes of `connections`, which are read for each message.
+        ages_at: when to call `age`.
+        untried: the lanes that were not tried yet in this round.
+        reads_on: whether to read messages for which there is no room.
     """
 
     __slots__ = ("_beyond", "_next", "ages_at", "connections", "known", "lost", "reads_on",
@@ -173,16 +174,16 @@ class Patrol:
         self.untried: Sequence[bytes] = ()
         self.reads_on = False
         self._beyond = 0
-        self._next = 0  # of the stuck peers, how many were asked for since all were
+        self._next = 0  # the index of the stuck peer to ask for next
 
     def begin(self, stuck: Sequence[bytes], unread: bool) -> list[bytes]:
-        """Begin a round; returns those of some peers whose connection has gone.
+        """Begin a round; returns the peers, of those asked for now, whose connection has gone.
 
         Args:
-            stuck: the peers for whom messages wait, at least one.
-            unread: messages stay unread, so libzmq does not tell itself who has gone.
+            stuck: the peers for which messages wait, at least one.
+            unread: messages stay unread, so libzmq itself does not tell which peers have gone.
         """
-        # To ask how a connection is takes 8 µs, so of many peers each time some are asked for.
+        # To ask for the state of a connection takes 8 µs, so only some of many peers are asked for.
         first = self._next if self._next < len(stuck) else 0
         self._next = first + 1 + int(len(stuck) * pause_of(len(stuck)) / PATROL)
         asked = stuck[first : self._next]
@@ -191,13 +192,13 @@ class Patrol:
         return [peer for peer in asked if unread and self.connections.has_gone(peer)]
 
     def end(self, stuck: Sequence[bytes]) -> None:
-        """Nobody is asked for any more; with no peer stuck, reading beyond begins anew."""
+        """The round is over. When no peer is stuck, the count of messages read beyond is reset."""
         self.reads_on = False
         if not stuck:
             self._beyond = 0
 
     def allows(self, room: int, now: float) -> int:
-        """How many messages may be read where there is room for so many; connections age."""
+        """How many messages may be read when there is room for `room`; also lets time pass."""
         if now > self.ages_at:
             self.age(now)
         if room > 0 or not self.reads_on:
@@ -206,5 +207,5 @@ class Patrol:
         return BURST
 
     def age(self, now: float) -> None:
-        """Have connections looked at again when their peers are next heard of."""
+        """Have the next message of each peer tell again by which connection it came."""
         self.ages_at = now + self.connections.age()

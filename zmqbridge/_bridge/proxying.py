@@ -1,9 +1,10 @@
 """Proxying: libzmq's steerable proxy in a thread of its own, and what steers it from any loop.
 
-Three facts about libzmq decide how it is steered. In 4.3.5 the words PAUSE and RESUME are mixed up,
-and every word is answered. A proxy that is paused by its word turns at full speed while messages
-wait. And no word reaches a proxy that waits in a send for a peer. So a pause ends `zmq_proxy` and
-keeps its sockets; and a proxy that does not end by the word ends with its context.
+Three facts about libzmq decide how it is steered. In 4.3.5 the commands PAUSE and RESUME are mixed
+up, and every command is answered. A proxy that a command has paused uses a whole core while
+messages wait. And no command reaches a proxy that waits in a send for a peer. So a pause ends
+`zmq_proxy` and keeps its sockets; and a proxy that does not end by the command ends with its
+context.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ Result = TypeVar("Result")
 
 # How long a proxy may take to answer; it does at once, unless it waits for a peer.
 PATIENCE = 1.0  # seconds
-# How long it may take to end by the word, before its context ends.
+# How long it may take to end by the command, before its context ends.
 STUCK = 0.2  # seconds
-# How long it may take to end when its context does, which it cannot refuse.
+# How long it may take to end when its context ends, which it cannot refuse.
 LAST = 5.0  # seconds
 STEP = 20  # milliseconds
 
 ASK, END_PROXY = b"STATISTICS", b"TERMINATE"
-# Known to nobody: of a libzmq that answers it we know that it mixes up the next two.
+# No libzmq has this command. One that answers it also mixes up the next two.
 UNKNOWN = b"?"
 HALTS = {False: (b"PAUSE", b"RESUME"), True: (b"RESUME", b"PAUSE")}
 # For our thread, when zmq_proxy has ended.
@@ -54,10 +55,10 @@ engines: WeakSet[Engine] = WeakSet()
 def in_thread(work: Callable[[], Result], name: str = "zmqbridge-steering") -> Future[Result]:
     """What `work` returns in a thread of its own.
 
-    Pools are no place for this: they may be full of work that waits for what passes the proxy.
+    A pool would not do: it may be full of work that waits for messages through the proxy.
     """
     future: Future[Result] = Future()
-    future.set_running_or_notify_cancel()  # who waits may give up, and the work goes on
+    future.set_running_or_notify_cancel()  # the caller may give up, and the work goes on
 
     def run() -> None:
         try:
@@ -115,7 +116,7 @@ class Engine:
                     break
         except BaseException as caught:
             error = caught
-        # Somebody ends the context already: a second thread that did would abort the process.
+        # Another thread ends the context already: if two did, libzmq would abort the process.
         self._close(ending=isinstance(error, zmq.ContextTerminated))
         if error is None or self.stopping:
             self.ended.set_result(None)
@@ -196,7 +197,7 @@ class Engine:
             raise self._over(error) from None
 
     def _ask(self) -> ProxyStatistics:
-        # What nobody waited for any more may still come, so the last answer is the one.
+        # Answers to earlier calls, which gave up, may still come: the last one is ours.
         steering = self.sockets.steering
         self._say(ASK)
         self._owed += 1
@@ -255,10 +256,10 @@ class Proxying:
             a `zmqbridge.proxies.Side`.
         back: where workers, subscribers or pullers connect, likewise.
         capture: where all that passes is published, for SUB sockets; None is nowhere. A reader of
-            it who is slow misses messages, and does not hold up the proxy.
+            it that is slow misses messages, and does not hold up the proxy.
 
     Raises:
-        TypeError, ValueError: a kind or a side is none.
+        TypeError, ValueError: the kind or a side is not valid.
         AddressError: an address is malformed, in use, or not of this host.
         OptionError: an option cannot be set, or would end the proxy.
         ResourcesExhausted: there is no room for its sockets.

@@ -49,7 +49,7 @@ class Opened(NamedTuple):
 
 
 def side_of(given: Any, name: str) -> Side:
-    """What a user gave for a side: that, or addresses to bind to.
+    """The side that a user gave, or one made of the addresses that the user gave to bind to.
 
     Raises:
         TypeError, ValueError: it is neither, or has no address.
@@ -61,7 +61,7 @@ def side_of(given: Any, name: str) -> Side:
 
 
 def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened:
-    """Make, bind and connect all of them; none is left open when this raises.
+    """Make, bind and connect all sockets; none is left open when this raises.
 
     Args:
         context: they are made in it.
@@ -69,7 +69,7 @@ def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened
         sides: what the user gave as ``front``, ``back`` and ``capture``; the last may be None.
 
     Raises:
-        TypeError, ValueError: the kind or a side is none.
+        TypeError, ValueError: the kind or a side is not valid.
         AddressError, OptionError, ResourcesExhausted, AuthenticationMissing: as of any socket.
     """
     made: list[AnySocket] = []
@@ -83,8 +83,8 @@ def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened
         )
         capture = sides["capture"]
         if capture is not None:
-            # A PUB, since it waits for nobody: with any other type a reader of the capture who is
-            # slow, or not there, would hold up the proxy.
+            # A PUB, because it waits for no reader: with another type a slow or a missing reader
+            # of the capture would hold up the proxy.
             capture = _open(context, zmq.PUB, side_of(capture, "capture"), made)
         steered, steering = _pair(context, made)
     except BaseException as error:
@@ -104,7 +104,7 @@ def new_context() -> OwnContext:
 
 
 def addresses_of(socket: AnySocket | None) -> list[str]:
-    """Where one of them is bound and connected, wildcards resolved."""
+    """Where a socket is bound and connected, wildcards resolved."""
     return [] if socket is None else list(vars(socket)["_zmqbridge_places"])
 
 
@@ -139,7 +139,7 @@ def _open(context: OwnContext, type_: int, side: Side, made: list[AnySocket]) ->
             "left; without it such a reply is dropped"
         )
     if zmq.IPV6 not in wanted and any("[" in str(each) for each in _all(side)):
-        wanted = {**wanted, zmq.IPV6: 1}  # else libzmq takes the address, and never gets there
+        wanted = {**wanted, zmq.IPV6: 1}  # else libzmq takes the address, and never connects
     for option, value in {zmq.LINGER: LINGER, **DEFAULTS.get(type_, {}), **wanted}.items():
         set_option(socket, option, value)
     secure(socket, side.security)

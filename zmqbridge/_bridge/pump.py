@@ -2,24 +2,24 @@
 
 Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11, pyzmq 27.3:
 
-- EVENTS (1.1 µs), then messages until Again (3.5 µs) or the end of the burst; after the first
-  message EVENTS once more, as mostly it is the only one. A burst is bounded in messages, time and
-  bytes, and another turn is scheduled for what is left. When the FD rang, one message is handed
-  over before EVENTS are asked.
+- A turn reads EVENTS (1.1 µs), then messages until Again (3.5 µs) or the end of the burst. After
+  the first message it reads EVENTS once more, because mostly there is only one message. A burst is
+  bounded in messages, time and bytes, and another turn is scheduled for the rest. When the FD rang,
+  one message is handed over before EVENTS are read.
 - The FD is edge-triggered (ZMQ_FD in zmq_getsockopt(3)): any send, connect or option silences it,
   so each of them schedules one coalesced turn.
-- Flags are plain ints: ``x & zmq.POLLIN`` takes 450 ns, with ints 15. Sending and receiving go to
-  pyzmq's compiled methods; the ones above them in Python double the price of a send.
-- Receive frames (``copy=False``) and ask them for ``more``: asking the socket costs 0.7 µs. But not
-  what a ROUTER puts in front of each message, the peer: it is always followed by a part.
-- An Again in the middle of a message: libzmq would swallow the next message unless it gets the
-  remaining parts of this one first. They are given to it, then the whole message waits again.
+- Flags are plain ints: ``x & zmq.POLLIN`` takes 450 ns, with ints 15. We call pyzmq's compiled
+  methods to send and receive; its methods in Python double the price of a send.
+- We receive frames (``copy=False``) and ask them for ``more``: to ask the socket takes 0.7 µs. We
+  do not ask the first part that a ROUTER gives us, the peer: another part always follows it.
+- After an Again in the middle of a message libzmq would swallow the next message, unless it gets
+  the remaining parts of this one first. It gets them, and the whole message waits again.
 - Where I/O threads may be held, they wait while a large burst is handled, and what is sent in
   answer leaves together, at the next turn: see `zmqbridge._bridge.iothreads`.
-- A paused turn reads EVENTS, which silences the FD, and no message: what is unread fills RCVHWM
-  and pushes back on the peer.
-- The loop may be run again from within a delivery (nest_asyncio and the like). For that time a
-  turn stands by in the loop's own queue, as the FD may be silent and no turn asked for.
+- During a pause a turn reads EVENTS, which silences the FD, but no message: unread messages fill
+  RCVHWM, and then the peer has to wait.
+- A callback may run the loop again (nest_asyncio and the like). While messages are delivered, a
+  turn stands by in the loop's own queue, because the FD may be silent and no turn scheduled.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ class Pump(Sending):
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
       which `unreachable`), `withdrawn`, `due` (a turn was asked for)
 
-    What the driver owes is written at `Turns`. For a ROUTER, once a message was `stalled`, call
-    `patrol` every so often as it says.
+    What the driver owes is written at `Turns`. For a ROUTER, after `stalled` was called, it calls
+    `patrol` again and again, each time after the seconds that `patrol` returned.
 
     Args:
         socket: the libzmq socket; the pump uses it until `close`.
         driver: gives the pump its turns, and tells the waiters that the pattern names.
-        pattern: takes the messages; and is asked first how many.
-        end: called when the socket is of no use any more, with the reason.
+        pattern: takes the messages, and says before how many it takes.
+        end: called with the reason when the socket cannot be used any more.
         high: the high water mark of the send queue (of each peer's queue, for a ROUTER).
 
     Attributes:
-        stalled: called with the queue that a message has to wait in, as the first one.
+        stalled: called with a queue when the first message has to wait in it.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Pump(Sending):
         self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
-        # Of what was read last: whether a burst's length ended it, and when that was.
+        # Whether the last burst ended because of its length, and when it ended.
         self._more = False
         self._read_at = 0.0
         self._reported = False
@@ -93,8 +93,8 @@ class Pump(Sending):
     def ring(self) -> None:
         """The FD rang: hand over the message that made it ring, then do what a turn does.
 
-        Mostly it is one message. It is taken before EVENTS tell of it, and they are asked when it
-        has been handled: that does for what was sent in answer, too, which leaves 5 µs earlier.
+        Mostly it is one message. It is taken before EVENTS are read. They are read when the message
+        was handled; one reading then serves the answer, too, which leaves 5 µs earlier.
         """
         if self.queues or self.closed or self._pattern.room() < 1:
             self.turn()
@@ -102,17 +102,17 @@ class Pump(Sending):
         try:
             burst = [self._take()]
         except zmq.Again:
-            return  # the attempt has silenced the FD, just as EVENTS would
+            return  # the attempt has silenced the FD, as reading EVENTS does
         except (zmq.ZMQError, MemoryError):
-            self.turn()  # it meets the same, and tells the driver; or goes on with what is left
+            self.turn()  # it meets the same error and handles it, or reads the rest
             return
         if self._patrol is not None:
             now = self.monotonic()
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
-        comes, self.due = self.due, True  # what is sent in answer asks for no turn of its own
-        # `standing_by`, whose frame would be 3 % of a request by itself.
+        comes, self.due = self.due, True  # an answer that is sent meanwhile schedules no turn
+        # `standing_by`, without its frame, which would be 3 % of a request.
         queue = self._loop_queue
         if queue is not None:
             standby = self._standby = self._standby or self._driver.standby_turn()
@@ -124,8 +124,8 @@ class Pump(Sending):
                 self._driver.tell(*told)
             else:
                 self._reject(told)
-            # Two messages of 1 MiB at once, and malloc gives their memory back to the system when
-            # both are gone (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
+            # If two messages of 1 MiB are alive at once, malloc gives their memory back to the
+            # system afterwards (M_TRIM_THRESHOLD in mallopt(3)): up to 20 page faults a message.
             del burst, told
         finally:
             if queue and queue[0] is standby:
@@ -137,7 +137,7 @@ class Pump(Sending):
         """Read what has come, before something expires; False: ask again after SETTLES.
 
         Args:
-            late: by how many seconds the timer is late which tells that something expires.
+            late: by how many seconds the timer of what expires is late.
         """
         before = self.received
         self.turn()
@@ -159,7 +159,7 @@ class Pump(Sending):
         broken: ZmqBridgeError | None = None
         try:
             events = self._get(EVENTS)
-            # A ROUTER's POLLOUT does not tell of peers that left.
+            # A ROUTER has no POLLOUT for a peer that left.
             if self.queues and (self._patrol is not None or events & POLLOUT):
                 again, events = self._flush_twice(events)
             if events & POLLIN:
@@ -178,7 +178,7 @@ class Pump(Sending):
                     holding.after(len(burst))
         finally:
             if again:
-                # After them who were told, so that one turn serves what they send, too.
+                # After the receivers have run, so that one turn also serves what they send.
                 self.schedule()
             self._reported = False
             if broken and not self.closed:
@@ -186,8 +186,8 @@ class Pump(Sending):
             if self._unreported:
                 self._report()
 
-    # What shows an error to the program may raise, e.g. a KeyboardInterrupt. Nothing must be lost
-    # by that, neither what others are told nor a turn that is due.
+    # `report` runs code of the program, which may raise, e.g. a KeyboardInterrupt. Then no message
+    # must be lost, and no turn that is due.
 
     def _report(self) -> None:
         errors, self._unreported = self._unreported, ()
@@ -229,7 +229,7 @@ class Pump(Sending):
             self._driver.tell(*told)
 
     def _take(self) -> Message:
-        # One message; Again when there is none; MemoryError when it was lost, and reported.
+        # One message. Raises Again when there is none, MemoryError when the message was lost.
         patrol = self._patrol
         message = [] if patrol is None else [self._recv(DONTWAIT)]
         frame = self._recv(DONTWAIT, False)
@@ -246,7 +246,7 @@ class Pump(Sending):
         return message
 
     def _lose(self, frame: Any) -> None:
-        # There is no memory for a copy of this part. What follows is of the same message.
+        # There is no memory for a copy of this part. The rest of its message must be skipped.
         size = len(getattr(frame, "buffer", b""))
         while frame.more:
             frame = self._recv(DONTWAIT, False)
@@ -256,8 +256,8 @@ class Pump(Sending):
         self._unreported += (error,)
 
     def _read(self, burst: list[Message]) -> bool:
-        # True when the burst ended before the messages did. The loop of `_take` again, without
-        # a call, because here it is what a message costs.
+        # True when the burst ended before the messages did. It has the loop of `_take` again,
+        # because a call would be most of what a message costs here.
         now = self.monotonic()
         if self._more:
             self._burst = next_length(self._burst, now - self._read_at)
@@ -266,8 +266,8 @@ class Pump(Sending):
         recv, append, patrol = self._recv, burst.append, self._patrol
         if patrol is not None and (room < 1 or now > patrol.ages_at):
             room = patrol.allows(room, now)
-        # Messages until the next look at the clock: each stretch is as long as all before it, so a
-        # burst is overrun twofold at the most, and small messages cost few looks.
+        # How many messages until we read the clock again: as many as all before. So a burst takes
+        # at most twice its time, and the clock is read a few times only.
         stretch = 1
         try:
             while room > 0:
@@ -287,26 +287,26 @@ class Pump(Sending):
                     append(message)
                 room, stretch = room - stretch, len(burst)
                 self._read_at = self.monotonic()
-                # After a lone message EVENTS, at a third of the price of an Again.
+                # After a single message read EVENTS, at a third of the price of an Again.
                 if stretch == 1 and not self._get(EVENTS) & POLLIN:
                     self._more = False
                     return bool(self.queues)
-                # The size of the last part stands for all.
+                # We take the size of the last part for that of all messages.
                 if self._read_at > now + SLICE or len(message[-1]) * stretch >= LARGE:
                     break
         except zmq.Again:
             self._more = False
-            return bool(self.queues)  # this may have swallowed the news of room for them
+            return bool(self.queues)  # this may have silenced the FD when there was room again
         except MemoryError:
             self._lose(frame)
             return True
-        return bool(burst)  # with no room for any, the driver schedules a turn when there is some
+        return bool(burst)  # without room it is empty; the driver schedules a turn for new room
 
     def close(self, remains: list[Any] | None = None) -> list[Any]:
         """Stop for good, drop what is queued, and return the senders that wait.
 
         Args:
-            remains: what held all that is appended, see `Untold`.
+            remains: the containers of messages and waiters are appended, see `Untold`.
         """
         self.closed = True
         if self._holding is not None and self._holding.held:

@@ -1,4 +1,4 @@
-"""Received: the core's `Receiving`, which minds the options that users set on the libzmq socket."""
+"""Received: the core's `Receiving`, which follows options that users set on the libzmq socket."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CONFLATING = (zmq.PULL, zmq.DEALER, zmq.SUB)  # on others that receive the optio
 
 
 class Received(Receiving[Item, Waiter]):
-    """How many messages wait follows RCVHWM and CONFLATE."""
+    """The pattern of receiving sockets: RCVHWM and CONFLATE bound how many messages wait."""
 
     __slots__ = ()
 
     def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
-        """A user has set an option; a turn is scheduled anyway, as it may silence the FD."""
+        """A user has set an option; the socket schedules a turn, as this may silence the FD."""
         if option == zmq.RCVHWM:
             self.high = value
         elif option == zmq.CONFLATE:
-            # libzmq keeps the newest for us, if we let it.
+            # libzmq keeps the newest message if we hold none.
             self.conflates = bool(value) and raw(socket).get(socket, zmq.TYPE) in CONFLATING
         else:
             return
@@ -35,7 +35,7 @@ class Received(Receiving[Item, Waiter]):
 
 
 def of_receivers(given: Any) -> dict[str, Any]:
-    """Take out the arguments of those that receive, and check them.
+    """Take out the arguments of receiving sockets, and check them.
 
     Raises:
         TypeError, ValueError: as `held_at_most` and `bytes_at_most`.

@@ -14,7 +14,7 @@ TOLD = frozenset({zmq.RCVHWM, zmq.SNDHWM, zmq.CONFLATE, zmq.SUBSCRIBE, zmq.UNSUB
 
 
 class Telling(Bridged):
-    """Tells the owner when an option of `TOLD` is set, by whichever method of the socket."""
+    """Tells the owner when an option of `TOLD` is set, by any method of the socket."""
 
     was_set: Callable[[zmq.Socket[bytes], int, Any], object] = staticmethod(lambda *_: None)
 

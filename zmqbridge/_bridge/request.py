@@ -44,7 +44,7 @@ class Request:
         return self._answered
 
     def _answer(self, parts: tuple[BytesLike, ...]) -> Message:
-        """The message that answers this request; it can be had once."""
+        """The message that answers this request; it is made once."""
         if not parts:
             require_parts(parts)
         message = pack_reply(self._route, as_parts(parts))
@@ -58,7 +58,7 @@ class Request:
 
 
 def not_replied(request: Request, result: object) -> TypeError:
-    """The error to report when a handler returns something and has not replied."""
+    """The error to report when a handler returns a value and has not replied."""
     kind = type(result).__name__
     return TypeError(
         f"the handler of {request!r} returned {kind}, which is sent nowhere, and has not replied: "

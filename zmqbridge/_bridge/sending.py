@@ -52,12 +52,12 @@ class Sending:
         self._driver = driver
         self._pattern = pattern
         kind = self._get(zmq.TYPE)
-        # A ROUTER has a queue for each peer, so that one that is stuck holds up no other.
+        # A ROUTER has a queue for each peer, so that a stuck peer holds up no other.
         self._patrol = Patrol() if kind == zmq.ROUTER else None
         self.queues = Outbox(high, by_peer=kind == zmq.ROUTER)
-        # Who cannot receive has no edge to lose by sending.
+        # A socket that cannot receive loses no signal of the FD by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
-        # Where a turn stands by for a loop that is run again; nowhere, if that cannot be.
+        # The loop's queue, in which a turn stands by; None if the loop does not show it.
         self._loop_queue: deque[Any] | None = None
         self._standby: Any = None
         self._unreported: tuple[Exception, ...] = ()  # what the turn is to report when it ends
@@ -75,7 +75,7 @@ class Sending:
         """How many messages wait to be sent."""
         return self.queues.queued
 
-    # The outbox's own, at hand without a frame more.
+    # Those of the outbox, without one more Python frame.
     backlog = property(attrgetter("queues.backlog"))
     queue_of = property(attrgetter("queues.queue_of"))
     refused = property(attrgetter("queues.refused"))
@@ -103,7 +103,7 @@ class Sending:
             try:
                 self._send(message[0], DONTWAIT)
             except Exception:
-                pass  # below it meets the same again, and there it is known what to do
+                pass  # the code below meets the same error and handles it
             else:
                 self.sent += 1
                 if self._sending_hides and not self.due:
@@ -128,7 +128,7 @@ class Sending:
             self.schedule()
             if self._unread():
                 raise PeerUnreachable(message[0])
-            # libzmq would tell by now: it came back, and reads nothing.
+            # All was read, so libzmq would have told: the peer came back, and does not read.
             del self._patrol.lost[message[0]]
         queue = self.queues.start(message, key)
         self.schedule()
@@ -161,7 +161,7 @@ class Sending:
         except zmq.ZMQError as error:
             if error.errno == ENOMEM:
                 return self._send_uncopied(message, after)
-            self.schedule()  # this has silenced the FD; or that turn finds and tells the same
+            self.schedule()  # this has silenced the FD; or the turn meets the same error
             if error.errno == EHOSTUNREACH:
                 if self._patrol is not None:
                     self._patrol.lost.pop(message[0], None)
@@ -171,8 +171,8 @@ class Sending:
         return True
 
     def _send_uncopied(self, message: Sequence[bytes], after: int) -> bool:
-        # libzmq has no memory for a copy of the part before the last `after`, and may have those
-        # before it. What it can send from where it is needs none, and so it gets the whole message.
+        # libzmq has no memory for a copy of the part before the last `after`, and may already have
+        # the parts before that one. To send this part without a copy takes no memory.
         size = len(message[-1 - after])
         try:
             for part in message[-1 - after :]:
@@ -189,8 +189,9 @@ class Sending:
         return True
 
     def _finish(self, parts: int) -> None:
-        # libzmq drops these: the peer left in mid-message. But it counts them, and unless it
-        # gets them all it takes the next message for their rest, and drops that. A PAIR does not.
+        # The peer left in the middle of the message, and libzmq drops the rest. But it counts the
+        # parts: unless it gets all of them, it takes the next message for the rest, and drops that.
+        # A PAIR does not count them.
         if self._get(zmq.TYPE) == zmq.PAIR:
             return
         for after in reversed(range(parts)):
@@ -210,18 +211,18 @@ class Sending:
             self._driver.call_soon()
 
     def stand_by(self, queue: deque[Any]) -> None:
-        """Have a turn wait in the loop's own queue, at its head, while messages are delivered.
+        """Have a turn wait at the head of the loop's own queue while messages are delivered.
 
-        A loop that is run again from within a delivery then begins with it: until the delivery is
-        over, nothing else may wake it, as the FD is silent and the next turn not yet asked for.
+        If a callback runs the loop again, the loop begins with this turn. Without it nothing might
+        wake that loop until the delivery is over, as the FD is silent and no turn is scheduled.
 
         Args:
-            queue: what the loop will do next; the driver's `standby_turn` makes what goes there.
+            queue: what the loop will do next; the driver's `standby_turn` makes an entry for it.
         """
         self._loop_queue, self._standby = queue, None
 
     def standing_by(self, tell: Callable[..., object], *args: Any) -> None:
-        """Make a call that may have tasks go on at once, which may run the loop again."""
+        """Make a call in which tasks may go on, and may run the loop again."""
         queue = self._loop_queue
         if queue is None:
             tell(*args)
@@ -235,21 +236,21 @@ class Sending:
                 queue.popleft()
 
     def _flush_twice(self, events: int) -> tuple[bool, int]:
-        # What `_flush` says, and the EVENTS then.
+        # Returns what `_flush` returns, and the EVENTS after it.
         patrol = self._patrol
         few = len(self.queues) <= FEW
         if not few and not (patrol and patrol.untried):
             return False, events  # a patrol looks after these
         again = self._flush()
         events = self._get(EVENTS)  # sending has silenced the FD
-        # And this, the news of room that has come since.
+        # Reading EVENTS may have silenced the FD for new room, so try once more.
         if few and not again and (patrol is not None or events & POLLOUT):
             again = self._flush()
         return again, events
 
     def _flush(self) -> bool:
-        # True when there is more to try at once. Which peer of a ROUTER has room, nothing tells,
-        # so each one's queue is tried, as many as there is time for.
+        # True when there is more to try at once. libzmq does not tell which peer of a ROUTER has
+        # room, so the queue of each peer is tried, as long as there is time.
         monotonic = self.monotonic
         end = monotonic() + SLICE
         before = self.sent
@@ -276,7 +277,7 @@ class Sending:
         return self.sent > before and bool(self.queues)
 
     def _serve(self, lane: bytes, end: float) -> list[bytes]:
-        # Send what waits on a lane, which is returned if there is more when time is up.
+        # Send what waits on a lane; returns the lane if there is more when the time is up.
         queue = self.queues.get(lane)
         try:
             while queue and self.try_send(queue.head()):
@@ -288,21 +289,21 @@ class Sending:
         return []
 
     def _unread(self) -> bool:
-        # Asking silences the FD: a turn is to follow.
+        # This silences the FD, so a turn must follow.
         try:
             return bool(self._get(EVENTS) & POLLIN)
         except zmq.ZMQError:
-            return False  # that turn meets the same, and tells the driver
+            return False  # that turn meets the same error and handles it
 
     def _give_up(self, peer: bytes, error: PeerUnreachable) -> None:
         self.queues.give_up(peer)
         self._unreported += (error,)
 
     def patrol(self) -> float:
-        """Look after the peers of a ROUTER for whom messages wait.
+        """Look after the peers of a ROUTER for which messages wait.
 
-        Each one's queue is tried in a turn now, and that of a peer whose connection has gone is
-        given up. Returns the seconds until this is due again, ``inf`` when nothing waits.
+        The queue of each peer is tried in a turn now; the queue of a peer whose connection has gone
+        is given up. Returns the seconds until this is due again, ``inf`` when no message waits.
         """
         patrol = self._patrol
         stuck = list(self.queues)
@@ -310,7 +311,7 @@ class Sending:
             if patrol is not None:
                 patrol.end(stuck)
             return inf
-        # Once all is read, libzmq tells itself who has gone, and knows who came back.
+        # When all messages are read, libzmq itself tells which peers have gone or came back.
         unread = self._pattern.room() < 1 and self._unread()
         waiters: list[Any] = []
         for peer in patrol.begin(stuck, unread):
@@ -325,7 +326,7 @@ class Sending:
         return self.pause_of_patrols()
 
     def pause_of_patrols(self) -> float:
-        """The seconds between two of them while as many peers are stuck as now."""
+        """The seconds between two patrols while as many peers are stuck as now."""
         return pause_of(len(self.queues))
 
     def _broken(self, error: Exception) -> ZmqBridgeError:
@@ -337,4 +338,4 @@ class Sending:
 
 
 def ignore(queue: object) -> None:
-    """Nobody wants to know."""
+    """Do nothing: no patrol is needed."""

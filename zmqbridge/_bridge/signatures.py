@@ -1,6 +1,6 @@
-"""Signatures: what a constructor takes that passes its keyword arguments on, shown by name.
+"""Signatures: the names of the arguments that a constructor passes on, for ``help()`` and errors.
 
-Loaded when somebody asks for it, or when an argument is refused.
+Loaded when a signature is asked for, or an argument is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zmqbridge.core.framing import as_name
 
 
 def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
-    """Raise a TypeError for an argument that `owner` does not take, with the name most like it."""
+    """Raise a TypeError for an argument that `owner` does not take, with the most similar name."""
     wrong = next(iter(unknown))
     takes = next(filter(None, map(signature, owner.__mro__))).parameters
     near = get_close_matches(wrong, takes, 1)
@@ -38,16 +38,16 @@ def refuse_positional(owner: type, surplus: Sequence[object]) -> NoReturn:
 
 
 def only_known(owner: type, given: Iterable[str]) -> None:
-    """Refuse what `owner` does not take, where a constructor further down would take it."""
+    """Refuse what `owner` does not take, although the link would."""
     takes = next(filter(None, map(signature, owner.__mro__))).parameters
     if unknown := [name for name in given if name not in takes]:
         refuse(owner, unknown)
 
 
 def signature(owner: Any) -> inspect.Signature | None:
-    """What the constructor names itself, and what its ``Unpack`` of a TypedDict stands for.
+    """What a constructor takes: its own parameters, and those that its ``Unpack`` stands for.
 
-    The defaults and the order are those of `Link.open`; a default that is not there is None.
+    The defaults and the order are those of `Link.open`; a missing default is None.
     """
     _, *parameters = inspect.signature(owner.__init__).parameters.values()
     group = re.match(r"Unpack\[(\w+)", str(parameters[-1].annotation)) if parameters else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.pace import Pace
@@ -17,7 +17,7 @@ class Receives(Protocol[Item_co]):
     """What the receivers of both backends have."""
 
     _link: Link
-    empty_error: type[QueueEmpty]
+    empty_error: ClassVar[type[QueueEmpty]]
 
     @property
     def _driver(self) -> Pace: ...

@@ -8,7 +8,7 @@ from zmqbridge.core.statistics import Statistics
 
 
 def statistics(pump: Any, **counts: int) -> Statistics:
-    """The `Statistics` of a pump, and what a pattern has counted."""
+    """The `Statistics` of a pump and a pattern, whose counts are given by name."""
     return Statistics(
         **{
             "sent": pump.sent,

@@ -16,9 +16,9 @@ from zmqbridge.errors import ZmqBridgeError
 
 # Up to this number, all waiters are told at once.
 AT_ONCE = 512
-# Above it, this is the most and the fewest that are told in one slice. A task that was told runs
-# later, when the loop comes to it, and takes 5 to 10 µs. So the number depends on the time since
-# the last slice, as with bursts. With a larger `MOST`, the objects that are made to tell the
+# Above that number, the most and the fewest that are told in one slice. A task that was told runs
+# later, when the loop comes to it, and takes 5 to 10 µs. So the number depends on the time
+# since the last slice, as with bursts. With a larger `MOST`, the objects that are made to tell the
 # waiters add up until Python collects its garbage, which takes a second where there are many tasks.
 MOST = 128
 FEWEST = 16
@@ -78,7 +78,7 @@ class Untold:
         comes = bool(self._batches)
         if not comes and not is_crowd(waiters):
             self._tell(waiters, error)
-            comes, waiters = bool(self._batches), ()  # a waiter may have closed a socket
+            comes, waiters = bool(self._batches), ()  # a waiter may have closed the socket
         crowds = list(filter(is_crowd, remains))
         if waiters or crowds:
             stretches = len(waiters) / FEWEST

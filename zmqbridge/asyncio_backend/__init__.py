@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-# Few need these, and they take a tenth of what importing us takes.
+# Few programs need these, and they take a tenth of the time to import this package.
 _LATER = {
     "Authenticator": "authenticator",
     "Proxy": "proxy",

@@ -42,7 +42,7 @@ def log_error(context: dict[str, Any]) -> None:
 def hold_interrupts(*functions: Callable[..., object]) -> None:
     """Make trio raise KeyboardInterrupt after these functions, and not inside them.
 
-    Inside them it would leave half a message in libzmq, or be lost in a destructor of pyzmq's.
+    Inside them it would leave half a message in libzmq, or be lost in a destructor of pyzmq.
     """
     if trio := sys.modules.get("trio"):
         for function in functions:

@@ -30,7 +30,7 @@ Item = TypeVar("Item")
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
-    """The socket was closed by you, in the words of this library and of anyio."""
+    """The socket was closed by you: the error of this library and of anyio."""
 
 
 class NothingNow(QueueEmpty, anyio.WouldBlock):
@@ -115,17 +115,17 @@ class Socket:
         return self._pump.queued
 
     async def aclose(self) -> None:
-        """Close when what is queued has been sent, or after the linger time.
+        """Close when queued messages have been sent, or after the linger time.
 
-        All who wait get `SocketClosed`, and were told when this returns. Cancelling it closes at
-        once; closing twice is fine.
+        Before this returns, all calls that wait get `SocketClosed`. Cancelling it closes at once;
+        closing twice is fine.
         """
         link = self._link
         try:
             if self._pump.queues and not self._driver.loop.is_closed():
                 await self.drain(link.linger())
         except (SocketClosed, ContextTerminated):
-            pass  # somebody was faster
+            pass  # it was closed meanwhile
         finally:
             self.close()
             while link.untold:
@@ -160,7 +160,7 @@ class Socket:
         """
         seconds(timeout)
         self._driver.enter()
-        from zmqbridge._bridge.monitoring import of_peers  # few ask
+        from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         monitor = of_peers(self._link)
         try:
@@ -176,7 +176,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
     _decode: Callable[[list[Message]], Iterable[Item]] | None = None
     """Makes of a burst of messages what is received."""
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
-    """How many bytes that has."""
+    """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = NothingNow
 
     def __init__(
@@ -197,7 +197,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: somebody terminated the context meanwhile.
+            ContextTerminated: the context was terminated meanwhile.
             LoopError: there is no running loop, it is not this socket's, or it is one on which a
                 socket works in its ``async with`` only.
         """
@@ -213,7 +213,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
         return self
 
     async def __anext__(self) -> Item:
-        # What most calls come to is done here.
+        # Most calls end here.
         try:
             return self._inbox.pop()
         except IndexError:
@@ -224,7 +224,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             raise StopAsyncIteration from None
 
     async def _next(self) -> Item:
-        """The same, once it is known that `Inbox.pop` gives none."""
+        """The same, when `Inbox.pop` has given no message."""
         inbox, driver = self._inbox, self._driver
         paused = inbox.paused
         if driver.here() != driver.place._thread_id:
@@ -243,12 +243,12 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
                 await waiter
             except BaseException:
                 inbox.forget(waiter)
-                driver.tell(inbox.notify())  # if it was told already, the message is another's
+                driver.tell(inbox.notify())  # another may get its message
                 raise
-            if self._link.closed:  # since it was told
+            if self._link.closed:  # it was closed since this waiter was told
                 self._link.check_open()
-            paused = inbox.paused  # which may have come meanwhile
-            item = inbox.take(waiter)  # nothing, when it was unsubscribed since it was told
+            paused = inbox.paused  # a pause may have begun meanwhile
+            item = inbox.take(waiter)  # None if the message was unsubscribed since then
         if paused and not inbox.paused:
             self._pump.schedule()
         return item

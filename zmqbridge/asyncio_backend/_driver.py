@@ -1,4 +1,4 @@
-"""LoopDriver: drives a socket on asyncio's loop, or on what stands in for a loop."""
+"""LoopDriver: drives a socket on asyncio's loop, or on an object that stands in for a loop."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ NO_LOOP: Any = Nowhere()
 
 
 class CannotWatch(LoopError):
-    """This loop has no ``add_reader``, and the socket no task of its own in which to wait."""
+    """This loop has no ``add_reader``, and the socket has no task of its own in which to wait."""
 
 
 def stand_in_for(asyncio_loop: AbstractEventLoop | None) -> AnyioLoop | ThreadReader:
-    """What does for the running loop what that cannot do; None is for one that is not asyncio's."""
+    """What watches FDs where the running loop cannot; None stands for a loop of another kind."""
     if asyncio_loop is None:
         return AnyioLoop(native_loop())
-    # Few need it; they alone load it.
+    # Loaded by the few programs that need it.
     from zmqbridge.asyncio_backend._selector_thread import ThreadReader
 
     return ThreadReader(asyncio_loop)
 
 
 def of_twisted() -> str:
-    """A hint, where a reactor runs and no loop."""
+    """A hint for the error where a reactor runs and no loop."""
     reactor = sys.modules.get("twisted.internet.reactor")
     if not getattr(reactor, "running", False):
         return ""
@@ -69,10 +69,10 @@ class LoopDriver(Pace):
         loop: what calls the socket while it is open and in use: asyncio's loop, or the AnyioLoop
             that stands in for another.
         here, place: whether the loop runs the current call, see the module `_running`.
-        stand_in: what does for the loop what that cannot do, if there is such a thing.
+        stand_in: what watches the FD where the loop cannot; None where the loop can.
         waiter: makes what a task waits for, called with `loop`.
-        sleep: of this loop. asyncio's is not anyio's, whose first use loads what that has for
-            asyncio: 13 ms amid a stream of messages.
+        sleep: that of this loop. On asyncio it is not anyio's, because the first use of that loads
+            modules: 13 ms in the middle of a stream of messages.
     """
 
     way_in = (
@@ -98,10 +98,10 @@ class LoopDriver(Pace):
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self._maker = get_ident()
         self._home: Any = None  # the loop that it belongs to, for good
-        self._reader: Any = NO_LOOP  # what watches the FD: the loop, or the thread that does for it
+        self._reader: Any = NO_LOOP  # what watches the FD: the loop, or its stand-in
         self._fd = -1
         self._timer: TimerHandle | None = None
-        self._telling: Iterable[tuple[AnyWaiter, Any]] = ()  # who is yet to be told
+        self._telling: Iterable[tuple[AnyWaiter, Any]] = ()  # those that `tell` has yet to tell
         self._beside: list[LoopDriver] = []
 
     def drive(self, link: Link) -> None:
@@ -109,15 +109,15 @@ class LoopDriver(Pace):
         self.pump = link.pump
 
     def check_open(self) -> None:
-        """Take the running loop for its own, or say why a call cannot be served."""
+        """Make the running loop the socket's own, or say why a call cannot be served."""
         self.enter()
 
     def enter(self, stand_in: AnyioLoop | ThreadReader | None = None) -> None:
-        """Take the running loop for its own, or say why that cannot be.
+        """Make the running loop the socket's own, or say why that cannot be.
 
-        Every call looks whether `loop` runs here and comes here when it does not: the first time,
-        on another loop or none, when the socket is closed; and always where another stands in for
-        the loop.
+        This is the slow path of the check that each call of the socket makes: whether `loop` runs
+        here. Calls come here the first time, on another loop or none, and when the socket is
+        closed; on loops with an `AnyioLoop`, always.
         """
         self.link.check_open()
         running = _get_running_loop() or native_loop()
@@ -155,7 +155,7 @@ class LoopDriver(Pace):
             other.keeper.alarm()
 
     async def enter_with_stand_in(self) -> None:
-        """The same in an ``async with``, in which what stands in for the loop can live."""
+        """The same in an ``async with``, in which a stand-in for the loop can live."""
         try:
             self.enter()
         except CannotWatch:
@@ -175,7 +175,7 @@ class LoopDriver(Pace):
         return other
 
     def join(self, other: LoopDriver) -> None:
-        """Have a driver that was made by `beside`, and has its link, work on the loop as well."""
+        """Have a driver work on the loop, too: it was made by `beside` and has a link now."""
         if not self.loop.is_closed():
             other.enter(self.stand_in and self.stand_in.beside())
 
@@ -190,7 +190,7 @@ class LoopDriver(Pace):
 
     def _go_on_nested(self) -> None:
         # The loop is run again from within a callback of ours, whose context cannot be entered
-        # twice. So it gets new ones, for now and for a run within this one.
+        # twice. So we register new callbacks, for this run and for a run within it.
         self._reader.remove_reader(self._fd)
         self._reader.add_reader(self._fd, self.pump.ring)
         self._stand_by()
@@ -198,12 +198,12 @@ class LoopDriver(Pace):
         self.pump.turn()
 
     def _tell_rest(self) -> None:
-        """Tell those whose turn it was after the one who runs the loop again."""
+        """Tell the waiters after the one whose task runs the loop again."""
         if rest := list(self._telling):
             self.tell(*zip(*rest, strict=True))
 
     def call_soon(self) -> None:
-        # Before `enter` there is no need: it begins with a turn.
+        # Before `enter` there is no loop, and `enter` begins with a turn.
         if not self.loop.is_closed():
             self.loop.call_soon(self.pump.turn)
 
@@ -244,7 +244,7 @@ class LoopDriver(Pace):
 
     def call_at(self, deadline: float) -> None:
         self.disarm()
-        if not self.loop.is_closed():  # else what needs it begins when there is a loop
+        if not self.loop.is_closed():  # else the keeper sets it again when there is a loop
             self._timer = self.loop.call_at(deadline, self.keeper.alarm)
 
     def disarm(self) -> None:
@@ -264,7 +264,7 @@ class LoopDriver(Pace):
             if (rest := list(telling)) and not self.loop.is_closed():
                 self.loop.call_soon(self.tell, *zip(*rest, strict=True))
             raise
-        self._telling = ()  # a zip holds on to what it gave last
+        self._telling = ()  # a zip keeps a reference to its last result
 
     def fail(self, waiters: Sequence[AnyWaiter], error: ZmqBridgeError) -> None:
         for waiter in waiters:

@@ -18,13 +18,13 @@ class Request(AnyRequest):
     def reply(self, *parts: BytesLike) -> Coroutine[Any, Any, None]:
         """Answer it; await what this returns. It waits for no peer.
 
-        A peer that does not read its replies must not hold up those for others. So they wait in
-        the peer's own queue, and are refused when that is full.
+        A peer that does not read must not hold up the replies for other peers. So its replies wait
+        in a queue of its own, and are refused when that is full.
 
         Raises:
             AlreadyReplied: it was answered before.
-            PeerUnreachable: whoever asked has left.
-            PeerStalled: whoever asked is connected and does not read.
+            PeerUnreachable: the peer has left.
+            PeerStalled: the peer is connected and does not read.
             TypeError: a part is not bytes-like, e.g. a str.
             ValueError: there are no parts.
         """

@@ -1,9 +1,9 @@
 """Whether a socket's loop runs the current call: it does if ``here() == place._thread_id``.
 
-asyncio's own question tells that for every loop. But in Python 3.11 it makes a system call each
-time: 140 ns, where a push takes 450. So there asyncio's own loops are asked in which thread they
-run, which takes 30. uvloop does not tell its thread, so it is asked the former: a property that
-translates would cost two frames of Python besides, three times as much.
+`_get_running_loop` tells this for every loop. But in Python 3.11 it makes a system call each time:
+140 ns, where a push takes 450. So there we ask asyncio's own loops in which thread they run, which
+takes 30. uvloop does not tell its thread, so there we ask `_get_running_loop`: a property that
+translates would cost two Python frames, three times as much.
 """
 
 from __future__ import annotations

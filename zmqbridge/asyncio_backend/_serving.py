@@ -59,7 +59,7 @@ class Serving(Generic[Request]):
             self._ended.set()
 
     async def stop(self, timeout: float) -> list[Request]:
-        """Wait for the end, and cancel after so many seconds; returns the requests cut off so."""
+        """Wait for the end, and cancel after `timeout` seconds; returns the requests cut off."""
         self._scope.deadline = min(self._scope.deadline, anyio.current_time() + timeout)
         await self._ended.wait()
         return self._cut

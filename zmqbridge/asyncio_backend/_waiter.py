@@ -1,6 +1,6 @@
 """Waiter: a task awaits it until its socket sets the result; then the task goes on at once.
 
-Whether tasks can be stepped so is tried when this is imported; where not, they await a Future.
+At import we try whether tasks can be stepped in this way. Where they cannot, they await a Future.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 
 def waiter_for(loop: AbstractEventLoop) -> type[Waiter | FutureWaiter]:
-    """What a task of this loop is to wait for."""
+    """The class of what a task of this loop waits for."""
     if not STEPS:
         return FutureWaiter
     if getattr(Handle._run, "__module__", None) != Handle.__module__:
@@ -140,7 +140,7 @@ class MeasuredWaiter(Waiter):
 
 
 class FutureWaiter:
-    """The same by a Future, where tasks wait for nothing else; they go on soon."""
+    """The same by a Future, where tasks cannot be stepped; they go on soon."""
 
     __slots__ = ("_future",)
 
@@ -189,7 +189,7 @@ class Trial:
         return False
 
     def call_exception_handler(self, what: object) -> None:
-        """It is known what does not work."""
+        """Do nothing: `can_be_stepped` sees by itself what does not work."""
 
     def run(self) -> None:
         """Make the calls that are due."""
@@ -203,9 +203,9 @@ class Trial:
 
 @contextmanager
 def running(loop: Any) -> Iterator[None]:
-    """Have a loop run here, in whatever task this is called."""
+    """Have a loop run here, also when this is called in a task."""
     before = _get_running_loop()
-    # A task of another loop is in the way since 3.14.
+    # Since 3.14 a task of another loop must be put aside.
     swap: Any = tasks._swap_current_task if sys.version_info >= (3, 14) else None  # type: ignore[attr-defined,unused-ignore]
     task = swap(before, None) if swap and before else None
     _set_running_loop(loop)
@@ -220,7 +220,7 @@ def running(loop: Any) -> Iterator[None]:
 def can_be_stepped(kind: Callable[..., Task[None]]) -> bool:
     """Whether tasks of this kind wait for a `Waiter`, get what it is told, and can be cancelled.
 
-    What they need of it is written down nowhere: so it is tried.
+    What tasks need of it is not documented, so we try it.
     """
     loop: Any = Trial()
     first, second, third = (Waiter(loop) for _ in range(3))

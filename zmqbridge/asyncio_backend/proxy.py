@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 async def outcome(future: Future[Result]) -> Result:
-    """What a thread works out; cancelling this only stops the waiting."""
+    """Wait for the result of a thread; cancelling this only stops the waiting."""
     if future.done():
         return future.result()
     if _get_running_loop() is not None:
@@ -44,8 +44,9 @@ async def outcome(future: Future[Result]) -> Result:
 class Proxy(Proxying):
     """Passes messages between two sockets; see `Proxying` for its arguments and what it raises.
 
-    That it has failed is raised by every call but `aclose`, and reported to the exception handler
-    of the loop on which it was made; where there was none, it is logged for ``zmqbridge``.
+    When it has failed, every call but `aclose` raises `ProxyFailed`. The error is also reported to
+    the exception handler of the loop on which the proxy was made; without a loop it is logged for
+    ``zmqbridge``.
     """
 
     def __init__(

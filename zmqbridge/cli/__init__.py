@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what its encoding cannot say is shown with \\
+        if hasattr(stream, "reconfigure"):  # characters that it cannot encode are shown with \\
             stream.reconfigure(errors="backslashreplace")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_demo(commands)
@@ -65,19 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if module is None:
         parser.print_help()
         return 0
-    # Late, since the processes of the demo import this package, too.
+    # Imported late, because the processes of the demo import this package, too.
     status: int = import_module(f"zmqbridge.cli.{module}").run(**given)
     return status
 
 
 def called_as() -> str:
-    """How the user has called this."""
+    """The name by which the user has called this program."""
     name = os.path.basename(sys.argv[0])
     return "python -m zmqbridge" if name == "__main__.py" else "zmqbridge"
 
 
 def add(commands: Any, name: str, text: str, module: str, example: str, **more: Any) -> Any:
-    """One more command, with an example at the end of its help."""
+    """Add a command, with an example at the end of its help."""
     command = commands.add_parser(
         name,
         help=text,
@@ -90,7 +90,7 @@ def add(commands: Any, name: str, text: str, module: str, example: str, **more: 
 
 
 def add_demo(commands: Any) -> None:
-    """The demo."""
+    """Add the demo."""
     demo = add(
         commands,
         "demo",
@@ -117,7 +117,7 @@ The exit status is 0 only when all are accounted for.""",
 
 
 def add_socket(commands: Any, pattern: str) -> None:
-    """The command that is a socket of this pattern."""
+    """Add the command that is a socket of this pattern."""
     text, word, example = SOCKETS[pattern]
     command = add(
         commands, pattern, text, "pipes", example % called_as(), after="\n" + STATUS,
@@ -153,7 +153,7 @@ def add_socket(commands: Any, pattern: str) -> None:
 
 
 def add_forms(command: Any) -> None:
-    """How a message is a line."""
+    """Add the options that say how a message is written as a line."""
     form = command.add_mutually_exclusive_group()
     for name, what in (
         ("lines", "a line of text is one part (default); not exact for what has line ends"),
@@ -166,7 +166,7 @@ def add_forms(command: Any) -> None:
 
 
 def add_ping(commands: Any) -> None:
-    """What listens there."""
+    """Add the command that tells what listens at an address."""
     ping = add(
         commands,
         "ping",
@@ -185,7 +185,7 @@ def add_ping(commands: Any) -> None:
 
 
 def add_proxy(commands: Any) -> None:
-    """A proxy."""
+    """Add the proxy."""
     proxy = add(
         commands,
         "proxy",
@@ -208,7 +208,7 @@ and commas separate several addresses. It ends by Ctrl-C or SIGTERM.""",
 
 
 def add_sides(command: Any) -> None:
-    """What a proxy stands between."""
+    """Add the arguments that say what a proxy stands between."""
     command.add_argument("kind", choices=["requests", "pubsub", "pipeline"], metavar="KIND",
                          help="requests, pubsub or pipeline")  # fmt: skip
     command.add_argument("front", metavar="FRONT", help="where clients or senders connect")
@@ -221,7 +221,7 @@ def add_sides(command: Any) -> None:
 
 
 def add_tap(commands: Any) -> None:
-    """A proxy that shows what passes."""
+    """Add the proxy that shows what passes."""
     tap = add(
         commands,
         "tap",
@@ -244,7 +244,7 @@ how many is said at the end.""",
 
 
 def add_bench(commands: Any) -> None:
-    """A measurement."""
+    """Add the measurement."""
     bench = add(
         commands,
         "bench",
@@ -266,7 +266,7 @@ way (req-many). A busy machine measures itself.""",
 
 
 def add_keygen(commands: Any) -> None:
-    """Keys for CURVE."""
+    """Add the command that makes keys for CURVE."""
     keygen = add(
         commands,
         "keygen",
@@ -280,7 +280,7 @@ def add_keygen(commands: Any) -> None:
 
 
 def add_migrate(commands: Any) -> None:
-    """The codemod."""
+    """Add the codemod."""
     migrate = add(
         commands,
         "migrate",
@@ -306,7 +306,7 @@ def at_least_one(text: str) -> int:
 
 
 def positive(text: str) -> float:
-    """A number above 0."""
+    """Parse a number above 0."""
     try:
         number = float(text)
     except ValueError:

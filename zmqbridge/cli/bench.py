@@ -19,7 +19,7 @@ from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 OK, FAILED = 0, 1
 WARMING = 200  # messages
 OUTSTANDING = 100  # requests, where many are under way
-BOUND = 60.0  # seconds, after which something is wrong
+BOUND = 60.0  # seconds; if a measurement takes longer, something is wrong
 
 
 def run(pattern: str, transport: str, size: int, count: int, as_json: bool) -> int:
@@ -69,7 +69,7 @@ def be_peer(pattern: str, address: str, size: int, count: int) -> None:
 
 
 async def push(address: str, size: int, count: int) -> None:
-    """Push what is measured."""
+    """Push the messages that are measured."""
     body = bytes(size)
     async with Pusher(connect=address, options={zmq.LINGER: int(BOUND * 1000)}) as pusher:
         for _ in range(WARMING + count):
@@ -119,7 +119,7 @@ async def ask_many(requester: Requester, body: bytes, count: int) -> dict[str, A
 
 
 async def several(requester: Requester, body: bytes, count: int) -> None:
-    """Ask so often, with a hundred requests under way."""
+    """Send `count` requests, a hundred at a time."""
     left = iter(range(count))
 
     async def one_after_the_other() -> None:
@@ -130,7 +130,7 @@ async def several(requester: Requester, body: bytes, count: int) -> None:
 
 
 def rates(seconds: float, count: int, size: int) -> dict[str, Any]:
-    """What so many messages in this time mean."""
+    """The figures for a number of messages in a time."""
     return {
         "messages": count,
         "seconds": round(seconds, 3),

@@ -1,4 +1,4 @@
-"""The codemod: rewrites what a module imports of txZMQ, and notes what native classes could do."""
+"""The codemod: rewrites imports of txZMQ in a module, and notes what native classes could do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUBMODULES = {"xreq_xrep": "req_rep"}
 CLASSES = {"ZmqXREQConnection": "ZmqREQConnection", "ZmqXREPConnection": "ZmqREPConnection"}
 ENDPOINT_TYPES = {"Connect": "connect", "Bind": "bind"}
 
-# What does the same natively, in `zmqbridge.twisted_backend` and `zmqbridge.asyncio_backend`.
+# The classes of `zmqbridge.twisted_backend` and `zmqbridge.asyncio_backend` that do the same.
 NATIVE = {
     "ZmqPubConnection": "Publisher; publish(message, tag) is the same",
     "ZmqSubConnection": "Subscriber; gotMessage(message, tag) is handler=, which gets a pair",
@@ -37,7 +37,7 @@ NATIVE = {
 
 
 class Unreadable(Exception):
-    """This is no Python 3 that can be rewritten; the text says where."""
+    """The file is not Python 3 that can be rewritten; the text says where."""
 
 
 @dataclass
@@ -55,11 +55,11 @@ class Note:
 
 @dataclass
 class Result:
-    """What became of a module.
+    """The result for a module.
 
     Attributes:
         source: the new text, equal to the old one where there was nothing to do.
-        notes: what is left, by line.
+        notes: what is left to a person, by line.
     """
 
     source: bytes
@@ -67,13 +67,13 @@ class Result:
 
 
 def migrate(source: bytes) -> Result:
-    """Rewrite a module; what has been rewritten before stays as it is.
+    """Rewrite a module; a module that was rewritten before stays as it is.
 
     Args:
         source: the text of the file, in its own encoding.
 
     Raises:
-        Unreadable: it is no Python 3.
+        Unreadable: it is not Python 3.
     """
     if not any(name.encode() in source for name in OLD):
         return Result(source)
@@ -88,7 +88,7 @@ def migrate(source: bytes) -> Result:
 
 
 def moved(name: str) -> str | None:
-    """The new name of a module of txZMQ's; None if it is none, or not there any more."""
+    """The new name of a module of txZMQ; None if it is no such module, or has no new name."""
     package, _, rest = name.partition(".")
     if package not in OLD or rest.partition(".")[0] == "test":
         return None
@@ -126,7 +126,7 @@ class _Rewriting(cst.CSTTransformer):
         if kept:
             kept[-1] = kept[-1].with_changes(comma=_NONE)
             imported.insert(0, updated_node.with_changes(names=kept, semicolon=_NO_SEMICOLON))
-        # What ends the statement, as a semicolon, ends the last one.
+        # The end of the statement, e.g. a semicolon, is the end of the last new one.
         imported[-1] = imported[-1].with_changes(semicolon=updated_node.semicolon)
         return cst.FlattenSentinel(imported)
 

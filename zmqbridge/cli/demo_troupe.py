@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 
 import zmqbridge
 
-# The demo fails after so many seconds without news; a machine may be busy with other programs.
+# The demo fails after this number of seconds without news; the machine may be busy.
 STALLED = 6.0
 FAREWELL = 5.0  # seconds that a process has to end when all is done
 # Windows has no SIGHUP, and needs a flag to keep a console's Ctrl-C away from a process.
@@ -44,8 +44,8 @@ class Troupe:
     def __init__(self) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._news: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
-        # A Ctrl-C becomes one more item of the queue. So it interrupts no other work, and not the
-        # clean-up either.
+        # A Ctrl-C becomes one more item of the queue. So it interrupts no other work, also not the
+        # clean-up.
         for number in SIGNALS:
             signal.signal(number, lambda got, frame: self._news.put(("", {"signal": got})))
         self._temporary = tempfile.TemporaryDirectory(prefix="zmqbridge-demo-")

@@ -7,16 +7,16 @@ import binascii
 import json
 from typing import Any, NamedTuple, Protocol
 
-EMPTY = b"-"  # an empty part in hexadecimal, where nothing would not be seen
+EMPTY = b"-"  # an empty part in hexadecimal, because an empty word cannot be seen
 
 
 class Item(NamedTuple):
     """A message as the command line knows it.
 
     Attributes:
-        parts: its parts, of a publication the body alone.
-        tag: of a publication, None for any other message and where a line names none.
-        peer: who sent it or is to get it, None where the socket knows no peers.
+        parts: its parts; for a publication only the body.
+        tag: that of a publication; None for any other message, and for a line without a tag.
+        peer: the sender or the receiver; None where the socket knows no peers.
     """
 
     parts: list[bytes]
@@ -25,25 +25,25 @@ class Item(NamedTuple):
 
 
 class Format(Protocol):
-    """How a message is one line."""
+    """How a message is written as one line."""
 
     def write(self, item: Item) -> bytes:
         """The line, without its end."""
 
     def read(self, line: bytes, fields: int) -> Item:
-        """What a line, without its end, stands for.
+        """The message for which a line, without its end, stands.
 
         Args:
-            line: as `write` gave it, or somebody has typed it.
+            line: as `write` gave it, or as a person has typed it.
             fields: how many fields may come before the parts: 1 for a tag or a peer.
 
         Raises:
-            ValueError: it stands for nothing; the text says what to write.
+            ValueError: the line stands for no message; the text says what to write.
         """
 
 
 class Lines:
-    """Text: a line is one part. What has several parts is shown with tabs between them."""
+    """Text: a line is one part. A message of several parts is shown with tabs between them."""
 
     def write(self, item: Item) -> bytes:
         before = [each for each in (item.peer, item.tag) if each is not None]
@@ -111,7 +111,7 @@ def from_json(part: Any) -> bytes:
     """A part out of a line of JSON.
 
     Raises:
-        ValueError: it is no part.
+        ValueError: the value is no part.
     """
     try:
         if isinstance(part, str):

@@ -36,13 +36,13 @@ def run(name: str, folder: str) -> int:
     try:
         for file, text in texts.items():
             mode = 0o600 if "secret" in file.suffix else 0o644
-            # Nobody can read it before its mode is set, and none that is there is lost.
+            # No other user can read the file before its mode is set. No old file is overwritten.
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             made.append(file)
             with open(descriptor, "w", encoding="utf-8") as written:
                 written.write(text)
     except OSError as error:
-        for each in made:  # half a pair is of no use, and in the way of the next try
+        for each in made:  # half a pair is of no use, and would block the next try
             each.unlink()
         print(f"zmqbridge keygen: {file}: {error.strerror}", file=sys.stderr)
         return 1

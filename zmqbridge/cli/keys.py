@@ -9,14 +9,14 @@ from zmqbridge.security import CurveClient, CurveServer
 
 
 class Refused(Exception):
-    """What was given cannot be used; the text says why."""
+    """An argument cannot be used; the text says why."""
 
 
 def security_of(curve: str | None, *, serves: bool) -> CurveClient | CurveServer | None:
-    """The security of a socket by the file that was given: of a server its own keys.
+    """The security that a file of keys means: for a server, the file has its own keys.
 
     Raises:
-        Refused: the file is none of keys, or a server's without the secret one.
+        Refused: the file has no keys, or for a server not the secret one.
     """
     if curve is None:
         return None

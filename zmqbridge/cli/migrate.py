@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OK, WOULD_CHANGE, MISUSED = 0, 1, 2
-# Folders of others: what is installed, built or kept there is not the program.
+# Folders whose files are not the program's own: installed, built, or kept by a tool.
 NOT_OURS = {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"}
 
 
@@ -72,8 +72,8 @@ def print_diff(path: Path, old: bytes, new: bytes) -> None:
 
 
 def replace(path: Path, text: bytes) -> None:
-    """Write a file so that, whatever happens, either the old text or the new one is there."""
-    target = path.resolve()  # a link stays one
+    """Write a file so that at any moment either the old text or the new one is there."""
+    target = path.resolve()  # a link stays a link
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with open(descriptor, "wb") as file:

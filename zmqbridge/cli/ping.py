@@ -1,4 +1,4 @@
-"""`zmqbridge ping`: what listens at an address, and why one cannot talk to it."""
+"""`zmqbridge ping`: what listens at an address, and why you cannot talk to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WANTED = {
 }
 # One of these may talk to any socket.
 SOME_OF_ALL = ("DEALER", "SUB", "PULL", "PUSH", "PUB", "PAIR")
-# How others begin to speak.
+# How servers of other protocols begin to speak.
 OTHERS = {
     b"HTTP/": "an HTTP server",
     b"<!DOCTYPE": "an HTTP server",
@@ -43,7 +43,7 @@ class Heard:
 
 
 class NotThere(Exception):
-    """There is no connection to be had; the reason."""
+    """No connection can be made; the text says why."""
 
 
 def run(address: str, role: str | None, timeout: float, curve: str | None) -> int:
@@ -73,7 +73,7 @@ def look(address: str, role: str | None, end: float, curve: str | None) -> tuple
         return NOT_ZMTP, f"it hangs up, and speaks none of {', '.join(MECHANISMS)}"
     if heard.said:
         return NOT_ZMTP, "it begins like ØMQ, and then says nothing more"
-    # An empty line has most text protocols say something.
+    # After an empty line, servers of most text protocols say something.
     heard = ask(address, zmtp.pack_greeting("NULL") + b"\r\n\r\n", end)
     return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
 
@@ -86,7 +86,7 @@ def judge(
     end: float,
     curve: str | None,
 ) -> tuple[int, str]:
-    """The same, of a peer that has introduced itself."""
+    """The same, for a peer that has introduced itself."""
     version = ".".join(map(str, greeting.version))
     if greeting.version < (3, 0):
         return FITS, f"ZMTP {version}, which knows no security; libzmq before version 4"
@@ -104,7 +104,7 @@ def judge(
 
 
 def judge_type(known: str, said: bytes, role: str | None) -> tuple[int, str]:
-    """The same, of a peer without security, by the command that follows its greeting."""
+    """The same, for a peer without security, by the command that follows its greeting."""
     try:
         parsed = zmtp.parse_command(said)
         if parsed is None:
@@ -127,15 +127,15 @@ def judge_type(known: str, said: bytes, role: str | None) -> tuple[int, str]:
 
 
 def left(end: float) -> float:
-    """The seconds until then, never none: a timeout of 0 would mean something else."""
+    """The seconds until `end`, more than 0: a timeout of 0 would mean something else."""
     return max(0.001, end - monotonic())
 
 
 def ask(address: str, said: bytes, end: float) -> Heard:
     """Connect, say this, and listen until the greeting and a command are there, or no more comes.
 
-    It is listened until `end`, but half as long to somebody who says nothing at all, so that there
-    is time to say something else.
+    This listens until `end`, but half as long to a peer that says nothing at all, so that there is
+    time to say something else.
 
     Raises:
         NotThere: there is no connection.
@@ -166,7 +166,7 @@ def open_connection(transport: str, place: str, timeout: float) -> socket.socket
 
 
 def hear(connection: socket.socket, said: bytes, end: float) -> Heard:
-    """Say this, and listen."""
+    """Send some bytes, and listen."""
     silent = monotonic() + left(end) / 2
     heard = b""
     try:
@@ -198,14 +198,14 @@ def is_whole(said: bytes) -> bool:
 
 
 def try_curve(address: str, roles: list[str], end: float, curve: str) -> tuple[int, str]:
-    """Whether a server lets a client in that has its public key, and new ones of its own."""
+    """Whether a server accepts a client that knows its public key and has new keys of its own."""
     from zmq.auth import load_certificate
 
     try:
         key, _ = load_certificate(curve)
     except (OSError, ValueError) as error:
         return DOES_NOT_FIT, f"--curve {curve}: {error}"
-    # Its type is encrypted, too, and no server says more to a client than whether it may come in.
+    # The type of the server's socket is encrypted, too; a client only learns whether it is let in.
     role = who_comes_in(address, roles, key, end)
     if role is None:
         return DOES_NOT_FIT, f"{article(' or '.join(roles))} with this key is not let in"

@@ -43,13 +43,13 @@ from zmqbridge.errors import ConnectTimeout, PeerUnreachable, RequestTimeout, Zm
 MISUSED = 2
 CLOSED_PIPE = 128 + 13  # SIGPIPE, which Windows has not
 
-# A publisher waits so long for the subscriptions of somebody who has just connected.
+# How long a publisher waits for the subscriptions of a peer that has just connected.
 SUBSCRIBING = 0.2  # seconds
 TAG_IS_GIVEN = "the tag is an argument of the command already; leave one of the two out"
 
 
 def run(pattern: str, **given: Any) -> int:
-    """Be a socket of this pattern, between standard input and output; returns the exit status."""
+    """Connect standard input and output with a socket; returns the exit status."""
     form = FORMATS[given.pop("form")]()
     options = Options(form=form, **given)
     if not (options.bind or options.connect):
@@ -72,10 +72,10 @@ def run(pattern: str, **given: Any) -> int:
 
 
 async def push(options: Options) -> int:
-    """Lines to the pullers."""
+    """Send lines to the pullers."""
     given = options.of_socket()
-    # So that what nobody takes is still ours. Not on those who receive: libzmq would drop what
-    # has come, when a peer hangs up.
+    # With this a message that no peer takes stays ours. Not on receiving sockets: there libzmq
+    # would drop received messages when a peer hangs up.
     given["options"][zmq.IMMEDIATE] = 1
     async with Pusher(**given, monitor=True) as pusher:
         async for _, item in items(options):
@@ -83,12 +83,12 @@ async def push(options: Options) -> int:
                 async with within(options.timeout):
                     await pusher.push(*item.parts)
             except TimeoutError:
-                break  # nobody takes them
+                break  # no peer takes them
         return await all_sent(pusher, options)
 
 
 async def pull(options: Options) -> int:
-    """Lines of what the pushers send."""
+    """Write what the pushers send as lines."""
     async with Puller(**options.of_socket()) as puller:
 
         async def receive() -> Item:
@@ -98,13 +98,13 @@ async def pull(options: Options) -> int:
 
 
 async def pub(options: Options) -> int:
-    """Lines to the subscribers."""
+    """Publish lines."""
     if len(options.words) > 1:
         raise Refused("give one tag, or none and a tag in each line by --hex or --json")
     tag = options.words[0] if options.words else b""
     fields = 0 if options.words or isinstance(options.form, Lines) else 1
     given = options.of_socket()
-    given["options"][zmq.XPUB_NODROP] = 1  # a slow subscriber is waited for
+    given["options"][zmq.XPUB_NODROP] = 1  # we wait for a slow subscriber
     async with Publisher(**given, monitor=True) as publisher:
         try:
             await publisher.connected(options.timeout)
@@ -122,8 +122,10 @@ async def pub(options: Options) -> int:
 
 
 async def sub(options: Options) -> int:
-    """Lines of what publishers publish."""
-    async with Subscriber(options.words or [b""], **options.of_socket()) as subscriber:
+    """Write publications as lines."""
+    given = options.of_socket()
+    given["options"][zmq.LINGER] = 0  # else the end waits to unsubscribe from who has gone
+    async with Subscriber(options.words or [b""], **given) as subscriber:
 
         async def receive() -> Item:
             tag, body = await subscriber.receive()
@@ -133,7 +135,7 @@ async def sub(options: Options) -> int:
 
 
 async def req(options: Options) -> int:
-    """Lines as requests, and their replies."""
+    """Send lines as requests, and write their replies."""
     output, status = Output(options), OK
     timeout = PATIENCE if options.timeout == inf else options.timeout
     async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
@@ -148,7 +150,7 @@ async def req(options: Options) -> int:
 
 
 async def rep(options: Options) -> int:
-    """Replies, and lines of the requests."""
+    """Reply to requests, and write them as lines."""
     output = Output(options)
     async with Replier(**options.of_socket()) as replier:
 
@@ -163,7 +165,7 @@ async def rep(options: Options) -> int:
 
 
 async def dealer(options: Options) -> int:
-    """Lines to the peers, and lines of what they send."""
+    """Send lines to the peers, and write what they send as lines."""
     async with Dealer(**options.of_socket()) as socket:
 
         async def receive() -> Item:

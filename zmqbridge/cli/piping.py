@@ -1,4 +1,4 @@
-"""Piping: what lies between standard input and output and a socket of any pattern."""
+"""Piping: moves messages between standard input and output and a socket of any pattern."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 
 OK, FAILED = 0, 1
 
-# How long what was sent may take to leave when no time was given.
+# How long messages may take to leave when no time was given.
 PATIENCE = 30.0  # seconds
 MOMENT = 0.001  # seconds
 NO_FIELD = "this socket sends no tag and names no peer; leave it out"
@@ -30,7 +30,7 @@ class Options:
 
     Attributes:
         connect, bind: addresses.
-        form: how a message is a line.
+        form: how a message is written as a line.
         count: how many messages, ``inf`` for no end.
         timeout: seconds of silence, ``inf`` for any.
         rate: messages a second at the most.
@@ -49,11 +49,11 @@ class Options:
 
     @property
     def linger(self) -> float:
-        """Seconds in which what was sent may leave."""
+        """How many seconds sent messages may take to leave."""
         return PATIENCE if self.timeout == inf else self.timeout
 
     def of_socket(self) -> dict[str, Any]:
-        """The arguments of a constructor."""
+        """The arguments for the constructor of the socket."""
         options = {zmq.LINGER: int(self.linger * 1000)}
         if any("[" in address for address in (*self.connect, *self.bind)):
             options[zmq.IPV6] = 1
@@ -71,7 +71,8 @@ async def items(
     """The messages of standard input with the numbers of their lines, no faster than the rate.
 
     Raises:
-        Refused: a line stands for none, or has a tag or peer where there is none: `refusal`.
+        Refused: a line stands for no message; or it has a tag or a peer where the socket has none,
+            which `refusal` says.
     """
     loop = asyncio.get_running_loop()
     number, due = 0, loop.time()
@@ -118,14 +119,14 @@ class Output:
 
 
 def within(timeout: float) -> asyncio.Timeout:
-    """`asyncio.timeout`, by which ``inf`` is for ever."""
+    """`asyncio.timeout`, where ``inf`` means for ever."""
     return asyncio.timeout(None if timeout == inf else timeout)
 
 
 async def write_all(
     next_item: Callable[[], Awaitable[Item]], options: Options, output: Output
 ) -> int:
-    """Write messages until there are enough or they come no more; returns the exit status."""
+    """Write messages until there are enough, or no more come; returns the exit status."""
     while output.written < options.count:
         try:
             async with within(options.timeout):
@@ -148,7 +149,7 @@ async def all_sent(socket: Any, options: Options) -> int:
 
 
 async def why_not(socket: Any) -> str:
-    """Why nobody takes what a socket sends, as far as that is known."""
+    """Why no peer takes what a socket sends, as far as that is known."""
     try:
         await socket.connected(MOMENT)
     except StateUnknown:
@@ -179,7 +180,7 @@ async def both_ways(
     try:
         done, _ = await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            await task  # where it has failed, this does
+            await task  # this raises if the task has failed
         status = await receiving
         await all_sent(socket, options)
         return status

@@ -35,7 +35,7 @@ def run(
     curve_back: str | None,
     statistics: float,
 ) -> int:
-    """Be a proxy until SIGINT or SIGTERM; returns the exit status."""
+    """Run a proxy until SIGINT or SIGTERM; returns the exit status."""
     try:
         sides = side(front, curve_front), side(back, curve_back)
         captured = None if capture is None else Side.parse(capture)
@@ -73,23 +73,23 @@ async def serve(kind: str, front: Side, back: Side, capture: Side | None, every:
 
 
 def until_told() -> asyncio.Future[int]:
-    """Done when this process is told to end: by SIGINT, or by SIGTERM."""
+    """A future that is done when SIGINT or SIGTERM tells this process to end."""
     loop = asyncio.get_running_loop()
     told: asyncio.Future[int] = loop.create_future()
 
     def hear(number: int, _: object) -> None:
         for each in SIGNALS:
-            # The next one ends the process where it is.
+            # The next signal ends the process at once.
             signal.signal(each, lambda *_: os._exit(INTERRUPTED))
         loop.call_soon_threadsafe(told.set_result, number)
 
     for each in SIGNALS:
-        signal.signal(each, hear)  # not the loop's own, which needs a loop that runs
+        signal.signal(each, hear)  # not by the loop's own method, which needs a loop that runs
     return told
 
 
 def introduce(proxy: Proxy) -> None:
-    """Say where it can be reached."""
+    """Print the addresses of a proxy."""
     places = [*proxy.front_addresses], [*proxy.back_addresses]
     text = f"{proxy.kind}: front {', '.join(places[0])}; back {', '.join(places[1])}"
     if proxy.capture_addresses:

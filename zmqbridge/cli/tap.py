@@ -23,11 +23,11 @@ from zmqbridge.proxies import Side
 
 FAILED, CLOSED_PIPE = 1, 128 + 13
 CAPTURE = "inproc://tap"
-# So many messages wait to be printed; those that come on top pass, and are not printed.
+# At most this number of messages wait to be printed; more pass the proxy, and are not printed.
 MOST = 100_000
 BURST = 200
 STEP = 50  # milliseconds
-# So long what was captured may take to be printed at the end.
+# How long the printing of captured messages may take at the end.
 PATIENCE = 1.0  # seconds
 
 
@@ -40,7 +40,7 @@ def run(
     form: str,
     count: float,
 ) -> int:
-    """Be a proxy, and print what passes, until it is told to end; returns the exit status."""
+    """Run a proxy, and print what passes, until it is told to end; returns the exit status."""
     try:
         descriptor_of(sys.stdout, "output")
         sides = side(front, curve_front), side(back, curve_back)
@@ -73,7 +73,7 @@ async def show(kind: str, front: Side, back: Side, form: Format, count: float) -
         if told.done():
             status = OK if told.result() == signal.SIGTERM else INTERRUPTED
             await say_what_was_not_printed(proxy, printing.parts)
-            if not printing.ended.done():  # nobody reads the output, and it cannot be interrupted
+            if not printing.ended.done():  # the thread waits for a reader of the output
                 os._exit(status)
             return status
         if printing.ended.done():
@@ -89,7 +89,7 @@ class Printing(Thread):
 
     Attributes:
         parts: how many it has printed.
-        stops: set this to have it end when there is nothing more to print for now.
+        stops: set this, and it ends when there is nothing more to print for now.
         ended: a future of the loop.
     """
 
@@ -140,7 +140,7 @@ class Printing(Thread):
 
 
 def take(captured: zmq.Socket[bytes], most: int) -> list[list[bytes]]:
-    """What is there, up to so many messages."""
+    """The messages that are there, up to a number."""
     burst: list[list[bytes]] = []
     while len(burst) < most and captured.poll(0):
         burst.append(captured.recv_multipart())
@@ -148,7 +148,7 @@ def take(captured: zmq.Socket[bytes], most: int) -> list[list[bytes]]:
 
 
 def line_of(message: list[bytes], form: Format) -> bytes:
-    """A message as a line; of JSON with the time at which it was printed."""
+    """A message as a line; in JSON with the time at which it was printed."""
     line = form.write(Item(message))
     if line.startswith(b"{"):
         return b'{"at": %.6f, ' % time() + line[1:]
@@ -156,7 +156,7 @@ def line_of(message: list[bytes], form: Format) -> bytes:
 
 
 async def say_what_was_not_printed(proxy: Proxy, parts: int) -> None:
-    """Say how much has passed without being printed, if it is known."""
+    """Print how many messages have passed without being printed, if that is known."""
     try:
         counts: Any = await proxy.statistics()
     except ProxyStalled:

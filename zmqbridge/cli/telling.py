@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
-# So long an interrupted command may take to end before it says what it waits for.
+# After this time an interrupted command says what it waits for.
 SILENT = 0.5  # seconds
 
 
@@ -35,14 +35,14 @@ async def until_told(work: Coroutine[Any, Any, int], pattern: str, linger: float
     def interrupt(*_: object) -> None:
         nonlocal interrupted
         interrupted = True
-        # The next one ends the process where it is.
+        # The next one ends the process at once.
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
         saying = threading.Timer(SILENT, say_what_it_waits_for, [pattern, linger])
         saying.daemon = True
         saying.start()
         loop.call_soon_threadsafe(working.cancel)
 
-    # Not the loop's own, which does not run while nobody reads the output.
+    # Not by the loop's own method: the loop stands still while the output is not read.
     signal.signal(signal.SIGINT, interrupt)
     try:
         return await working

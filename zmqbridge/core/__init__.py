@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zmqbridge.core.conflate import ConflatingInbox
     from zmqbridge.core.connectionstate import ConnectionState
     from zmqbridge.core.deadlines import DeadlineHeap
     from zmqbridge.core.framing import (
@@ -29,32 +30,46 @@ if TYPE_CHECKING:
         split_topic,
     )
     from zmqbridge.core.inbox import Inbox, WeighedInbox
+    from zmqbridge.core.incoming import Ask, Gap, Incoming, Restarted
     from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
     from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.requests import RequestTable, request_ids
     from zmqbridge.core.routes import ReplyRoutes
     from zmqbridge.core.sendqueue import SendQueue
+    from zmqbridge.core.sequence import Asked, Kept, Outgoing
     from zmqbridge.core.statistics import Statistics
     from zmqbridge.core.subscriptions import Subscriptions
+    from zmqbridge.core.topics import Subscribed, Topics, Unsubscribed
     from zmqbridge.core.zap import Peer, Policy, Question, Zap
 
 __all__ = [
+    "Ask",
+    "Asked",
+    "ConflatingInbox",
     "ConnectionState",
     "DeadlineHeap",
     "EventKind",
+    "Gap",
     "Inbox",
+    "Incoming",
+    "Kept",
     "Message",
     "MonitorEvent",
     "Outbox",
+    "Outgoing",
     "Peer",
     "Policy",
     "Question",
     "ReplyRoutes",
     "RequestTable",
+    "Restarted",
     "SendQueue",
     "Statistics",
     "Storm",
+    "Subscribed",
     "Subscriptions",
+    "Topics",
+    "Unsubscribed",
     "WeighedInbox",
     "Zap",
     "as_parts",
@@ -73,6 +88,7 @@ __all__ = [
 
 # Each is loaded when it is first asked for: a program pays for the machines that it uses.
 _MODULES = {
+    "conflate": ("ConflatingInbox",),
     "connectionstate": ("ConnectionState",),
     "deadlines": ("DeadlineHeap",),
     "framing": (
@@ -81,13 +97,16 @@ _MODULES = {
         *("join_peer", "split_peers"),
     ),
     "inbox": ("Inbox", "WeighedInbox"),
+    "incoming": ("Ask", "Gap", "Incoming", "Restarted"),
     "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
     "outbox": ("Outbox",),
     "requests": ("RequestTable", "request_ids"),
     "routes": ("ReplyRoutes",),
     "sendqueue": ("SendQueue",),
+    "sequence": ("Asked", "Kept", "Outgoing"),
     "statistics": ("Statistics",),
     "subscriptions": ("Subscriptions",),
+    "topics": ("Subscribed", "Topics", "Unsubscribed"),
     "zap": ("Peer", "Policy", "Question", "Zap"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

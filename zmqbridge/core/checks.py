@@ -48,7 +48,7 @@ def seconds(timeout: float) -> float:
 
 
 def patience(timeout: float | None) -> float:
-    """A timeout that may be nothing at all, or None for ever; raises as `seconds`."""
+    """A timeout that may also be 0, or None for ever; raises as `seconds`."""
     return inf if timeout is None else timeout and seconds(timeout)
 
 
@@ -75,7 +75,7 @@ def at_once(limit: int) -> int:
 
 
 def held_at_most(prefetch: int) -> int:
-    """How many messages may be held that nobody has asked for.
+    """How many messages may be held before a receiver asks for them.
 
     Raises:
         TypeError: it is no int.
@@ -87,7 +87,7 @@ def held_at_most(prefetch: int) -> int:
 
 
 def bytes_at_most(prefetch_bytes: int) -> int:
-    """How many bytes may be held that nobody has asked for.
+    """How many bytes may be held before a receiver asks for them.
 
     Raises:
         TypeError: it is no int.

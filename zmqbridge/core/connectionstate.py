@@ -37,9 +37,9 @@ def why(event: MonitorEvent) -> str:
 class ConnectionState:
     """The connections of one socket, by the events of its monitor.
 
-    A peer is *up* when its handshake has succeeded and its connection has not ended. libzmq tells
-    the address with a success, which all peers of one `bind` share, and not the descriptor. So the
-    success is credited to the newest connection under way at that address: an older one is mostly
+    A peer is *up* when its handshake has succeeded and its connection has not ended. With a success
+    libzmq tells the address, which all peers of one `bind` share, but no descriptor. So the success
+    is credited to the newest connection under way at that address: an older one is mostly
     a connection that never says anything. When the credited one fails later, the credit moves to
     another that is under way.
 
@@ -170,7 +170,7 @@ class ConnectionState:
         self._failing[address] -= failed
         if peer in shaking:
             shaking.remove(peer)
-            if not failed:  # so ends a handshake between types that do not go together
+            if not failed:  # a handshake between types that do not fit ends like this
                 self.failure = event
         elif self._up.pop(peer, None) is not None:
             if failed and shaking:  # then it was another connection that succeeded

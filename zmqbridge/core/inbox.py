@@ -194,7 +194,7 @@ class Inbox(Generic[Item, Waiter]):
         self._set_pop()
 
     def end(self) -> list[Waiter]:
-        """Take no more messages, and remove and return the waiters for whom there is none."""
+        """Take no more messages, and remove and return the waiters for which there is none."""
         self.ended = True
         waiters = list(islice(self._waiters, self.promised, None))
         for waiter in waiters:

@@ -115,7 +115,7 @@ class Storm:
         return failed > 0 and self._count > ACCEPTS
 
     def postpone(self, now: float) -> None:
-        """The storm goes on: look again a `PAUSE` later."""
+        """The storm goes on: look again after a `PAUSE`."""
         self._next = now + PAUSE
 
     def end(self) -> None:

@@ -12,8 +12,8 @@ from zmqbridge.errors import PeerStalled, QueueFull
 class Outbox(dict[bytes, SendQueue[Any]]):
     """The send queues of a socket, each under its lane, and what became of their messages.
 
-    The lane of a message is the peer that it names in its first part where messages are `by_peer`,
-    as a ROUTER's are: so a peer that is stuck holds up no other. Else it is ``b""`` for all.
+    With `by_peer`, as for a ROUTER, the lane of a message is the peer that its first part names: so
+    a peer that is stuck holds up no other. Otherwise all messages have the lane ``b""``.
 
     It is a dict itself, because every send asks whether anything waits: that costs no call.
 
@@ -21,13 +21,13 @@ class Outbox(dict[bytes, SendQueue[Any]]):
     - inputs: `served` (the socket took what it would of a lane), `give_up` (its peer has left)
     - getters: `lane_of`, `queue_of`, `backlog`, `queued`, and the counts below
 
-    What the driver owes: the waiters that `discard`, `served` and `close` return are to be told.
+    What the driver owes: wake the waiters that `discard`, `served` and `close` return.
 
     Attributes:
-        high: how many messages each queue holds at most that is started from now on.
+        high: how many messages a queue holds at most, if it is started from now on.
         refused: messages that were not accepted, as a queue was at its mark.
         dropped: messages that were accepted and will not be sent.
-        unreachable: those of them whose peer has left.
+        unreachable: how many of the dropped ones had a peer that left.
         withdrawn: messages that were taken back.
     """
 
@@ -79,13 +79,13 @@ class Outbox(dict[bytes, SendQueue[Any]]):
 
     def start(self, message: Sequence[bytes], key: Hashable = None) -> SendQueue[Any]:
         """Have a message wait as the first on its lane; returns its queue."""
-        # One that `discard` has emptied stays, with those who wait for it.
+        # A queue that `discard` has emptied stays, with its waiters.
         queue = self.setdefault(self.lane_of(message), SendQueue[Any](self.high))
         queue.put(message, key)
         return queue
 
     def discard(self, key: Hashable) -> list[Any] | None:
-        """Take a message back; returns who is to be told of room, None if it does not wait here."""
+        """Take a message back; returns the waiters to wake, None if it does not wait here."""
         for queue in self.values():
             if queue.discard(key):
                 self.withdrawn += 1
@@ -93,7 +93,7 @@ class Outbox(dict[bytes, SendQueue[Any]]):
         return None
 
     def served(self, lane: bytes) -> list[Any]:
-        """The socket has taken all that it would of a lane; returns who is to be told of room."""
+        """The socket has taken all that it would of a lane; returns the waiters to wake."""
         queue = self.get(lane)
         if queue is None:  # all was closed meanwhile
             return []
@@ -108,11 +108,11 @@ class Outbox(dict[bytes, SendQueue[Any]]):
         self.unreachable += gone
 
     def close(self, remains: list[Any]) -> list[Any]:
-        """Drop all that waits; returns all who wait for room.
+        """Drop all messages, and remove and return all waiters.
 
         Args:
-            remains: what held the messages and waiters is appended, dicts: to free it takes a
-                while.
+            remains: the dicts that held messages and waiters are appended, as it takes a while to
+                free them.
         """
         waiters: list[Any] = []
         for queue in self.values():

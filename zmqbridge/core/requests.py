@@ -13,19 +13,19 @@ from zmqbridge.core.deadlines import DeadlineHeap
 
 Waiter = TypeVar("Waiter")
 
-# So many requests expire at once. What their callers do then takes some 10 µs each, and the loop
-# must not stand still for many thousands of them.
+# At most this number of requests expire at once. What each caller does then takes about 10 µs, and
+# the loop must not stand still for many thousands of callers.
 AT_ONCE = 256
 
 
 def request_ids(random: Callable[[int], bytes] = os.urandom) -> Iterator[bytes]:
     """Ids of 16 bytes that are never used twice, here or in another process.
 
-    Args:
-        random: returns so many random bytes.
-
     Half random and half counted: 100 ns each, where uuid4 takes 1.5 µs. Because no id comes again,
     a late, doubled or forged reply cannot match another request.
+
+    Args:
+        random: returns a number of random bytes.
     """
     return map(random(8).__add__, map(Struct(">Q").pack, count(1)))
 
@@ -129,7 +129,7 @@ class RequestTable(Generic[Waiter]):
         return [(due, self.by_id.pop(due)) for due in self.due(now)]
 
     def due(self, now: float) -> list[bytes]:
-        """The ids of the requests that are due, as many and in the order of `expire`.
+        """The ids of the requests that are due; how many and in which order, as `expire`.
 
         The requests stay open, and have no deadline any more.
         """

@@ -66,7 +66,7 @@ class Socket:
         self._driver.begin()
 
     def _opened(self) -> None:
-        """Set what must be there when the reactor calls, which it may do before `begin` returns."""
+        """Set the attributes that `begin` needs, in which the reactor may already call us."""
 
     bind: Final = forwarded(Link.bind)
     connect: Final = forwarded(Link.connect)
@@ -98,7 +98,7 @@ class Socket:
         return self._driver.fileno()
 
     def doRead(self) -> None:
-        """Do what the reactor does when that rings; for a reactor that is driven by hand."""
+        """Do what the reactor does when the FD rings; for a reactor that is driven by hand."""
         self._driver.doRead()
 
     def __enter__(self) -> NoReturn:
@@ -132,10 +132,10 @@ class Socket:
         return Deferred.fromCoroutine(self._driver.drain(timeout))
 
     def aclose(self) -> Deferred[None]:
-        """Close when what is queued has been sent, or after the linger time.
+        """Close when queued messages have been sent, or after the linger time.
 
-        All who wait get `SocketClosed`, and were told when this fires. Cancelling it closes at
-        once; closing twice is fine.
+        Before this fires, all calls that wait get `SocketClosed`. Cancelling it closes at once;
+        closing twice is fine.
         """
         if not self._link.closed:
             self._link.check_open()
@@ -147,7 +147,7 @@ class Socket:
             if not link.closed and self._pump.queues:
                 await self._driver.drain(link.linger())
         except (SocketClosed, ContextTerminated):
-            pass  # somebody was faster
+            pass  # it was closed meanwhile
         finally:
             self.close()
             while link.untold:
@@ -160,8 +160,8 @@ class Socket:
         ``monitor=True``. It ends when the socket is closed, or by ``close()`` of what it returns.
 
         Args:
-            handler: called with each event. It may return a Deferred or a coroutine; what goes
-                wrong in it is logged, and it is called with the next event.
+            handler: called with each event. It may return a Deferred or a coroutine; its errors are
+                logged, and it is called with the next event.
 
         Raises:
             SocketClosed: the socket is closed.
@@ -202,7 +202,7 @@ class Socket:
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
         seconds(timeout)
-        from zmqbridge._bridge.monitoring import of_peers  # few ask
+        from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         try:
             self._link.check_open()
@@ -241,7 +241,7 @@ class Receiver(Socket, Generic[Item]):
     _decode: Callable[[list[Message]], Iterable[Item]] | None = None
     """Makes of a burst of messages what is received."""
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
-    """How many bytes that has."""
+    """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
 
     def __init__(
@@ -252,7 +252,8 @@ class Receiver(Socket, Generic[Item]):
     ) -> None:
         handler = given.pop("handler", None)
         self._handler = handler and handles(handler)
-        self._halted: list[bool] = []  # empty or not, which costs a message less than to ask self
+        # Empty or not: `dispatch` looks at it for each message, and a method would cost a frame.
+        self._halted: list[bool] = []
         self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
         self._inbox = self._pattern.inbox
         super().__init__(self._pattern, given, high)
@@ -270,7 +271,7 @@ class Receiver(Socket, Generic[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: somebody terminated the context meanwhile.
+            ContextTerminated: the context was terminated meanwhile.
         """
         try:
             return succeed(self._inbox.pop())
@@ -284,7 +285,7 @@ class Receiver(Socket, Generic[Item]):
         return self
 
     async def __anext__(self) -> Item:
-        # What most calls come to is done here.
+        # Most calls end here.
         try:
             return self._inbox.pop()
         except IndexError:
@@ -295,7 +296,7 @@ class Receiver(Socket, Generic[Item]):
             raise StopAsyncIteration from None
 
     def _next(self) -> Deferred[Item]:
-        """The same, once it is known that `Inbox.pop` gives none."""
+        """The same, when `Inbox.pop` has given no message."""
         inbox = self._inbox
         paused = inbox.paused
         if get_ident() != self._driver.home_thread:
@@ -329,14 +330,15 @@ class Receiver(Socket, Generic[Item]):
     def pauseProducing(self) -> None:
         """Call the handler no more until `resumeProducing`.
 
-        What comes meanwhile waits, first in the inbox, then with libzmq, then with the peer, whose
-        sends wait in the end. So it can be registered with any consumer, e.g. a TCP transport.
+        Messages that come meanwhile wait, first in the inbox, then in libzmq, then at the peer,
+        whose sends wait in the end. So the socket can be the producer of any consumer, e.g. of a
+        TCP transport.
         """
         self._halted[:] = [True]
         self._inbox.standing = 0
 
     def resumeProducing(self) -> None:
-        """Call the handler again, first with what waits."""
+        """Call the handler again, first with the messages that wait."""
         self._halted.clear()
         self._inbox.standing = int(self._handler is not None)
         self._pump.schedule()

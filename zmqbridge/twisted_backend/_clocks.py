@@ -136,7 +136,7 @@ def _look(reactor: Any, before: float) -> float:
     if reactor is None or _watchers.get(reactor) is not current_thread():  # two may begin at once
         return inf
     if not _needed(reactor):
-        # A socket may be opened just now that counts on this thread. So ask again after the pop.
+        # A socket that relies on this thread may be opened right now. So ask again after the pop.
         _watchers.pop(reactor, None)
         if _needed(reactor):
             watch(reactor)

@@ -45,13 +45,13 @@ class ReactorDriver(Pace):
 
     Args:
         reactor: calls it.
-        client: what the reactor calls in its place, and what has `read_scheduled`.
+        client: the object that the reactor calls instead of this one, and that has
+            `read_scheduled`.
         now: the clock of the deadlines, by default `clock_of` the reactor.
 
     Attributes:
         read_scheduled: the delayed call of the next turn, None if there is none.
-        handling: hands over received messages for which there was no time before, if there is a
-            handler.
+        handling: if there is a handler, hands over the messages for which there was no time yet.
         timer: the delayed call of the timer, None if it is not set.
     """
 
@@ -104,8 +104,8 @@ class ReactorDriver(Pace):
         if self.running() and isInIOThread():
             self.home_thread = get_ident()
         self.ask_reactor()
-        # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here, as
-        # a constructor may belong to a subclass that is not done.
+        # Prime it: an inproc socket may never ring until its EVENTS were read once. Not here,
+        # because the constructor of a subclass may still go on.
         self.pump.schedule()
 
     def ask_reactor(self) -> None:
@@ -218,7 +218,7 @@ class ReactorDriver(Pace):
 
     def timer_cancelled(self, call: Any) -> None:
         """The timer was cancelled."""
-        # If it is ours still, the program has cancelled it, and not we. Then the alarm comes early.
+        # If it is still our timer, the program has cancelled it. Then the alarm comes early.
         if self.timer is call and not self.keeper.lost():
             call_anyway(self.reactor, ref(self), "alarm")
 
@@ -257,14 +257,14 @@ class ReactorDriver(Pace):
         for waiter, result in zip(waiters, results):  # noqa: B905  NOTHING is endless
             if not waiter.called:
                 waiter.told(result)
-            elif waiter.inbox is not None:  # another that was told has cancelled it
+            elif waiter.inbox is not None:  # a callback of another waiter has cancelled it
                 inbox = waiter.inbox
                 inbox.forget(waiter)
             elif result is not None:
                 self.keeper.missed()
         if inbox is not None:
             self.tell(inbox.notify())
-        # Not before: a caller that asks again when it gets its reply needs the timer that is set.
+        # Only now, because a caller that gets its reply may send a request, which needs the timer.
         if self.timer is not None and not self.keeper.timed:
             self.keeper.rest()
         if self.handling is not None:
@@ -293,12 +293,12 @@ class ReactorDriver(Pace):
         return turn
 
     async def send_in_turn(self, message: Any) -> None:
-        """Send a message when the peer takes messages, and it is not the turn of others."""
+        """Send a message when its peer takes messages and the loop has had its turn."""
         await self.clear_to_send(message)
         self.pump.send(message)
 
     async def send_or_refuse(self, message: Any) -> None:
-        """Send a message when it is not the turn of others; one that has no room is refused."""
+        """Send a message when the loop has had its turn; without room it is refused."""
         await self.let_others_go_on()
         self.pump.send(message)
 
@@ -318,12 +318,12 @@ class ReactorDriver(Pace):
     def stop(self) -> list[Any]:
         if self._begun:
             self.stop_reading()
-        self.home_thread = -1  # the next call looks closer
+        self.home_thread = -1  # so that the next call goes to `refuse`
         yielding, self._yielding = self._yielding, []
         return yielding
 
     def stop_reading(self) -> None:
-        """Have the reactor call nothing any more."""
+        """Stop all calls of the reactor."""
         self.reactor.removeReader(self._reader)
         self._cancel_calls()
 

@@ -68,7 +68,7 @@ def dispatch(
         see_through: follows what the hook returns; the default is `follow`.
         monotonic: the clock of the slices.
     """
-    end = monotonic() + SLICE if len(messages) > 1 else 0.0  # one message reads no clock
+    end = monotonic() + SLICE if len(messages) > 1 else 0.0  # a single message needs no clock
     while messages and not halted:
         try:
             result = getattr(owner, hook)(messages.popleft())

@@ -32,7 +32,7 @@ class Producer:
             self.pace(queue)
 
     def unregister(self) -> None:
-        """Forget it."""
+        """Forget the producer."""
         self._producer = None
         self._link.pump.stalled = ignore
 

@@ -1,4 +1,4 @@
-"""Sending: the calls of those who push and deal, and the Deferred of a message that is sent."""
+"""Sending: the sending calls of Pusher and Dealer, and the Deferred of a message that was sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _WhenAsked:
-    """An attribute that is a new list, made when somebody asks for it."""
+    """An attribute that is a new list, made when it is first read."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -36,14 +36,14 @@ class Sent(Deferred[None]):
     called = True
     result: Any = None
     _canceller = None
-    # Mostly nobody adds a callback. Twisted 25.5 has renamed their list.
+    # Mostly no callback is added. Twisted 25.5 has renamed the list.
     if not TYPE_CHECKING:
         __init__ = object.__init__
     _callbacks: Any = _WhenAsked()
     callbacks: Any = _WhenAsked()
 
     def __await__(self) -> Any:
-        # There is nothing to wait for, and what a callback may have made of it is not None.
+        # There is nothing to wait for, unless a callback has changed the result.
         if self.paused or self.result is not None:
             return super().__await__()
         return iter(())

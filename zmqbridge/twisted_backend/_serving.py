@@ -80,7 +80,7 @@ class Serving(Generic[Request]):
             self._ended.callback(None)
 
     async def stop(self, timeout: float) -> list[Request]:
-        """Wait for the end, and cancel after so many seconds; returns the requests cut off so."""
+        """Wait for the end, and cancel after `timeout` seconds; returns the requests cut off."""
         timer = self._clock.callLater(timeout, self.cancel) if timeout < inf else None
         if not self._ended.called:
             ended: Deferred[None] = Deferred()
@@ -95,7 +95,7 @@ class Serving(Generic[Request]):
         self._cut += self._running.values()
         for handling in list(self._running):
             handling.cancel()
-        if not self._room.called:  # a handler may go on in spite of it
+        if not self._room.called:  # a handler may ignore its cancellation
             self._room.callback(None)
 
     async def _until_fewer_than(self, limit: int) -> None:

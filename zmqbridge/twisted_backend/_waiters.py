@@ -31,7 +31,7 @@ class Receipt(Waiter):
             self.callback(item)
 
     def withdraw(self) -> None:
-        """It was cancelled. What was promised to it, another may take after those told with it."""
+        """It was cancelled. If a message was promised to it, `tell` gives it to the next waiter."""
         if not self.inbox.has_promised(self):
             self.inbox.forget(self)
 
@@ -39,7 +39,7 @@ class Receipt(Waiter):
 class Reply(Waiter):
     """Fires with the reply to a request, of which it knows the id.
 
-    A canceller for each request, which would know it as well, takes four objects more.
+    A canceller for each request, which could know the id, would take four more objects.
     """
 
     request_id = b""

@@ -59,7 +59,7 @@ class Authenticator(Socket):
             policies,
             ask=self._ask,
             in_time=self._in_time,
-            # What is raised on would end in a Deferred of ours.
+            # An error that is raised again would only end in a Deferred of ours.
             comes_from_outside=lambda error: False,
             cancel=self._cancel,
         )

@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 class Proxy(Proxying):
     """Passes messages between two sockets; see `Proxying` for its arguments and what it raises.
 
-    That it has failed is logged, and every call but `aclose` gives the error by its Deferred.
+    When it has failed, the error is logged, and every call but `aclose` fails with it.
     Cancelling a Deferred only stops the waiting.
     """
 

@@ -24,8 +24,8 @@ class ProxyService(Service):
     Args:
         kind, front, back, capture: as of a `Proxy`.
         reactor: None is the global one.
-        stop_reactor: whether the reactor stops when the proxy fails, so that what supervises the
-            process starts it anew.
+        stop_reactor: whether the reactor stops when the proxy fails, so that a supervisor starts
+            the process again.
     """
 
     log: ClassVar[Logger] = Logger()

@@ -1,4 +1,4 @@
-"""SocketService: sockets as an IService, opened when it starts and left in peace when it stops."""
+"""SocketService: sockets as an IService, opened when it starts and emptied when it stops."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zmqbridge.twisted_backend.sockets import Replier
 
 
 class SocketService(Service):
-    """One socket or several, as long as a service runs.
+    """One socket or several, which are open as long as a service runs.
 
-    When it stops, each `Replier` takes nothing new and answers what it holds; then each socket
-    sends what is queued, and is closed. The service has stopped when all of that is done. It can
-    be started again, with new sockets.
+    When the service stops, each `Replier` takes no new requests and answers those that it has; then
+    each socket sends its queued messages, and is closed. The service has stopped when all of that
+    is done. It can be started again, with new sockets.
 
     Args:
         open: called with the reactor when the service starts. It makes the sockets, calls `serve`
@@ -32,8 +32,8 @@ class SocketService(Service):
 
     Attributes:
         sockets: the sockets while the service runs, otherwise empty.
-        left: what the repliers have not answered when the service stopped last; a warning in the
-            log says how many those are.
+        left: the requests that were not answered when the service last stopped; a warning in the
+            log says how many there are.
 
     Raises:
         TypeError: `open` cannot be called.
@@ -75,7 +75,7 @@ class SocketService(Service):
         super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[None]:
-        """Leave in peace; fires when all sockets are closed."""
+        """Answer, send and close, as described above; fires when all sockets are closed."""
         super().stopService()  # type: ignore[no-untyped-call]
         sockets, self.sockets = self.sockets, ()
         return Deferred.fromCoroutine(self._leave(sockets))

@@ -171,7 +171,7 @@ class Driver(Reader):
         if not isinstance(self.security, CurveClient | PlainClient):
             return
 
-        from zmqbridge._bridge.monitoring import Monitor  # few have one
+        from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
         def report(problem: BaseException) -> None:
             log.callWithContext({"system": self._prefix()}, self.report, problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-# Programs import these from there, and know them by that name in logs, checks and pickles.
+# Programs import these from txZMQ's module, whose name is in their logs, checks and pickles.
 CONNECTION = "zmqbridge.txzmq.connection"
 
 

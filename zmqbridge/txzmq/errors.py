@@ -41,7 +41,7 @@ class ZmqResourcesError(ResourcesExhausted, error.ZMQError):  # type: ignore[mis
 
 
 def as_zmq_error(problem: BaseException, context: Any) -> BaseException:
-    """What to raise in the place of a problem when a socket is made: it also says the cause."""
+    """The error to raise when a socket cannot be made; it also says the cause."""
     if isinstance(problem, error.ZMQError):
         problem = explained(problem, context)
     return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Held(Guard):
-    """The guard of a connection: that is closed when it has no factory."""
+    """The guard of a connection; a connection is closed when it has no factory."""
 
     ended = " was shut down"
 

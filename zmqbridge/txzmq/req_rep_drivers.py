@@ -1,4 +1,4 @@
-"""The drivers of requests and replies: what was asked is matched here to its answer."""
+"""The drivers of requests and replies, which match each reply to its request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: what the attributes of a connection ask of its socket, as options and as security."""
+"""Settings: the options and the security that the attributes of a connection stand for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def set_options(connection: ZmqConnection) -> None:
-    """Set the options of the socket that the attributes of a connection mean."""
+    """Set the options of the socket that the attributes of a connection stand for."""
     for option, value in _options(connection).items():
         connection.socket.set(option, value)
 
@@ -44,7 +44,7 @@ def _options(connection: ZmqConnection) -> dict[int, Any]:
 
 
 def security_of(connection: ZmqConnection) -> Security | None:
-    """The security of a connection, if that is what its attribute of this name means."""
+    """The security of a connection, if its attribute of this name is one."""
     # txZMQ has no such attribute, so a program may have one of this name with another meaning.
     wanted: Any = connection.security
     kinds = get_args(Security)

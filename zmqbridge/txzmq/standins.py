@@ -1,6 +1,7 @@
 """Stand-ins: how a connection works with mock sockets and reactors, which programs' tests use.
 
-There it sends and receives by the socket's own methods, and calls them as txZMQ does.
+With these, a connection sends and receives by the socket's own methods, and calls them as txZMQ
+does.
 """
 
 from __future__ import annotations

@@ -9,9 +9,12 @@ from .connections import PeerMachine, RefusalMachine
 from .receiving import InboxMachine, WeighedInboxMachine
 from .requests import DeadlineMachine, RequestMachine, RouteMachine
 from .sending import SendQueueMachine
+from .sequences import SequenceMachine
+from .topics import ConflatingInboxMachine, TopicsMachine
 from .zap import ZapMachine
 
 __all__ = [
+    "ConflatingInboxMachine",
     "DeadlineMachine",
     "InboxMachine",
     "PeerMachine",
@@ -19,6 +22,8 @@ __all__ = [
     "RequestMachine",
     "RouteMachine",
     "SendQueueMachine",
+    "SequenceMachine",
+    "TopicsMachine",
     "WeighedInboxMachine",
     "ZapMachine",
 ]
