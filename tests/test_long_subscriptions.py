@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -16,6 +17,9 @@ import zmq
 from zmqbridge import asyncio_backend, twisted_backend
 from zmqbridge.core.topics import LONGEST
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPubConnection, ZmqSubConnection
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + bytes(32)
 READY = b"\x05READY\x0bSocket-Type\0\0\0\x03SUB"
@@ -34,7 +38,7 @@ asyncio.run(main())
 """
 
 
-def turns_away(address, length):
+def turns_away(address: str, length: int) -> bool:
     """Whether a publisher hangs up when a peer subscribes to so many bytes."""
     host, _, port = address.removeprefix("tcp://").partition(":")
     subscription = b"\1" + bytes(length)
@@ -53,7 +57,7 @@ def turns_away(address, length):
 
 @pytest.mark.parametrize("w", ["asyncio", "trio", "epoll"], indirect=True)
 @pytest.mark.parametrize("kind", ["Publisher", "XPublisher"])
-async def test_a_publisher_turns_away_who_subscribes_without_end(w, kind):
+async def test_a_publisher_turns_away_who_subscribes_without_end(w: World, kind: str) -> None:
     async with getattr(w, kind)(bind=TCP) as publisher:
         assert turns_away(publisher.addresses[0], 1_000_000)
         async with w.Subscriber(["t", bytes(LONGEST)], connect=publisher.addresses) as subscriber:
@@ -67,14 +71,14 @@ async def test_a_publisher_turns_away_who_subscribes_without_end(w, kind):
             assert await receiving == (b"t", b"x")
 
 
-def test_so_does_the_facades():
+def test_so_does_the_facades() -> None:
     factory = ZmqFactory()
     connection = ZmqPubConnection(factory, ZmqEndpoint("bind", TCP))
     assert turns_away(connection.socket.get(zmq.LAST_ENDPOINT).decode(), 1_000_000)
     factory.shutdown()
 
 
-def test_a_proxy_outlives_it():
+def test_a_proxy_outlives_it() -> None:
     command = [sys.executable, "-c", PROXY]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
         try:
@@ -88,7 +92,7 @@ def test_a_proxy_outlives_it():
 
 @pytest.mark.parametrize("backend", [asyncio_backend, twisted_backend])
 @pytest.mark.parametrize("kind", ["Subscriber", "XSubscriber"])
-def test_a_tag_without_end_is_refused(backend, kind):
+def test_a_tag_without_end_is_refused(backend: Any, kind: str) -> None:
     made = getattr(backend, kind)(bytes(LONGEST))
     try:
         with pytest.raises(ValueError, match="4097 bytes"):
@@ -100,7 +104,7 @@ def test_a_tag_without_end_is_refused(backend, kind):
         made.close()
 
 
-def test_so_it_is_by_the_facade():
+def test_so_it_is_by_the_facade() -> None:
     factory = ZmqFactory()
     connection = ZmqSubConnection(factory)
     connection.subscribe(bytes(LONGEST))
