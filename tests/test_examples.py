@@ -101,3 +101,46 @@ def test_any_two_talk_and_end_in_peace(
         for terminal in mode:
             ended = terminal.ended(end - time.monotonic())
             assert ended == ("", 0), (terminal.script, *ended)
+
+
+@pytest.mark.parametrize(
+    ("broker", "publisher", "subscriber"),
+    [("asyncio", "twisted", "txzmq"), ("twisted", "txzmq", "asyncio")],
+)
+def test_a_broker_passes_on_and_remembers(
+    broker: str,
+    publisher: str,
+    subscriber: str,
+    terminals: list[Terminal],
+    zygote: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    end = time.monotonic() + BOUND
+    front, back = f"ipc://{tmp_path}/front", f"ipc://{tmp_path}/back"
+
+    def started(script: str, name: str, **options: str) -> Terminal:
+        terminals.append(Terminal(zygote, script, tmp_path / name, **options))
+        return terminals[-1]
+
+    def until_said(terminal: Terminal, pattern: str) -> None:
+        while not terminal.said(pattern):
+            assert time.monotonic() < end, terminal.printed.read_text()
+            time.sleep(0.02)
+
+    middle = started(f"{broker}/broker.py", "broker", front=front, back=back)
+    tell = {"mode": "publisher", "method": "connect", "endpoint": front}
+    source = started(f"{publisher}/pubsub.py", "source", **tell)
+    hear = {"mode": "subscriber", "endpoint": back}
+    first = started(f"{subscriber}/pubsub.py", "first", **hear)
+    until_said(first, r"received (\d\d:\d\d:\d\d), tagged time")
+    assert middle.said("(subscribed): time")
+    os.kill(source.pid, signal.SIGKILL)
+    source.ended(end - time.monotonic())
+    second = started(f"{subscriber}/pubsub.py", "second", **hear)
+    # Nobody publishes any more: what it gets, the broker has remembered.
+    until_said(second, r"received (\d\d:\d\d:\d\d), tagged time")
+    for terminal in (first, second, middle):
+        os.kill(terminal.pid, signal.SIGINT)
+        ended = terminal.ended(end - time.monotonic())
+        assert ended == ("", 0), (terminal.script, *ended)
+    assert middle.printed.read_text().count("unsubscribed: time") == 2

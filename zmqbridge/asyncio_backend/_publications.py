@@ -22,7 +22,7 @@ from typing import (
 
 import zmq
 
-from zmqbridge._bridge.publishing import packing_of
+from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.subscribing import (
     Changes,
@@ -97,6 +97,7 @@ class Publisher(Socket, Generic[Body]):
     """
 
     kind: ClassVar[int] = zmq.PUB
+    defaults: ClassVar[Options] = OF_PUBLISHERS
 
     @overload
     def __init__(
@@ -196,6 +197,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
     """
 
     kind: ClassVar[int] = zmq.XPUB
+    defaults: ClassVar[Options] = OF_PUBLISHERS
 
     @overload
     def __init__(
