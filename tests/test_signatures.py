@@ -30,7 +30,7 @@ RECEIVES = {"prefetch": None, "prefetch_bytes": None}
 REACTOR = {"reactor": None}
 HANDLER = {"handler": None}
 TAKES = {
-    "Publisher": FORMAT | COMMON | SENDS,
+    "Publisher": FORMAT | COMMON | SENDS | {"barrier": None},
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
     "Subscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
