@@ -30,6 +30,7 @@ BOUND = 45
 
 Result = TypeVar("Result", covariant=True)
 Scenario = Callable[[], Coroutine[Any, Any, None]]
+Make = Callable[..., Any]  # a fixture that makes what takes arguments of its own
 
 # What a world makes, whichever backend is its own.
 Dealer = asyncio_backend.Dealer | twisted_backend.Dealer

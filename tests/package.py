@@ -18,6 +18,7 @@ import tomllib
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -66,7 +67,7 @@ react(main)
 """
 
 
-def said(*command: object, **options: object) -> str:
+def said(*command: object, **options: Any) -> str:
     done = subprocess.run(
         [str(each) for each in command], capture_output=True, text=True, timeout=900, **options
     )

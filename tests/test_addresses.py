@@ -7,6 +7,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -19,7 +21,7 @@ BOUND = 10  # seconds
 
 
 @pytest.fixture
-def taken():
+def taken() -> Iterator[socket.socket]:
     """A port at which somebody listens, for as long as the listener is open."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,17 +31,17 @@ def taken():
     listener.close()
 
 
-def name_of(listener):
+def name_of(listener: socket.socket) -> str:
     return f"tcp://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def later(call):
+def later(call: Callable[..., Any]) -> threading.Timer:
     timer = threading.Timer(0.1, call)
     timer.start()
     return timer
 
 
-def bind(name):
+def bind(name: str) -> str:
     puller = Puller()
     try:
         return puller.bind(name)
@@ -47,13 +49,15 @@ def bind(name):
         puller.close()
 
 
-def given_up(monkeypatch, name):
+def given_up(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """As if a socket of ours had been bound there until now."""
     monkeypatch.setitem(addresses._left, name, time.monotonic())
 
 
 @pytest.mark.parametrize("asked", ["127.0.0.1", "*", "localhost"])
-def test_a_port_of_ours_is_waited_for_whatever_interface_is_named(taken, monkeypatch, asked):
+def test_a_port_of_ours_is_waited_for_whatever_interface_is_named(
+    taken: socket.socket, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
     name = name_of(taken)
     given_up(monkeypatch, name)
     closing = later(taken.close)
@@ -64,7 +68,9 @@ def test_a_port_of_ours_is_waited_for_whatever_interface_is_named(taken, monkeyp
         closing.join()
 
 
-def test_but_for_a_bounded_time_and_where_it_was_ours_a_moment_ago(taken, monkeypatch):
+def test_but_for_a_bounded_time_and_where_it_was_ours_a_moment_ago(
+    taken: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = name_of(taken)
     monkeypatch.setattr(addresses, "PATIENCE", 0.2)
     waited = []
@@ -79,7 +85,7 @@ def test_but_for_a_bounded_time_and_where_it_was_ours_a_moment_ago(taken, monkey
 
 
 @pytest.mark.parametrize("name", ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://@{}"])
-def test_an_address_is_free_when_nobody_listens_there(name):
+def test_an_address_is_free_when_nobody_listens_there(name: str) -> None:
     with zmq.Context() as context, context.socket(zmq.PULL) as puller:
         puller.set(zmq.IPV6, 1)
         try:
@@ -92,18 +98,18 @@ def test_an_address_is_free_when_nobody_listens_there(name):
     assert addresses.is_free(bound)
 
 
-def test_what_was_given_up_is_remembered_up_to_a_limit(monkeypatch):
+def test_what_was_given_up_is_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "MOST", 3)
     monkeypatch.setattr(addresses, "_left", {})
     names = [bind("tcp://127.0.0.1:*") for _ in range(5)]
     assert list(addresses._left) == names[2:]
 
 
-def test_sockets_of_many_threads_give_up_theirs_at_once(monkeypatch):
+def test_sockets_of_many_threads_give_up_theirs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Bound:
         pass
 
-    def gives_up(thread):
+    def gives_up(thread: int) -> None:
         for number in range(3000):
             bound = Bound()
             vars(bound)[addresses.BOUND] = [f"tcp://127.0.0.1:{thread}{number}"]
@@ -112,7 +118,7 @@ def test_sockets_of_many_threads_give_up_theirs_at_once(monkeypatch):
 
     monkeypatch.setattr(addresses, "MOST", 3)
     monkeypatch.setattr(addresses, "_left", {})
-    done = []
+    done: list[int] = []
     threads = [threading.Thread(target=gives_up, args=[number]) for number in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

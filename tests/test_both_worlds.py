@@ -9,7 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
@@ -25,10 +28,10 @@ SLOW = re.compile(r"^Executing <.* took [0-9.]+ seconds\n", re.MULTILINE)
 EXAMPLE = Path(__file__).parents[1] / "examples" / "both_worlds.py"
 
 
-async def ask(request, who, gather):
+async def ask(request: Callable[..., Any], who: bytes, gather: Callable[..., Any]) -> None:
     """Put numbered requests, many at a time; each reply repeats its question."""
 
-    async def work(first):
+    async def work(first: int) -> None:
         for number in range(first, COUNT, WORKERS):
             question = b"%s asks %d" % (who, number)
             assert await request(question) == [b"answer", question]
@@ -36,19 +39,19 @@ async def ask(request, who, gather):
     await gather([work(first) for first in range(WORKERS)])
 
 
-def answer(request):
+def answer(request: Any) -> Any:
     return request.reply(b"answer", *request.parts)
 
 
-def gather_deferreds(coroutines):
+def gather_deferreds(coroutines: list[Coroutine[Any, Any, Any]]) -> Deferred[Any]:
     return gatherResults([Deferred.fromCoroutine(each) for each in coroutines])
 
 
-async def gather_tasks(coroutines):
+async def gather_tasks(coroutines: list[Coroutine[Any, Any, Any]]) -> None:
     await asyncio.gather(*coroutines)
 
 
-async def on_one_loop(reactor, loop):
+async def on_one_loop(reactor: AsyncioSelectorReactor, loop: asyncio.AbstractEventLoop) -> str:
     """An asyncio task that uses sockets of both worlds."""
     async with (
         asyncio_backend.Replier(bind="inproc://asyncio answers") as replier,
@@ -60,10 +63,10 @@ async def on_one_loop(reactor, loop):
         )
         assert len({each.socket.context for each in (replier, twisted_replier)}) == 1
 
-        def as_deferred(question):
+        def as_deferred(question: bytes) -> Deferred[Any]:
             return Deferred.fromFuture(asyncio.ensure_future(requester.request(question)))
 
-        def as_future(question):
+        def as_future(question: bytes) -> asyncio.Future[Any]:
             return twisted_requester.request(question).asFuture(loop)
 
         serving = asyncio.create_task(replier.serve(answer))
@@ -90,11 +93,11 @@ async def on_one_loop(reactor, loop):
     return "done"
 
 
-def reactor_runs(reactor, loop):
+def reactor_runs(reactor: AsyncioSelectorReactor, loop: asyncio.AbstractEventLoop) -> str:
     """Twisted is the host, and ends it all."""
-    results = []
+    results: list[Any] = []
 
-    def start():
+    def start() -> None:
         finished = Deferred.fromFuture(loop.create_task(on_one_loop(reactor, loop)))
         finished.addBoth(results.append)
         finished.addBoth(lambda _: reactor.stop())
@@ -104,7 +107,7 @@ def reactor_runs(reactor, loop):
     return results[0]
 
 
-def loop_runs(reactor, loop):
+def loop_runs(reactor: AsyncioSelectorReactor, loop: asyncio.AbstractEventLoop) -> str:
     """Asyncio is the host, and ends it all."""
     reactor.startRunning(installSignalHandlers=False)
     result = loop.run_until_complete(on_one_loop(reactor, loop))
@@ -114,7 +117,7 @@ def loop_runs(reactor, loop):
 
 
 @pytest.mark.parametrize("host", [reactor_runs, loop_runs])
-def test_on_one_loop_both_worlds_ask_and_answer_each_other(host):
+def test_on_one_loop_both_worlds_ask_and_answer_each_other(host: Callable[..., Any]) -> None:
     loop = asyncio.new_event_loop()
     reactor = AsyncioSelectorReactor(loop)
     try:
@@ -125,7 +128,16 @@ def test_on_one_loop_both_worlds_ask_and_answer_each_other(host):
         loop.close()
 
 
-async def take_part(backend, mine, others, gather, start, has_asked, may_end, **where):
+async def take_part(
+    backend: ModuleType,
+    mine: str,
+    others: str,
+    gather: Callable[..., Any],
+    start: Callable[..., Any],
+    has_asked: Callable[..., Any],
+    may_end: Callable[..., Any],
+    **where: Any,
+) -> None:
     """One world's side: ask the other, answer it, and end when it may."""
     async with (
         backend.Replier(bind=f"inproc://{mine}", **where) as replier,
@@ -143,14 +155,17 @@ async def take_part(backend, mine, others, gather, start, has_asked, may_end, **
 
 
 @pytest.mark.parametrize("first", ["twisted", "asyncio"])
-def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(first, make_reactor):
-    twisted_may_end, outcomes = Deferred(), []
+def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(
+    first: str, make_reactor: Callable[[str], Any]
+) -> None:
+    twisted_may_end: Deferred[str] = Deferred()
+    outcomes: list[None] = []
     reactor = make_reactor("epoll")
 
-    def nobody_waits():
+    def nobody_waits() -> None:
         pass
 
-    def start_twisted(has_asked):
+    def start_twisted(has_asked: Callable[..., Any]) -> None:
         side = Deferred.fromCoroutine(
             take_part(
                 twisted_backend,
@@ -166,19 +181,20 @@ def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(first, 
         side.addBoth(outcomes.append)
         side.addBoth(lambda _: reactor.stop())
 
-    def run_reactor(has_asked):
+    def run_reactor(has_asked: Callable[..., Any]) -> None:
         reactor.callWhenRunning(start_twisted, has_asked)
         reactor.run(installSignalHandlers=False)
 
-    def end_twisted(how):
+    def end_twisted(how: str) -> None:
         reactor.callFromThread(twisted_may_end.callback, how)
 
-    async def main():
+    async def main() -> threading.Thread:
+        may_end: Callable[[], Any]
         loop, asked = asyncio.get_running_loop(), asyncio.Event()
         if first == "twisted":
             thread = threading.Thread(target=run_reactor, args=[nobody_waits])
 
-            async def may_end():
+            async def may_end() -> str:
                 await asyncio.to_thread(thread.join)
                 return "alone"
 
@@ -206,7 +222,7 @@ def test_each_in_its_thread_they_ask_and_answer_and_either_may_end_first(first, 
     assert outcomes == [None]
 
 
-def test_the_example_of_an_application_on_its_way_ends_in_peace():
+def test_the_example_of_an_application_on_its_way_ends_in_peace() -> None:
     process = subprocess.Popen(
         [sys.executable, "-X", "dev", "-W", "error", EXAMPLE],
         stdout=subprocess.PIPE,

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -17,6 +20,9 @@ from twisted.internet.testing import MemoryReactorClock
 import zmqbridge
 from zmqbridge import twisted_backend, txzmq
 from zmqbridge._bridge.calls import COMPILED
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 PACKAGE = str(Path(zmqbridge.__file__).parent)
 COUNT = 2000
@@ -28,28 +34,28 @@ SHARED = 0.9
 class Frames:
     """Counts the calls and resumptions of our own functions within ``with``."""
 
-    def __init__(self):
-        self.by_name = Counter()
+    def __init__(self) -> None:
+        self.by_name: Counter[str] = Counter()
 
-    def __enter__(self):
+    def __enter__(self) -> Frames:
         sys.setprofile(self.count)
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         sys.setprofile(None)
 
-    def count(self, frame, event, argument):
+    def count(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             self.by_name[frame.f_code.co_qualname] += 1
 
-    def check(self, budget):
+    def check(self, budget: int) -> None:
         """Each message costs as many frames as the budget says, and not fewer either."""
         each = self.by_name.total() / COUNT
         assert budget <= each < budget + SHARED, f"{each} frames: {self.by_name.most_common(20)}"
 
 
 @pytest.fixture(autouse=True)
-def no_slices(monkeypatch):
+def no_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow machine bursts end early, for the sake of others; here that would be noise."""
     monkeypatch.setattr("zmqbridge._bridge.sending.clock_of", lambda socket: lambda: 0.0)
 
@@ -59,7 +65,7 @@ on_both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 unlimited = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
 
 
-def plain(w, kind, socket, address):
+def plain(w: World, kind: int, socket: zmq.Socket[bytes], address: str) -> Any:
     """A peer that costs no frames of ours, in the same context."""
     peer = zmq.Socket(socket.socket.context, kind)
     peer.set(zmq.LINGER, 0)
@@ -70,7 +76,7 @@ def plain(w, kind, socket, address):
 
 
 @on_both
-async def test_receiving_by_iteration(w):
+async def test_receiving_by_iteration(w: World) -> None:
     async with w.Puller(bind="inproc://budget", options=unlimited) as puller:
         with plain(w, zmq.PUSH, puller, "inproc://budget") as peer:
             for _ in range(COUNT):
@@ -85,7 +91,7 @@ async def test_receiving_by_iteration(w):
 
 
 @on_both
-async def test_receiving_call_by_call(w):
+async def test_receiving_call_by_call(w: World) -> None:
     async with w.Puller(bind="inproc://budget", options=unlimited) as puller:
         with plain(w, zmq.PUSH, puller, "inproc://budget") as peer:
             for _ in range(COUNT):
@@ -97,7 +103,7 @@ async def test_receiving_call_by_call(w):
 
 
 @on_both
-async def test_receiving_publications(w):
+async def test_receiving_publications(w: World) -> None:
     async with w.Subscriber("", bind="inproc://budget", options=unlimited) as subscriber:
         with plain(w, zmq.XPUB, subscriber, "inproc://budget") as peer:
             await w.until(lambda: peer.poll(0))
@@ -114,8 +120,8 @@ async def test_receiving_publications(w):
 
 
 @pytest.mark.parametrize("w", ["epoll"], indirect=True)
-async def test_receiving_by_handler(w):
-    received = []
+async def test_receiving_by_handler(w: World) -> None:
+    received: list[Any] = []
     async with w.Puller(
         bind="inproc://budget", options=unlimited, handler=received.append
     ) as puller:
@@ -130,7 +136,7 @@ async def test_receiving_by_handler(w):
 @pytest.mark.parametrize(
     ("w", "budget"), [("asyncio", 2), ("uvloop", 2), ("epoll", 3)], indirect=["w"]
 )
-async def test_pushing(w, budget):
+async def test_pushing(w: World, budget: int) -> None:
     async with w.Pusher(bind="inproc://budget", options=unlimited) as pusher:
         with plain(w, zmq.PULL, pusher, "inproc://budget"):
             with Frames() as frames:
@@ -143,7 +149,7 @@ async def test_pushing(w, budget):
 @pytest.mark.parametrize(
     ("w", "budget"), [("asyncio", 3), ("uvloop", 3), ("epoll", 4)], indirect=["w"]
 )
-async def test_publishing(w, budget):
+async def test_publishing(w: World, budget: int) -> None:
     async with w.Publisher(bind="inproc://budget", options=unlimited) as publisher:
         with Frames() as frames:
             for _ in range(COUNT):
@@ -155,17 +161,17 @@ async def test_publishing(w, budget):
 @pytest.mark.parametrize(
     ("w", "budget"), [("asyncio", 24), ("uvloop", 24), ("epoll", 19)], indirect=["w"]
 )
-async def test_requests_and_replies(w, budget):
+async def test_requests_and_replies(w: World, budget: int) -> None:
     async with (
         w.Replier(bind="inproc://budget") as replier,
         w.Requester(timeout=100, connect="inproc://budget") as requester,
     ):
 
-        async def serve():
+        async def serve() -> None:
             async for request in replier:
                 await request.reply(*request.parts)
 
-        async def ask():
+        async def ask() -> None:
             for _ in range(COUNT // 500):
                 await requester.request(b"x")
 
@@ -178,12 +184,12 @@ async def test_requests_and_replies(w, budget):
         await serving
 
 
-def native(reactor):
+def native(reactor: Any) -> tuple[twisted_backend.Puller, Callable[[], None]]:
     puller = twisted_backend.Puller(bind="inproc://budget", reactor=reactor)
     return puller, puller.close
 
 
-def facade(reactor):
+def facade(reactor: Any) -> tuple[txzmq.ZmqPullConnection, Callable[[], None]]:
     factory = txzmq.ZmqFactory()
     factory.reactor = reactor
     endpoint = txzmq.ZmqEndpoint("bind", "inproc://budget")
@@ -191,7 +197,7 @@ def facade(reactor):
 
 
 @pytest.mark.parametrize(("make", "budget"), [(native, 5), (facade, 9)])
-def test_reading_before_a_turn_that_is_due(make, budget):
+def test_reading_before_a_turn_that_is_due(make: Callable[..., Any], budget: int) -> None:
     # That turn is cancelled, which is not to cost as much as when somebody else cancels it.
     reactor = MemoryReactorClock()
     made, close = make(reactor)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import zmq
 
 from zmqbridge._bridge import calls
 from zmqbridge._bridge.calls import COMPILED, plain_recv, plain_send
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 LARGE = 3 * zmq.COPY_THRESHOLD
 
 
 @pytest.fixture(autouse=True)
-def as_on_pypy(monkeypatch):
+def as_on_pypy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "COMPILED", False)
 
 
 @both
-async def test_messages_keep_their_parts_and_their_content(w):
+async def test_messages_keep_their_parts_and_their_content(w: World) -> None:
     async with (
         w.Dealer(bind="ipc://*", options={zmq.SNDHWM: 3}) as dealer,
         w.Dealer(connect=dealer.addresses, options={zmq.RCVHWM: 3}) as other,
@@ -37,7 +42,7 @@ async def test_messages_keep_their_parts_and_their_content(w):
 
 
 @both
-async def test_requests_and_pushback_work_as_ever(w):
+async def test_requests_and_pushback_work_as_ever(w: World) -> None:
     async with (
         w.Replier(bind="inproc://plain") as replier,
         w.Requester(connect="inproc://plain", timeout=10) as requester,
@@ -55,7 +60,7 @@ async def test_requests_and_pushback_work_as_ever(w):
             assert await puller.receive() == [b"queued", b"whole"]
 
 
-def test_here_the_compiled_calls_are_used():
+def test_here_the_compiled_calls_are_used() -> None:
     assert COMPILED is (zmq.backend.Socket.__module__ == "zmq.backend.cython._zmq")
     with zmq.Context() as context, context.socket(zmq.PAIR) as socket:
         send, recv = plain_send(socket), plain_recv(socket)

@@ -11,6 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -19,19 +22,22 @@ from zmqbridge import __version__
 from zmqbridge.cli import SOCKETS
 from zmqbridge.cli.formats import FORMATS, Item
 
+if TYPE_CHECKING:
+    from tests.conftest import Make
+
 BOUND = 50  # seconds
 SILENCE = 0.5  # seconds in which nothing comes
 
 
-def start(*arguments, **options):
+def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "zmqbridge", *map(str, arguments)],
-        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        | options,
+        **pipes | options,
     )
 
 
-def run(*arguments, given=b""):
+def run(*arguments: Any, given: bytes = b"") -> tuple[int, bytes, bytes]:
     with start(*arguments) as process:
         try:
             out, err = process.communicate(given, timeout=BOUND)
@@ -42,17 +48,17 @@ def run(*arguments, given=b""):
 
 
 @pytest.fixture
-def address(tmp_path, monkeypatch):
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     return "ipc://it"
 
 
 @pytest.fixture
-def plain():
+def plain() -> Iterator[Make]:
     """Makes plain sockets, and gives the address to which each was bound."""
     with zmq.Context() as context, contextlib.ExitStack() as stack:
 
-        def make(kind, **options):
+        def make(kind: int, **options: Any) -> tuple[zmq.Socket[bytes], str]:
             made = stack.enter_context(context.socket(kind))
             made.linger = 0
             for name, value in options.items():
@@ -83,14 +89,14 @@ def plain():
         "demo",
     ],
 )
-def test_each_command_has_an_example(command):
+def test_each_command_has_an_example(command: str) -> None:
     status, out, err = run(command, "--help")
     assert (status, err) == (0, b"")
     assert b"example:  " in out
     assert max(map(len, out.decode().splitlines())) <= 80
 
 
-def test_help_loads_neither_zmq_nor_a_loop():
+def test_help_loads_neither_zmq_nor_a_loop() -> None:
     code = (
         "import sys, zmqbridge.cli\n"
         "try: zmqbridge.cli.main(['--help'])\n"
@@ -100,7 +106,7 @@ def test_help_loads_neither_zmq_nor_a_loop():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=BOUND)
 
 
-def test_its_version():
+def test_its_version() -> None:
     assert run("--version") == (0, f"zmqbridge {__version__}\n".encode(), b"")
 
 
@@ -114,7 +120,7 @@ def test_its_version():
         ("tcp://localhost:99999", "tcp://127.0.0.1:5555"),
     ],
 )
-def test_an_address_that_cannot_be_one(wrong, hint):
+def test_an_address_that_cannot_be_one(wrong: str, hint: str) -> None:
     status, _, err = run("ping", wrong)
     assert status == 2
     assert hint in err.decode()
@@ -133,7 +139,7 @@ MESSAGES = [
 
 @pytest.mark.parametrize("name", ["hex", "json"])
 @pytest.mark.parametrize("message", MESSAGES)
-def test_what_was_written_reads_back_exactly(name, message):
+def test_what_was_written_reads_back_exactly(name: str, message: Item) -> None:
     form = FORMATS[name]()
     line = form.write(message)
     assert b"\n" not in line
@@ -155,7 +161,7 @@ def test_what_was_written_reads_back_exactly(name, message):
         ("--hex", "0g"),
     ],
 )
-def test_a_line_that_stands_for_nothing_is_named(address, form, line):
+def test_a_line_that_stands_for_nothing_is_named(address: str, form: str, line: str) -> None:
     status, out, err = run("push", "-b", address, form, "--timeout", 1, given=line.encode())
     assert (status, out) == (2, b"")
     assert err.startswith(b"zmqbridge push: line 1: ")
@@ -166,7 +172,7 @@ def test_a_line_that_stands_for_nothing_is_named(address, form, line):
 
 
 @contextlib.contextmanager
-def asks_once_more(address, part):
+def asks_once_more(address: str, part: bytes) -> Iterator[None]:
     """A plain client that asks and waits for no reply."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as asking:
         asking.linger = 0
@@ -176,7 +182,7 @@ def asks_once_more(address, part):
 
 
 @pytest.mark.parametrize("form", ["--json", "--hex"])
-def test_ten_megabytes_of_anything_go_through_a_pipe(address, form):
+def test_ten_megabytes_of_anything_go_through_a_pipe(address: str, form: str) -> None:
     lines = []
     for _ in range(160):
         part = os.urandom(65536)
@@ -192,19 +198,19 @@ def test_ten_megabytes_of_anything_go_through_a_pipe(address, form):
     assert puller.returncode == 0
 
 
-def test_where_nobody_takes_it_the_status_says_so(address):
+def test_where_nobody_takes_it_the_status_says_so(address: str) -> None:
     status, out, err = run("push", "-b", address, "--timeout", SILENCE, given=b"1\n2\n3\n")
     assert (status, out) == (1, b"")
     assert err == b"not all was sent: nobody takes it (nobody is there)\n"
 
 
-def test_where_nothing_comes_the_status_says_so(address):
+def test_where_nothing_comes_the_status_says_so(address: str) -> None:
     assert run("pull", "-b", address, "--timeout", SILENCE)[0] == 1
     status, _, err = run("pull", "-b", address, "--timeout", SILENCE, "--count", 2)
     assert (status, err) == (1, b"0 of 2 messages came\n")
 
 
-def test_requests_are_answered(address):
+def test_requests_are_answered(address: str) -> None:
     # The server hangs up with its last reply, which libzmq may then drop at the client.
     with start("rep", "-b", address, "pong", "--count", 3) as server:
         answer = run("req", "-c", address, "--timeout", 20, given=b"a\nb\n")
@@ -213,13 +219,13 @@ def test_requests_are_answered(address):
             assert server.communicate(timeout=BOUND) == (b"a\nb\nc\n", b"")
 
 
-def test_a_request_that_nobody_answers(address):
+def test_a_request_that_nobody_answers(address: str) -> None:
     status, out, err = run("req", "-c", address, "--timeout", SILENCE, given=b"a\n")
     assert (status, out) == (1, b"")
     assert b"no reply" in err
 
 
-def test_publications_of_plain_pyzmq_and_to_it(plain):
+def test_publications_of_plain_pyzmq_and_to_it(plain: Make) -> None:
     publisher, there = plain(zmq.XPUB)
     with start("sub", "-c", there, "clock", "--count", 2) as subscriber:
         assert publisher.poll(BOUND * 1000)
@@ -239,7 +245,7 @@ def test_publications_of_plain_pyzmq_and_to_it(plain):
 
 
 @pytest.mark.parametrize("pattern", SOCKETS)
-def test_a_socket_without_an_address(pattern):
+def test_a_socket_without_an_address(pattern: str) -> None:
     assert run(pattern) == (2, b"", f"zmqbridge {pattern}: give an address by -c or -b\n".encode())
 
 
@@ -247,14 +253,18 @@ def test_a_socket_without_an_address(pattern):
 @pytest.mark.parametrize(
     ("pattern", "closes", "name"), [("push", "<&-", b"input"), ("pull", ">&-", b"output")]
 )
-def test_a_standard_stream_that_is_closed(address, pattern, closes, name):
+def test_a_standard_stream_that_is_closed(
+    address: str, pattern: str, closes: str, name: bytes
+) -> None:
     command = f"{sys.executable} -m zmqbridge {pattern} -b {address} --timeout 5 {closes}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=BOUND)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == b"zmqbridge %b: standard %b is closed\n" % (pattern.encode(), name)
 
 
-def test_input_that_comes_late_on_a_descriptor_that_does_not_block(plain):
+def test_input_that_comes_late_on_a_descriptor_that_does_not_block(
+    plain: Make,
+) -> None:
     puller, there = plain(zmq.PULL)
     readable, writable = os.pipe()
     os.set_blocking(readable, False)
@@ -270,7 +280,9 @@ def test_input_that_comes_late_on_a_descriptor_that_does_not_block(plain):
 
 
 @pytest.mark.parametrize("many", [900, 5000])
-def test_all_that_is_published_comes_to_a_slow_subscriber_though_the_publisher_ends(plain, many):
+def test_all_that_is_published_comes_to_a_slow_subscriber_though_the_publisher_ends(
+    plain: Make, many: int
+) -> None:
     subscriber, there = plain(zmq.SUB)
     subscriber.subscribe(b"")
     lines = [b"%d" % number for number in range(many)]
@@ -278,14 +290,16 @@ def test_all_that_is_published_comes_to_a_slow_subscriber_though_the_publisher_e
         assert subscriber.poll(0) == 0  # so it subscribes
         publisher.stdin.write(b"\n".join(lines))
         publisher.stdin.close()
-        got = []
+        got: list[bytes] = []
         while len(got) < many and subscriber.poll(10_000):
             got.append(subscriber.recv())
         assert got == [b"\0" + line for line in lines]
         assert publisher.wait(BOUND) == 0
 
 
-def test_all_that_a_publisher_sent_is_written_though_it_has_closed(plain):
+def test_all_that_a_publisher_sent_is_written_though_it_has_closed(
+    plain: Make,
+) -> None:
     publisher, there = plain(zmq.XPUB, sndhwm=0, linger=10_000)
     with start("sub", "-c", there, "--count", 900) as subscriber:
         assert publisher.recv() == b"\1"
@@ -296,7 +310,7 @@ def test_all_that_a_publisher_sent_is_written_though_it_has_closed(plain):
         assert (out.split(), err) == ([b"%d" % number for number in range(900)], b"")
 
 
-def test_dealer_and_router_talk(plain):
+def test_dealer_and_router_talk(plain: Make) -> None:
     router, there = plain(zmq.ROUTER)
     with start("dealer", "-c", there, "--json", "--count", 1) as dealer:
         dealer.stdin.write(b'{"parts": ["hello", "you"]}\n')
@@ -309,7 +323,7 @@ def test_dealer_and_router_talk(plain):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
-def test_ctrl_c_and_a_reader_that_goes(plain):
+def test_ctrl_c_and_a_reader_that_goes(plain: Make) -> None:
     pusher, there = plain(zmq.PUSH)
     with start("pull", "-c", there) as puller:
         pusher.send(b"x")
@@ -329,7 +343,7 @@ def test_ctrl_c_and_a_reader_that_goes(plain):
         assert (puller.returncode, puller.stderr.read()) == (141, b"")
 
 
-def test_keys_are_their_owners_and_open_a_server(tmp_path):
+def test_keys_are_their_owners_and_open_a_server(tmp_path: Path) -> None:
     status, out, err = run("keygen", "server", "--folder", tmp_path)
     assert (status, err) == (0, b"")
     public, secret = tmp_path / "server.key", tmp_path / "server.key_secret"
@@ -344,7 +358,7 @@ def test_keys_are_their_owners_and_open_a_server(tmp_path):
         assert puller.communicate(timeout=BOUND) == (b"sealed\n", b"")
 
 
-def test_half_a_pair_of_keys_is_not_left_behind(tmp_path):
+def test_half_a_pair_of_keys_is_not_left_behind(tmp_path: Path) -> None:
     (tmp_path / "mine.key_secret").write_text("kept")
     status, out, err = run("keygen", "mine", "--folder", tmp_path)
     assert (status, out, b"mine.key_secret: File exists" in err) == (1, b"", True)
@@ -355,7 +369,7 @@ def test_half_a_pair_of_keys_is_not_left_behind(tmp_path):
 # Proxies that print, and figures.
 
 
-def between(process):
+def between(process: subprocess.Popen[bytes]) -> tuple[str, str]:
     """The addresses of the front and the back that a proxy has said."""
     line = process.stderr.readline().decode()
     return line.split("front ")[1].split(";")[0], line.split("back ")[1].split(";")[0].strip()
@@ -364,7 +378,7 @@ def between(process):
 HERE = "tcp://127.0.0.1:*"
 
 
-def test_a_tap_prints_what_passes_it_and_changes_nothing():
+def test_a_tap_prints_what_passes_it_and_changes_nothing() -> None:
     # With the third that it prints it hangs up, and a reply that is on its way may be lost.
     with start("tap", "requests", HERE, HERE, "--json", "--count", 3) as tap:
         front, back = between(tap)
@@ -381,7 +395,7 @@ def test_a_tap_prints_what_passes_it_and_changes_nothing():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
-def test_a_tap_whose_output_nobody_reads_holds_up_nobody():
+def test_a_tap_whose_output_nobody_reads_holds_up_nobody() -> None:
     with start("tap", "pipeline", HERE, HERE) as tap:
         front, back = between(tap)
         with zmq.Context() as context, context.socket(zmq.PUSH) as push:
@@ -401,7 +415,7 @@ def test_a_tap_whose_output_nobody_reads_holds_up_nobody():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
-def test_ctrl_c_twice_ends_a_command_whose_output_nobody_reads(plain):
+def test_ctrl_c_twice_ends_a_command_whose_output_nobody_reads(plain: Make) -> None:
     push, there = plain(zmq.PUSH)
     with start("pull", "-c", there) as puller:
         while push.poll(500, zmq.POLLOUT):
@@ -413,7 +427,7 @@ def test_ctrl_c_twice_ends_a_command_whose_output_nobody_reads(plain):
         puller.stdout.read()
 
 
-def test_a_tap_whose_reader_goes():
+def test_a_tap_whose_reader_goes() -> None:
     with start("tap", "pipeline", HERE, HERE) as tap:
         front, back = between(tap)
         tap.stdout.close()
@@ -428,7 +442,7 @@ def test_a_tap_whose_reader_goes():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
-def test_a_proxy_at_the_shell_says_how_it_ended():
+def test_a_proxy_at_the_shell_says_how_it_ended() -> None:
     for command in ("proxy", "tap"):
         for number, status in ((2, 130), (15, 0)):
             with start(command, "pubsub", HERE, HERE) as process:
@@ -442,7 +456,7 @@ def test_a_proxy_at_the_shell_says_how_it_ended():
 
 
 @pytest.mark.parametrize("pattern", ["push", "req", "req-many"])
-def test_a_measurement_has_figures(pattern):
+def test_a_measurement_has_figures(pattern: str) -> None:
     status, out, err = run("bench", pattern, "--count", 300, "--size", 10, "--json")
     assert (status, err) == (0, b"")
     figures = json.loads(out)
@@ -455,7 +469,7 @@ def test_a_measurement_has_figures(pattern):
 # What went wrong is said.
 
 
-def test_why_nobody_takes_it(plain, tmp_path):
+def test_why_nobody_takes_it(plain: Make, tmp_path: Path) -> None:
     assert run("keygen", "wrong", "--folder", tmp_path)[0] == 0
     _, secret = zmq.curve_keypair()
     _, there = plain(zmq.PULL, curve_server=True, curve_secretkey=secret)
@@ -474,7 +488,7 @@ def test_why_nobody_takes_it(plain, tmp_path):
     assert b"nobody is there" not in err
 
 
-def test_a_request_that_fails_is_named_by_its_line_and_the_others_go_on(plain):
+def test_a_request_that_fails_is_named_by_its_line_and_the_others_go_on(plain: Make) -> None:
     server, there = plain(zmq.ROUTER)
     with start("req", "-c", there, "--timeout", 2) as asking:
         asking.stdin.write(b"a\nb\nc\n")
@@ -491,7 +505,7 @@ def test_a_request_that_fails_is_named_by_its_line_and_the_others_go_on(plain):
     assert err.count(b"\n") == 1
 
 
-def test_a_router_goes_on_after_a_peer_that_is_not_there(plain):
+def test_a_router_goes_on_after_a_peer_that_is_not_there(plain: Make) -> None:
     dealer, there = plain(zmq.DEALER, routing_id=b"me")
     lines = [b'{"peer": "nobody", "parts": ["lost"]}', b'{"peer": "me", "parts": ["found"]}']
     with start("router", "-c", there, "--json", "--count", 2) as router:
@@ -506,7 +520,7 @@ def test_a_router_goes_on_after_a_peer_that_is_not_there(plain):
         assert router.stderr.read().startswith(b"line 1: no peer b'nobody' is connected")
 
 
-def test_a_malformed_message_is_a_line_and_no_traceback(plain):
+def test_a_malformed_message_is_a_line_and_no_traceback(plain: Make) -> None:
     dealer, there = plain(zmq.DEALER)
     with start("rep", "-c", there, "--count", 1) as server:
         dealer.send_multipart([b"id", b"no empty part"])
@@ -518,7 +532,7 @@ def test_a_malformed_message_is_a_line_and_no_traceback(plain):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
-def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address):
+def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address: str) -> None:
     with start("push", "-b", address) as pusher:
         pusher.stdin.write(b"x\n")
         pusher.stdin.flush()
@@ -548,7 +562,10 @@ def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address):
         ("-c", None, "--count", 2, "--lines", "clock", "news"),
     ],
 )
-def test_tags_come_before_options_or_after_them(plain, words):
+def test_tags_come_before_options_or_after_them(
+    plain: Make,
+    words: tuple[str, str | None, str | None, int | str, int | str, int | str],
+) -> None:
     publisher, there = plain(zmq.XPUB)
     with start("sub", *[there if word is None else word for word in words]) as subscriber:
         assert sorted(publisher.recv() for _ in range(2)) == [b"\1clock", b"\1news"]
@@ -557,7 +574,7 @@ def test_tags_come_before_options_or_after_them(plain, words):
         assert subscriber.communicate(timeout=BOUND) == (b"clock\ttick\nnews\tnew\n", b"")
 
 
-def test_a_tag_that_is_given_twice(address):
+def test_a_tag_that_is_given_twice(address: str) -> None:
     with start("pub", "-b", address, "clock", "--json") as publisher:
         with start("sub", "-c", address) as subscriber:
             given = b'{"tag": "other", "parts": ["x"]}\n'
@@ -567,7 +584,7 @@ def test_a_tag_that_is_given_twice(address):
     assert err.startswith(b"zmqbridge pub: line 1: the tag is an argument of the command already")
 
 
-def has_ipv6():
+def has_ipv6() -> bool:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             return True
@@ -576,7 +593,7 @@ def has_ipv6():
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_addresses_of_ipv6(plain):
+def test_addresses_of_ipv6(plain: Make) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as free:
         there = f"tcp://[::1]:{free.getsockname()[1]}"
     with start("pull", "-b", there, "--count", 1) as puller:
@@ -591,7 +608,7 @@ def test_addresses_of_ipv6(plain):
 
 
 @pytest.mark.parametrize("words", [("--help",), ("pull", "--help"), ("push", "-b", "tcp://ü:1")])
-def test_a_terminal_that_knows_ascii_only(words):
+def test_a_terminal_that_knows_ascii_only(words: tuple[str, ...]) -> None:
     with start(*words, env={**os.environ, "PYTHONIOENCODING": "ascii"}) as process:
         _, err = process.communicate(timeout=BOUND)
     assert b"Traceback" not in err
@@ -613,7 +630,9 @@ def test_a_terminal_that_knows_ascii_only(words):
         ("PAIR", "PAIR", "a PAIR"),
     ],
 )
-def test_what_is_there_and_who_may_connect(plain, kind, role, partners):
+def test_what_is_there_and_who_may_connect(
+    plain: Make, kind: str, role: str, partners: str
+) -> None:
     _, there = plain(getattr(zmq, kind))
     wanted = f"{there}: ZMTP 3.1, NULL, {kind}; {partners} may connect\n"
     assert run("ping", there) == (0, wanted.encode(), b"")
@@ -623,13 +642,13 @@ def test_what_is_there_and_who_may_connect(plain, kind, role, partners):
     assert b"may not connect" in err
 
 
-def test_a_routing_id_is_shown(plain):
+def test_a_routing_id_is_shown(plain: Make) -> None:
     for identity, shown in (b"node-7", "node-7"), (b"\1\xff", "01ff"):
         _, there = plain(zmq.DEALER, routing_id=identity)
         assert f"routing id {shown};" in run("ping", there)[1].decode()
 
 
-def test_a_server_that_wants_to_know_who_comes(plain, tmp_path):
+def test_a_server_that_wants_to_know_who_comes(plain: Make, tmp_path: Path) -> None:
     _, there = plain(zmq.PULL, plain_server=True)
     status, _, err = run("ping", there)
     assert (status, b"PLAIN; it wants a user name" in err) == (1, True)
@@ -646,14 +665,16 @@ def test_a_server_that_wants_to_know_who_comes(plain, tmp_path):
     assert (status, b"is not let in" in err) == (1, True)
 
 
-def speaks(answer, at_once=b"", drip=0.0):
+def speaks(
+    answer: bytes | None, at_once: bytes = b"", drip: float = 0.0
+) -> tuple[str, socket.socket]:
     """The address of a server that answers each line like this, and the server.
 
     Or it says something at once, by itself, and again and again.
     """
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def serve():
+    def serve() -> None:
         while True:
             try:
                 connection, _ = listener.accept()
@@ -684,7 +705,7 @@ def speaks(answer, at_once=b"", drip=0.0):
     ("answer", "name"),
     [(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"an HTTP server"), (None, b"says nothing")],
 )
-def test_what_is_not_zeromq(answer, name):
+def test_what_is_not_zeromq(answer: bytes | None, name: bytes) -> None:
     there, listener = speaks(answer)
     with listener:
         status, out, err = run("ping", there, "--timeout", SILENCE)
@@ -692,7 +713,7 @@ def test_what_is_not_zeromq(answer, name):
     assert name in err
 
 
-def test_a_server_that_is_slow_or_says_odd_things(plain):
+def test_a_server_that_is_slow_or_says_odd_things(plain: Make) -> None:
     greeting = b"\xff" + bytes(8) + b"\x7f\3\1" + b"\x1b[31mX".ljust(20, b"\0") + bytes(32)
     there, listener = speaks(None, at_once=greeting)
     with listener:
@@ -708,7 +729,7 @@ def test_a_server_that_is_slow_or_says_odd_things(plain):
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_the_time_is_for_all_that_it_tries(answer):
+def test_the_time_is_for_all_that_it_tries(answer: bytes | None) -> None:
     from zmqbridge.cli.ping import run as ping
 
     there, listener = speaks(answer)
@@ -718,7 +739,7 @@ def test_the_time_is_for_all_that_it_tries(answer):
         assert time.monotonic() - began < 1.5
 
 
-def test_where_nobody_listens(address):
+def test_where_nobody_listens(address: str) -> None:
     assert run("ping", address)[0] == 2
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

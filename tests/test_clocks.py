@@ -7,14 +7,20 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 
 from zmqbridge import ConnectTimeout, RequestTimeout
 from zmqbridge.twisted_backend._clocks import steady
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 PROGRAM = """
     import os, resource, sys, threading, time
@@ -164,7 +170,7 @@ PROGRAM = """
 
 @pytest.mark.parametrize("jump", [3600, -3600])
 @pytest.mark.parametrize("name", ["epoll", "poll", "select", "asyncio"])
-def test_a_jump_of_the_wall_clock_moves_nothing_of_ours(name, jump):
+def test_a_jump_of_the_wall_clock_moves_nothing_of_ours(name: str, jump: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PROGRAM).format(name=name, jump=jump)],
         capture_output=True,
@@ -203,7 +209,7 @@ FORK = """
 
 
 @pytest.mark.parametrize("name", ["epoll", "select"])
-def test_a_forked_child_compares_the_clocks_anew(name):
+def test_a_forked_child_compares_the_clocks_anew(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FORK).format(name=name)],
         capture_output=True,
@@ -214,14 +220,16 @@ def test_a_forked_child_compares_the_clocks_anew(name):
 
 
 @pytest.mark.parametrize("clock", [MemoryReactorClock, Clock])
-def test_who_brings_his_own_clock_makes_the_delayed_calls(clock):
+def test_who_brings_his_own_clock_makes_the_delayed_calls(clock: type[Any]) -> None:
     reactor = clock()
     assert steady(reactor) is reactor
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
 @pytest.mark.parametrize("when", ["before it is made", "after"])
-async def test_a_clock_in_the_place_of_a_reactors_call_later_is_followed(w, monkeypatch, when):
+async def test_a_clock_in_the_place_of_a_reactors_call_later_is_followed(
+    w: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     clock = Clock()
     if when == "after":
         requester = w.Requester(connect="inproc://nobody")
@@ -230,7 +238,7 @@ async def test_a_clock_in_the_place_of_a_reactors_call_later_is_followed(w, monk
         if when != "after":
             requester = w.Requester(connect="inproc://nobody")
         pusher = w.Pusher(connect="tcp://127.0.0.1:1", monitor=True)
-        failed = []
+        failed: list[Failure] = []
         for waiting in (requester.request(b"x", timeout=30), pusher.connected(timeout=30)):
             waiting.addErrback(failed.append)
         clock.advance(29)
@@ -242,8 +250,8 @@ async def test_a_clock_in_the_place_of_a_reactors_call_later_is_followed(w, monk
 
 
 @pytest.mark.parametrize("w", ["epoll"], indirect=True)
-async def test_no_thread_is_left_when_nothing_is_open(w):
-    def comparing():
+async def test_no_thread_is_left_when_nothing_is_open(w: World) -> None:
+    def comparing() -> list[threading.Thread]:
         return [each for each in threading.enumerate() if each.name == "zmqbridge-clocks"]
 
     async with w.Pusher(bind="inproc://compared"):
@@ -252,15 +260,17 @@ async def test_no_thread_is_left_when_nothing_is_open(w):
 
 
 @pytest.mark.parametrize("w", ["epoll"], indirect=True)
-async def test_a_wall_clock_that_falls_behind_slowly_is_noticed_in_the_end(w):
-    def seconds():
+async def test_a_wall_clock_that_falls_behind_slowly_is_noticed_in_the_end(w: World) -> None:
+    def seconds() -> float:
         # It falls by less than what counts as a jump, between any two looks of the thread.
         if threading.current_thread().name != "zmqbridge-clocks":
             return keeps_time()
         looks.append(True)
         return keeps_time() - 0.006 * len(looks)
 
-    looks, noticed, hand_in = [], [], w.reactor.callFromThread
+    looks: list[bool] = []
+    noticed = []
+    hand_in = w.reactor.callFromThread
     keeps_time, w.reactor.seconds = w.reactor.seconds, seconds
     w.reactor.callFromThread = lambda *call: noticed.append(call) or hand_in(*call)
     async with w.Puller():
@@ -270,7 +280,7 @@ async def test_a_wall_clock_that_falls_behind_slowly_is_noticed_in_the_end(w):
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_a_timeout_that_is_not_up_is_waited_for(w):
+async def test_a_timeout_that_is_not_up_is_waited_for(w: World) -> None:
     async with w.Requester(connect="inproc://nobody") as requester:
         for timeout in (0.0005, 0.003, 0.02):
             begun = monotonic()
@@ -326,7 +336,7 @@ FROZEN = """
 """
 
 
-def test_a_test_that_freezes_the_time_is_held_up_by_nothing(tmp_path):
+def test_a_test_that_freezes_the_time_is_held_up_by_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(FROZEN), str(tmp_path)],
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import sys
+from collections.abc import Iterator
 
 import pytest
 import zmq
@@ -18,10 +19,10 @@ pytestmark = pytest.mark.skipif(not module.TELLS, reason="the system does not te
 class Frame:
     """A part of a message that came by some descriptor, or by none."""
 
-    def __init__(self, fd=None):
+    def __init__(self, fd: int | None = None) -> None:
         self.fd = fd
 
-    def get(self, option):
+    def get(self, option: int) -> int:
         assert option == zmq.SRCFD
         if self.fd is None:
             raise zmq.ZMQError(zmq.EINVAL)
@@ -29,19 +30,21 @@ class Frame:
 
 
 @pytest.fixture
-def known():
+def known() -> Connections:
     return Connections()
 
 
 @pytest.fixture
-def pair():
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     ours, far = socket.socketpair()
     with ours, far:
         yield ours, far
 
 
 @pytest.fixture(params=["ipc", "tcp"])
-def any_pair(request, pair):
+def any_pair(
+    request: pytest.FixtureRequest, pair: tuple[socket.socket, socket.socket]
+) -> Iterator[tuple[socket.socket, socket.socket]]:
     if request.param == "ipc":
         yield pair
         return
@@ -54,7 +57,9 @@ def any_pair(request, pair):
             yield ours, far
 
 
-def test_a_connection_is_there_until_its_far_end_hangs_up(known, any_pair):
+def test_a_connection_is_there_until_its_far_end_hangs_up(
+    known: Connections, any_pair: tuple[socket.socket, socket.socket]
+) -> None:
     ours, far = any_pair
     known.learn(b"it", Frame(ours.fileno()))
     assert not known.has_gone(b"it")
@@ -68,7 +73,9 @@ def test_a_connection_is_there_until_its_far_end_hangs_up(known, any_pair):
     assert known.has_gone(b"it")
 
 
-def test_a_connection_has_gone_when_its_number_is_closed_or_another_ones(known, pair):
+def test_a_connection_has_gone_when_its_number_is_closed_or_another_ones(
+    known: Connections, pair: tuple[socket.socket, socket.socket]
+) -> None:
     ours, far = pair
     known.learn(b"it", Frame(ours.fileno()))
     number = ours.fileno()
@@ -86,14 +93,18 @@ def test_a_connection_has_gone_when_its_number_is_closed_or_another_ones(known, 
 
 
 @pytest.mark.parametrize("frame", [Frame(), object()])
-def test_of_what_came_by_no_connection_nothing_is_claimed(known, frame):
+def test_of_what_came_by_no_connection_nothing_is_claimed(
+    known: Connections, frame: Frame | object
+) -> None:
     known.learn(b"it", frame)
     assert b"it" in known.known
     assert not known.has_gone(b"it")
     assert not known.has_gone(b"a stranger")
 
 
-def test_what_came_by_a_connection_that_has_gone_is_asked_about_again(known, pair):
+def test_what_came_by_a_connection_that_has_gone_is_asked_about_again(
+    known: Connections, pair: tuple[socket.socket, socket.socket]
+) -> None:
     ours, _ = pair
     number = ours.fileno()
     ours.close()
@@ -101,7 +112,9 @@ def test_what_came_by_a_connection_that_has_gone_is_asked_about_again(known, pai
     assert b"it" not in known.known
 
 
-def test_peers_that_have_left_are_forgotten(known, pair, monkeypatch):
+def test_peers_that_have_left_are_forgotten(
+    known: Connections, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MANY", 4)
     known = Connections()
     far = pair[1]
@@ -122,7 +135,9 @@ def test_peers_that_have_left_are_forgotten(known, pair, monkeypatch):
     assert len(known.known) + len(known._older) <= 6
 
 
-def test_a_peer_that_is_heard_of_by_another_connection_has_come_back(known, pair):
+def test_a_peer_that_is_heard_of_by_another_connection_has_come_back(
+    known: Connections, pair: tuple[socket.socket, socket.socket]
+) -> None:
     ours, far = pair
     known.learn(b"it", Frame(ours.fileno()))
     assert not known.is_silent(b"it")
@@ -147,7 +162,9 @@ def test_a_peer_that_is_heard_of_by_another_connection_has_come_back(known, pair
     assert known.is_silent(b"it")
 
 
-def test_many_peers_are_asked_anew_more_seldom(known, pair):
+def test_many_peers_are_asked_anew_more_seldom(
+    known: Connections, pair: tuple[socket.socket, socket.socket]
+) -> None:
     for number in range(1500):
         known.learn(b"%d" % number, Frame(pair[0].fileno()))
     assert known.age() == 1500 * module.AGE_OF_EACH > module.AGE

@@ -9,7 +9,10 @@ import sysconfig
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -19,6 +22,9 @@ from zmqbridge._bridge.context import EXIT_PATIENCE, SharedContext, end
 from zmqbridge._bridge.endings import endings
 from zmqbridge.twisted_backend import Puller, Pusher
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 BOUND = 10  # seconds
 # Others, and Python without its GIL, leave to the system what is there when they exit.
 COLLECTS_AT_EXIT = sys.implementation.name == "cpython" and not sysconfig.get_config_var(
@@ -26,7 +32,7 @@ COLLECTS_AT_EXIT = sys.implementation.name == "cpython" and not sysconfig.get_co
 )
 
 
-def run(program, *options):
+def run(program: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own."""
     return subprocess.run(
         [sys.executable, *options, "-c", textwrap.dedent(program)],
@@ -37,7 +43,7 @@ def run(program, *options):
     )
 
 
-def test_all_sockets_share_one_context_which_is_the_librarys_own():
+def test_all_sockets_share_one_context_which_is_the_librarys_own() -> None:
     first, second = Pusher(), Puller()
     try:
         assert first.socket.context is second.socket.context
@@ -48,7 +54,7 @@ def test_all_sockets_share_one_context_which_is_the_librarys_own():
         zmq.Context.instance().term()
 
 
-def test_a_context_that_was_given_is_used_and_left_alone():
+def test_a_context_that_was_given_is_used_and_left_alone() -> None:
     with zmq.Context() as context:
         pusher = Pusher(context=context)
         assert pusher.socket.context is context
@@ -57,7 +63,7 @@ def test_a_context_that_was_given_is_used_and_left_alone():
 
 
 @pytest.fixture
-def mine():
+def mine() -> Iterator[SharedContext]:
     """A shared context of the test's own, so that nobody else's sockets count.
 
     Nor do the threads in which others end: one of them waits, after a linger without end, until
@@ -71,7 +77,9 @@ def mine():
     endings.update((thread, each) for thread, each in others.items() if thread.is_alive())
 
 
-def test_it_ends_elsewhere_after_its_last_socket_though_a_message_lingers(mine):
+def test_it_ends_elsewhere_after_its_last_socket_though_a_message_lingers(
+    mine: SharedContext,
+) -> None:
     context = mine.acquire()
     pusher = zmq.Socket(context, zmq.PUSH)
     pusher.set(zmq.LINGER, 600)
@@ -89,7 +97,7 @@ def test_it_ends_elsewhere_after_its_last_socket_though_a_message_lingers(mine):
     assert mine.acquire() is not context
 
 
-def test_it_is_kept_for_a_socket_that_comes_soon(mine):
+def test_it_is_kept_for_a_socket_that_comes_soon(mine: SharedContext) -> None:
     context = mine.acquire()
     mine.release(context)
     assert mine.acquire() is context
@@ -101,7 +109,7 @@ def test_it_is_kept_for_a_socket_that_comes_soon(mine):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_gets_a_fresh_one():
+def test_a_forked_child_gets_a_fresh_one() -> None:
     done = run("""
         import os
         from zmqbridge._bridge.context import shared
@@ -123,7 +131,7 @@ def test_a_forked_child_gets_a_fresh_one():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_process_with_a_forgotten_socket_ends_in_time_and_says_so():
+def test_a_process_with_a_forgotten_socket_ends_in_time_and_says_so() -> None:
     start = time.monotonic()
     done = run(
         """
@@ -140,7 +148,7 @@ def test_a_process_with_a_forgotten_socket_ends_in_time_and_says_so():
     assert time.monotonic() - start < EXIT_PATIENCE  # it did not have to be cut off
 
 
-def test_closing_while_a_large_message_is_half_on_the_wire_aborts_nothing():
+def test_closing_while_a_large_message_is_half_on_the_wire_aborts_nothing() -> None:
     done = run("""
         import zmq
         from zmqbridge.twisted_backend import Pusher
@@ -163,11 +171,11 @@ def test_closing_while_a_large_message_is_half_on_the_wire_aborts_nothing():
 
 
 @pytest.fixture
-def pull():
+def pull() -> Iterator[Callable[..., Any]]:
     """Make a plain PULL at an address."""
     made = []
 
-    def pull(address):
+    def pull(address: str) -> zmq.Socket[bytes]:
         made.append(context.socket(zmq.PULL))
         made[-1].bind(address)
         return made[-1]
@@ -178,7 +186,7 @@ def pull():
             socket.close(0)
 
 
-def start(program, *arguments):
+def start(program: str, *arguments: Any) -> subprocess.Popen[str]:
     """Start a program in a process of its own; several run at once, as each mostly waits."""
     return subprocess.Popen(
         [sys.executable, "-Wdefault", "-c", textwrap.dedent(program), *map(str, arguments)],
@@ -188,7 +196,7 @@ def start(program, *arguments):
     )
 
 
-def ended(process):
+def ended(process: subprocess.Popen[str]) -> str:
     """Its standard output, when it has ended in peace."""
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
@@ -222,7 +230,9 @@ LAST_WORDS = """
 """
 
 
-def test_what_was_sent_has_its_linger_time_whatever_the_program_does_afterwards(tmp_path, pull):
+def test_what_was_sent_has_its_linger_time_whatever_the_program_does_afterwards(
+    tmp_path: Path, pull: Callable[..., Any]
+) -> None:
     cases = [
         (how, linger, after)
         for how in ("closed", "facade", "forgotten")
@@ -243,7 +253,7 @@ def test_what_was_sent_has_its_linger_time_whatever_the_program_does_afterwards(
         ended(program)
 
 
-def test_a_linger_without_end_holds_up_the_exit_for_a_bounded_time_only():
+def test_a_linger_without_end_holds_up_the_exit_for_a_bounded_time_only() -> None:
     begun = time.monotonic()
     programs = [
         start(
@@ -373,14 +383,16 @@ IN_A_DAEMON_THREAD = """
 """
 
 
-def test_a_loop_that_runs_in_a_daemon_thread_at_exit_is_left_alone(tmp_path, pull):
+def test_a_loop_that_runs_in_a_daemon_thread_at_exit_is_left_alone(
+    tmp_path: Path, pull: Callable[..., Any]
+) -> None:
     # Closing its sockets from another thread crashes one exit in a hundred, which is no test; so
     # this asks whether anything of libzmq's was closed. tests/soak/exits.py does it by hundreds.
     loops = ["asyncio", "moved", "uvloop", "trio", "epoll", "facade"]
     for how in ("uvloop", "trio"):
         pytest.importorskip(how)
 
-    def end(how):
+    def end(how: str) -> tuple[str, bool]:
         (tmp_path / how).mkdir()
         program = start(IN_A_DAEMON_THREAD, how, f"ipc://{tmp_path}/{how}")
         assert program.stdout.readline() == "exiting\n"
@@ -393,7 +405,9 @@ def test_a_loop_that_runs_in_a_daemon_thread_at_exit_is_left_alone(tmp_path, pul
     assert ends == dict.fromkeys(loops, ("touched []\n", True))
 
 
-def test_sockets_of_a_thread_that_has_ended_are_given_their_time(tmp_path, pull):
+def test_sockets_of_a_thread_that_has_ended_are_given_their_time(
+    tmp_path: Path, pull: Callable[..., Any]
+) -> None:
     address = f"ipc://{tmp_path}/s"
     program = start(
         """
@@ -494,7 +508,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_children_of_multiprocessing_send_what_they_have_pushed(tmp_path):
+def test_children_of_multiprocessing_send_what_they_have_pushed(tmp_path: Path) -> None:
     (tmp_path / "children.py").write_text(CHILDREN)
     programs = [
         subprocess.Popen(
@@ -507,7 +521,7 @@ def test_children_of_multiprocessing_send_what_they_have_pushed(tmp_path):
     assert [program.communicate(timeout=50)[0] for program in programs] == ["[]\n"] * 3
 
 
-def test_importing_the_library_does_not_load_multiprocessing():
+def test_importing_the_library_does_not_load_multiprocessing() -> None:
     done = run("""
         import sys
         import zmqbridge.asyncio_backend, zmqbridge.twisted_backend, zmqbridge.txzmq
@@ -518,14 +532,16 @@ def test_importing_the_library_does_not_load_multiprocessing():
 
 
 @pytest.fixture
-def fresh(mine, monkeypatch):
+def fresh(mine: SharedContext, monkeypatch: pytest.MonkeyPatch) -> SharedContext:
     """The same in place of everybody's."""
     monkeypatch.setattr("zmqbridge._bridge.context.shared", mine)
     monkeypatch.setattr("zmqbridge._bridge.link.shared", mine)
     return mine
 
 
-async def test_whoever_ends_the_context_waits_for_what_lingers_and_no_longer(w, fresh):
+async def test_whoever_ends_the_context_waits_for_what_lingers_and_no_longer(
+    w: World, fresh: SharedContext
+) -> None:
     assert await w.end_context() is True  # there is none
     async with w.Pusher(connect="tcp://127.0.0.1:1", options={zmq.LINGER: 600}) as pusher:
         context = pusher.socket.context
@@ -547,7 +563,9 @@ async def test_whoever_ends_the_context_waits_for_what_lingers_and_no_longer(w, 
             await w.end_context(timeout)
 
 
-async def test_who_waits_for_what_lingers_for_ever_can_give_up(w, fresh, tmp_path, pull):
+async def test_who_waits_for_what_lingers_for_ever_can_give_up(
+    w: World, fresh: SharedContext, tmp_path: Path, pull: Callable[..., Any]
+) -> None:
     address = f"ipc://{tmp_path}/s"
     async with w.Pusher(connect=address) as pusher:
         await pusher.push(b"x")
@@ -565,7 +583,7 @@ async def test_who_waits_for_what_lingers_for_ever_can_give_up(w, fresh, tmp_pat
     assert puller.poll(BOUND * 1000)
 
 
-def test_a_context_is_ended_by_one_call_alone():
+def test_a_context_is_ended_by_one_call_alone() -> None:
     # libzmq does not survive it when two threads end one context.
     context = zmq.Context()
     first = end(context)
@@ -574,7 +592,7 @@ def test_a_context_is_ended_by_one_call_alone():
     assert context.closed
 
 
-def test_at_exit_a_monitor_is_off_before_anything_is_closed():
+def test_at_exit_a_monitor_is_off_before_anything_is_closed() -> None:
     # Else libzmq may wait for ever for the reading end that is closed.
     program = """
         import atexit, zmq

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,7 @@ INTERRUPTED = "Interrupted; both processes are stopped."
 
 
 @pytest.fixture
-def folder():
+def folder() -> Iterator[Path]:
     """A temporary folder with a short name, because ipc addresses are; empty at the end."""
     with tempfile.TemporaryDirectory(prefix="zb") as name:
         yield Path(name)
@@ -37,7 +39,7 @@ def folder():
         assert left == []
 
 
-def start(folder, *arguments, **options):
+def start(folder: Path | str, *arguments: Any, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", "-m", "zmqbridge", *map(str, arguments)]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONWARNINGS": "error"}
     environment |= {"PYTHONIOENCODING": "utf-8", "TERM": "xterm", **options.pop("env", {})}
@@ -45,14 +47,14 @@ def start(folder, *arguments, **options):
     return subprocess.Popen(command, env=environment, **options)
 
 
-def run(folder, *arguments, **options):
+def run(folder: Path, *arguments: Any, **options: Any) -> tuple[int, str, str]:
     with start(folder, *arguments, **options) as demo:
         out, err = demo.communicate(timeout=50)
     return demo.returncode, out, err
 
 
 @contextlib.contextmanager
-def under_way(folder):
+def under_way(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, int]]]:
     """A demo whose first flow is done; whatever becomes of it, no process of it may be left."""
     with start(folder, "demo", "--count", MANY, start_new_session=True) as demo:
         try:
@@ -68,7 +70,7 @@ def under_way(folder):
             os.kill(pid, 0)
 
 
-def children_of(parent):
+def children_of(parent: int) -> dict[str, int]:
     listed = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     )
@@ -80,11 +82,11 @@ def children_of(parent):
     }
 
 
-def number(cell):
+def number(cell: str) -> int:
     return 0 if cell == "–" else int(cell.replace(",", ""))
 
 
-def check_table(out, count):
+def check_table(out: str, count: int) -> None:
     rows = ROW.findall(out)
     filtered = count // 4
     due = {
@@ -103,7 +105,7 @@ def check_table(out, count):
 
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 @pytest.mark.parametrize("count", [1, 1203])
-def test_every_message_is_accounted_for(folder, transport, count):
+def test_every_message_is_accounted_for(folder: Path, transport: str, count: int) -> None:
     status, out, err = run(folder, "demo", "--count", count, "--transport", transport)
     assert (status, err) == (0, ""), out
     assert f"over {transport}:" in out
@@ -111,7 +113,7 @@ def test_every_message_is_accounted_for(folder, transport, count):
     check_table(out, count)
 
 
-def test_the_default_takes_less_than_15_seconds(folder):
+def test_the_default_takes_less_than_15_seconds(folder: Path) -> None:
     began = time.monotonic()
     status, out, err = run(folder, "demo")
     assert (status, err) == (0, "")
@@ -119,7 +121,7 @@ def test_the_default_takes_less_than_15_seconds(folder):
     check_table(out, 10_000)
 
 
-def test_on_a_terminal_a_line_is_rewritten_in_place(folder):
+def test_on_a_terminal_a_line_is_rewritten_in_place(folder: Path) -> None:
     ours, theirs = pty.openpty()
     with start(folder, "demo", stdout=theirs) as demo:
         os.close(theirs)
@@ -137,7 +139,9 @@ def test_on_a_terminal_a_line_is_rewritten_in_place(folder):
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to the parent", "as a terminal does"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_of_it(folder, send, number):
+def test_a_signal_ends_all_of_it(
+    folder: Path, send: Callable[..., Any], number: signal.Signals
+) -> None:
     with under_way(folder) as (demo, _):
         send(demo.pid, number)
         out, err = demo.communicate(timeout=10)
@@ -146,7 +150,7 @@ def test_a_signal_ends_all_of_it(folder, send, number):
 
 
 @pytest.mark.parametrize("who", ["asyncio", "twisted"])
-def test_a_process_that_dies_is_named_with_what_is_missing(folder, who):
+def test_a_process_that_dies_is_named_with_what_is_missing(folder: Path, who: str) -> None:
     with under_way(folder) as (demo, children):
         os.kill(children[who], signal.SIGKILL)
         out, err = demo.communicate(timeout=10)
@@ -159,7 +163,7 @@ def test_a_process_that_dies_is_named_with_what_is_missing(folder, who):
         )
 
 
-def test_a_process_that_stalls_is_noticed(folder):
+def test_a_process_that_stalls_is_noticed(folder: Path) -> None:
     with under_way(folder) as (demo, children):
         os.kill(children["asyncio"], signal.SIGSTOP)
         out, err = demo.communicate(timeout=20)
@@ -167,7 +171,7 @@ def test_a_process_that_stalls_is_noticed(folder):
         assert re.search(r"nothing new for 6 seconds; missing: .*\d+ not received (back )?by", out)
 
 
-def test_when_the_parent_is_killed_the_others_end_too():
+def test_when_the_parent_is_killed_the_others_end_too() -> None:
     with tempfile.TemporaryDirectory(prefix="zb") as folder:  # nobody is there to empty it
         with start(folder, "demo", "--count", MANY) as demo:
             while not ROW.match(demo.stdout.readline()):
@@ -180,7 +184,7 @@ def test_when_the_parent_is_killed_the_others_end_too():
             time.sleep(0.05)
 
 
-def is_running(pid):
+def is_running(pid: int) -> bool:
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
     return state.stdout.strip()[:1] not in ("", "Z")
 
@@ -197,7 +201,7 @@ if "zmqbridge.cli.demo_asyncio" in sys.orig_argv:
 """
 
 
-def test_a_lost_message_is_a_failure(folder):
+def test_a_lost_message_is_a_failure(folder: Path) -> None:
     sabotage = folder / "sabotage"
     sabotage.mkdir()
     (sabotage / "sitecustomize.py").write_text(SABOTAGE)
@@ -210,8 +214,8 @@ def test_a_lost_message_is_a_failure(folder):
     )
 
 
-def test_a_message_after_the_last_is_a_problem():
-    told = []
+def test_a_message_after_the_last_is_a_problem() -> None:
+    told: list[dict[str, Any]] = []
     incoming = Incoming(told.append, "push-Twisted", bodies(1))
     incoming.take(b"message 0")
     assert told == [{"flow": "push-Twisted", "received": 1}]
@@ -219,14 +223,14 @@ def test_a_message_after_the_last_is_a_problem():
     assert "nothing more" in told[1]["problem"]
 
 
-def test_a_reader_who_leaves_leaves_nothing_behind(folder):
+def test_a_reader_who_leaves_leaves_nothing_behind(folder: Path) -> None:
     with start(folder, "demo", "--count", MANY) as demo:
         demo.stdout.close()
         assert demo.wait(20) == 1
         assert demo.stderr.read() == ""
 
 
-def test_alone_it_prints_its_usage(folder):
+def test_alone_it_prints_its_usage(folder: Path) -> None:
     status, out, err = run(folder)
     assert (status, err) == (0, "")
     assert "usage: python -m zmqbridge" in out
@@ -242,13 +246,13 @@ def test_alone_it_prints_its_usage(folder):
         (["demonstrate"], "choose from"),
     ],
 )
-def test_bad_options_are_told_what_to_do(folder, arguments, hint):
+def test_bad_options_are_told_what_to_do(folder: Path, arguments: list[str], hint: str) -> None:
     status, out, err = run(folder, *arguments)
     assert (status, out) == (2, "")
     assert hint in err
 
 
-def test_where_a_folder_is_too_long_for_ipc_tcp_is_taken(folder):
+def test_where_a_folder_is_too_long_for_ipc_tcp_is_taken(folder: Path) -> None:
     long = folder / ("x" * 80)
     try:
         long.mkdir()
@@ -260,7 +264,7 @@ def test_where_a_folder_is_too_long_for_ipc_tcp_is_taken(folder):
         long.rmdir()
 
 
-def test_it_runs_from_an_archive(folder, tmp_path):
+def test_it_runs_from_an_archive(folder: Path, tmp_path: Path) -> None:
     package = Path(zmqbridge.__file__).parent
     with zipfile.ZipFile(tmp_path / "demo.pyz", "w") as archive:
         archive.writestr("__main__.py", "from zmqbridge.cli import main\nmain()\n")
@@ -280,7 +284,9 @@ def test_it_runs_from_an_archive(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("room", "returncode"), [(IPC_PATH, 0), (IPC_PATH + 1, 2)])
-def test_ipc_takes_as_long_a_temporary_folder_as_it_says(folder, room, returncode):
+def test_ipc_takes_as_long_a_temporary_folder_as_it_says(
+    folder: Path, room: int, returncode: int
+) -> None:
     inner = folder / ("x" * (room - len(str(folder)) - 1))
     inner.mkdir()
     ended, _, err = run(inner, "demo", "--transport", "ipc", "--count", "50")

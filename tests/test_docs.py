@@ -28,7 +28,9 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docpages import DOCS, ROOT, blocks_of, pages
@@ -45,16 +47,16 @@ PORT = re.compile(r"(?<=//127\.0\.0\.1:)\d+")
 UNRUN = {"text", "console", "ini", "docker", "yaml", "nginx"}
 
 
-def runs():
+def runs() -> list[Any]:
     """Lists of blocks that run at the same time, mostly of one block."""
-    found = {}
+    found: dict[tuple[str, int], list[Any]] = {}
     for block in PYTHON:
         found.setdefault((block.page, block.together or block.line), []).append(block)
     return [pytest.param(run, id=f"{run[0].page}:{run[0].line}") for run in found.values()]
 
 
 @pytest.fixture(scope="module")
-def zygote():
+def zygote() -> Iterator[Callable[..., Any]]:
     if not hasattr(os, "fork") or sys.implementation.name != "cpython":
         pytest.skip("there is no fork, or each start takes seconds")
     with subprocess.Popen(
@@ -65,7 +67,7 @@ def zygote():
         env={**os.environ, "PYTHONPATH": ""},
     ) as process:
 
-        def ask(*what):
+        def ask(*what: Any) -> int:
             process.stdin.write(json.dumps(what) + "\n")
             process.stdin.flush()
             return json.loads(process.stdout.readline())
@@ -74,13 +76,13 @@ def zygote():
         process.stdin.close()
 
 
-def does_something(program):
+def does_something(program: str) -> bool:
     """Whether a program does more than to import and to define."""
     silent = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     return any(not isinstance(each, silent) for each in ast.parse(program).body)
 
 
-def imported(program):
+def imported(program: str) -> Iterator[str]:
     """The top names of what a program imports."""
     for node in ast.walk(ast.parse(program)):
         if isinstance(node, ast.Import):
@@ -89,7 +91,7 @@ def imported(program):
             yield node.module.partition(".")[0]
 
 
-def other_ports(programs):
+def other_ports(programs: list[str]) -> dict[str, str]:
     """Ports that are free here for those that the programs name."""
     ports = {}
     for port in {port for program in programs for port in PORT.findall(program)}:
@@ -99,12 +101,14 @@ def other_ports(programs):
     return ports
 
 
-def with_ports(text, ports):
+def with_ports(text: str, ports: dict[str, str]) -> str:
     return PORT.sub(lambda port: ports.get(port[0], port[0]), text)
 
 
 @pytest.mark.parametrize("run", runs())
-def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
+def test_each_block_does_as_the_page_says(
+    run: list[Any], zygote: Callable[..., Any], tmp_path: Path
+) -> None:
     for block in run:
         assert does_something(block.program), f"{block} only defines things: say what is around it"
     programs = [block.program for block in run]
@@ -145,25 +149,25 @@ def test_each_block_does_as_the_page_says(run, zygote, tmp_path):
             assert with_ports(out.read_text(), back) == block.prints
 
 
-def said(started):
+def said(started: Any) -> list[tuple[str, str]]:
     return [(out.read_text(), err.read_text()) for _, out, err in started]
 
 
-def test_each_block_says_what_language_it_is_in():
+def test_each_block_says_what_language_it_is_in() -> None:
     known = {"python", "toml", "json", *UNRUN}
     unknown = [(each.page, each.line) for each in BLOCKS if each.language not in known]
     # The notebook has tables of the benchmarks, as they print them.
     assert [each for each in unknown if each[0] != "docs/performance-notebook.md"] == []
 
 
-def test_what_is_read_by_machines_can_be_read():
+def test_what_is_read_by_machines_can_be_read() -> None:
     readers = {"toml": tomllib.loads, "json": json.loads}
     for block in BLOCKS:
         if block.language in readers:
             readers[block.language](block.code)
 
 
-def test_the_readme_leads_to_pages_from_wherever_it_is_shown():
+def test_the_readme_leads_to_pages_from_wherever_it_is_shown() -> None:
     base = PROJECT["project"]["urls"]["Documentation"]
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(links) > 20
@@ -188,13 +192,13 @@ def test_the_readme_leads_to_pages_from_wherever_it_is_shown():
         ("zmqbridge.txzmq", "txzmq-api"),
     ],
 )
-def test_the_reference_has_every_public_name(module, page):
+def test_the_reference_has_every_public_name(module: str, page: str) -> None:
     text = (DOCS / "reference" / f"{page}.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\w+", text))
     assert set(importlib.import_module(module).__all__) - named == set()
 
 
-def test_every_page_is_in_the_table_of_contents():
+def test_every_page_is_in_the_table_of_contents() -> None:
     named = {
         (page.parent / entry).resolve()
         for page in DOCS.rglob("*.md")
@@ -205,7 +209,7 @@ def test_every_page_is_in_the_table_of_contents():
     assert there - named == {DOCS / "index"}
 
 
-def test_nothing_that_looks_like_python_stands_there_without_being_run():
+def test_nothing_that_looks_like_python_stands_there_without_being_run() -> None:
     fenced = re.compile(r"^```.*?^```$|<!--.*?-->", re.S | re.M)
     python = r"\n\n    ((?:from \S+ import|import|async def|await|def|class|with) .*[(:=])"
     for page in PAGES:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ BOUND = 40  # seconds for all pairs of a pattern; they mostly take five
 class Terminal:
     """A running example and what it prints."""
 
-    def __init__(self, script, printed, **options):
+    def __init__(self, script: str, printed: Path, **options: str) -> None:
         self.printed = printed
         with printed.open("wb") as file:
             self.process = subprocess.Popen(
@@ -56,13 +57,13 @@ class Terminal:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
-    def said(self, pattern):
+    def said(self, pattern: str) -> set[str]:
         return set(re.findall(pattern, self.printed.read_text()))
 
 
 @pytest.fixture
-def terminals():
-    opened = []
+def terminals() -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
     yield opened
     for terminal in opened:
         terminal.process.kill()
@@ -70,7 +71,9 @@ def terminals():
 
 
 @pytest.mark.parametrize("pattern", SAID)
-def test_any_two_talk_and_end_in_peace(pattern, terminals, tmp_path):
+def test_any_two_talk_and_end_in_peace(
+    pattern: str, terminals: list[Terminal], tmp_path: Path
+) -> None:
     end = time.monotonic() + BOUND
     (first, first_says), (second, second_says) = SAID[pattern].items()
     for pair, (one, one_method, other, other_method) in enumerate(PAIRS):
@@ -78,15 +81,15 @@ def test_any_two_talk_and_end_in_peace(pattern, terminals, tmp_path):
         for world, mode, method in (one, first, one_method), (other, second, other_method):
             script, printed = f"{world}/{pattern}.py", tmp_path / f"{pair}-{mode}"
             terminals.append(Terminal(script, printed, mode=mode, method=method, endpoint=endpoint))
-    for one, other in zip(terminals[::2], terminals[1::2], strict=True):
-        while not one.said(first_says) & other.said(second_says):
-            assert time.monotonic() < end, (one.printed.read_text(), other.printed.read_text())
+    for left, right in zip(terminals[::2], terminals[1::2], strict=True):
+        while not left.said(first_says) & right.said(second_says):
+            assert time.monotonic() < end, (left.printed.read_text(), right.printed.read_text())
             time.sleep(0.02)
     # One after the other: in the second mode they must not mind that nobody is there any more. The
     # other way round, a replier says so when it has a request of somebody who just left.
-    for mode in terminals[::2], terminals[1::2]:
-        for terminal in mode:
+    for ones in terminals[::2], terminals[1::2]:
+        for terminal in ones:
             terminal.process.send_signal(signal.SIGINT)
-        for terminal in mode:
+        for terminal in ones:
             _, complaints = terminal.process.communicate(timeout=end - time.monotonic())
             assert (complaints, terminal.process.returncode) == ("", 0), terminal.process.args

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING
 
 import pytest
 import zmq
@@ -16,11 +17,14 @@ from zmqbridge._bridge import link
 from zmqbridge.asyncio_backend import Puller
 from zmqbridge.security import CurveServer, Policy
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 BOUND = 60  # seconds
 both = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 
 
-def roomy(sockets):
+def roomy(sockets: int) -> zmq.Context[zmq.Socket[bytes]]:
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, sockets)
     return context
@@ -28,7 +32,7 @@ def roomy(sockets):
 
 @both
 @pytest.mark.parametrize("monitor", [False, True])
-async def test_a_context_that_is_full_is_named_and_has_room_again(w, monitor):
+async def test_a_context_that_is_full_is_named_and_has_room_again(w: World, monitor: bool) -> None:
     context = roomy(7)
     opened = []
     with pytest.raises(ResourcesExhausted, match=r"zmq\.MAX_SOCKETS=7") as refused:
@@ -45,7 +49,7 @@ async def test_a_context_that_is_full_is_named_and_has_room_again(w, monitor):
     opened.pop().close()
     again = []
 
-    def room():  # libzmq closes in a thread of its own
+    def room() -> bool:  # libzmq closes in a thread of its own
         try:
             again.append(w.Puller(context=context, monitor=monitor))
         except ResourcesExhausted:
@@ -58,12 +62,12 @@ async def test_a_context_that_is_full_is_named_and_has_room_again(w, monitor):
     context.term()
 
 
-def test_the_librarys_own_context_that_is_full_is_named(monkeypatch):
-    def acquire():
+def test_the_librarys_own_context_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire() -> zmq.Context[zmq.Socket[bytes]]:
         return small
 
     small = roomy(3)
-    monkeypatch.setattr(link.shared, "acquire", acquire)
+    monkeypatch.setattr(vars(link)["shared"], "acquire", acquire)
     opened = []
     with pytest.raises(ResourcesExhausted, match=r"zmq\.MAX_SOCKETS=3"):
         while True:
@@ -74,7 +78,7 @@ def test_the_librarys_own_context_that_is_full_is_named(monkeypatch):
 
 
 @both
-async def test_authenticators_and_what_asks_for_them_say_so_too(w):
+async def test_authenticators_and_what_asks_for_them_say_so_too(w: World) -> None:
     context = roomy(1)
     async with w.Puller(context=context) as puller:
         with pytest.raises(ResourcesExhausted, match="MAX_SOCKETS"):
@@ -158,7 +162,7 @@ PROGRAM = """
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts them there")
 @pytest.mark.parametrize("backend", ["asyncio", "twisted"])
-def test_descriptors_that_are_used_up_are_named_and_given_back(backend):
+def test_descriptors_that_are_used_up_are_named_and_given_back(backend: str) -> None:
     program = textwrap.dedent(PROGRAM)
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", program, backend],

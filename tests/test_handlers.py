@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.python import log
 
+from zmqbridge.core.monitor import MonitorEvent
 from zmqbridge.twisted_backend._handlers import dispatch
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPullConnection, ZmqPushConnection
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 REACTORS = ["epoll", "poll", "select", "asyncioreactor", "asyncioreactor-uvloop"]
 on_reactors = pytest.mark.parametrize("w", REACTORS, indirect=True)
@@ -32,36 +38,37 @@ NUMBERS = [b"%d" % number for number in range(7)]
 WAYS = ["at once", "in a coroutine", "later in a coroutine", "by a Deferred"]
 
 
-def raising(w, how, got):
+def raising(w: World, how: str, got: list[Any]) -> Callable[..., Any]:
     """A hook that remembers what it got, and goes wrong in some way."""
 
-    def check(message):
+    def check(message: list[bytes]) -> None:
         got.append(message[0])
         if message[0] in RAISED:
             raise RAISED[message[0]]("in a hook")
 
-    async def check_in_a_coroutine(message):
+    async def check_in_a_coroutine(message: list[bytes]) -> None:
         if how.startswith("later"):
             await w.sleep(0)
         check(message)
 
-    def check_by_a_deferred(message):
+    def check_by_a_deferred(message: list[bytes]) -> Deferred[Any] | None:
         try:
             check(message)
         except BaseException:
             return fail()
+        return None
 
     return {"at once": check, "by a Deferred": check_by_a_deferred}.get(how, check_in_a_coroutine)
 
 
-def in_order(errors):
+def in_order(errors: list[Any]) -> list[type[Any]]:
     return sorted((type(error) for error in errors), key=list(RAISED.values()).index)
 
 
 @on_reactors
 @pytest.mark.parametrize("how", WAYS)
-async def test_a_native_handler_may_raise_anything(w, how):
-    got = []
+async def test_a_native_handler_may_raise_anything(w: World, how: str) -> None:
+    got: list[bytes] = []
     async with (
         w.Puller(bind="inproc://h", handler=raising(w, how, got)) as puller,
         w.Pusher(connect="inproc://h") as pusher,
@@ -77,13 +84,13 @@ async def test_a_native_handler_may_raise_anything(w, how):
 
 @on_reactors
 @pytest.mark.parametrize("how", WAYS[:3])
-async def test_a_hook_of_the_facade_may_raise_anything(w, how):
-    got = []
+async def test_a_hook_of_the_facade_may_raise_anything(w: World, how: str) -> None:
+    got: list[bytes] = []
     factory = ZmqFactory()
     factory.reactor = w.reactor
     reports = []
 
-    def observe(event):
+    def observe(event: dict[str, Any]) -> None:
         if event.get("isError"):
             reports.append(event["failure"].value)
 
@@ -105,10 +112,10 @@ async def test_a_hook_of_the_facade_may_raise_anything(w, how):
 
 
 @on_reactors
-async def test_a_handler_of_events_may_raise_anything(w):
+async def test_a_handler_of_events_may_raise_anything(w: World) -> None:
     told = []
 
-    def handler(event):
+    def handler(event: MonitorEvent) -> None:
         told.append(event.kind)
         raise Outcome
 
@@ -121,11 +128,11 @@ async def test_a_handler_of_events_may_raise_anything(w):
 
 
 @on_reactors
-async def test_a_keyboard_interrupt_in_a_handler_of_events_is_no_mere_error(w):
+async def test_a_keyboard_interrupt_in_a_handler_of_events_is_no_mere_error(w: World) -> None:
     # As in each Deferred's callback: nobody is called again, and Twisted says who was not told.
     told, seen = [], []
 
-    def handler(event):
+    def handler(event: MonitorEvent) -> None:
         told.append(event.kind)
         raise KeyboardInterrupt
 
@@ -139,27 +146,28 @@ async def test_a_keyboard_interrupt_in_a_handler_of_events_is_no_mere_error(w):
     assert [type(error) for error in w.reports] == [KeyboardInterrupt]
 
 
-def test_a_keyboard_interrupt_is_for_the_reactor():
+def test_a_keyboard_interrupt_is_for_the_reactor() -> None:
     class Owner:
-        def hook(self, message):
+        def hook(self, message: str) -> None:
             raise KeyboardInterrupt
 
-    messages, reports = deque(["one", "two"]), []
+    messages = deque(["one", "two"])
+    reports: list[Any] = []
     with pytest.raises(KeyboardInterrupt):
         dispatch(messages, Owner(), "hook", reports.append)
     assert list(messages) == ["two"]
     assert reports == []
 
 
-def test_who_is_not_to_be_followed_keeps_his_deferred():
+def test_who_is_not_to_be_followed_keeps_his_deferred() -> None:
     class Owner:
-        def hook(self, message):
+        def hook(self, message: Deferred[Any]) -> Deferred[Any]:
             return message
 
-    waiter: Deferred = Deferred()
-    seen = []
+    waiter: Deferred[Any] = Deferred()
+    seen: list[Any] = []
 
-    def see(result, report):
+    def see(result: object, report: Callable[..., Any]) -> None:
         seen.append(result)
 
     dispatch(deque([waiter]), Owner(), "hook", seen.append, see_through=see)

@@ -9,6 +9,9 @@ import errno
 import os
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -17,8 +20,11 @@ from zmqbridge import hold_io_threads, txzmq
 from zmqbridge._bridge import iothreads
 from zmqbridge._bridge.iothreads import CROWD, OwnContext, threads_named
 
+if TYPE_CHECKING:
+    from tests.conftest import World
 
-def may_hold():
+
+def may_hold() -> bool:
     """Whether this process may hold anything at all."""
     if not iothreads.HOLDABLE or os.sched_getscheduler(0) != os.SCHED_OTHER:
         return False
@@ -34,12 +40,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def policies(context):
+def policies(context: OwnContext) -> list[int]:
     """Those of a context's I/O threads, as the system sees them."""
     return [os.sched_getscheduler(thread) for thread in threads_named(context.holding._name)]
 
 
-def named(context):
+def named(context: OwnContext) -> None:
     """Wait until the I/O threads of a context that has a socket have named themselves."""
     end = time.monotonic() + 10
     while len(policies(context)) < context.get(zmq.IO_THREADS):
@@ -47,14 +53,14 @@ def named(context):
 
 
 @pytest.fixture
-def own():
+def own() -> Iterator[OwnContext]:
     """A context of the library's own with two I/O threads, which run."""
     with OwnContext(2) as context, context.socket(zmq.PULL):
         named(context)
         yield context
 
 
-def test_what_is_held_interrupts_nobody_until_it_is_let_go(own):
+def test_what_is_held_interrupts_nobody_until_it_is_let_go(own: OwnContext) -> None:
     own.holding.hold()
     own.holding.hold()
     assert policies(own) == [os.SCHED_BATCH] * 2
@@ -62,7 +68,7 @@ def test_what_is_held_interrupts_nobody_until_it_is_let_go(own):
     assert policies(own) == [os.SCHED_OTHER] * 2
 
 
-def test_no_other_thread_is_held(own):
+def test_no_other_thread_is_held(own: OwnContext) -> None:
     with zmq.Context() as foreign, foreign.socket(zmq.PULL), OwnContext() as other:
         with other.socket(zmq.PULL):
             named(other)
@@ -75,10 +81,10 @@ def test_no_other_thread_is_held(own):
             assert policies(other) == [os.SCHED_OTHER]
 
 
-def test_a_process_under_another_policy_keeps_it():
+def test_a_process_under_another_policy_keeps_it() -> None:
     seen = []
 
-    def under_batch():
+    def under_batch() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         with OwnContext() as context, context.socket(zmq.PULL):  # its threads inherit the policy
             named(context)
@@ -92,10 +98,12 @@ def test_a_process_under_another_policy_keeps_it():
     assert seen == [os.SCHED_BATCH]
 
 
-def test_where_it_is_forbidden_it_is_tried_once(own, monkeypatch):
+def test_where_it_is_forbidden_it_is_tried_once(
+    own: OwnContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried = []
 
-    def forbidden(*arguments):
+    def forbidden(*arguments: Any) -> None:
         tried.append(arguments)
         raise PermissionError(errno.EPERM, "not here")
 
@@ -106,14 +114,18 @@ def test_where_it_is_forbidden_it_is_tried_once(own, monkeypatch):
     assert [policy for _, policy, _ in tried] == [os.SCHED_BATCH, os.SCHED_OTHER]
 
 
-def test_where_the_system_has_no_such_policy_nothing_is_done(monkeypatch):
+def test_where_the_system_has_no_such_policy_nothing_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(iothreads, "HOLDABLE", False)
     monkeypatch.delattr(os, "sched_setscheduler")
     with OwnContext() as context, context.socket(zmq.PULL):
         assert context.holding is None
 
 
-def test_threads_that_have_not_named_themselves_yet_are_found_later(own, monkeypatch):
+def test_threads_that_have_not_named_themselves_yet_are_found_later(
+    own: OwnContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as early:
         early.setattr(iothreads, "threads_named", lambda start: threads_named(start)[:1])
         assert not own.holding.hold()
@@ -122,7 +134,9 @@ def test_threads_that_have_not_named_themselves_yet_are_found_later(own, monkeyp
     assert policies(own) == [os.SCHED_BATCH] * 2
 
 
-def test_where_threads_cannot_be_seen_nothing_is_done(own, monkeypatch, tmp_path):
+def test_where_threads_cannot_be_seen_nothing_is_done(
+    own: OwnContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with monkeypatch.context() as hidden:
         hidden.setattr(iothreads, "TASKS", tmp_path / "not mounted")
         assert not own.holding.hold()
@@ -131,7 +145,7 @@ def test_where_threads_cannot_be_seen_nothing_is_done(own, monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_context_that_has_ended_holds_nothing(before):
+def test_a_context_that_has_ended_holds_nothing(before: bool) -> None:
     with OwnContext() as context, context.socket(zmq.PULL):
         named(context)
         if before:
@@ -141,15 +155,19 @@ def test_a_context_that_has_ended_holds_nothing(before):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, zmq.ZMQError, TypeError])
-def test_whatever_pyzmq_says_of_a_context_that_has_ended_nothing_is_held(own, monkeypatch, error):
-    def ended(self, option):
+def test_whatever_pyzmq_says_of_a_context_that_has_ended_nothing_is_held(
+    own: OwnContext, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def ended(self: OwnContext, option: int) -> None:
         raise error(zmq.ETERM)  # TypeError is what the uncompiled one says
 
     monkeypatch.setattr(OwnContext, "get", ended)
     assert not own.holding.hold()
 
 
-def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(monkeypatch):
+def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with OwnContext(0) as context, context.socket(zmq.PULL):
         assert not context.holding.hold()
         monkeypatch.delattr(iothreads, "threads_named")
@@ -157,11 +175,11 @@ def test_a_context_without_io_threads_holds_nothing_and_is_asked_once(monkeypatc
 
 
 @pytest.mark.parametrize("name", [b"\xc3", b"a" * 14 + "ä".encode()])
-def test_other_threads_may_have_names_that_are_no_text(own, name):
+def test_other_threads_may_have_names_that_are_no_text(own: OwnContext, name: bytes) -> None:
     ended = threading.Event()
     named_so = threading.Event()
 
-    def work():
+    def work() -> None:
         ctypes.CDLL(None).prctl(15, name, 0, 0, 0)  # PR_SET_NAME, which cuts it to 15 bytes
         named_so.set()
         ended.wait(10)
@@ -175,8 +193,10 @@ def test_other_threads_may_have_names_that_are_no_text(own, name):
     thread.join()
 
 
-def test_when_two_loops_look_for_the_threads_at_once_nothing_stays_held(own, monkeypatch):
-    def slowly(start):
+def test_when_two_loops_look_for_the_threads_at_once_nothing_stays_held(
+    own: OwnContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(start: bytes) -> list[int]:
         found = look(start)
         other.holding.hold()  # as another loop's thread would, which was faster
         return found
@@ -190,8 +210,9 @@ def test_when_two_loops_look_for_the_threads_at_once_nothing_stays_held(own, mon
     assert own.holding.hold()
 
 
-def test_another_face_of_a_context_leaves_its_threads_alone(own):
-    for face in (copy.copy(own), OwnContext.shadow(own.underlying), OwnContext(own)):
+def test_another_face_of_a_context_leaves_its_threads_alone(own: OwnContext) -> None:
+    its: Any = own
+    for face in (copy.copy(own), OwnContext.shadow(own.underlying), OwnContext(its)):
         assert face.holding is None
     assert own.holding.hold()
 
@@ -202,7 +223,9 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own):
 @pytest.mark.parametrize(
     ("messages", "policy"), [(CROWD - 2, os.SCHED_OTHER), (10 * CROWD, os.SCHED_BATCH)]
 )
-async def test_while_a_crowd_of_requests_is_answered(w, messages, policy, monkeypatch):
+async def test_while_a_crowd_of_requests_is_answered(
+    w: World, messages: int, policy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(iothreads, "STREAK", 0)
     seen = set()
     async with w.Replier(bind="inproc://crowd") as replier:
@@ -223,7 +246,9 @@ async def test_while_a_crowd_of_requests_is_answered(w, messages, policy, monkey
 
 
 @pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
-async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w, monkeypatch):
+async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(iothreads, "STREAK", 0)
     async with w.Puller(bind="inproc://amid") as puller, w.Puller() as keeper:
         context = keeper.socket.context
@@ -240,15 +265,17 @@ async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(w, monkeypatch):
 
 
 @pytest.fixture
-def permission(monkeypatch):
+def permission(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said about holding is said for this test."""
     monkeypatch.setattr(iothreads.Permission, "given", True)
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll"], indirect=True)
 @pytest.mark.parametrize("said", ["before", "meanwhile", "by its context"])
-async def test_who_is_told_not_to_hold_touches_no_threads_policy(w, said, monkeypatch, permission):
-    def refused(*arguments):
+async def test_who_is_told_not_to_hold_touches_no_threads_policy(
+    w: World, said: str, monkeypatch: pytest.MonkeyPatch, permission: Any
+) -> None:
+    def refused(*arguments: Any) -> None:
         raise AssertionError(arguments)
 
     monkeypatch.setattr(iothreads, "STREAK", 0)
@@ -277,7 +304,7 @@ async def test_who_is_told_not_to_hold_touches_no_threads_policy(w, said, monkey
                     await puller.receive()
 
 
-def test_what_is_said_holds_for_factories_of_the_facade_too(permission):
+def test_what_is_said_holds_for_factories_of_the_facade_too(permission: Any) -> None:
     factory = txzmq.ZmqFactory()
     try:
         for hold in (True, False, True):
@@ -287,12 +314,14 @@ def test_what_is_said_holds_for_factories_of_the_facade_too(permission):
         factory.shutdown()
 
 
-def test_what_is_said_about_holding_is_yes_or_no(permission):
+def test_what_is_said_about_holding_is_yes_or_no(permission: Any) -> None:
     with pytest.raises(TypeError, match="give True or False"):
-        hold_io_threads("no")
+        hold_io_threads("no")  # type: ignore[arg-type]
 
 
-def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(own, monkeypatch):
+def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(
+    own: OwnContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(iothreads, "LATE", 10)
     for _ in range(iothreads.STREAK):
         assert not own.holding.before(CROWD)
@@ -308,7 +337,7 @@ def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(own, monkey
     assert not own.holding.before(CROWD)
 
 
-def test_the_context_of_a_factory_of_the_facade_is_one():
+def test_the_context_of_a_factory_of_the_facade_is_one() -> None:
     factory = txzmq.ZmqFactory()
     assert isinstance(factory.context, OwnContext)
     factory.shutdown()

@@ -11,12 +11,18 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from zmqbridge._bridge.addresses import HOLDS, place_of
 from zmqbridge.twisted_backend import Dealer, Pusher
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 ipclinger = pytest.importorskip("zmqbridge._bridge.ipclinger", exc_type=ImportError)
 keeper = ipclinger.keeper
@@ -37,7 +43,12 @@ QUIET = 3000  # milliseconds in which nothing comes, so it is lost
 class Receiver:
     """A socket of plain pyzmq that is at its mark, until somebody reads."""
 
-    def __init__(self, kind=zmq.PULL, address="ipc://{path}", connect=()):
+    def __init__(
+        self,
+        kind: int = zmq.PULL,
+        address: str = "ipc://{path}",
+        connect: list[str] | tuple[Any, ...] = (),
+    ) -> None:
         self.context = zmq.Context()
         self.socket = self.context.socket(kind)
         self.socket.set(zmq.RCVHWM, MARK)
@@ -49,8 +60,8 @@ class Receiver:
             self.socket.bind(address)
         self.address = address
 
-    def read(self, wanted=MANY):
-        got = []
+    def read(self, wanted: int = MANY) -> list[int]:
+        got: list[int] = []
         while len(got) < wanted:
             try:
                 got.append(int(self.socket.recv_multipart()[-1][:6]))
@@ -58,42 +69,42 @@ class Receiver:
                 break
         return got
 
-    def close(self):
+    def close(self) -> None:
         self.context.destroy(0)
 
 
 @pytest.fixture(autouse=True)
-def nothing_of_other_tests_is_held():
+def nothing_of_other_tests_is_held() -> None:
     until(nothing_is_held)
 
 
 @pytest.fixture
-def receiver(tmp_path):
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
     made = Receiver(address=f"ipc://{tmp_path}/it")
     yield made
     made.close()
 
 
 @pytest.fixture
-def context():
+def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
     made = zmq.Context()
     yield made
     made.destroy(0)
 
 
-def message(number):
+def message(number: int) -> bytes:
     return b"%06d" % number + BODY
 
 
-def holders():
+def holders() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "zmqbridge-ipc"]
 
 
-def descriptors():
+def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def unread_at(address):
+def unread_at(address: str) -> list[int]:
     """What each connection to whoever listens there has in the kernel for him, in bytes."""
     wanted, unread = place_of(address, False), []
     for number in os.listdir("/proc/self/fd"):
@@ -105,12 +116,12 @@ def unread_at(address):
     return unread
 
 
-def written(address):
+def written(address: str) -> int:
     """How much lies in the kernel for whoever listens there, in bytes."""
     return max(unread_at(address), default=0)
 
 
-def io_threads_rest():
+def io_threads_rest() -> bool:
     """Whether the I/O threads of libzmq have nothing to do, thus have written all they can."""
     for task in os.listdir("/proc/self/task"):
         with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/stat") as file:
@@ -120,16 +131,16 @@ def io_threads_rest():
     return True
 
 
-def all_is_in_kernel(address):
+def all_is_in_kernel(address: str) -> bool:
     """Whether libzmq holds no message for whoever listens there; it drops those at a disconnect."""
     return written(address) > IN_KERNEL and io_threads_rest()
 
 
-def connections(address):
+def connections(address: str) -> int:
     return len(unread_at(address))
 
 
-async def fill(pusher, receiver, many=MANY):
+async def fill(pusher: Any, receiver: Receiver, many: int = MANY) -> None:
     """Have a receiver at its mark, and all else in the kernel; the first message is read."""
     await pusher.push(message(0))
     assert receiver.read(1) == [0]
@@ -137,14 +148,16 @@ async def fill(pusher, receiver, many=MANY):
         await pusher.push(message(number))
 
 
-async def all_is_written(w, receiver):
+async def all_is_written(w: World, receiver: Receiver) -> None:
     """Wait until libzmq has nothing any more."""
     await w.until(lambda: all_is_in_kernel(receiver.address))
 
 
 @pytest.mark.every_world
 @pytest.mark.parametrize("how", ["aclose", "close", "disconnect"])
-async def test_what_was_sent_is_read_after_the_sender_has_closed(w, receiver, context, how):
+async def test_what_was_sent_is_read_after_the_sender_has_closed(
+    w: World, receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], how: str
+) -> None:
     async with w.Pusher(connect=receiver.address, context=context) as pusher:
         await fill(pusher, receiver)
         await all_is_written(w, receiver)
@@ -157,14 +170,14 @@ async def test_what_was_sent_is_read_after_the_sender_has_closed(w, receiver, co
     await w.until(lambda: not holders())
 
 
-def filled(receiver, context, **options):
+def filled(receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], **options: Any) -> Any:
     """A sender of which the receiver is at its mark, and all else is in the kernel."""
     pusher = Pusher(connect=receiver.address, context=context, **options)
     fill_by_hand(pusher, receiver)
     return pusher
 
 
-def fill_by_hand(pusher, receiver):
+def fill_by_hand(pusher: Any, receiver: Receiver) -> None:
     pusher.push_nowait(message(0))
     assert receiver.read(1) == [0]
     for number in range(1, MANY):
@@ -172,18 +185,20 @@ def fill_by_hand(pusher, receiver):
     until(lambda: all_is_in_kernel(receiver.address))
 
 
-def until(condition, bound=10):
+def until(condition: Callable[..., Any], bound: int = 10) -> None:
     end = time.monotonic() + bound
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.002)
 
 
-def nothing_is_held():
+def nothing_is_held() -> bool:
     return not holders() and not len(keeper)
 
 
-def test_the_side_that_is_bound_and_the_raw_socket_too(tmp_path, context):
+def test_the_side_that_is_bound_and_the_raw_socket_too(
+    tmp_path: Path, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     address = f"ipc://{tmp_path}/its"
     dealer = Dealer(bind=address, context=context)
     receiver = Receiver(zmq.DEALER, connect=[address])
@@ -197,7 +212,9 @@ def test_the_side_that_is_bound_and_the_raw_socket_too(tmp_path, context):
     until(nothing_is_held)
 
 
-def test_who_closes_right_after_connecting_is_waited_for(receiver, context):
+def test_who_closes_right_after_connecting_is_waited_for(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     first = filled(receiver, context)
     for number in range(5):
         with contextlib.closing(Pusher(connect=receiver.address, context=context)) as pusher:
@@ -207,7 +224,9 @@ def test_who_closes_right_after_connecting_is_waited_for(receiver, context):
     assert sorted(receiver.read(MANY + 4)) == list(range(1, MANY + 5))
 
 
-def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(receiver, context, monkeypatch):
+def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = descriptors()
     monkeypatch.setattr(ipclinger, "PATIENCE", 0.3)
     pusher = filled(receiver, context)
@@ -222,7 +241,9 @@ def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(receiver, context
     until(lambda: descriptors() <= before)
 
 
-def test_a_peer_that_has_hung_up_is_not_waited_for(receiver, context):
+def test_a_peer_that_has_hung_up_is_not_waited_for(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     pusher = filled(receiver, context)
     pusher.close()
     assert len(keeper) == 1
@@ -232,7 +253,9 @@ def test_a_peer_that_has_hung_up_is_not_waited_for(receiver, context):
 
 
 @pytest.mark.parametrize("linger", [0, 30])
-def test_the_linger_bounds_it_and_zero_switches_it_off(receiver, context, linger):
+def test_the_linger_bounds_it_and_zero_switches_it_off(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], linger: int
+) -> None:
     pusher = filled(receiver, context, options={zmq.LINGER: linger})
     pusher.close()
     if not linger:
@@ -243,7 +266,9 @@ def test_the_linger_bounds_it_and_zero_switches_it_off(receiver, context, linger
     assert len(receiver.read()) < MANY - 1  # so they were lost
 
 
-def test_the_connections_of_others_are_let_go_at_once(receiver, context):
+def test_the_connections_of_others_are_let_go_at_once(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     others = [Pusher(connect=receiver.address, context=context) for _ in range(3)]
     for each in others:
         each.push_nowait(message(1))
@@ -261,12 +286,15 @@ def test_the_connections_of_others_are_let_go_at_once(receiver, context):
     for each in others:
         each.push_nowait(message(3))
     assert receiver.read(3) == [3, 3, 3]
-    for each in [*others, *strangers]:
+    everybody: list[Any] = [*others, *strangers]
+    for each in everybody:
         each.close()
     until(nothing_is_held, 3)
 
 
-def test_sockets_that_close_together_are_held_each(receiver, context):
+def test_sockets_that_close_together_are_held_each(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     pushers = [Pusher(connect=receiver.address, context=context) for _ in range(4)]
     for number, pusher in enumerate(pushers):
         for each in range(MANY):
@@ -280,7 +308,9 @@ def test_sockets_that_close_together_are_held_each(receiver, context):
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0], ids=["", "with a default timeout"])
-def test_the_sockets_of_others_block_or_not_as_before(receiver, context, timeout):
+def test_the_sockets_of_others_block_or_not_as_before(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], timeout: float | None
+) -> None:
     pairs = [socket.socketpair() for _ in range(2)]
     own = [each for pair in pairs for each in pair]
     for number, each in enumerate(own):
@@ -299,8 +329,10 @@ def test_the_sockets_of_others_block_or_not_as_before(receiver, context, timeout
             each.close()
 
 
-def test_without_descriptors_it_closes_all_the_same(receiver, context, monkeypatch):
-    def refuse(fd):
+def test_without_descriptors_it_closes_all_the_same(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int) -> None:
         raise OSError(errno.EMFILE, "none left")
 
     pusher = filled(receiver, context)
@@ -311,7 +343,9 @@ def test_without_descriptors_it_closes_all_the_same(receiver, context, monkeypat
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_the_child_of_a_fork_keeps_none_of_its_parents(receiver, context):
+def test_the_child_of_a_fork_keeps_none_of_its_parents(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     pusher = filled(receiver, context)
     before = descriptors()
     pusher.close()
@@ -328,7 +362,7 @@ def test_the_child_of_a_fork_keeps_none_of_its_parents(receiver, context):
     until(nothing_is_held)
 
 
-def test_nothing_is_loaded_until_there_is_something_to_hold(tmp_path):
+def test_nothing_is_loaded_until_there_is_something_to_hold(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADS_NOTHING, f"ipc://{tmp_path}/it"],
         capture_output=True,
@@ -433,7 +467,7 @@ async def written():
 """
 
 
-def sender(end, address, many=MANY):
+def sender(end: str, address: str, many: int = MANY) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", SENDER + ENDS[end], address, str(many), os.path.dirname(__file__)],
         stdout=subprocess.PIPE,
@@ -442,7 +476,7 @@ def sender(end, address, many=MANY):
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_process_that_ends_waits_until_it_was_read(receiver, end):
+def test_a_process_that_ends_waits_until_it_was_read(receiver: Receiver, end: str) -> None:
     with sender(end, receiver.address) as process:
         first = receiver.read(1)
         assert process.stdout.readline() == "leaves\n"
@@ -453,7 +487,7 @@ def test_a_process_that_ends_waits_until_it_was_read(receiver, end):
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_process_of_which_all_was_read_ends_at_once(receiver, end):
+def test_a_process_of_which_all_was_read_ends_at_once(receiver: Receiver, end: str) -> None:
     with sender(end, receiver.address, many=1) as process:
         assert receiver.read(1) == [0]
         assert process.stdout.readline() == "leaves\n"
@@ -462,7 +496,9 @@ def test_a_process_of_which_all_was_read_ends_at_once(receiver, end):
         assert time.monotonic() - begun < 0.8 * ipclinger.PATIENCE
 
 
-def test_a_process_whose_peer_never_reads_ends(receiver, monkeypatch):
+def test_a_process_whose_peer_never_reads_ends(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert ipclinger.PATIENCE == 5
     monkeypatch.setitem(ENDS, "asyncio", "tests.ipclinger.PATIENCE = 1\n" + ENDS["asyncio"])
     with sender("asyncio", receiver.address) as process:
@@ -474,14 +510,16 @@ def test_a_process_whose_peer_never_reads_ends(receiver, monkeypatch):
 
 
 @pytest.fixture
-def sought(monkeypatch):
+def sought(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     times = []
     seek = ipclinger.Keeper._seek
     monkeypatch.setattr(ipclinger.Keeper, "_seek", lambda self: (times.append(1), seek(self)))
     return times
 
 
-def test_many_that_close_together_seek_their_connections_once(receiver, context, sought):
+def test_many_that_close_together_seek_their_connections_once(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], sought: list[Any]
+) -> None:
     pushers = [Pusher(connect=receiver.address, context=context) for _ in range(20)]
     for pusher in pushers:
         pusher.push_nowait(message(0))
@@ -492,7 +530,9 @@ def test_many_that_close_together_seek_their_connections_once(receiver, context,
     until(nothing_is_held)
 
 
-def test_what_is_connected_later_or_anew_is_sought_again(receiver, context):
+def test_what_is_connected_later_or_anew_is_sought_again(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     filled(receiver, context).close()
     assert receiver.read(MANY - 1) == list(range(1, MANY))
     pusher = filled(receiver, context)
@@ -515,10 +555,12 @@ def test_what_is_connected_later_or_anew_is_sought_again(receiver, context):
     again.close()
 
 
-def test_what_is_written_right_before_libzmq_closes_is_waited_for(monkeypatch):
+def test_what_is_written_right_before_libzmq_closes_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     mine, peer = socket.socketpair()
 
-    def write_and_close_after(fd):
+    def write_and_close_after(fd: int) -> int:
         unread = unread_by_peer(fd)
         if mine.fileno() >= 0:
             mine.send(b"the last message")
@@ -542,7 +584,7 @@ def test_what_is_written_right_before_libzmq_closes_is_waited_for(monkeypatch):
 TOO_MANY = 800
 
 
-def stuck(address, context):
+def stuck(address: str, context: zmq.Context[zmq.Socket[bytes]]) -> Any:
     """A sender whose socket cannot end before its receiver, which takes no more, reads."""
     pusher = Pusher(connect=address, context=context)
     for number in range(TOO_MANY):
@@ -551,7 +593,7 @@ def stuck(address, context):
     return pusher
 
 
-def all_is_read_of(receiver, held):
+def all_is_read_of(receiver: Receiver, held: int) -> None:
     time.sleep(5 * ipclinger.SELDOM)  # after so long what is not held was let go
     assert len(keeper) == held
     assert receiver.read(TOO_MANY) == list(range(TOO_MANY))
@@ -560,8 +602,10 @@ def all_is_read_of(receiver, held):
 
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize("why", ["has sent nothing", "has no linger"])
-def test_another_that_closes_and_is_not_held_lets_go_of_nothing(receiver, context, order, why):
-    options = {zmq.LINGER: 0} if why == "has no linger" else {}
+def test_another_that_closes_and_is_not_held_lets_go_of_nothing(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], order: str, why: str
+) -> None:
+    options: Any = {zmq.LINGER: 0} if why == "has no linger" else {}
     other = Pusher(connect=receiver.address, context=context, options=options)
     if options:
         other.push_nowait(message(0))
@@ -573,7 +617,9 @@ def test_another_that_closes_and_is_not_held_lets_go_of_nothing(receiver, contex
     all_is_read_of(receiver, 1)
 
 
-def test_a_peer_that_hangs_up_lets_go_of_no_other_of_that_name(receiver, context, tmp_path):
+def test_a_peer_that_hangs_up_lets_go_of_no_other_of_that_name(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], tmp_path: Path
+) -> None:
     os.mkdir(tmp_path / "other")
     gone = Receiver(address=f"ipc://{tmp_path}/other/it")
     with contextlib.closing(Pusher(connect=gone.address, context=context)) as other:
@@ -585,7 +631,9 @@ def test_a_peer_that_hangs_up_lets_go_of_no_other_of_that_name(receiver, context
         all_is_read_of(receiver, 1)
 
 
-def test_copies_leave_descriptors_to_the_program(context, tmp_path, monkeypatch):
+def test_copies_leave_descriptors_to_the_program(
+    context: zmq.Context[zmq.Socket[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     limit = 2 * ipclinger.PART
     receivers = [Receiver(address=f"ipc://{tmp_path}/{number}") for number in range(3)]
     pushers = [filled(each, context) for each in receivers]
@@ -598,7 +646,9 @@ def test_copies_leave_descriptors_to_the_program(context, tmp_path, monkeypatch)
     until(nothing_is_held)
 
 
-def test_who_is_connected_while_another_ends_is_sought_when_he_closes(receiver, context, tmp_path):
+def test_who_is_connected_while_another_ends_is_sought_when_he_closes(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], tmp_path: Path
+) -> None:
     os.mkdir(tmp_path / "other")
     address = f"ipc://{tmp_path}/other/it"
     first = stuck(receiver.address, context)

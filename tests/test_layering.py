@@ -70,13 +70,13 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("module", BLOCKED)
-def test_a_layer_does_without_what_is_above_it(module):
+def test_a_layer_does_without_what_is_above_it(module: str) -> None:
     done = python(BLOCKER.format(blocked=BLOCKED[module], module=module))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("module", sorted(path.stem for path in BRIDGE.glob("[a-z]*.py")))
-def test_below_the_backends_no_loop_is_imported(module):
+def test_below_the_backends_no_loop_is_imported(module: str) -> None:
     # pyzmq itself imports asyncio in places, so here it is asked who did it.
     done = python(
         f"import zmq, sys; before = set(sys.modules); import zmqbridge._bridge.{module}\n"
@@ -86,7 +86,7 @@ def test_below_the_backends_no_loop_is_imported(module):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_facade_installs_no_reactor():
+def test_the_facade_installs_no_reactor() -> None:
     done = python(
         "import sys, zmqbridge.txzmq\n"
         "class Mine(zmqbridge.txzmq.ZmqFactory): pass\n"
@@ -98,7 +98,7 @@ def test_the_facade_installs_no_reactor():
 
 
 @pytest.mark.parametrize("name", CORE)
-def test_the_core_reads_no_clock(name):
+def test_the_core_reads_no_clock(name: str) -> None:
     done = python(
         f"import sys, zmqbridge.core.{name}\n"
         "for key, module in list(sys.modules.items()):\n"
@@ -108,7 +108,7 @@ def test_the_core_reads_no_clock(name):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_core_loads_only_what_is_asked_for():
+def test_the_core_loads_only_what_is_asked_for() -> None:
     done = python(
         "import sys\n"
         "from zmqbridge.core import Inbox\n"

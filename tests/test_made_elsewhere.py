@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -13,7 +15,15 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import blockingCallFromThread
 
 from zmqbridge import WrongThread
-from zmqbridge.twisted_backend import Publisher, Puller, Pusher, Replier, Requester, Subscriber
+from zmqbridge.twisted_backend import (
+    Publisher,
+    Puller,
+    Pusher,
+    Replier,
+    Request,
+    Requester,
+    Subscriber,
+)
 from zmqbridge.txzmq import (
     ZmqEndpoint,
     ZmqFactory,
@@ -25,7 +35,7 @@ from zmqbridge.txzmq import (
 
 
 @pytest.fixture(params=["epoll", "poll", "select", "asyncio"])
-def reactor(request, make_reactor):
+def reactor(request: pytest.FixtureRequest, make_reactor: Callable[[str], Any]) -> Iterator[Any]:
     """A reactor that runs in a thread of its own."""
     if request.param == "asyncio":
         reactor = asyncioreactor.AsyncioSelectorReactor(asyncio.new_event_loop())
@@ -47,11 +57,11 @@ def reactor(request, make_reactor):
         getattr(getattr(reactor, kept, None), close, int)()
 
 
-def in_the_reactor(reactor, call, *args, **kwargs):
+def in_the_reactor(reactor: Any, call: Callable[..., Any], *args: object, **kwargs: object) -> Any:
     return blockingCallFromThread(reactor, call, *args, **kwargs)
 
 
-def test_connections_of_the_facade(reactor):
+def test_connections_of_the_facade(reactor: Any) -> None:
     factory = ZmqFactory()
     factory.reactor = reactor
     heard = threading.Event()
@@ -79,7 +89,7 @@ def test_connections_of_the_facade(reactor):
     assert factory.connections is None
 
 
-def test_native_sockets(reactor):
+def test_native_sockets(reactor: Any) -> None:
     puller = Puller(bind="inproc://elsewhere3", reactor=reactor)
     pusher = Pusher(connect="inproc://elsewhere3", reactor=reactor)
     replier = Replier(bind="inproc://elsewhere4", reactor=reactor)
@@ -89,7 +99,7 @@ def test_native_sockets(reactor):
     sockets = (puller, pusher, replier, requester, subscriber, publisher)
     serving = []
 
-    def serve():
+    def serve() -> None:
         serving.append(replier.serve(lambda request: request.reply(*request.parts)))
 
     reactor.callFromThread(serve)
@@ -100,16 +110,17 @@ def test_native_sockets(reactor):
     for socket in sockets[:4]:
         with pytest.raises(WrongThread):
             socket.close()
-    for socket in sockets:
-        in_the_reactor(reactor, socket.close)
+    everybody: list[Any] = [*sockets]
+    for each in everybody:
+        in_the_reactor(reactor, each.close)
     assert serving[0].called
 
 
-def test_what_was_made_in_the_reactors_thread_is_refused_elsewhere_at_once(reactor):
+def test_what_was_made_in_the_reactors_thread_is_refused_elsewhere_at_once(reactor: Any) -> None:
     factory = ZmqFactory()
     factory.reactor = reactor
 
-    def make():
+    def make() -> tuple[ZmqPubConnection, Publisher]:
         return (
             ZmqPubConnection(factory, ZmqEndpoint("bind", "inproc://home")),
             Publisher(bind="inproc://home2", reactor=reactor),
@@ -126,11 +137,11 @@ def test_what_was_made_in_the_reactors_thread_is_refused_elsewhere_at_once(react
 class Eager(MemoryReactorClock):
     """A reactor that reads before `addReader` returns, as one in another thread may."""
 
-    def __init__(self, send, done):
+    def __init__(self, send: Callable[..., Any], done: Callable[..., Any]) -> None:
         super().__init__()
         self.send, self.done = send, done
 
-    def addReader(self, reader):
+    def addReader(self, reader: Any) -> None:
         super().addReader(reader)
         self.send()
         deadline = time.monotonic() + 5
@@ -139,10 +150,10 @@ class Eager(MemoryReactorClock):
 
 
 @pytest.mark.parametrize("prefetch", [None, 0])
-def test_a_reactor_that_reads_at_once_finds_the_handler(prefetch):
+def test_a_reactor_that_reads_at_once_finds_the_handler(prefetch: int | None) -> None:
     with zmq.Context() as context, context.socket(zmq.PUSH) as peer:
         peer.bind("inproc://eager")
-        got = []
+        got: list[list[bytes]] = []
         puller = Puller(
             connect="inproc://eager",
             context=context,
@@ -154,18 +165,18 @@ def test_a_reactor_that_reads_at_once_finds_the_handler(prefetch):
         puller.close()
 
 
-def test_a_reactor_that_reads_at_once_looks_after_peers_that_do_not_read():
-    few = {zmq.SNDHWM: 1, zmq.RCVHWM: 100}
+def test_a_reactor_that_reads_at_once_looks_after_peers_that_do_not_read() -> None:
+    few: Any = {zmq.SNDHWM: 1, zmq.RCVHWM: 100}
     with zmq.Context() as context, context.socket(zmq.DEALER) as peer:
         peer.rcvhwm = 1
         peer.bind("inproc://eager")
         answered = []
 
-        def ask():
+        def ask() -> None:
             for number in range(5):
                 peer.send_multipart([b"", b"%d" % number])
 
-        def answer(request):
+        def answer(request: Request) -> None:
             request.reply(b"x")
             answered.append(request)
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +119,9 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize(("before", "after", "prints"), PROGRAMS)
-def test_a_program_is_rewritten_and_runs_as_before(before, after, prints, tmp_path):
+def test_a_program_is_rewritten_and_runs_as_before(
+    before: str, after: str, prints: str, tmp_path: Path
+) -> None:
     result = migrate(before.encode())
     assert result.source.decode() == after
     assert migrate(result.source).source == result.source  # twice is once
@@ -149,7 +153,7 @@ def test_a_program_is_rewritten_and_runs_as_before(before, after, prints, tmp_pa
         ),
     ],
 )
-def test_how_imports_are_written(before, after):
+def test_how_imports_are_written(before: str, after: str) -> None:
     result = migrate(before.encode())
     assert result.source.decode() == after
     assert migrate(result.source).source == result.source
@@ -167,11 +171,11 @@ def test_how_imports_are_written(before, after):
         "import zmq\n",
     ],
 )
-def test_what_is_not_of_txzmq_stays(text):
+def test_what_is_not_of_txzmq_stays(text: str) -> None:
     assert migrate(text.encode()).source.decode() == text
 
 
-def test_what_is_left_to_a_person_is_said_with_its_line():
+def test_what_is_left_to_a_person_is_said_with_its_line() -> None:
     text = (
         "import txzmq\n"
         "from unittest.mock import patch\n"
@@ -188,12 +192,12 @@ def test_what_is_left_to_a_person_is_said_with_its_line():
     ]
 
 
-def test_python_2_is_named():
+def test_python_2_is_named() -> None:
     with pytest.raises(Unreadable, match="line 2: no Python 3"):
         migrate(b"import txzmq\nprint 'hello'\n")
 
 
-def command(*words, **options):
+def command(*words: Any, **options: Any) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "zmqbridge", "migrate", *map(str, words)],
         capture_output=True,
@@ -203,7 +207,7 @@ def command(*words, **options):
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
 
 
-def test_files_folders_diffs_and_checks(tmp_path):
+def test_files_folders_diffs_and_checks(tmp_path: Path) -> None:
     program, other = tmp_path / "src" / "program.py", tmp_path / "src" / "other.py"
     latin = tmp_path / "src" / "sub" / "latin.py"
     latin.parent.mkdir(parents=True)
@@ -240,7 +244,7 @@ def test_files_folders_diffs_and_checks(tmp_path):
     ]
 
 
-def test_a_file_that_cannot_be_read_keeps_no_other_from_being_rewritten(tmp_path):
+def test_a_file_that_cannot_be_read_keeps_no_other_from_being_rewritten(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("import txzmq\nprint 'two'\n")
     (tmp_path / "b.py").write_text("import txzmq\n")
     status, _, err = command(tmp_path, tmp_path / "none.py")
@@ -250,7 +254,7 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_rewritten(tmp_path
     assert (tmp_path / "b.py").read_text() == "from zmqbridge import txzmq\n"
 
 
-def test_what_others_have_published_runs_migrated(tmp_path):
+def test_what_others_have_published_runs_migrated(tmp_path: Path) -> None:
     """txZMQ's own tests, as its package has them, on the facade without `install`."""
     import txzmq.test
 
@@ -273,7 +277,7 @@ def test_what_others_have_published_runs_migrated(tmp_path):
     assert "from txzmq" not in "".join(each.read_text() for each in suite.glob("*.py"))
 
 
-def test_without_libcst_it_says_what_to_install():
+def test_without_libcst_it_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['libcst'] = None\n"
         "from zmqbridge.cli import main; sys.exit(main(['migrate', '.']))"

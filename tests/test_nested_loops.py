@@ -6,13 +6,16 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
 
 from zmqbridge import PeerUnreachable
 from zmqbridge._bridge.calls import COMPILED
-from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Requester, Router
+from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Request, Requester, Router
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.pacing import BURST
 
@@ -21,24 +24,25 @@ class Done:
     _cancelled = True
 
 
-class Ready(deque):
+class Ready(deque[Any]):
     """What a loop will do next; a run within may have done what the outer one has counted."""
 
-    def popleft(self):
+    def popleft(self) -> Any:
         return super().popleft() if self else Done
 
 
 @pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
+def loop() -> Iterator[Any]:
+    loop: Any = asyncio.new_event_loop()
     loop._ready = Ready()
     yield loop
     loop.close()
 
 
-def run_again(loop, coroutine):
+def run_again(loop: Any, coroutine: Coroutine[Any, Any, Any] | asyncio.Future[Any]) -> Any:
     """Run a loop until this is done, from within one of its tasks; asyncio itself forbids it."""
-    task, thread = asyncio.current_task(), loop._thread_id
+    task: Any = asyncio.current_task()
+    thread = loop._thread_id
     asyncio.tasks._leave_task(loop, task)
     loop._thread_id = None
     asyncio._set_running_loop(None)
@@ -52,16 +56,20 @@ def run_again(loop, coroutine):
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("address", ["inproc://nested", "tcp://127.0.0.1:*"])
-def test_a_task_that_was_told_runs_the_loop_until_another_request_is_answered(loop, depth, address):
-    async def echo(request):
+def test_a_task_that_was_told_runs_the_loop_until_another_request_is_answered(
+    loop: Any, depth: int, address: str
+) -> None:
+    requester: Any = None
+
+    async def echo(request: Request) -> None:
         await request.reply(*request.parts)
 
-    async def ask_nested(depth):
+    async def ask_nested(depth: int) -> list[bytes]:
         (first,) = await requester.request(b"%d" % depth)
         # The reply has just stepped this task: the delivery is not over.
         return [first] + (run_again(loop, ask_nested(depth - 1)) if depth else [])
 
-    async def main():
+    async def main() -> None:
         nonlocal requester
         async with Replier(bind=address) as replier:
             async with Requester(connect=replier.addresses, timeout=5) as requester:
@@ -73,23 +81,25 @@ def test_a_task_that_was_told_runs_the_loop_until_another_request_is_answered(lo
                 replier.close()
                 await serving
 
-    requester = None
     loop.run_until_complete(main())
 
 
 @pytest.mark.parametrize("count", [1, 3, 2 * BURST])
-def test_others_receive_while_one_runs_the_loop_again(loop, count):
+def test_others_receive_while_one_runs_the_loop_again(loop: Any, count: int) -> None:
     # By the FD's ring alone: nobody sends or begins to wait in the run within.
-    async def take():
+    puller: Any = None
+    pushing: Any = None
+
+    async def take() -> None:
         async for _ in puller:
             got.append(True)
             if len(got) == 2 * count + 1:
                 break
 
-    async def nest():
+    async def nest() -> None:
         await puller.receive()
 
-        async def until_the_others_have_all():
+        async def until_the_others_have_all() -> None:
             push(count)
             while len(got) < count:
                 await asyncio.sleep(0.001)
@@ -99,11 +109,11 @@ def test_others_receive_while_one_runs_the_loop_again(loop, count):
 
         run_again(loop, until_the_others_have_all())
 
-    def push(count):
+    def push(count: int) -> None:
         for _ in range(count):
             pushing.send(b"x")
 
-    async def main():
+    async def main() -> None:
         nonlocal puller, pushing
         async with Puller(bind="tcp://127.0.0.1:*") as puller:
             with zmq.Context() as context, context.socket(zmq.PUSH) as pushing:
@@ -115,15 +125,17 @@ def test_others_receive_while_one_runs_the_loop_again(loop, count):
                 await nesting
                 await taking
 
-    got = []
-    puller = pushing = None
+    got: list[bool] = []
     loop.run_until_complete(main())
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_those_who_were_to_be_told_next_are_told_by_the_run_within(loop, depth):
+def test_those_who_were_to_be_told_next_are_told_by_the_run_within(loop: Any, depth: int) -> None:
     # Several replies, and several requests for `serve`, come in one burst.
-    async def echo(request):
+    requester: Any = None
+    puller: Any = None
+
+    async def echo(request: Request) -> None:
         if request.parts[0] == b"nest":
             asked = [requester.request(b"%d" % number) for number in range(depth + 1)]
             within = gather(asked)
@@ -131,16 +143,18 @@ def test_those_who_were_to_be_told_next_are_told_by_the_run_within(loop, depth):
         else:
             await request.reply(*request.parts)
 
-    async def gather(coroutines):
+    async def gather(
+        coroutines: Sequence[Awaitable[Any]],
+    ) -> list[Any]:
         return await asyncio.gather(*coroutines)
 
-    async def ask(number):
+    async def ask(number: int) -> bytes:
         (answer,) = await requester.request(b"%d" % number)
         if number < depth:
             run_again(loop, asyncio.shield(asking[number + 1]))
         return answer
 
-    async def main():
+    async def main() -> None:
         nonlocal requester
         async with Replier(bind="inproc://told") as replier:
             async with Requester(connect="inproc://told", timeout=5) as requester:
@@ -152,13 +166,13 @@ def test_those_who_were_to_be_told_next_are_told_by_the_run_within(loop, depth):
                 replier.close()
                 await serving
 
-    async def receive(number):
+    async def receive(number: int) -> list[bytes]:
         message = await puller.receive()
         if number < depth:
             run_again(loop, asyncio.shield(receiving[number + 1]))
         return message
 
-    async def pull():
+    async def pull() -> None:
         nonlocal puller
         async with Puller(bind="inproc://told") as puller:
             async with Pusher(connect="inproc://told") as pusher:
@@ -170,26 +184,31 @@ def test_those_who_were_to_be_told_next_are_told_by_the_run_within(loop, depth):
                     pusher.push_nowait(b"%d" % number)
                 assert await gather(receiving) == [[b"%d" % number] for number in range(depth + 1)]
 
-    requester = puller = None
-    asking, receiving = [], []
+    asking: list[asyncio.Future[bytes]] = []
+    receiving: list[asyncio.Future[list[bytes]]] = []
     loop.run_until_complete(main())
     loop.run_until_complete(pull())
 
 
-def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(loop):
-    async def send_and_nest():
+def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(
+    loop: Any,
+) -> None:
+    dealer: Any = None
+    far: Any = None
+
+    async def send_and_nest() -> list[bytes]:
         await dealer.send(b"the last")  # it waits for room, and is stepped when there is some
 
-        async def until_answered():
+        async def until_answered() -> list[bytes]:
             await asyncio.sleep(0.05)
             far.send(b"answer")
             return await dealer.receive()
 
         return run_again(loop, until_answered())
 
-    async def main():
+    async def main() -> None:
         nonlocal dealer, far
-        options = {zmq.SNDHWM: 1, zmq.SNDBUF: 4096}
+        options: dict[int, Any] = {zmq.SNDHWM: 1, zmq.SNDBUF: 4096}
         with zmq.Context() as context, context.socket(zmq.DEALER) as far:
             far.set(zmq.RCVHWM, 1)
             far.set(zmq.RCVBUF, 4096)
@@ -205,22 +224,26 @@ def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(loop):
                 assert await nesting == [b"answer"]
         assert errors == []
 
-    dealer = far = None
     errors = []
     loop.set_exception_handler(lambda loop, context: errors.append(context))
     loop.run_until_complete(main())
 
 
-def test_of_those_whose_peer_has_died_the_first_runs_the_loop_until_the_others_know(loop):
-    async def send_and_nest(number):
+def test_of_those_whose_peer_has_died_the_first_runs_the_loop_until_the_others_know(
+    loop: Any,
+) -> None:
+    router: Any = None
+    peer: Any = None
+
+    async def send_and_nest(number: int) -> None:
         with pytest.raises(PeerUnreachable):
             await router.send(peer, b"the last")
         if number < 2:
             run_again(loop, asyncio.shield(sending[number + 1]))
 
-    async def main():
+    async def main() -> None:
         nonlocal router, peer
-        options = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
+        options: dict[int, Any] = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
         async with Router(bind="tcp://127.0.0.1:*", options=options, prefetch=1) as router:
             with zmq.Context() as context, context.socket(zmq.DEALER) as far:
                 far.sndhwm, far.rcvhwm, far.linger = 0, 1, 0
@@ -237,20 +260,21 @@ def test_of_those_whose_peer_has_died_the_first_runs_the_loop_until_the_others_k
             if COMPILED:  # elsewhere frames name no connection, and reading on tells
                 assert router.statistics().unread == 1
 
-    router = peer = None
-    sending = []
+    sending: list[asyncio.Future[None]] = []
     loop.run_until_complete(main())
 
 
 def test_of_those_who_wait_until_all_is_sent_the_first_runs_the_loop_until_the_others_know(
-    loop, tmp_path
-):
-    async def drain_and_nest(number):
+    loop: Any, tmp_path: Path
+) -> None:
+    requester: Any = None
+
+    async def drain_and_nest(number: int) -> None:
         assert await requester.drain() == 0
         if number < 2:
             run_again(loop, asyncio.shield(draining[number + 1]))
 
-    async def main():
+    async def main() -> None:
         nonlocal requester
         async with Requester(connect=f"ipc://{tmp_path}/later", timeout=10) as requester:
             asking = asyncio.ensure_future(requester.request(b"?"))
@@ -264,21 +288,26 @@ def test_of_those_who_wait_until_all_is_sent_the_first_runs_the_loop_until_the_o
                 await request.reply(b"yes")
                 assert await asking == [b"yes"]
 
-    requester = None
-    draining = []
+    draining: list[asyncio.Future[None]] = []
     loop.run_until_complete(main())
 
 
-def test_a_turn_that_is_due_already_is_not_all_that_a_run_within_needs(loop):
+def test_a_turn_that_is_due_already_is_not_all_that_a_run_within_needs(
+    loop: Any,
+) -> None:
     # The run needs a new reader, too, as the one that rang is being called.
-    async def first():
+    one: Any = None
+    two: Any = None
+    far: Any = None
+
+    async def first() -> None:
         await one.receive()
         two.socket.get(zmq.EVENTS)  # so a turn is due, and the other FD is about to ring
 
-    async def second():
+    async def second() -> bool:
         await two.receive()
 
-        async def until_more_has_come():
+        async def until_more_has_come() -> bool:
             for number in range(3):
                 far.send(b"%d" % number)
                 assert await two.receive() == [b"%d" % number]
@@ -286,7 +315,7 @@ def test_a_turn_that_is_due_already_is_not_all_that_a_run_within_needs(loop):
 
         return run_again(loop, until_more_has_come())
 
-    async def main():
+    async def main() -> None:
         nonlocal one, two, far
         async with Puller(bind="tcp://127.0.0.1:*") as one, Puller(bind="tcp://127.0.0.1:*") as two:
             with zmq.Context() as context, context.socket(zmq.PUSH) as near:
@@ -301,14 +330,15 @@ def test_a_turn_that_is_due_already_is_not_all_that_a_run_within_needs(loop):
                     assert await asyncio.gather(*receiving) == [None, True]
         assert errors == []
 
-    one = two = far = None
     errors = []
     loop.set_exception_handler(lambda loop, context: errors.append(context))
     loop.run_until_complete(main())
 
 
-def test_a_loop_that_is_not_run_again_has_no_more_to_do(loop, monkeypatch):
-    async def main():
+def test_a_loop_that_is_not_run_again_has_no_more_to_do(
+    loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
         async with Replier(bind="tcp://127.0.0.1:*") as replier:
             async with Requester(connect=replier.addresses, timeout=5) as requester:
                 serving = asyncio.ensure_future(replier.serve(lambda r: r.reply(*r.parts)))
@@ -331,17 +361,17 @@ def test_a_loop_that_is_not_run_again_has_no_more_to_do(loop, monkeypatch):
     assert again == []
 
 
-async def culprit(puller, started):
+async def culprit(puller: Puller, started: asyncio.Event) -> None:
     started.set()
     await puller.receive()
     time.sleep(0.03)  # it is what blocks the loop
 
 
-def uvloop():
+def uvloop() -> Any:
     return pytest.importorskip("uvloop").new_event_loop()
 
 
-async def run_the_culprit(begin=lambda: None):
+async def run_the_culprit(begin: Callable[..., Any] = lambda: None) -> None:
     async with Puller(bind="inproc://culprit") as puller:
         async with Pusher(connect="inproc://culprit") as pusher:
             started = asyncio.Event()
@@ -354,8 +384,10 @@ async def run_the_culprit(begin=lambda: None):
 
 @pytest.mark.parametrize("from_the_start", [True, False])
 @pytest.mark.parametrize("loop_of", [asyncio.new_event_loop, uvloop])
-def test_asyncios_debug_mode_names_the_task_that_blocks_the_loop(caplog, loop_of, from_the_start):
-    async def main():
+def test_asyncios_debug_mode_names_the_task_that_blocks_the_loop(
+    caplog: pytest.LogCaptureFixture, loop_of: Callable[..., Any], from_the_start: bool
+) -> None:
+    async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.slow_callback_duration = 0.02
         await run_the_culprit(lambda: loop.set_debug(True))
@@ -369,15 +401,16 @@ def test_asyncios_debug_mode_names_the_task_that_blocks_the_loop(caplog, loop_of
     assert any("culprit()" in line for line in slow), caplog.messages
 
 
-def test_so_does_what_measures_callbacks_by_itself(monkeypatch):
+def test_so_does_what_measures_callbacks_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     # Such tools replace what runs a callback, in programs that do not run in debug mode.
-    def measure(handle):
+    def measure(handle: Any) -> None:
         began = time.monotonic()
         run(handle)
         if time.monotonic() - began > 0.02:
             slow.append(getattr(handle._callback, "__self__", handle))
 
-    run, slow = asyncio.Handle._run, []
+    run = asyncio.Handle._run
+    slow: list[Any] = []
     monkeypatch.setattr(asyncio.Handle, "_run", measure)
     asyncio.run(run_the_culprit())
     assert [task.get_coro().__name__ for task in slow if isinstance(task, asyncio.Task)] == [

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from zmqbridge import LoopError
-from zmqbridge.asyncio_backend import Publisher, Puller, Pusher, Replier, Requester
+from zmqbridge.asyncio_backend import Publisher, Puller, Pusher, Replier, Request, Requester
 
 # What any program may have set; nothing of ours may be seen by it.
 STRICT = ["-X", "dev", "-W", "error"]  # of which -X dev is asyncio's debug mode, too
@@ -22,7 +24,7 @@ SLOW = re.compile(r"^Executing <.* took [0-9.]+ seconds\n", re.MULTILINE)
 PACKAGES = ["asyncio_backend", "twisted_backend", "txzmq", "cli"]
 
 
-def run(program, *options):
+def run(program: str, *options: str) -> str:
     done = subprocess.run(
         [sys.executable, *STRICT, *options, "-c", textwrap.dedent(program)],
         capture_output=True,
@@ -35,7 +37,7 @@ def run(program, *options):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_importing_leaves_no_trace(package):
+def test_importing_leaves_no_trace(package: str) -> None:
     run(f"""
         import asyncio, os, signal, sys, threading
 
@@ -74,7 +76,7 @@ with asyncio.Runner(loop_factory=Deaf) as runner:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_a_program_ends_as_it_began(host):
+def test_a_program_ends_as_it_began(host: str) -> None:
     if host in ("uvloop", "trio"):
         pytest.importorskip(host)
     backend = "twisted" if host == "twisted" else "asyncio"
@@ -128,7 +130,7 @@ async def main():
     assert run(program) == "in peace\n"
 
 
-def test_sockets_may_be_made_before_there_is_a_loop():
+def test_sockets_may_be_made_before_there_is_a_loop() -> None:
     assert (
         run("""
         import asyncio
@@ -149,7 +151,7 @@ def test_sockets_may_be_made_before_there_is_a_loop():
     )
 
 
-def test_without_a_loop_the_error_says_what_is_missing():
+def test_without_a_loop_the_error_says_what_is_missing() -> None:
     publisher = Publisher(bind="inproc://no loop")
     try:
         with pytest.raises(LoopError, match="running event loop"):
@@ -158,8 +160,8 @@ def test_without_a_loop_the_error_says_what_is_missing():
         publisher.close()
 
 
-def test_on_a_second_loop_a_socket_is_refused_and_can_still_be_closed():
-    async def use():
+def test_on_a_second_loop_a_socket_is_refused_and_can_still_be_closed() -> None:
+    async def use() -> list[bytes]:
         await pusher.push(b"x")
         return await puller.receive()
 
@@ -167,7 +169,7 @@ def test_on_a_second_loop_a_socket_is_refused_and_can_still_be_closed():
     assert asyncio.run(use()) == [b"x"]
     for call in (use, puller.receive, lambda: puller.__aenter__()):
 
-        async def second(call=call):
+        async def second(call: Callable[..., Any] = call) -> None:
             with pytest.raises(LoopError, match="belongs to another loop"):
                 await call()
 
@@ -179,8 +181,8 @@ def test_on_a_second_loop_a_socket_is_refused_and_can_still_be_closed():
     assert pusher.closed
 
 
-def test_each_run_has_its_own_sockets():
-    async def main():
+def test_each_run_has_its_own_sockets() -> None:
+    async def main() -> list[bytes]:
         async with Puller(bind="inproc://again") as puller:
             async with Pusher(connect="inproc://again") as pusher:
                 await pusher.push(b"x")
@@ -190,17 +192,17 @@ def test_each_run_has_its_own_sockets():
         assert asyncio.run(main()) == [b"x"]
 
 
-def test_each_thread_has_its_loop_and_they_talk():
+def test_each_thread_has_its_loop_and_they_talk() -> None:
     count, outcomes = 4, []
 
-    async def client(number):
+    async def client(number: int) -> None:
         async with Requester(connect="inproc://threads", timeout=20) as requester:
             questions = [b"%d asks %d" % (number, n) for n in range(300)]
             replies = await asyncio.gather(*(requester.request(each) for each in questions))
             outcomes.append(replies == [[each] for each in questions])
 
-    async def server():
-        async def echo(request):
+    async def server() -> None:
+        async def echo(request: Request) -> None:
             await request.reply(*request.parts)
 
         async with Replier(bind="inproc://threads") as replier:
@@ -218,7 +220,7 @@ def test_each_thread_has_its_loop_and_they_talk():
     assert outcomes == [True] * count
 
 
-def test_what_is_sent_and_closed_while_the_process_ends_still_goes_out():
+def test_what_is_sent_and_closed_while_the_process_ends_still_goes_out() -> None:
     # Python 3.12 starts no thread any more by then, in which a context could end.
     assert (
         run("""

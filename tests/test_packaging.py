@@ -29,7 +29,7 @@ LOADS = {
 
 
 @pytest.mark.parametrize("modules", LOADS)
-def test_a_half_needs_no_library_of_the_other(modules):
+def test_a_half_needs_no_library_of_the_other(modules: str) -> None:
     missing = sorted({"zmq", "anyio", "twisted"} - LOADS[modules])
     code = (
         f"import sys\nfor name in {missing!r}: sys.modules[name] = None\n"  # not to be found
@@ -41,25 +41,25 @@ def test_a_half_needs_no_library_of_the_other(modules):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_pythons_that_we_name_are_those_that_nox_runs():
+def test_the_pythons_that_we_name_are_those_that_nox_runs() -> None:
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["project"]["classifiers"]))
     (listed,) = re.findall(r"@nox.session\(python=\[(.*?)\]\)", (ROOT / "noxfile.py").read_text())
     assert named == re.findall(r'"(3\.\d+)"', listed)
     assert PROJECT["project"]["requires-python"] == f">={named[0]}"
 
 
-def test_the_version_is_in_one_place():
+def test_the_version_is_in_one_place() -> None:
     assert "version" in PROJECT["project"]["dynamic"]
     text = (ROOT / PROJECT["tool"]["hatch"]["version"]["path"]).read_text()
     assert text.count(f'"{zmqbridge.__version__}"') == 1
 
 
-def test_an_extra_wants_of_what_is_installed_anyway_no_other_version():
+def test_an_extra_wants_of_what_is_installed_anyway_no_other_version() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     assert {*extras["asyncio"], *extras["twisted"]} < {*PROJECT["project"]["dependencies"]}
 
 
-def test_each_piece_of_news_is_of_a_kind_that_the_changelog_has():
+def test_each_piece_of_news_is_of_a_kind_that_the_changelog_has() -> None:
     kinds = {each["directory"] for each in PROJECT["tool"]["towncrier"]["type"]}
     pieces = [each for each in (ROOT / "newsfragments").glob("*.md") if each.name != "README.md"]
     for piece in pieces:

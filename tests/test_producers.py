@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import zmq
 from twisted.internet.interfaces import IPushProducer
@@ -10,6 +13,9 @@ from zope.interface.verify import verifyObject
 from zmqbridge import SocketClosed
 from zmqbridge.core.inbox import HIGH
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 on_twisted = pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
 small = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
 
@@ -17,31 +23,31 @@ small = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
 class Source:
     """A push producer that sends all the time, whenever it is not paused."""
 
-    def __init__(self, send, count):
+    def __init__(self, send: Callable[..., Any], count: int) -> None:
         self.send, self.count = send, count
         self.sent = 0
-        self.history = []
+        self.history: list[str] = []
         self.running = False
 
-    def resumeProducing(self):
+    def resumeProducing(self) -> None:
         self.history.append("resume")
         self.running = True
         while self.running and self.sent < self.count:
             self.send(b"%d" % self.sent)
             self.sent += 1
 
-    def pauseProducing(self):
+    def pauseProducing(self) -> None:
         self.history.append("pause")
         self.running = False
 
-    def stopProducing(self):
+    def stopProducing(self) -> None:
         self.history.append("stop")
         self.running = False
 
 
 @on_twisted
 @pytest.mark.parametrize("kind", ["Pusher", "Dealer"])
-async def test_a_producer_is_paused_while_the_peer_pushes_back(w, kind):
+async def test_a_producer_is_paused_while_the_peer_pushes_back(w: World, kind: str) -> None:
     async with getattr(w, kind)(bind="inproc://paced", options=small) as sender:
         send = getattr(sender, "push_nowait" if kind == "Pusher" else "send_nowait")
         source = Source(send, 2000)
@@ -61,7 +67,7 @@ async def test_a_producer_is_paused_while_the_peer_pushes_back(w, kind):
 
 
 @on_twisted
-async def test_a_producer_is_paused_when_it_comes_late_and_stopped_at_the_end(w):
+async def test_a_producer_is_paused_when_it_comes_late_and_stopped_at_the_end(w: World) -> None:
     pusher = w.Pusher(bind="inproc://late-producer")
     pusher.push_nowait(b"nobody is there")
     first, second = Source(pusher.push_nowait, 9), Source(pusher.push_nowait, 9)
@@ -83,7 +89,7 @@ async def test_a_producer_is_paused_when_it_comes_late_and_stopped_at_the_end(w)
 
 
 @on_twisted
-async def test_a_producer_that_waits_when_its_socket_is_closed_is_stopped_once(w):
+async def test_a_producer_that_waits_when_its_socket_is_closed_is_stopped_once(w: World) -> None:
     pusher = w.Pusher(bind="inproc://stopped")
     source = Source(pusher.push_nowait, 9)
     pusher.registerProducer(source)
@@ -95,10 +101,10 @@ async def test_a_producer_that_waits_when_its_socket_is_closed_is_stopped_once(w
 
 
 @on_twisted
-async def test_a_receiver_is_a_producer_that_holds_little_while_it_is_paused(w):
+async def test_a_receiver_is_a_producer_that_holds_little_while_it_is_paused(w: World) -> None:
     handled = []
 
-    def handler(message):
+    def handler(message: list[bytes]) -> None:
         handled.append(message[0])
         if len(handled) in (10, 20):
             puller.pauseProducing()
@@ -107,7 +113,7 @@ async def test_a_receiver_is_a_producer_that_holds_little_while_it_is_paused(w):
     assert verifyObject(IPushProducer, puller)
     async with w.Pusher(connect=puller.addresses, options={zmq.SNDHWM: 10}) as pusher:
 
-        async def flood():
+        async def flood() -> None:
             for number in range(5000):
                 await pusher.push(b"%d" % number + b" " * 10_000)
 
@@ -127,9 +133,9 @@ async def test_a_receiver_is_a_producer_that_holds_little_while_it_is_paused(w):
 
 
 @on_twisted
-async def test_a_handler_that_fell_behind_catches_up(w):
+async def test_a_handler_that_fell_behind_catches_up(w: World) -> None:
     # The inbox was full, and nobody but the handler takes anything out of it.
-    handled = []
+    handled: list[list[bytes]] = []
     async with w.Puller(bind="inproc://behind", handler=handled.append) as puller:
         puller.pauseProducing()
         async with w.Pusher(connect="inproc://behind") as pusher:

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.application.service import IService, IServiceMaker
@@ -22,6 +24,9 @@ from zope.interface.verify import verifyObject
 from zmqbridge.proxies import Side
 from zmqbridge.twisted_backend.proxyservice import Options, ProxyService, makeService
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "deployment"
 BOUND = 40  # seconds
 CLI = [sys.executable, "-W", "error", "-m", "zmqbridge", "proxy"]
@@ -29,11 +34,11 @@ TWIST = [sys.executable, "-u", "-m", "twisted", "--log-format=text", "zmq-proxy"
 
 
 @pytest.fixture
-def processes():
+def processes() -> Iterator[Callable[..., Any]]:
     with contextlib.ExitStack() as stack:
 
-        def start(*command, **options):
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        def start(*command: Any, **options: Any) -> subprocess.Popen[str]:
+            pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             process = stack.enter_context(
                 subprocess.Popen([str(each) for each in command], **{**pipes, **options})
             )
@@ -43,7 +48,7 @@ def processes():
         yield start
 
 
-def line_with(stream, pattern):
+def line_with(stream: Any, pattern: str) -> re.Match[str]:
     """The first line that matches."""
     for line in stream:
         if found := re.search(pattern, line):
@@ -54,24 +59,31 @@ def line_with(stream, pattern):
 FREE = "tcp://127.0.0.1:*"
 
 
-def broker_cli(start, front=FREE, back=FREE, before=()):
+def broker_cli(
+    start: Callable[..., Any],
+    front: str = FREE,
+    back: str = FREE,
+    before: list[str] | tuple[Any, ...] = (),
+) -> tuple[subprocess.Popen[str], str, str]:
     broker = start(*before, *CLI, "requests", front, back, "--statistics", 3600)
     found = line_with(broker.stderr, r"front (\S+); back (\S+)")
     return broker, found[1], found[2]
 
 
-def broker_twist(start, front=FREE, back=FREE, before=()):
+def broker_twist(
+    start: Callable[..., Any], front: str = FREE, back: str = FREE, before: tuple[Any, ...] = ()
+) -> tuple[subprocess.Popen[str], str, str]:
     broker = start(*before, *TWIST, "--front", front, "--back", back)
     found = line_with(broker.stdout, r"requests from (\S+) to (\S+)")
     return broker, found[1], found[2]
 
 
-def test_two_brokers_and_four_workers_one_of_each_may_go(processes):
+def test_two_brokers_and_four_workers_one_of_each_may_go(processes: Callable[..., Any]) -> None:
     one, front_one, back_one = broker_cli(processes)
     two, front_two, back_two = broker_twist(processes)
     workers = [processes(sys.executable, EXAMPLE / "worker.py", back_one, back_two) for _ in "1234"]
 
-    def ask(*fronts):
+    def ask(*fronts: str) -> set[int]:
         client = processes(sys.executable, EXAMPLE / "client.py", *fronts, "--count", 200)
         out, err = client.communicate(timeout=BOUND)
         assert (client.returncode, err) == (0, "")
@@ -98,7 +110,7 @@ def test_two_brokers_and_four_workers_one_of_each_may_go(processes):
         assert worker.stderr.read() == ""
 
 
-def can_make_hosts():
+def can_make_hosts() -> bool:
     if not shutil.which("ip") or not shutil.which("unshare"):
         return False
     command = ["ip", "netns", "add", "zmqb-probe"]
@@ -109,14 +121,14 @@ def can_make_hosts():
 
 
 @pytest.fixture
-def hosts():
+def hosts() -> Iterator[list[list[str]]]:
     """Makes two hosts with a cable between them; gives the commands to run something on each."""
     if not can_make_hosts():
         pytest.skip("this machine lets us make no network namespaces")
     names = [f"zmqb{os.getpid()}{end}" for end in "ab"]
     cable = [f"zb{os.getpid() % 100_000}{end}" for end in "ab"]
 
-    def ip(*words):
+    def ip(*words: str) -> None:
         subprocess.run(["ip", *words], check=True, capture_output=True)
 
     try:
@@ -137,7 +149,7 @@ def hosts():
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def test_a_broker_between_two_hosts(processes, hosts):
+def test_a_broker_between_two_hosts(processes: Callable[..., Any], hosts: list[list[str]]) -> None:
     far, near = hosts
     public = "tcp://10.77.0.1:*"
     broker, front, back = broker_cli(processes, public, public, before=far)
@@ -154,7 +166,7 @@ def test_a_broker_between_two_hosts(processes, hosts):
 # The service of Twisted.
 
 
-def test_the_plugin_is_found_and_loads_nothing():
+def test_the_plugin_is_found_and_loads_nothing() -> None:
     (maker,) = [each for each in getPlugins(IServiceMaker) if each.tapname == "zmq-proxy"]
     assert verifyObject(IServiceMaker, maker)
     code = (
@@ -165,22 +177,23 @@ def test_the_plugin_is_found_and_loads_nothing():
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_a_service_opens_and_ends_and_opens_again(w):
+async def test_a_service_opens_and_ends_and_opens_again(w: World) -> None:
     service = ProxyService("pubsub", FREE, [FREE], reactor=w.reactor)
     assert verifyObject(IService, service)
     assert service.proxy is None
     assert service.stopService() is None  # it was never started
     for _ in range(2):
         service.startService()
-        assert (await service.proxy.statistics()).front_received == 0
-        proxy = service.proxy
-        await service.stopService()
+        proxy: Any = service.proxy
+        assert (await proxy.statistics()).front_received == 0
+        ending: Any = service.stopService()
+        await ending
         assert proxy.closed
         assert service.proxy is None
 
 
 @pytest.mark.parametrize("w", ["epoll"], indirect=True)
-async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w):
+async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w: World) -> None:
     from zmqbridge._bridge.context import end
 
     stopped = []
@@ -188,7 +201,7 @@ async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w):
     class Reactor:
         callFromThread = w.reactor.callFromThread
 
-        def stop(self):
+        def stop(self) -> None:
             stopped.append(True)
 
     for shall in (False, True):
@@ -213,14 +226,14 @@ async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w):
         (["-k", "queue", "-f", "tcp://*:1", "-b", "tcp://*:2"], "--kind: give one of requests"),
     ],
 )
-def test_what_twist_is_told_wrong(words, hint):
+def test_what_twist_is_told_wrong(words: list[str], hint: str) -> None:
     from twisted.python.usage import UsageError
 
     with pytest.raises(UsageError, match=re.escape(hint)):
         Options().parseOptions(words)
 
 
-def test_what_twist_is_told():
+def test_what_twist_is_told() -> None:
     options = Options()
     options.parseOptions(["-k", "pipeline", "-f", FREE, "-b", f"connect:{FREE}", "-c", FREE])
     assert options["back"] == Side(bind=[], connect=[FREE])

@@ -7,6 +7,9 @@ import math
 import select
 import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -26,6 +29,9 @@ from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
 from zmqbridge.core.patterns import NOTHING
 from zmqbridge.core.sendqueue import HIGH
 
+if TYPE_CHECKING:
+    from tests.conftest import Make
+
 DONTWAIT = zmq.DONTWAIT
 BOUND = 3  # seconds that anything may take; all of it takes milliseconds
 
@@ -33,10 +39,13 @@ BOUND = 3  # seconds that anything may take; all of it takes milliseconds
 class Driver:
     """A pump with the least driver: one turn for each ring and each request, none besides."""
 
-    def __init__(self, socket, **options):
+    def __init__(self, socket: BridgedSocket, **options: Any) -> None:
         self.socket = socket
-        self.received, self.bursts, self.woken = [], [], []
-        self.reports, self.losses = [], []
+        self.received: list[list[bytes]] = []
+        self.bursts: list[int] = []
+        self.woken: list[Any] = []
+        self.reports: list[Any] = []
+        self.losses: list[Any] = []
         self.report = self.reports.append
         self.room = lambda: BURST
         self.rejected = None
@@ -44,31 +53,32 @@ class Driver:
         self.owed = False
         high = options.pop("high", HIGH)
         vars(self).update(options)
-        self.pump = Pump(socket, self, self, self.losses.append, high)
+        me: Any = self
+        self.pump = Pump(socket, me, me, self.losses.append, high)
         socket.touched = self.pump.schedule
         self.fd = select.poll()
-        self.fd.register(zmq.Socket.get(socket, zmq.FD), select.POLLIN)
+        self.fd.register(int(zmq.Socket.get(socket, zmq.FD)), select.POLLIN)
 
-    def feed(self, burst):
+    def feed(self, burst: list[list[bytes]]) -> tuple[Any, Any]:
         self.deliver(burst)
         return (), NOTHING
 
-    def deliver(self, burst):
+    def deliver(self, burst: list[list[bytes]]) -> None:
         self.bursts.append(len(burst))
         self.received += burst
 
-    def tell(self, waiters, results=NOTHING):
+    def tell(self, waiters: Any, results: Any = NOTHING) -> None:
         self.woken += waiters
 
-    def call_soon(self):
+    def call_soon(self) -> None:
         assert not self.owed, "asked for a second turn before the first"
         self.owed = True
         self.asked += 1
 
-    def rings(self, milliseconds=0):
+    def rings(self, milliseconds: int = 0) -> bool:
         return bool(self.fd.poll(milliseconds))
 
-    def step(self, milliseconds=0):
+    def step(self, milliseconds: int = 0) -> bool:
         """Do what an honest loop would do now; True if there was anything to do."""
         if self.owed:
             self.turn()
@@ -79,12 +89,12 @@ class Driver:
             return False
         return True
 
-    def turn(self):
+    def turn(self) -> None:
         self.owed = False
         self.turns += 1
         self.pump.turn()
 
-    def settle(self):
+    def settle(self) -> None:
         """Run turns until the pump owes none and the FD is quiet; fail when it spins."""
         for _ in range(1000):
             if not self.step():
@@ -92,7 +102,7 @@ class Driver:
         raise AssertionError("the pump spins")
 
 
-def until(condition, *drivers):
+def until(condition: Callable[..., object], *drivers: Driver) -> None:
     end = time.monotonic() + BOUND
     while not condition():
         assert time.monotonic() < end, "it never came"
@@ -100,11 +110,11 @@ def until(condition, *drivers):
             driver.step(1)
 
 
-def before(pump, name, number, action):
+def before(pump: Pump, name: str, number: int, action: Callable[[], object]) -> None:
     """Let something happen just before the pump's next call number so-and-so of libzmq."""
     call, calls = getattr(pump, name), itertools.count(1)
 
-    def called(*arguments):
+    def called(*arguments: Any) -> Any:
         if next(calls) == number:
             action()
         return call(*arguments)
@@ -112,7 +122,9 @@ def before(pump, name, number, action):
     setattr(pump, name, called)
 
 
-def set_clock(monkeypatch, monotonic, *drivers):
+def set_clock(
+    monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float], *drivers: Driver
+) -> None:
     """Have the pumps of these drivers read this clock, and every pump that is made from now on."""
     monkeypatch.setattr(sending, "clock_of", lambda socket: monotonic)
     for driver in drivers:
@@ -120,17 +132,25 @@ def set_clock(monkeypatch, monotonic, *drivers):
 
 
 @pytest.fixture
-def context():
+def context() -> Iterator[zmq.Context[Any]]:
     with zmq.Context() as context:
         yield context
 
 
 @pytest.fixture
-def plain(context):
+def plain(context: zmq.Context[Any]) -> Iterator[Make]:
     """Make a pyzmq socket: its kind, an address to connect to, its options."""
     sockets = []
 
-    def make(kind, connect=None, *, bind=None, hwm=1000, cls=zmq.Socket, **options):
+    def make(
+        kind: int,
+        connect: str | None = None,
+        *,
+        bind: str | None = None,
+        hwm: int = 1000,
+        cls: type[Any] = zmq.Socket,
+        **options: Any,
+    ) -> Any:
         socket = cls(context, kind)
         socket.set(zmq.LINGER, 100)
         socket.set_hwm(hwm)
@@ -149,10 +169,18 @@ def plain(context):
 
 
 @pytest.fixture
-def driven(plain):
+def driven(plain: Make) -> Make:
     """Make a socket with a pump; what the pump takes is told apart by its names."""
 
-    def make(kind, connect=None, *, bind=None, hwm=1000, socket_options=None, **options):
+    def make(
+        kind: int,
+        connect: str | None = None,
+        *,
+        bind: str | None = None,
+        hwm: int = 1000,
+        socket_options: dict[str, bytes | int] | None = None,
+        **options: Any,
+    ) -> Any:
         socket = plain(
             kind, connect, bind=bind, hwm=hwm, cls=BridgedSocket, **(socket_options or {})
         )
@@ -161,23 +189,26 @@ def driven(plain):
     return make
 
 
-def interrupt(error):
+def interrupt(error: Any) -> None:
     """What shows an error to the program, and is interrupted while it does."""
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("by", ["ring", "turn"])
-def test_what_raises_when_a_malformed_message_is_reported_loses_nothing(driven, plain, by):
+def test_what_raises_when_a_malformed_message_is_reported_loses_nothing(
+    driven: Any, plain: Any, by: Any
+) -> None:
     driver = driven(zmq.PULL, bind="inproc://malformed", report=interrupt)
     driver.settle()
 
-    def feed(burst):
+    def feed(burst: list[list[bytes]]) -> tuple[Any, Any]:
         driver.deliver(burst)
         driver.rejected = MalformedMessage("no", burst[-1])
         waiters.append(burst[0])
         return burst[:1], [None]
 
-    driver.feed, waiters = feed, []
+    driver.feed = feed
+    waiters: list[Any] = []
     send_all(plain(zmq.PUSH, "inproc://malformed"), numbered(0, 3))
     assert driver.rings(1000)
     with pytest.raises(KeyboardInterrupt):
@@ -187,28 +218,31 @@ def test_what_raises_when_a_malformed_message_is_reported_loses_nothing(driven, 
     assert driver.woken == waiters
 
 
-def numbered(first, last):
+def numbered(first: int, last: int) -> list[list[bytes]]:
     return [[b"%d" % number] for number in range(first, last)]
 
 
-def send_all(socket, messages):
+def send_all(socket: zmq.Socket[bytes], messages: list[list[bytes]]) -> None:
     for message in messages:
         socket.send_multipart(message, DONTWAIT)
 
 
-def sent_until_full(send):
+def sent_until_full(send: Callable[..., Any]) -> int:
     """How many messages a plain socket takes before it would block."""
     for number in itertools.count():
         try:
             send(b"%d" % number)
         except zmq.Again:
             return number
+    raise AssertionError
 
 
 # Receiving.
 
 
-def test_a_turn_reads_events_once_and_again_after_the_first_message(driven, plain):
+def test_a_turn_reads_events_once_and_again_after_the_first_message(
+    driven: Make, plain: Make
+) -> None:
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     options = []
@@ -223,7 +257,7 @@ def test_a_turn_reads_events_once_and_again_after_the_first_message(driven, plai
     assert puller.pump.received == 100
 
 
-def test_a_message_that_rang_and_its_answer_cost_one_turn(driven, plain):
+def test_a_message_that_rang_and_its_answer_cost_one_turn(driven: Make, plain: Make) -> None:
     # The one with which the ring ends; or the one that is due, and then the ring asks no EVENTS.
     dealer = driven(zmq.DEALER, bind="inproc://it")
     asking = plain(zmq.DEALER, "inproc://it")
@@ -242,7 +276,9 @@ def test_a_message_that_rang_and_its_answer_cost_one_turn(driven, plain):
         assert options == [zmq.EVENTS] * (not due)
 
 
-def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, plain):
+def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(
+    driven: Make, plain: Make
+) -> None:
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     pusher.send(b"first", DONTWAIT)
@@ -255,7 +291,9 @@ def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(driven, pla
     assert puller.owed
 
 
-def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monkeypatch):
+def test_a_burst_is_bounded_and_another_turn_takes_the_rest(
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_clock(monkeypatch, lambda: 1000.0)  # handling them takes no time
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
     pusher = plain(zmq.PUSH, "inproc://it")
@@ -269,7 +307,9 @@ def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven, plain, monke
     assert puller.received == messages
 
 
-def test_bursts_that_take_long_to_handle_become_short_and_long_again(driven, plain, monkeypatch):
+def test_bursts_that_take_long_to_handle_become_short_and_long_again(
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 1000.0
     set_clock(monkeypatch, lambda: now)
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
@@ -283,7 +323,9 @@ def test_bursts_that_take_long_to_handle_become_short_and_long_again(driven, pla
         assert puller.bursts[-1] == least
 
 
-def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):
+def test_a_burst_is_bounded_in_time(
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = itertools.count(1000.0, SLICE * 0.6)  # each look at it is most of a slice later
     set_clock(monkeypatch, lambda: next(clock))
     puller = driven(zmq.PULL, bind="inproc://it")
@@ -297,8 +339,8 @@ def test_a_burst_is_bounded_in_time(driven, plain, monkeypatch):
     assert max(puller.bursts) < 50
 
 
-def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven, plain):
-    def refuse():
+def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven: Make, plain: Make) -> None:
+    def refuse() -> None:
         raise RuntimeError("it is closed")
 
     dealer = driven(zmq.DEALER, bind="inproc://it")
@@ -314,7 +356,13 @@ def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven, plain):
 
 
 @pytest.mark.parametrize(("size", "burst"), [(1_048_576, 1), (65_536, 4), (2000, 100)])
-def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
+def test_a_burst_is_bounded_in_bytes(
+    driven: Make,
+    plain: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    burst: int,
+) -> None:
     set_clock(monkeypatch, lambda: 1000.0)
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
@@ -327,7 +375,9 @@ def test_a_burst_is_bounded_in_bytes(driven, plain, monkeypatch, size, burst):
     assert set(puller.bursts) == {burst}
 
 
-def test_what_nobody_keeps_is_gone_before_the_next_message_is_read(driven, plain):
+def test_what_nobody_keeps_is_gone_before_the_next_message_is_read(
+    driven: Make, plain: Make
+) -> None:
     tracemalloc = pytest.importorskip(
         "tracemalloc", exc_type=ImportError, reason="PyPy traces no memory"
     )
@@ -335,7 +385,7 @@ def test_what_nobody_keeps_is_gone_before_the_next_message_is_read(driven, plain
     body = bytes(size)
     left = 10
 
-    def handle(burst):
+    def handle(burst: list[list[bytes]]) -> None:
         nonlocal left
         left -= 1
         if left:
@@ -354,9 +404,11 @@ def test_what_nobody_keeps_is_gone_before_the_next_message_is_read(driven, plain
     assert size < peak < 2 * size
 
 
-def test_a_paused_turn_silences_the_fd_and_reads_nothing(driven, plain):
+def test_a_paused_turn_silences_the_fd_and_reads_nothing(driven: Make, plain: Make) -> None:
     room = 3
-    puller = driven(zmq.PULL, bind="inproc://it", hwm=5, room=lambda: room - len(puller.received))
+    puller: Any = driven(
+        zmq.PULL, bind="inproc://it", hwm=5, room=lambda: room - len(puller.received)
+    )
     pusher = plain(zmq.PUSH, "inproc://it", hwm=5)
     puller.settle()
     assert sent_until_full(lambda part: pusher.send(part, DONTWAIT)) == 10
@@ -375,7 +427,9 @@ def test_a_paused_turn_silences_the_fd_and_reads_nothing(driven, plain):
 
 
 @pytest.mark.parametrize("room", [1, 3])
-def test_a_room_that_is_smaller_than_a_burst_bounds_it(driven, plain, room):
+def test_a_room_that_is_smaller_than_a_burst_bounds_it(
+    driven: Make, plain: Make, room: int
+) -> None:
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: room)
     pusher = plain(zmq.PUSH, "inproc://it")
     puller.settle()
@@ -385,7 +439,9 @@ def test_a_room_that_is_smaller_than_a_burst_bounds_it(driven, plain, room):
     assert puller.received == numbered(0, 10)
 
 
-def test_a_paused_reader_that_waits_for_room_to_send_does_not_spin(driven, plain):
+def test_a_paused_reader_that_waits_for_room_to_send_does_not_spin(
+    driven: Make, plain: Make
+) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://it", hwm=2, room=lambda: 0)
     peer = plain(zmq.DEALER, "inproc://it", hwm=2)
     dealer.settle()
@@ -400,7 +456,7 @@ def test_a_paused_reader_that_waits_for_room_to_send_does_not_spin(driven, plain
 # The edge.
 
 
-def refused(call, *arguments):
+def refused(call: Callable[..., Any], *arguments: Any) -> None:
     with pytest.raises(zmq.ZMQError):
         call(*arguments)
 
@@ -432,7 +488,9 @@ TOUCHES = {
 
 
 @pytest.mark.parametrize("touch", TOUCHES.values(), ids=TOUCHES)
-def test_touching_the_raw_socket_makes_nobody_deaf(driven, plain, touch):
+def test_touching_the_raw_socket_makes_nobody_deaf(
+    driven: Make, plain: Make, touch: Callable[..., Any]
+) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://edge")
     peer = plain(zmq.DEALER, "inproc://edge")
     dealer.settle()
@@ -448,7 +506,7 @@ def test_touching_the_raw_socket_makes_nobody_deaf(driven, plain, touch):
 
 
 @pytest.mark.parametrize("method", ["subscribe", "unsubscribe"])
-def test_subscribing_makes_nobody_deaf(driven, plain, method):
+def test_subscribing_makes_nobody_deaf(driven: Make, plain: Make, method: str) -> None:
     subscriber = driven(zmq.SUB, bind="inproc://edge", socket_options={"SUBSCRIBE": b""})
     publisher = plain(zmq.PUB, "inproc://edge")
     subscriber.settle()
@@ -461,7 +519,7 @@ def test_subscribing_makes_nobody_deaf(driven, plain, method):
     assert subscriber.received == numbered(0, 3)
 
 
-def test_sending_makes_nobody_deaf_and_asks_for_one_turn(driven, plain):
+def test_sending_makes_nobody_deaf_and_asks_for_one_turn(driven: Make, plain: Make) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://edge")
     peer = plain(zmq.DEALER, "inproc://edge")
     dealer.settle()
@@ -476,7 +534,9 @@ def test_sending_makes_nobody_deaf_and_asks_for_one_turn(driven, plain):
 
 
 @pytest.mark.parametrize(("kind", "peer"), [(zmq.PUSH, zmq.PULL), (zmq.PUB, zmq.SUB)])
-def test_who_cannot_receive_asks_for_no_turn_to_send(driven, plain, kind, peer):
+def test_who_cannot_receive_asks_for_no_turn_to_send(
+    driven: Make, plain: Make, kind: int, peer: int
+) -> None:
     sender = driven(kind, bind="inproc://edge")
     plain(peer, "inproc://edge")
     sender.settle()
@@ -486,7 +546,7 @@ def test_who_cannot_receive_asks_for_no_turn_to_send(driven, plain, kind, peer):
     assert sender.pump.sent == 10
 
 
-def test_sending_to_nobody_makes_no_router_deaf(driven, plain):
+def test_sending_to_nobody_makes_no_router_deaf(driven: Make, plain: Make) -> None:
     router = driven(zmq.ROUTER, bind="inproc://edge", socket_options={"ROUTER_MANDATORY": 1})
     dealer = plain(zmq.DEALER, "inproc://edge", IDENTITY=b"it")
     router.settle()
@@ -497,7 +557,7 @@ def test_sending_to_nobody_makes_no_router_deaf(driven, plain):
     until(lambda: router.received == [[b"it", b"here"]], router)
 
 
-def spin():
+def spin() -> None:
     """Wait out the millisecond in which libzmq sends without a look at what came."""
     end = time.monotonic() + 0.005
     while time.monotonic() < end:
@@ -505,7 +565,9 @@ def spin():
 
 
 @pytest.mark.parametrize(("unread", "asks", "times"), [(1, "_get", 2), (2, "_recv", 3)])
-def test_room_that_comes_while_a_turn_reads_is_not_missed(driven, plain, unread, asks, times):
+def test_room_that_comes_while_a_turn_reads_is_not_missed(
+    driven: Make, plain: Make, unread: int, asks: str, times: int
+) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://edge", hwm=2)
     peer = plain(zmq.DEALER, "inproc://edge", hwm=2)
     dealer.settle()
@@ -521,7 +583,7 @@ def test_room_that_comes_while_a_turn_reads_is_not_missed(driven, plain, unread,
     assert taken + drained(peer) == numbered(0, 5)
 
 
-def test_room_that_comes_at_the_end_of_a_flush_is_not_missed(driven, plain):
+def test_room_that_comes_at_the_end_of_a_flush_is_not_missed(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://edge", hwm=2)
     peer = plain(zmq.PULL, "inproc://edge", hwm=2)
     pusher.settle()
@@ -536,7 +598,7 @@ def test_room_that_comes_at_the_end_of_a_flush_is_not_missed(driven, plain):
     assert taken == numbered(0, 10)
 
 
-def drained(socket):
+def drained(socket: zmq.Socket[bytes]) -> list[list[bytes]]:
     messages = []
     while True:
         try:
@@ -548,7 +610,7 @@ def drained(socket):
 # Sending.
 
 
-def test_what_waits_goes_out_in_order_when_room_comes(driven, plain):
+def test_what_waits_goes_out_in_order_when_room_comes(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it", hwm=2)
     peer = plain(zmq.PULL, "inproc://it", hwm=2)
     pusher.settle()
@@ -565,7 +627,7 @@ def test_what_waits_goes_out_in_order_when_room_comes(driven, plain):
     assert pusher.pump.sent == 20
 
 
-def test_nothing_overtakes_what_waits(driven, plain):
+def test_nothing_overtakes_what_waits(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     pusher.pump.send([b"0"])
     peer = plain(zmq.PULL, "inproc://it")
@@ -576,7 +638,9 @@ def test_nothing_overtakes_what_waits(driven, plain):
     assert drained(peer) == numbered(0, 2)
 
 
-def test_a_flush_is_bounded_in_time(driven, plain, monkeypatch):
+def test_a_flush_is_bounded_in_time(
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     for message in numbered(0, 100):
         pusher.pump.send(message)
@@ -591,7 +655,7 @@ def test_a_flush_is_bounded_in_time(driven, plain, monkeypatch):
     assert drained(peer) == numbered(0, 100)
 
 
-def test_a_full_queue_hands_the_message_back(driven, plain):
+def test_a_full_queue_hands_the_message_back(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it", high=2)
     for message in numbered(0, 2):
         pusher.pump.send(message)
@@ -608,7 +672,12 @@ def test_a_full_queue_hands_the_message_back(driven, plain):
     ("wrong", "error"),
     [([b"1", "2"], TypeError), ([b"1", b"2", None], TypeError), ([1], TypeError), ([], ValueError)],
 )
-def test_a_wrong_message_leaves_no_half_in_the_socket(driven, plain, wrong, error):
+def test_a_wrong_message_leaves_no_half_in_the_socket(
+    driven: Make,
+    plain: Make,
+    wrong: list[bytes | int | str | None],
+    error: type[Exception],
+) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     peer = plain(zmq.PULL, "inproc://it")
     pusher.settle()
@@ -619,7 +688,7 @@ def test_a_wrong_message_leaves_no_half_in_the_socket(driven, plain, wrong, erro
     assert pusher.pump.sent == 1
 
 
-def test_parts_that_their_owner_can_change_are_copied(driven, plain):
+def test_parts_that_their_owner_can_change_are_copied(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     part = bytearray(b"as sent")
     pusher.pump.send([part, memoryview(b"viewed")])
@@ -629,7 +698,7 @@ def test_parts_that_their_owner_can_change_are_copied(driven, plain):
     assert drained(peer) == [[b"as sent", b"viewed"]]
 
 
-def test_senders_that_wait_are_resumed_when_the_queue_is_empty(driven, plain):
+def test_senders_that_wait_are_resumed_when_the_queue_is_empty(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     pusher.pump.send([b"0"])
     pusher.pump.queue_of([b"0"]).wait("first")
@@ -641,7 +710,7 @@ def test_senders_that_wait_are_resumed_when_the_queue_is_empty(driven, plain):
     assert pusher.woken == ["first", "second"]
 
 
-def test_a_queued_message_can_be_taken_back(driven, plain):
+def test_a_queued_message_can_be_taken_back(driven: Make, plain: Make) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://it")
     for number in range(3):
         dealer.pump.send([b"%d" % number], key=number)
@@ -655,7 +724,7 @@ def test_a_queued_message_can_be_taken_back(driven, plain):
     assert dealer.pump.sent == 2
 
 
-def test_taking_the_last_one_back_forgets_no_waiter(driven, plain):
+def test_taking_the_last_one_back_forgets_no_waiter(driven: Make, plain: Make) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://it")
     dealer.pump.send([b"0"], key=0)
     dealer.pump.queue_of([b"0"]).wait("waiter")
@@ -665,9 +734,11 @@ def test_taking_the_last_one_back_forgets_no_waiter(driven, plain):
     assert dealer.pump.backlog() is None
 
 
-def test_whoever_wants_to_know_is_told_when_messages_begin_to_wait(driven, plain):
+def test_whoever_wants_to_know_is_told_when_messages_begin_to_wait(
+    driven: Make, plain: Make
+) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
-    stalled = []
+    stalled: list[Any] = []
     pusher.pump.stalled = stalled.append
     for number in range(3):
         pusher.pump.send([b"%d" % number])
@@ -691,17 +762,22 @@ def test_whoever_wants_to_know_is_told_when_messages_begin_to_wait(driven, plain
     ],
 )
 def test_a_message_whose_peer_left_in_its_middle_goes_whole_to_the_next(
-    driven, plain, tmp_path, parts, kind, transport
-):
+    driven: Make,
+    plain: Make,
+    tmp_path: Path,
+    parts: int,
+    kind: int,
+    transport: str,
+) -> None:
     for number in range(2, parts + 1):  # the part before which the peer is gone
         address = f"{transport}://{tmp_path}/{parts}-{number}"
         sender = driven(kind, bind=address)
         answers = zmq.PULL if kind == zmq.PUSH else kind
         leaving = plain(answers, address)
-        until(lambda s=sender: zmq.Socket.get(s.socket, zmq.EVENTS) & zmq.POLLOUT)
+        until(lambda s=sender: int(zmq.Socket.get(s.socket, zmq.EVENTS)) & zmq.POLLOUT)
         sender.settle()
 
-        def leave(sender=sender, leaving=leaving):
+        def leave(sender: Driver = sender, leaving: zmq.Socket[bytes] = leaving) -> None:
             leaving.close()
             assert sender.rings(1000 * BOUND)
             spin()
@@ -717,7 +793,7 @@ def test_a_message_whose_peer_left_in_its_middle_goes_whole_to_the_next(
         peer = plain(answers, address)
         until(lambda s=sender: not s.pump.queues, sender)
         sender.pump.send([b"last"])
-        taken = []
+        taken: list[Any] = []
         until(lambda t=taken, p=peer: t.extend(drained(p)) or [b"last"] in t, sender)
         assert taken == [broken] * kept + [[b"after", b"it"], [b"last"]]
         assert sender.pump.sent == 3
@@ -728,17 +804,17 @@ def test_a_message_whose_peer_left_in_its_middle_goes_whole_to_the_next(
 
 
 @pytest.fixture
-def router(driven):
+def router(driven: Make) -> Driver:
     return driven(
         zmq.ROUTER, bind="inproc://router", hwm=2, socket_options={"ROUTER_MANDATORY": 1}, high=5
     )
 
 
 @pytest.fixture
-def member(plain, router):
+def member(plain: Make, router: Driver) -> Make:
     """Make a DEALER that the router knows, and that takes four messages."""
 
-    def make(name):
+    def make(name: bytes) -> Any:
         dealer = plain(zmq.DEALER, "inproc://router", hwm=2, IDENTITY=name)
         router.settle()
         return dealer
@@ -746,18 +822,18 @@ def member(plain, router):
     return make
 
 
-def to(name, first, last):
+def to(name: bytes, first: int, last: int) -> list[list[bytes]]:
     return [[name, *message] for message in numbered(first, last)]
 
 
-def test_a_peer_that_never_was_is_unreachable(router):
+def test_a_peer_that_never_was_is_unreachable(router: Driver) -> None:
     with pytest.raises(PeerUnreachable) as refused:
         router.pump.send([b"nobody", b"x", b"y"])
     assert refused.value.peer == b"nobody"
     assert router.pump.queued == router.pump.sent == 0
 
 
-def test_nothing_is_left_of_what_nobody_took(router, member):
+def test_nothing_is_left_of_what_nobody_took(router: Driver, member: Make) -> None:
     dealer = member(b"it")
     with pytest.raises(PeerUnreachable):
         router.pump.send([b"nobody", b"x", b"y"])
@@ -765,7 +841,7 @@ def test_nothing_is_left_of_what_nobody_took(router, member):
     assert drained(dealer) == [[b"a", b"b"]]
 
 
-def test_a_stuck_peer_holds_up_no_other(router, member):
+def test_a_stuck_peer_holds_up_no_other(router: Driver, member: Make) -> None:
     stuck, quick = member(b"stuck"), member(b"quick")
     for message in to(b"stuck", 0, 9):
         router.pump.send(message)
@@ -788,7 +864,7 @@ def test_a_stuck_peer_holds_up_no_other(router, member):
     assert router.pump.queues == {}
 
 
-def test_a_stuck_peer_does_not_keep_the_loop_busy(router, member):
+def test_a_stuck_peer_does_not_keep_the_loop_busy(router: Driver, member: Make) -> None:
     member(b"stuck")
     quick = member(b"quick")
     for message in to(b"stuck", 0, 9):
@@ -801,7 +877,9 @@ def test_a_stuck_peer_does_not_keep_the_loop_busy(router, member):
 
 
 @pytest.mark.parametrize("others", [False, True], ids=["alone", "with another"])
-def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(router, member, others):
+def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(
+    router: Driver, member: Make, others: bool
+) -> None:
     leaving = member(b"leaving")
     other = member(b"other") if others else None
     for message in to(b"leaving", 0, 7):
@@ -821,7 +899,7 @@ def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(router, membe
         assert drained(other) == [[b"x"]]
 
 
-def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router, member):
+def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router: Any, member: Any) -> None:
     leaving, other = member(b"leaving"), member(b"other")
     for message in to(b"leaving", 0, 7):
         router.pump.send(message)
@@ -836,7 +914,9 @@ def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router, member):
     until(lambda: len(router.received) == 3, router)
 
 
-def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(router, member):
+def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(
+    router: Driver, member: Make
+) -> None:
     one, two = member(b"one"), member(b"two")
     for message in to(b"one", 0, 5) + to(b"two", 0, 5):
         router.pump.send(message)
@@ -844,7 +924,7 @@ def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(rout
     assert router.pump.queued == 2
     taken = drained(two)
 
-    def make_room():
+    def make_room() -> None:
         taken.extend(drained(one))
         spin()
 
@@ -855,7 +935,9 @@ def test_room_for_one_peer_that_comes_while_another_is_served_is_not_missed(rout
     assert len(taken) == 10
 
 
-def test_room_for_a_peer_that_comes_at_the_end_of_a_flush_is_not_missed(router, member):
+def test_room_for_a_peer_that_comes_at_the_end_of_a_flush_is_not_missed(
+    router: Driver, member: Make
+) -> None:
     one = member(b"one")
     member(b"idle")
     for message in to(b"one", 0, 5):
@@ -868,7 +950,9 @@ def test_room_for_a_peer_that_comes_at_the_end_of_a_flush_is_not_missed(router, 
     assert taken + drained(one) == numbered(0, 5)
 
 
-def test_senders_whose_peer_was_served_are_woken_though_time_was_up(router, member, monkeypatch):
+def test_senders_whose_peer_was_served_are_woken_though_time_was_up(
+    router: Driver, member: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, two = member(b"one"), member(b"two")
     for message in to(b"one", 0, 5) + to(b"two", 0, 6):
         router.pump.send(message)
@@ -885,7 +969,9 @@ def test_senders_whose_peer_was_served_are_woken_though_time_was_up(router, memb
 # The end.
 
 
-def test_a_terminated_context_is_told_once_and_at_once(plain, driven, context):
+def test_a_terminated_context_is_told_once_and_at_once(
+    plain: Make, driven: Make, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://it")
     dealer.settle()
     ending = threading.Thread(target=context.term)
@@ -902,14 +988,16 @@ def test_a_terminated_context_is_told_once_and_at_once(plain, driven, context):
     assert not ending.is_alive()
 
 
-def test_a_context_that_ends_between_two_sends_is_told_to_the_owner(plain, driven, context):
+def test_a_context_that_ends_between_two_sends_is_told_to_the_owner(
+    plain: Make, driven: Make, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     for message in numbered(0, 3):
         pusher.pump.send(message)
     pusher.settle()
     ending = threading.Thread(target=context.term)
 
-    def end():
+    def end() -> None:
         ending.start()
         until(lambda: ended(pusher.socket))
 
@@ -924,7 +1012,7 @@ def test_a_context_that_ends_between_two_sends_is_told_to_the_owner(plain, drive
         ending.join(BOUND)
 
 
-def ended(socket):
+def ended(socket: BridgedSocket) -> bool:
     try:
         zmq.Socket.get(socket, zmq.EVENTS)
     except zmq.ContextTerminated:
@@ -932,7 +1020,7 @@ def ended(socket):
     return False
 
 
-def test_a_socket_that_its_user_closed_is_told(driven):
+def test_a_socket_that_its_user_closed_is_told(driven: Make) -> None:
     dealer = driven(zmq.DEALER, bind="inproc://it")
     dealer.settle()
     dealer.socket.close()
@@ -944,7 +1032,7 @@ def test_a_socket_that_its_user_closed_is_told(driven):
     assert type(loss) is SocketClosed
 
 
-def test_closing_drops_and_counts_what_waits(driven):
+def test_closing_drops_and_counts_what_waits(driven: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://it")
     for message in numbered(0, 3):
         pusher.pump.send(message)
@@ -956,7 +1044,7 @@ def test_closing_drops_and_counts_what_waits(driven):
     assert pusher.pump.dropped == 3
 
 
-def test_a_closed_pump_does_nothing(driven, plain):
+def test_a_closed_pump_does_nothing(driven: Make, plain: Make) -> None:
     puller = driven(zmq.PULL, bind="inproc://it")
     puller.settle()
     pusher = plain(zmq.PUSH, "inproc://it")
@@ -972,14 +1060,14 @@ def test_a_closed_pump_does_nothing(driven, plain):
 
 
 @pytest.mark.parametrize("callback", ["deliver", "tell", "report"])
-def test_an_owner_may_close_in_any_callback(router, member, callback):
+def test_an_owner_may_close_in_any_callback(router: Driver, member: Make, callback: str) -> None:
     leaving, slow = member(b"leaving"), member(b"slow")
     for message in to(b"leaving", 0, 5) + to(b"slow", 0, 5):
         router.pump.send(message)
     router.settle()
     router.pump.queue_of([b"slow"]).wait("waiter")
 
-    def close(*_):
+    def close(*_: Any) -> None:
         router.pump.close()
         router.socket.close()
 
@@ -999,22 +1087,22 @@ class Recording(Holding):
 
     __slots__ = ()
 
-    def hold(self):
+    def hold(self) -> bool:
         return True
 
-    def let_go(self):
+    def let_go(self) -> None:
         self.held = False
 
 
 class TestCrowds:
     @pytest.fixture
-    def context(self):
+    def context(self) -> Iterator[zmq.Context[Any]]:
         with OwnContext() as context:
             context.holding = Recording(context, b"")
             yield context
 
     @pytest.fixture(autouse=True)
-    def first(self, monkeypatch):
+    def first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first crowd will do."""
         monkeypatch.setattr(iothreads, "STREAK", 0)
 
@@ -1023,8 +1111,14 @@ class TestCrowds:
         [(math.inf, [False, False, True, True]), (-math.inf, [False, False, False, False])],
     )
     def test_it_takes_some_crowds_one_close_upon_the_other(
-        self, driven, plain, context, monkeypatch, late, held
-    ):
+        self,
+        driven: Make,
+        plain: Make,
+        context: OwnContext,
+        monkeypatch: pytest.MonkeyPatch,
+        late: float,
+        held: list[bool],
+    ) -> None:
         monkeypatch.setattr(iothreads, "STREAK", 2)
         monkeypatch.setattr(iothreads, "LATE", late)
         puller = driven(zmq.PULL, bind="inproc://a")
@@ -1038,8 +1132,13 @@ class TestCrowds:
 
     @pytest.mark.parametrize(("messages", "held"), [(CROWD, False), (CROWD + 1, True)])
     def test_the_io_thread_is_held_from_a_crowd_to_the_next_turn(
-        self, driven, plain, context, messages, held
-    ):
+        self,
+        driven: Make,
+        plain: Make,
+        context: OwnContext,
+        messages: int,
+        held: bool,
+    ) -> None:
         # The message that made the FD ring is handed over alone.
         puller = driven(zmq.PULL, bind="inproc://a")
         puller.settle()
@@ -1052,8 +1151,10 @@ class TestCrowds:
         puller.settle()
         assert not context.holding.held
 
-    def test_a_handler_that_raises_leaves_nothing_held(self, driven, plain, context):
-        def deliver(burst):
+    def test_a_handler_that_raises_leaves_nothing_held(
+        self, driven: Make, plain: Make, context: OwnContext
+    ) -> None:
+        def deliver(burst: list[list[bytes]]) -> None:
             raise ZeroDivisionError
 
         puller = driven(zmq.PULL, bind="inproc://a", deliver=deliver)
@@ -1064,7 +1165,7 @@ class TestCrowds:
         puller.settle()
         assert not context.holding.held
 
-    def test_closing_lets_go(self, driven, plain, context):
+    def test_closing_lets_go(self, driven: Make, plain: Make, context: OwnContext) -> None:
         puller = driven(zmq.PULL, bind="inproc://a")
         puller.deliver = lambda burst: puller.pump.close()
         send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
@@ -1073,7 +1174,9 @@ class TestCrowds:
         assert (context.holding.held, puller.owed) == (False, False)
 
 
-def test_a_context_of_the_users_is_not_touched(driven, plain, context):
+def test_a_context_of_the_users_is_not_touched(
+    driven: Make, plain: Make, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     puller = driven(zmq.PULL, bind="inproc://a")
     send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
     puller.turn()

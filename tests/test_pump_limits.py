@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -28,35 +29,39 @@ from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.pacing import BURST
 
+if TYPE_CHECKING:
+    from tests.conftest import Make
+    from tests.test_pump import Driver
+
 TOO_LARGE = 1000  # bytes, from which on there is no memory for a copy
 
 
 class Starved:
     """A frame whose copy takes more memory than there is."""
 
-    def __init__(self, frame):
+    def __init__(self, frame: zmq.Frame) -> None:
         self.frame = frame
         self.more = frame.more
         self.buffer = frame.buffer
 
     @property
-    def bytes(self):
+    def bytes(self) -> bytes:
         if len(self.frame) >= TOO_LARGE:
             raise MemoryError
         return self.frame.bytes
 
-    def get(self, option):
+    def get(self, option: int) -> Any:
         return self.frame.get(option)
 
 
-def starve(driver):
+def starve(driver: Driver) -> None:
     recv, send = driver.pump._recv, driver.pump._send
 
-    def starved_recv(flags, copy=True):
+    def starved_recv(flags: int, copy: bool = True) -> Starved:
         got = recv(flags, copy)
         return got if copy else Starved(got)
 
-    def starved_send(part, flags, copy=True):
+    def starved_send(part: bytes, flags: int, copy: bool = True) -> None:
         if copy and len(part) >= TOO_LARGE:
             raise zmq.ZMQError(errno.ENOMEM)
         send(part, flags, copy)
@@ -77,12 +82,12 @@ needs_frames = pytest.mark.skipif(not COMPILED, reason="there are no frames to w
 @pytest.mark.parametrize("before", [0, 5])
 @pytest.mark.parametrize("kind", [zmq.PULL, zmq.ROUTER])
 def test_a_message_that_cannot_be_copied_is_lost_whole_and_alone(
-    driven,
-    plain,
-    kind,
-    before,
-    lost,
-):
+    driven: Make,
+    plain: Make,
+    kind: int,
+    before: int,
+    lost: list[bytes],
+) -> None:
     driver = driven(kind, bind="inproc://starved")
     starve(driver)
     driver.settle()
@@ -106,7 +111,9 @@ def test_a_message_that_cannot_be_copied_is_lost_whole_and_alone(
 
 @needs_frames
 @pytest.mark.parametrize("before", [0, 1, 5])
-def test_what_raises_when_a_lost_message_is_reported_loses_no_other(driven, plain, before):
+def test_what_raises_when_a_lost_message_is_reported_loses_no_other(
+    driven: Any, plain: Any, before: Any
+) -> None:
     driver = driven(zmq.PULL, bind="inproc://starved", report=interrupt)
     starve(driver)
     driver.settle()
@@ -119,7 +126,9 @@ def test_what_raises_when_a_lost_message_is_reported_loses_no_other(driven, plai
 
 
 @pytest.mark.parametrize("message", [[LARGE], [b"head", LARGE, b"tail"], [LARGE, LARGE]])
-def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(driven, plain, message):
+def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(
+    driven: Make, plain: Make, message: list[bytes]
+) -> None:
     driver = driven(zmq.PUSH, bind="inproc://starved")
     peer = plain(zmq.PULL, "inproc://starved")
     driver.settle()
@@ -131,7 +140,7 @@ def test_what_libzmq_cannot_copy_is_sent_from_where_it_is(driven, plain, message
     assert driver.pump.sent == 2
 
 
-def test_what_libzmq_can_neither_copy_nor_take_now_waits(driven, plain):
+def test_what_libzmq_can_neither_copy_nor_take_now_waits(driven: Make, plain: Make) -> None:
     driver = driven(zmq.PUSH, bind="inproc://starved", hwm=1)
     peer = plain(zmq.PULL, "inproc://starved", hwm=1)
     driver.settle()
@@ -147,8 +156,8 @@ def test_what_libzmq_can_neither_copy_nor_take_now_waits(driven, plain):
     assert driver.pump.queued == 0
 
 
-def test_who_sends_is_told_that_there_is_no_memory(driven, plain):
-    def send(part, flags, copy=True):
+def test_who_sends_is_told_that_there_is_no_memory(driven: Make, plain: Make) -> None:
+    def send(part: bytes, flags: int, copy: bool = True) -> None:
         raise zmq.ZMQError(errno.ENOMEM)
 
     driver = driven(zmq.PUSH, bind="inproc://starved")
@@ -166,7 +175,7 @@ def test_who_sends_is_told_that_there_is_no_memory(driven, plain):
 
 
 @pytest.fixture
-def crowded(driven, plain):
+def crowded(driven: Make, plain: Make) -> Any:
     """A ROUTER with messages waiting for more stuck peers than are tried in each turn."""
     driver = driven(zmq.ROUTER, bind="inproc://many", hwm=1, socket_options={"ROUTER_MANDATORY": 1})
     peers = [
@@ -182,7 +191,7 @@ def crowded(driven, plain):
     return driver
 
 
-def tried(driver, monkeypatch):
+def tried(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     tries = []
     monkeypatch.setattr(
         Pump,
@@ -198,7 +207,9 @@ try_send = Pump.try_send
 TRYING = 2.5e-6  # seconds, about
 
 
-def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
+def test_many_stuck_peers_cost_a_turn_nothing(
+    crowded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_clock(monkeypatch, lambda: 100.0, crowded)  # so there is time for all of them
     tries = tried(crowded, monkeypatch)
     for _ in range(10):
@@ -212,7 +223,9 @@ def test_many_stuck_peers_cost_a_turn_nothing(crowded, monkeypatch):
     assert sorted(tries) == sorted(b"%d" % number for number in range(len(crowded.peers)))
 
 
-def test_a_patrol_serves_who_has_room_again_and_goes_on_until_nothing_waits(crowded):
+def test_a_patrol_serves_who_has_room_again_and_goes_on_until_nothing_waits(
+    crowded: Any,
+) -> None:
     for number, peer in enumerate(crowded.peers):
         crowded.pump.send([b"%d" % number, b"another"])
         while peer.poll(0):
@@ -227,7 +240,9 @@ def test_a_patrol_serves_who_has_room_again_and_goes_on_until_nothing_waits(crow
     assert crowded.pump.patrol() == float("inf")  # as one comes by when all has gone out by turns
 
 
-def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypatch):
+def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(
+    crowded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = iter(range(10**6))
     set_clock(monkeypatch, lambda: next(clock), crowded)  # each look a second later
     tries = tried(crowded, monkeypatch)
@@ -237,7 +252,9 @@ def test_a_patrol_is_bounded_in_time_and_goes_on_where_it_was(crowded, monkeypat
     assert sorted(tries) == sorted(b"%d" % number for number in range(len(crowded.peers)))
 
 
-def test_what_a_queue_has_left_when_time_is_up_goes_out_in_the_next_turns(crowded, monkeypatch):
+def test_what_a_queue_has_left_when_time_is_up_goes_out_in_the_next_turns(
+    crowded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number, peer in enumerate(crowded.peers):
         crowded.pump.send([b"%d" % number, b"another"])
         while peer.poll(0):
@@ -251,7 +268,9 @@ def test_what_a_queue_has_left_when_time_is_up_goes_out_in_the_next_turns(crowde
     assert crowded.pump.queued == 0
 
 
-def test_of_many_stuck_peers_all_are_asked_for_in_the_time_of_one_patrol(driven, monkeypatch):
+def test_of_many_stuck_peers_all_are_asked_for_in_the_time_of_one_patrol(
+    driven: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # But each time some of them, because to ask takes longer than to try.
     driver = driven(zmq.ROUTER, bind="inproc://many")
     asked = []
@@ -278,8 +297,8 @@ def test_of_many_stuck_peers_all_are_asked_for_in_the_time_of_one_patrol(driven,
 
 
 def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without_end(
-    driven, plain, monkeypatch
-):
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_clock(monkeypatch, lambda: 100.0)  # so each burst is a full one
     options = {"ROUTER_MANDATORY": 1, "SNDHWM": 1}
     driver = driven(zmq.ROUTER, bind="inproc://on", hwm=0, socket_options=options)
@@ -289,7 +308,7 @@ def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without
     driver.settle()
     driver.pump.queues.high = 100_000
 
-    def patrols():
+    def patrols() -> int:
         driver.settle()
         for _ in range(60):
             driver.pump.patrol()
@@ -313,13 +332,15 @@ def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without
 
 
 def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_by_and_by(
-    driven, plain, monkeypatch
-):
-    def age(connections):
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def age(connections: Connections) -> float:
         ages.append(now)
         return aged(connections)
 
-    now, ages, aged = 100.0, [], Connections.age
+    now = 100.0
+    ages: list[Any] = []
+    aged = Connections.age
     set_clock(monkeypatch, lambda: now)
     monkeypatch.setattr(Connections, "age", age)
     driver = driven(zmq.ROUTER, bind="tcp://127.0.0.1:*")
@@ -340,9 +361,12 @@ def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_
             assert ages == []
 
 
-def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monkeypatch):
-    def has_gone(connections, peer):
-        connections.lost |= {peer: None} if peer < b"2" else {}
+def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(
+    crowded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_gone(connections: Connections, peer: bytes) -> bool:
+        lost: Any = {peer: None} if peer < b"2" else {}
+        connections.lost |= lost
         return peer < b"2"
 
     monkeypatch.setattr(Connections, "has_gone", has_gone)
@@ -399,12 +423,12 @@ def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(crowded, monk
     assert closed not in crowded.pump._patrol.lost
 
 
-def reads(peer):
+def reads(peer: zmq.Socket[bytes]) -> None:
     while peer.poll(0):
         peer.recv()
 
 
-def stall(driver, peer):
+def stall(driver: Driver, peer: bytes) -> None:
     while peer not in driver.pump.queues:
         driver.pump.send([peer, b"x"])
 
@@ -412,14 +436,14 @@ def stall(driver, peer):
 class Late:
     """A puller whose loop was held up, its peer, and a clock that stands."""
 
-    def __init__(self, driver, peer):
+    def __init__(self, driver: Driver, peer: zmq.Socket[bytes]) -> None:
         self.driver, self.peer, self.now = driver, peer, 100.0
 
-    def sends(self):
+    def sends(self) -> None:
         self.peer.send(b"x")
         until(lambda: self.driver.pump._get(zmq.EVENTS) & zmq.POLLIN)
 
-    def looks(self, late):
+    def looks(self, late: float) -> int:
         """How often it has to look until it is content, a millisecond apart."""
         for number in range(1, 100):
             if self.driver.pump.caught_up(late + number * SETTLES):
@@ -429,7 +453,7 @@ class Late:
 
 
 @pytest.fixture
-def late(driven, plain, monkeypatch):
+def late(driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch) -> Late:
     driver = driven(zmq.PULL, bind="inproc://late")
     late = Late(driver, plain(zmq.PUSH, "inproc://late"))
     driver.settle()
@@ -437,18 +461,20 @@ def late(driven, plain, monkeypatch):
     return late
 
 
-def test_before_something_expires_what_has_come_is_read(late):
+def test_before_something_expires_what_has_come_is_read(late: Late) -> None:
     for lateness in (0.0, 0.002):  # a timer that goes off as timers do
         late.sends()
         assert late.looks(lateness - SETTLES) == 1
         assert late.driver.received.pop() == [b"x"]
 
 
-def test_when_nothing_had_come_a_late_timer_is_not_held_up_more(late):
+def test_when_nothing_had_come_a_late_timer_is_not_held_up_more(late: Late) -> None:
     assert late.looks(5.0) == 1
 
 
-def test_after_a_delay_more_is_waited_for_until_nothing_comes_for_some_milliseconds(late):
+def test_after_a_delay_more_is_waited_for_until_nothing_comes_for_some_milliseconds(
+    late: Late,
+) -> None:
     assert 0.004 <= QUIET * SETTLES <= 0.03  # as long as others may have a core
     for _ in range(2):  # the second time it begins anew
         late.sends()
@@ -463,7 +489,9 @@ def test_after_a_delay_more_is_waited_for_until_nothing_comes_for_some_milliseco
 
 
 @pytest.mark.parametrize(("lateness", "at_most"), [(0.05, 1), (5, 5)])
-def test_but_not_for_ever_where_messages_never_end(late, lateness, at_most):
+def test_but_not_for_ever_where_messages_never_end(
+    late: Late, lateness: float, at_most: int
+) -> None:
     for _ in range(2):
         began = late.now
         while True:
@@ -478,18 +506,18 @@ def test_but_not_for_ever_where_messages_never_end(late, lateness, at_most):
 @pytest.mark.parametrize("kind", [zmq.PUSH, zmq.DEALER], ids=["push", "dealer"])
 @pytest.mark.parametrize("number", [1, 2, 3], ids=["one was sent", "two", "three"])
 def test_a_peer_that_leaves_amid_what_libzmq_cannot_copy_costs_the_next_message_nothing(
-    driven, plain, kind, number
-):
+    driven: Make, plain: Make, kind: int, number: int
+) -> None:
     address = "inproc://leaving"
     driver = driven(kind, bind=address)
     answers = zmq.PULL if kind == zmq.PUSH else zmq.DEALER
     leaving = plain(answers, address)
-    until(lambda: zmq.Socket.get(driver.socket, zmq.EVENTS) & zmq.POLLOUT)
+    until(lambda: int(zmq.Socket.get(driver.socket, zmq.EVENTS)) & zmq.POLLOUT)
     driver.settle()
     starve(driver)
     send, sent = driver.pump._send, []
 
-    def leave(part, flags, copy=True):
+    def leave(part: bytes, flags: int, copy: bool = True) -> None:
         if not copy or len(part) < TOO_LARGE:
             sent.append(part)
             if len(sent) == number + 1:

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -150,7 +152,7 @@ PROGRAM = """
 
 
 @pytest.mark.parametrize("name", INSTALL)
-def test_every_reactor_with_fds_runs_every_pattern_of_both_apis(name):
+def test_every_reactor_with_fds_runs_every_pattern_of_both_apis(name: str) -> None:
     if "uvloop" in name:
         pytest.importorskip("uvloop")
     program = "".join(map(textwrap.dedent, (IMPORTS, INSTALL[name], PROGRAM)))
@@ -171,11 +173,11 @@ def test_every_reactor_with_fds_runs_every_pattern_of_both_apis(name):
 class Completions:
     """As Twisted's IOCP reactor: it has time and completion ports, and watches no FDs."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clock = Clock()
         self.callLater, self.seconds = self.clock.callLater, self.clock.seconds
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<the IOCP reactor>"
 
 
@@ -184,13 +186,13 @@ WORKING = r"<the IOCP reactor>.*epoll, poll, select or asyncio reactor"
 
 
 @pytest.mark.parametrize("kind", SOCKETS)
-def test_a_reactor_without_fds_is_refused_with_the_names_of_others(kind):
+def test_a_reactor_without_fds_is_refused_with_the_names_of_others(kind: type[Any]) -> None:
     with pytest.raises(LoopError, match=WORKING):
         kind(reactor=Completions())
 
 
 @pytest.mark.parametrize("kind", [ZmqPubConnection, ZmqREQConnection, ZmqDealerConnection])
-def test_the_facade_refuses_it_too_and_leaves_nothing_open(kind):
+def test_the_facade_refuses_it_too_and_leaves_nothing_open(kind: type[Any]) -> None:
     factory = ZmqFactory()
     factory.reactor = Completions()
     with pytest.raises(LoopError, match=WORKING):
@@ -199,7 +201,7 @@ def test_the_facade_refuses_it_too_and_leaves_nothing_open(kind):
     factory.shutdown()
 
 
-def mixed():
+def mixed() -> Clock:
     """A Clock beside a reactor of which only the FDs are wanted, as tests make them."""
     clock = Clock()
     memory = MemoryReactorClock()
@@ -211,7 +213,7 @@ def mixed():
 CLOCKS = pytest.mark.parametrize("clock", [MemoryReactorClock, mixed])
 
 
-def turn(reactor):
+def turn(reactor: Clock | MemoryReactorClock) -> None:
     """Have what is due called, and whatever may be read be read."""
     for _ in range(20):
         reactor.advance(0)
@@ -219,14 +221,14 @@ def turn(reactor):
             reader.doRead()
 
 
-def outcome(deferred):
-    results = []
+def outcome(deferred: Any) -> list[Any]:
+    results: list[Any] = []
     deferred.addBoth(results.append)
     return results
 
 
 @CLOCKS
-def test_a_clock_drives_the_timeouts_of_a_requester(clock):
+def test_a_clock_drives_the_timeouts_of_a_requester(clock: Callable[..., Any] | type[Any]) -> None:
     reactor = clock()
     with_replier = Requester(bind="inproc://clocked", reactor=reactor)
     alone = Requester(timeout=30, reactor=reactor)
@@ -254,7 +256,7 @@ def test_a_clock_drives_the_timeouts_of_a_requester(clock):
 
 
 @CLOCKS
-def test_a_clock_drives_the_timeouts_of_the_facade(clock):
+def test_a_clock_drives_the_timeouts_of_the_facade(clock: Callable[..., Any] | type[Any]) -> None:
     factory = ZmqFactory()
     factory.reactor = reactor = clock()
     rep = ZmqREPConnection(factory, ZmqEndpoint("bind", "inproc://clocked facade"))

@@ -11,6 +11,8 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -20,11 +22,11 @@ from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
 
-def names():
+def names() -> list[str]:
     return [thread.name for thread in threading.enumerate()]
 
 
-def until_it_has_ended():
+def until_it_has_ended() -> None:
     end = time.monotonic() + 10
     while "zmqbridge-selector" in names():
         assert time.monotonic() < end
@@ -33,12 +35,16 @@ def until_it_has_ended():
 
 
 @pytest.fixture(params=["DefaultSelector", "SelectSelector", "PollSelector"])
-def run(request, deaf_loop, monkeypatch):
+def run(
+    request: pytest.FixtureRequest,
+    deaf_loop: type[asyncio.AbstractEventLoop],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Any]]:
     """Run a coroutine function on a loop that cannot watch, by each kind of waiting."""
     until_it_has_ended()
     monkeypatch.setattr(selectors, "DefaultSelector", getattr(selectors, request.param))
 
-    def run(main):
+    def run(main: Callable[..., Any]) -> float | None:
         with asyncio.Runner(loop_factory=deaf_loop) as runner:
             return runner.run(asyncio.wait_for(main(), 30))
 
@@ -47,7 +53,7 @@ def run(request, deaf_loop, monkeypatch):
     assert "AnyIO socket selector" not in names()
 
 
-async def asks_and_is_answered(times=3):
+async def asks_and_is_answered(times: int = 3) -> None:
     async with (
         Replier(bind="tcp://127.0.0.1:*") as replier,
         Requester(timeout=20, connect=replier.addresses) as requester,
@@ -59,8 +65,8 @@ async def asks_and_is_answered(times=3):
         await serving
 
 
-def test_it_lives_as_long_as_a_socket(run):
-    async def main():
+def test_it_lives_as_long_as_a_socket(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         async with Puller():
             assert names().count("zmqbridge-selector") == 1
             async with Puller():
@@ -71,13 +77,13 @@ def test_it_lives_as_long_as_a_socket(run):
     run(main)
 
 
-def test_sockets_of_many_loops_come_and_go(run):
-    def comes_and_goes():
+def test_sockets_of_many_loops_come_and_go(run: Callable[..., Any]) -> None:
+    def comes_and_goes() -> None:
         for _ in range(15):
             run(asks_and_is_answered)
             done.append(1)
 
-    done = []
+    done: list[int] = []
     threads = [threading.Thread(target=comes_and_goes) for _ in range(4)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -91,8 +97,8 @@ def test_sockets_of_many_loops_come_and_go(run):
     assert len(done) == 60
 
 
-def test_news_come_at_once_and_not_by_looking(run):
-    async def main():
+def test_news_come_at_once_and_not_by_looking(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         started = time.monotonic()
         await asks_and_is_answered(50)
         assert time.monotonic() - started < 5  # a look every quarter of a second would take 12
@@ -100,8 +106,8 @@ def test_news_come_at_once_and_not_by_looking(run):
     run(main)
 
 
-def test_one_that_is_closed_behind_our_back_harms_nobody(run):
-    async def main():
+def test_one_that_is_closed_behind_our_back_harms_nobody(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         errors = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         async with Puller(bind="inproc://behind") as puller:
@@ -123,9 +129,9 @@ def test_one_that_is_closed_behind_our_back_harms_nobody(run):
     run(main)
 
 
-def test_nor_while_nothing_else_is_opened(run):
+def test_nor_while_nothing_else_is_opened(run: Callable[..., Any]) -> None:
     # What is opened may get the number of what was closed, and so be its end.
-    async def main():
+    async def main() -> None:
         async with (
             Puller(bind="inproc://behind") as puller,
             Replier(bind="tcp://127.0.0.1:*") as replier,
@@ -147,13 +153,13 @@ def test_nor_while_nothing_else_is_opened(run):
     run(main)
 
 
-def test_a_number_that_belongs_to_another_now_is_left_to_him(run):
-    def pair(kind):
+def test_a_number_that_belongs_to_another_now_is_left_to_him(run: Callable[..., Any]) -> None:
+    def pair(kind: int) -> Any:
         made = context.socket(kind)
         made.linger = 0
         return made
 
-    async def main():
+    async def main() -> None:
         loop = asyncio.get_running_loop()
         with pair(zmq.PULL) as puller, pair(zmq.PUSH) as pusher:
             puller.bind("inproc://number")
@@ -172,7 +178,9 @@ def test_a_number_that_belongs_to_another_now_is_left_to_him(run):
         run(main)
 
 
-def test_a_loop_that_was_closed_with_its_sockets_open_stops_nobody(run, deaf_loop):
+def test_a_loop_that_was_closed_with_its_sockets_open_stops_nobody(
+    run: Callable[..., Any], deaf_loop: type[asyncio.AbstractEventLoop]
+) -> None:
     puller = Puller(bind="tcp://127.0.0.1:*")
     loop = deaf_loop()
     loop.run_until_complete(puller.__aenter__())
@@ -187,7 +195,9 @@ def test_a_loop_that_was_closed_with_its_sockets_open_stops_nobody(run, deaf_loo
 
 
 @pytest.mark.parametrize("first", ["it rings", "it is closed"])
-def test_a_socket_whose_loop_was_closed_is_watched_no_more_when(run, deaf_loop, first):
+def test_a_socket_whose_loop_was_closed_is_watched_no_more_when(
+    run: Callable[..., Any], deaf_loop: type[asyncio.AbstractEventLoop], first: str
+) -> None:
     puller = Puller(bind="inproc://closed loop")
     loop = deaf_loop()
     loop.run_until_complete(puller.__aenter__())
@@ -203,8 +213,8 @@ def test_a_socket_whose_loop_was_closed_is_watched_no_more_when(run, deaf_loop, 
     puller.close()
 
 
-def test_news_that_come_while_it_is_closed_ring_nobody(run):
-    async def main():
+def test_news_that_come_while_it_is_closed_ring_nobody(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         async with (
             Puller(bind="inproc://late") as puller,
             Pusher(connect="inproc://late") as pusher,
@@ -222,12 +232,12 @@ def test_news_that_come_while_it_is_closed_ring_nobody(run):
     run(main)
 
 
-def test_nothing_is_done_while_another_thread_has_the_lock():
+def test_nothing_is_done_while_another_thread_has_the_lock() -> None:
     class Loop:
-        def call_soon_threadsafe(self, call):
+        def call_soon_threadsafe(self, call: Callable[..., Any]) -> None:
             told.append(call)
 
-    def waits(call, *args):
+    def waits(call: Callable[..., Any], *args: Any) -> None:
         thread = threading.Thread(target=call, args=args)
         with selector_thread._lock:
             thread.start()
@@ -237,7 +247,9 @@ def test_nothing_is_done_while_another_thread_has_the_lock():
         assert not thread.is_alive()
 
     until_it_has_ended()
-    told, reader = [], selector_thread.ThreadReader(Loop())
+    told: list[Callable[..., Any]] = []
+    loop: Any = Loop()
+    reader = selector_thread.ThreadReader(loop)
     ours, far = socket.socketpair()
     with ours, far:
         waits(reader.add_reader, ours.fileno(), lambda: None)
@@ -254,8 +266,10 @@ def test_nothing_is_done_while_another_thread_has_the_lock():
     until_it_has_ended()
 
 
-def test_it_may_be_woken_any_number_of_times_before_it_gets_its_turn(run):
-    async def main():
+def test_it_may_be_woken_any_number_of_times_before_it_gets_its_turn(
+    run: Callable[..., Any],
+) -> None:
+    async def main() -> None:
         async with Puller():
             with selector_thread._lock:
                 for _ in range(5000):
@@ -265,11 +279,13 @@ def test_it_may_be_woken_any_number_of_times_before_it_gets_its_turn(run):
     run(main)
 
 
-def test_it_may_be_woken_for_nothing(run, monkeypatch):
+def test_it_may_be_woken_for_nothing(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Mistaken(selectors.DefaultSelector):
         mistaken = False
 
-        def select(self, timeout=None):
+        def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
             if self.mistaken:
                 return super().select(timeout)
             self.mistaken = True  # once, as select(2) may be by its BUGS
@@ -279,8 +295,8 @@ def test_it_may_be_woken_for_nothing(run, monkeypatch):
     run(asks_and_is_answered)
 
 
-def test_it_waits_a_while_for_another_socket(run):
-    async def open_and_close():
+def test_it_waits_a_while_for_another_socket(run: Callable[..., Any]) -> None:
+    async def open_and_close() -> float:
         async with Puller():
             return time.monotonic()
 
@@ -289,14 +305,14 @@ def test_it_waits_a_while_for_another_socket(run):
     assert time.monotonic() - closed_at >= selector_thread.GRACE
 
 
-def test_in_a_forked_child_nobody_holds_its_lock(run):
+def test_in_a_forked_child_nobody_holds_its_lock(run: Callable[..., Any]) -> None:
     with selector_thread._lock:
         selector_thread._in_child()
         run(asks_and_is_answered)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_a_thread_of_its_own():
+def test_a_forked_child_has_a_thread_of_its_own() -> None:
     program = """
         import asyncio, os, stat, sys, threading
         from zmqbridge.asyncio_backend import Replier, Requester

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from twisted.application.service import IService, MultiService
 from twisted.internet.task import deferLater
@@ -9,25 +11,30 @@ from zope.interface.verify import verifyObject
 
 from zmqbridge.twisted_backend import SocketService
 
+if TYPE_CHECKING:
+    from tests.conftest import Puller, Pusher, Replier, Request, World
+
 on_twisted = pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
 
 
 @on_twisted
-async def test_it_answers_what_it_holds_and_sends_what_is_queued_before_it_has_stopped(w):
+async def test_it_answers_what_it_holds_and_sends_what_is_queued_before_it_has_stopped(
+    w: World,
+) -> None:
     begun = []
 
-    async def handle(request):
+    async def handle(request: Request) -> None:
         begun.append(request)
         await deferLater(w.reactor, 0.02)
         await request.reply(*request.parts)
 
-    def opened(reactor):
+    def opened(reactor: Any) -> tuple[Replier, Pusher]:
         replier = w.Replier(bind="inproc://service")
         replier.serve(handle, limit=2)
         pusher = w.Pusher(connect="inproc://later")
         return replier, pusher
 
-    service = SocketService(opened, reactor=w.reactor)
+    service: Any = SocketService(opened, reactor=w.reactor)
     verifyObject(IService, service)
     whole = MultiService()
     service.setServiceParent(whole)
@@ -54,16 +61,16 @@ async def test_it_answers_what_it_holds_and_sends_what_is_queued_before_it_has_s
 
 
 @on_twisted
-async def test_what_was_not_answered_in_time_is_named_and_said(w):
-    def opened(reactor):
+async def test_what_was_not_answered_in_time_is_named_and_said(w: World) -> None:
+    def opened(reactor: Any) -> Replier:
         replier = w.Replier(bind="inproc://hangs")
         replier.serve(lambda request: deferLater(reactor, 100))
         return replier
 
-    service = SocketService(opened, timeout=0.05, reactor=w.reactor)
+    service: Any = SocketService(opened, timeout=0.05, reactor=w.reactor)
     service.startService()
     async with w.Requester(connect="inproc://hangs") as requester:
-        asking = w.spawn(requester.request(b"?", timeout=0.5))
+        asking: Any = w.spawn(requester.request(b"?", timeout=0.5))
         await w.until(lambda: service.sockets[0].statistics().received)
         await service.stopService()
         assert [request.parts for request in service.left] == [[b"?"]]
@@ -71,18 +78,18 @@ async def test_what_was_not_answered_in_time_is_named_and_said(w):
 
 
 @on_twisted
-async def test_it_says_what_it_cannot_open(w):
+async def test_it_says_what_it_cannot_open(w: World) -> None:
     with pytest.raises(TypeError, match="call"):
-        SocketService(None)
+        SocketService(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout"):
         SocketService(lambda reactor: (), timeout=-1)
     made = []
 
-    def opened(reactor):
+    def opened(reactor: Any) -> list[Puller | str]:
         made.append(w.Puller())
         return [made[0], "a socket"]
 
-    service = SocketService(opened, reactor=w.reactor)
+    service: Any = SocketService(opened, reactor=w.reactor)
     with pytest.raises(TypeError, match=r"open returned 'a socket': return sockets"):
         service.startService()
     assert made[0].closed

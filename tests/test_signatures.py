@@ -7,7 +7,8 @@ import pydoc
 import re
 import subprocess
 import sys
-from typing import get_type_hints, is_typeddict
+from types import ModuleType
+from typing import Any, get_type_hints, is_typeddict
 
 import pytest
 import zmq
@@ -16,7 +17,7 @@ from zmqbridge import arguments, asyncio_backend, twisted_backend
 from zmqbridge._bridge.link import Link
 from zmqbridge.security import Security
 
-COMMON = {
+COMMON: dict[str, object] = {
     "bind": (),
     "connect": (),
     "context": None,
@@ -24,12 +25,12 @@ COMMON = {
     "security": None,
     "monitor": False,
 }
-FORMAT = {"format": "joined"}
-SENDS = {"send_queue": None}
-RECEIVES = {"prefetch": None, "prefetch_bytes": None}
-REACTOR = {"reactor": None}
-HANDLER = {"handler": None}
-TAKES = {
+FORMAT: dict[str, object] = {"format": "joined"}
+SENDS: dict[str, object] = {"send_queue": None}
+RECEIVES: dict[str, object] = {"prefetch": None, "prefetch_bytes": None}
+REACTOR: dict[str, object] = {"reactor": None}
+HANDLER: dict[str, object] = {"handler": None}
+TAKES: dict[str, dict[str, object]] = {
     "Publisher": FORMAT | COMMON | SENDS | {"barrier": None},
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
@@ -54,7 +55,7 @@ each_class = pytest.mark.parametrize(
 )
 
 
-def expected(backend, name):
+def expected(backend: ModuleType, name: str) -> dict[str, Any]:
     takes = dict(TAKES[name])
     if backend is twisted_backend:
         takes |= REACTOR
@@ -63,7 +64,7 @@ def expected(backend, name):
     return takes
 
 
-def made(backend, name, **given):
+def made(backend: ModuleType, name: str, **given: Any) -> Any:
     kind = getattr(backend, name)
     return kind({}, **given) if name == "Authenticator" else kind(**given)
 
@@ -72,13 +73,15 @@ def made(backend, name, **given):
 OTHERS = {"Request", "end_context", "Proxy", "SocketService"}
 
 
-def test_every_class_is_looked_at():
+def test_every_class_is_looked_at() -> None:
     for backend in BACKENDS:
         assert set(TAKES) == set(backend.__all__) - OTHERS
 
 
 @each_class
-def test_a_constructor_shows_every_argument_with_its_default(backend, name):
+def test_a_constructor_shows_every_argument_with_its_default(
+    backend: ModuleType, name: str
+) -> None:
     shown = inspect.signature(getattr(backend, name)).parameters
     assert {each.name: each.default for each in shown.values()} == expected(backend, name)
     for each in shown.values():
@@ -88,7 +91,9 @@ def test_a_constructor_shows_every_argument_with_its_default(backend, name):
 
 
 @each_class
-def test_help_shows_every_argument_and_where_it_is_described(backend, name):
+def test_help_shows_every_argument_and_where_it_is_described(
+    backend: ModuleType, name: str
+) -> None:
     text = pydoc.plain(pydoc.render_doc(getattr(backend, name)))
     for argument in expected(backend, name):
         assert re.search(rf"\b{argument}: ['\w]", text)  # the type stands in quotes before 3.14
@@ -97,7 +102,9 @@ def test_help_shows_every_argument_and_where_it_is_described(backend, name):
 
 @each_class
 @pytest.mark.filterwarnings("error")
-def test_a_misspelt_argument_is_named_with_the_class_and_what_was_meant(backend, name):
+def test_a_misspelt_argument_is_named_with_the_class_and_what_was_meant(
+    backend: ModuleType, name: str
+) -> None:
     for argument in set(expected(backend, name)) - BY_POSITION:
         misspelt = argument[:2] + argument[3:]
         with pytest.raises(TypeError) as raised:
@@ -111,36 +118,39 @@ def test_a_misspelt_argument_is_named_with_the_class_and_what_was_meant(backend,
 
 
 @each_class
-def test_what_only_others_take_is_refused_also_as_none(backend, name):
+def test_what_only_others_take_is_refused_also_as_none(backend: ModuleType, name: str) -> None:
     everything = COMMON | SENDS | RECEIVES | REACTOR | HANDLER
     for argument in set(everything) - set(expected(backend, name)):
         with pytest.raises(TypeError, match=rf"^{name}\(\) has no argument {argument!r}: "):
             made(backend, name, **{argument: None})
 
 
-def test_a_class_of_the_users_is_named_and_shown_as_it_is():
-    class Plain(asyncio_backend.Pusher):
+def test_a_class_of_the_users_is_named_and_shown_as_it_is() -> None:
+    class Plain(asyncio_backend.Pusher):  # type: ignore[misc]
         pass
 
-    class Own(asyncio_backend.Pusher):
-        def __init__(self, place, **others):
+    class Own(asyncio_backend.Pusher):  # type: ignore[misc]
+        def __init__(self, place: int, **others: Any) -> None:
             super().__init__(**others)
 
     assert inspect.signature(Plain) == inspect.signature(asyncio_backend.Pusher)
     assert list(inspect.signature(Own).parameters) == ["place", "others"]
-    for make in (lambda: Plain(conect="inproc://x"), lambda: Own(1, conect="inproc://x")):
+    for make in (
+        lambda: Plain(conect="inproc://x"),  # type: ignore[call-arg]
+        lambda: Own(1, conect="inproc://x"),
+    ):
         with pytest.raises(TypeError, match=r"^(Plain|Own)\(\) has .*'conect': .*'connect'\?"):
             make()
 
 
-def test_the_types_of_the_groups_are_those_of_the_constructor_that_does_the_work():
+def test_the_types_of_the_groups_are_those_of_the_constructor_that_does_the_work() -> None:
     names = {**vars(arguments), "zmq": zmq, "Security": Security}
     does = get_type_hints(Link.open, {**vars(sys.modules[Link.__module__]), **names})
     group = get_type_hints(arguments.SocketArguments, localns=names)
     assert {name: does[name] for name in group} == group
 
 
-def test_each_argument_is_described_once():
+def test_each_argument_is_described_once() -> None:
     described = [
         line.split(":")[0].strip()
         for group in GROUPS
@@ -150,7 +160,7 @@ def test_each_argument_is_described_once():
     assert sorted(described) == sorted({name for group in GROUPS for name in group.__annotations__})
 
 
-def test_the_two_names_of_one_call_show_one_text():
+def test_the_two_names_of_one_call_show_one_text() -> None:
     for backend in BACKENDS:
         pusher, dealer = backend.Pusher, backend.Dealer
         assert pusher.push is dealer.send
@@ -160,7 +170,7 @@ def test_the_two_names_of_one_call_show_one_text():
         assert "push_nowait = send_nowait(self" in text
 
 
-def test_nothing_is_loaded_for_it_before_somebody_asks():
+def test_nothing_is_loaded_for_it_before_somebody_asks() -> None:
     code = (
         "import sys, zmqbridge.asyncio_backend as a, zmqbridge.twisted_backend as t\n"
         "assert 'zmqbridge.arguments' not in sys.modules\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
 
 import pytest
 
@@ -23,14 +25,16 @@ from zmqbridge.asyncio_backend._waiter import (
 name = contextvars.ContextVar("name", default="nobody")
 
 
-def in_python(loop, coroutine, **options):
+def in_python(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
     """A Task without C, as other interpreters have it."""
-    return asyncio.tasks._PyTask(coroutine, loop=loop, **options)
+    return vars(asyncio.tasks)["_PyTask"](coroutine, loop=loop, **options)
 
 
 @pytest.fixture(params=[None, in_python], ids=["C", "Python"])
-def run(request):
-    def run(main):
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         with asyncio.Runner() as runner:
             runner.get_loop().set_task_factory(request.param)
             return runner.run(main())
@@ -38,11 +42,13 @@ def run(request):
     return run
 
 
-async def parked(kind=Waiter):
+async def parked(
+    kind: type[Any] = Waiter,
+) -> tuple[MeasuredWaiter | Waiter, list[Any], asyncio.Task[Any]]:
     """A waiter, a list of what its task came to, and the task, which waits."""
     waiter, log = kind(asyncio.get_running_loop()), []
 
-    async def wait():
+    async def wait() -> None:
         name.set("the task")
         try:
             log.append(await waiter)
@@ -55,12 +61,12 @@ async def parked(kind=Waiter):
     return waiter, log, task
 
 
-def test_told_by_the_loop_the_task_goes_on_before_the_call_returns(run):
-    async def main():
+def test_told_by_the_loop_the_task_goes_on_before_the_call_returns(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         waiter, log, task = await parked()
         seen = []
 
-        def tell():
+        def tell() -> None:
             waiter.set_result("hello")
             seen.append(list(log))
 
@@ -72,12 +78,14 @@ def test_told_by_the_loop_the_task_goes_on_before_the_call_returns(run):
 
 
 @pytest.mark.parametrize("by", ["the loop", "a task"])
-def test_where_callbacks_are_named_it_goes_on_soon_whoever_tells(run, by):
-    async def main():
+def test_where_callbacks_are_named_it_goes_on_soon_whoever_tells(
+    run: Callable[..., Any], by: str
+) -> None:
+    async def main() -> None:
         waiter, log, task = await parked(MeasuredWaiter)
         seen = []
 
-        def tell():
+        def tell() -> None:
             waiter.set_result("hello")
             seen.append(list(log))
             assert not waiter.cancel()  # it was told
@@ -93,8 +101,10 @@ def test_where_callbacks_are_named_it_goes_on_soon_whoever_tells(run, by):
     run(main)
 
 
-def test_where_nobody_names_callbacks_it_goes_on_at_once(run, monkeypatch):
-    async def main():
+def test_where_nobody_names_callbacks_it_goes_on_at_once(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
         async with (
             Puller(bind="inproc://once") as puller,
             Pusher(connect="inproc://once") as pusher,
@@ -104,7 +114,7 @@ def test_where_nobody_names_callbacks_it_goes_on_at_once(run, monkeypatch):
             await asyncio.sleep(0)
             tell, stepped = LoopDriver.tell, []
 
-            def note(*told):
+            def note(*told: Any) -> None:
                 stepped.append((tell(*told), receiving.done()))
 
             monkeypatch.setattr(LoopDriver, "tell", note)
@@ -116,8 +126,8 @@ def test_where_nobody_names_callbacks_it_goes_on_at_once(run, monkeypatch):
 
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
-def test_a_task_that_ends_the_program_takes_nothing_from_those_told_with_it(end):
-    async def main():
+def test_a_task_that_ends_the_program_takes_nothing_from_those_told_with_it(end: Any) -> None:
+    async def main() -> None:
         async with (
             Replier(bind="inproc://ends") as replier,
             Requester(connect="inproc://ends") as requester,
@@ -131,7 +141,7 @@ def test_a_task_that_ends_the_program_takes_nothing_from_those_told_with_it(end)
                 assert [each.result() for each in asking[1:]] == [[b"1"], [b"2"], [b"3"]]
                 assert requester.statistics().late_replies == 0
 
-    async def ask(requester, number):
+    async def ask(requester: Any, number: int) -> Any:
         reply = await requester.request(b"%d" % number)
         if not number:
             raise end
@@ -145,10 +155,10 @@ def test_a_task_that_ends_the_program_takes_nothing_from_those_told_with_it(end)
         loop.run_until_complete(going_on)  # as a notebook does, or a signal handler of a program
 
 
-def test_a_reply_is_its_callers_alone(run):
+def test_a_reply_is_its_callers_alone(run: Callable[..., Any]) -> None:
     tracemalloc = pytest.importorskip("tracemalloc")  # PyPy has none
 
-    async def main():
+    async def main() -> None:
         async with (
             Replier(bind="inproc://held") as replier,
             Requester(connect="inproc://held") as requester,
@@ -165,7 +175,7 @@ def test_a_reply_is_its_callers_alone(run):
             replier.close()
             await answering
 
-    async def answer(replier):
+    async def answer(replier: Replier) -> None:
         async for request in replier:
             await request.reply(large)
             del request
@@ -174,8 +184,8 @@ def test_a_reply_is_its_callers_alone(run):
     run(main)
 
 
-def test_told_by_another_task_it_goes_on_soon(run):
-    async def main():
+def test_told_by_another_task_it_goes_on_soon(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         waiter, log, task = await parked()
         waiter.set_result("hello")
         assert log == []
@@ -185,8 +195,8 @@ def test_told_by_another_task_it_goes_on_soon(run):
     run(main)
 
 
-def test_an_error_comes_soon(run):
-    async def main():
+def test_an_error_comes_soon(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         waiter, log, task = await parked()
         waiter.set_exception(LookupError())
         assert log == []
@@ -196,8 +206,10 @@ def test_an_error_comes_soon(run):
     run(main)
 
 
-def test_a_cancelled_task_is_not_told_and_one_that_was_told_is_not_cancelled(run):
-    async def main():
+def test_a_cancelled_task_is_not_told_and_one_that_was_told_is_not_cancelled(
+    run: Callable[..., Any],
+) -> None:
+    async def main() -> None:
         waiter, log, task = await parked()
         task.cancel()
         assert waiter.done
@@ -212,8 +224,8 @@ def test_a_cancelled_task_is_not_told_and_one_that_was_told_is_not_cancelled(run
     run(main)
 
 
-def test_what_was_told_before_is_there_without_waiting(run):
-    async def main():
+def test_what_was_told_before_is_there_without_waiting(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         waiter = Waiter(asyncio.get_running_loop())
         waiter.set_result("hello")
         assert await waiter == "hello"
@@ -225,8 +237,8 @@ def test_what_was_told_before_is_there_without_waiting(run):
     run(main)
 
 
-def test_a_task_of_another_loop_may_not_wait_for_it(run):
-    async def main():
+def test_a_task_of_another_loop_may_not_wait_for_it(run: Callable[..., Any]) -> None:
+    async def main() -> None:
         other = asyncio.new_event_loop()
         try:
             with pytest.raises(RuntimeError, match="different loop"):
@@ -241,7 +253,11 @@ def test_a_task_of_another_loop_may_not_wait_for_it(run):
 
 
 @types.coroutine
-def seeing_futures_only(coroutine):
+def seeing_futures_only(
+    coroutine: Coroutine[Any, Any, Any],
+) -> Generator[Any, Any, Any]:
+    call: Any
+    argument: Any
     call, argument = coroutine.send, None
     while True:
         try:
@@ -258,30 +274,34 @@ def seeing_futures_only(coroutine):
             call, argument = coroutine.throw, error
 
 
-def strict(coroutine, *, loop, **options):
+def strict(
+    coroutine: Coroutine[Any, Any, Any], *, loop: asyncio.AbstractEventLoop, **options: Any
+) -> asyncio.Task[Any]:
     """A task that waits for Futures and nothing else."""
 
-    async def run():
+    async def run() -> Any:
         return await seeing_futures_only(coroutine)
 
     return asyncio.Task(run(), loop=loop, **options)
 
 
-def raising(coroutine, *, loop, **options):
+def raising(
+    coroutine: Coroutine[Any, Any, Any], *, loop: asyncio.AbstractEventLoop, **options: Any
+) -> None:
     """There are no tasks to be made."""
     coroutine.close()
     raise TypeError
 
 
-def test_here_tasks_can_be_stepped():
+def test_here_tasks_can_be_stepped() -> None:
     assert module.STEPS
     assert can_be_stepped(asyncio.Task)
-    assert can_be_stepped(asyncio.tasks._PyTask)
+    assert can_be_stepped(vars(asyncio.tasks)["_PyTask"])
 
 
-def test_that_is_found_out_within_a_task_as_well(run):
-    async def main():
-        def known():  # a task in Python is not, since 3.14
+def test_that_is_found_out_within_a_task_as_well(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        def known() -> object:  # a task in Python is not, since 3.14
             return asyncio.current_task(), asyncio.all_tasks()
 
         before = known()
@@ -294,15 +314,17 @@ def test_that_is_found_out_within_a_task_as_well(run):
 
 
 @pytest.mark.parametrize("kind", [strict, raising])
-def test_where_they_cannot_nothing_is_left_of_the_trial(kind):
+def test_where_they_cannot_nothing_is_left_of_the_trial(kind: Callable[..., Any]) -> None:
     assert not can_be_stepped(kind)
     assert asyncio._get_running_loop() is None
 
 
-def test_where_tasks_wait_for_futures_only_they_get_futures(monkeypatch):
+def test_where_tasks_wait_for_futures_only_they_get_futures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "STEPS", can_be_stepped(strict))
 
-    async def main():
+    async def main() -> None:
         assert waiter_for(asyncio.get_running_loop()) is FutureWaiter
         async with (
             Replier(bind="inproc://strict") as replier,

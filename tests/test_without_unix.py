@@ -38,7 +38,7 @@ not_on_pypy = pytest.mark.skipif(
 )
 
 
-def windows(*arguments):
+def windows(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run an imitation of Python on Windows."""
     path = os.pathsep.join([str(TESTS / "imitation"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
@@ -51,26 +51,26 @@ def windows(*arguments):
 
 
 @not_on_pypy
-def test_what_is_taken_away_is_not_there():
+def test_what_is_taken_away_is_not_there() -> None:
     ran = windows("-c", IT_IS_ONE)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @not_on_pypy
-def test_nobody_is_asked_how_a_connection_is():
+def test_nobody_is_asked_how_a_connection_is() -> None:
     ran = windows("-c", "from zmqbridge._bridge import patrol; assert not patrol.TELLS")
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @not_on_pypy
 @pytest.mark.parametrize("backend", ["asyncio", "twisted"])
-def test_both_backends(backend):
+def test_both_backends(backend: str) -> None:
     ran = windows("-m", "both_backends", backend)
     assert ran.stderr == ""
     assert (ran.returncode, ran.stdout) == (0, "done\n")
 
 
-def test_the_facade():
+def test_the_facade() -> None:
     ran = windows("-m", "facade")
     assert ran.stderr == ""
     assert (ran.returncode, ran.stdout) == (0, "done\n")
@@ -78,14 +78,14 @@ def test_the_facade():
 
 @not_on_pypy
 @pytest.mark.parametrize("transport", [[], ["--transport", "tcp"]])
-def test_the_demo(transport):
+def test_the_demo(transport: list[str]) -> None:
     ran = windows("-m", "zmqbridge", "demo", "--count", "50", *transport)
     assert (ran.stderr, ran.returncode) == ("", 0), ran.stdout
     assert "over tcp:" in ran.stdout
     assert "All 402 messages are accounted for" in ran.stdout
 
 
-def test_the_demo_says_what_is_not_there():
+def test_the_demo_says_what_is_not_there() -> None:
     ran = windows("-m", "zmqbridge", "demo", "--transport", "ipc")
     assert (ran.stdout, ran.returncode) == ("", 2)
     assert "use --transport tcp" in ran.stderr
@@ -103,7 +103,7 @@ sys.exit(pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", sys.arg
 """
 
 
-def test_on_macos_the_tests_can_be_collected():
+def test_on_macos_the_tests_can_be_collected() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", MACOS, str(TESTS)], capture_output=True, text=True, timeout=BOUND
     )

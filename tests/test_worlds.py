@@ -33,8 +33,11 @@ print(json.dumps(answers))
 """
 
 
+Collected = dict[str, tuple[int, Counter[str], str]]
+
+
 @pytest.fixture(scope="module")
-def collected():
+def collected() -> Collected:
     """Of each of `ASKED`: the exit status, how many cases each world has, and what was said."""
     command = [sys.executable, "-c", COLLECTOR, json.dumps(ASKED)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
@@ -50,19 +53,21 @@ def collected():
 @pytest.mark.parametrize(
     ("asked", "wanted"), [("one", {"asyncio"}), ("several", {"asyncio", "trio", "poll"})]
 )
-def test_worlds_are_chosen_by_their_whole_name_and_variants_in_full(collected, asked, wanted):
+def test_worlds_are_chosen_by_their_whole_name_and_variants_in_full(
+    collected: Collected, asked: str, wanted: set[str]
+) -> None:
     status, cases, _ = collected[asked]
     assert status == 0
     assert set(cases) == wanted
     assert len(set(cases.values())) == 1
 
 
-def test_the_facade_beside_plain_peers_is_in_the_world_of_its_reactor(collected):
+def test_the_facade_beside_plain_peers_is_in_the_world_of_its_reactor(collected: Collected) -> None:
     _, cases, _ = collected["beside the facade"]
     assert set(cases) == {"epoll", "facade on epoll"}
 
 
-def test_an_unknown_world_is_an_error_that_lists_the_worlds(collected):
+def test_an_unknown_world_is_an_error_that_lists_the_worlds(collected: Collected) -> None:
     status, cases, err = collected["unknown"]
     assert status == pytest.ExitCode.USAGE_ERROR
     assert not cases

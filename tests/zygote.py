@@ -35,7 +35,7 @@ PRELOADED = [  # some are on Linux alone, or not installed
 ]
 
 
-def become(file, folder, out, err, strict):
+def become(file: str, folder: str, out: str, err: str, strict: bool) -> None:
     """Make this child look like ``python file`` in a shell."""
     for number, path, mode in (
         (0, os.devnull, os.O_RDONLY),
@@ -54,7 +54,7 @@ def become(file, folder, out, err, strict):
     sys.path[0] = folder
 
 
-def wait(pid, seconds):
+def wait(pid: int, seconds: float) -> int | None:
     end = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -65,15 +65,16 @@ def wait(pid, seconds):
         time.sleep(0.002)
 
 
-def serve():
+def serve() -> str | None:
     """Do what is asked; return, in a child, the program that it is to run."""
     for line in sys.stdin:
         what, *arguments = json.loads(line)
         if what == "run":
-            answer = os.fork()
+            answer: int | None = os.fork()
             if not answer:
                 become(*arguments)
-                return arguments[0]
+                program: str = arguments[0]
+                return program
         else:
             answer = wait(*arguments)
         print(json.dumps(answer), flush=True)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from zmqbridge import MalformedMessage, QueueFull, SocketClosed, Subscribed, Unsubscribed
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 every_world = pytest.mark.every_world
 FORMATS = ["joined", "two-part", "parts", "raw"]
@@ -17,21 +23,21 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def address():
+def address() -> str:
     """An address that nobody had before: a plain socket gives its own back only some time later."""
     return f"inproc://extended-{next(_numbers)}"
 
 
-def body_in(format, text):
+def body_in(format: str, text: bytes) -> Any:
     return {"parts": [text], "raw": [b"t", text]}.get(format, text)
 
 
-def received_in(format, text):
+def received_in(format: str, text: bytes) -> Any:
     return {"parts": (b"t", [text]), "raw": [b"t", text]}.get(format, (b"t", text))
 
 
 @every_world
-async def test_an_xpublisher_knows_what_its_subscribers_want(w, address):
+async def test_an_xpublisher_knows_what_its_subscribers_want(w: World, address: str) -> None:
     async with w.XPublisher(bind=address) as publisher:
         async with w.Subscriber(["a", b"\0"], connect=address) as subscriber:
             changes = {await publisher.receive(), await publisher.receive()}
@@ -51,7 +57,7 @@ async def test_an_xpublisher_knows_what_its_subscribers_want(w, address):
         assert (statistics.sent, statistics.received, statistics.malformed) == (3, 4, 0)
 
 
-async def test_of_each_subscriber_where_that_is_asked_for(w, address):
+async def test_of_each_subscriber_where_that_is_asked_for(w: World, address: str) -> None:
     async with (
         w.XPublisher(bind=address, options=EACH) as publisher,
         w.Subscriber("t", connect=address) as one,
@@ -69,7 +75,7 @@ async def test_of_each_subscriber_where_that_is_asked_for(w, address):
 
 @every_world
 @pytest.mark.parametrize("format", FORMATS)
-async def test_an_xsubscriber_subscribes_by_messages(w, format, address):
+async def test_an_xsubscriber_subscribes_by_messages(w: World, format: str, address: str) -> None:
     async with w.XSubscriber("t", format=format) as subscriber:
         subscriber.connect(address)  # who comes later is told, too
         async with w.XPublisher(bind=address, format=format) as publisher:
@@ -92,7 +98,7 @@ async def test_an_xsubscriber_subscribes_by_messages(w, format, address):
             assert subscriber.statistics().malformed == 0
 
 
-async def test_nothing_is_filtered_by_an_xsubscriber(w, address):
+async def test_nothing_is_filtered_by_an_xsubscriber(w: World, address: str) -> None:
     async with w.XSubscriber("a", bind=address) as subscriber:
         with plain(subscriber, zmq.XPUB, address, INVERT_MATCHING=1) as xpub:
             await w.until(lambda: xpub.poll(1))
@@ -101,7 +107,7 @@ async def test_nothing_is_filtered_by_an_xsubscriber(w, address):
 
 
 @contextlib.contextmanager
-def plain(like, kind, connect, **options):
+def plain(like: Any, kind: int, connect: str, **options: Any) -> Iterator[zmq.Socket[bytes]]:
     """A plain socket in the context of one of ours."""
     socket = zmq.Socket(like.socket.context, kind)
     socket.set(zmq.LINGER, 0)
@@ -116,7 +122,9 @@ def plain(like, kind, connect, **options):
 
 
 @every_world
-async def test_what_is_no_subscription_is_malformed_and_the_next_one_is_heard(w, address):
+async def test_what_is_no_subscription_is_malformed_and_the_next_one_is_heard(
+    w: World, address: str
+) -> None:
     async with w.XPublisher(bind=address) as publisher:
         with plain(publisher, zmq.XSUB, address) as xsub:
             for count, message in enumerate([[b"\2t"], [b"t", b"\3"], [b""]], 1):
@@ -131,7 +139,9 @@ async def test_what_is_no_subscription_is_malformed_and_the_next_one_is_heard(w,
 
 
 @pytest.mark.parametrize("options", [{}, {zmq.SNDHWM: 10}], ids=["by default", "at a low mark"])
-async def test_all_of_very_many_subscriptions_of_an_xsubscriber_are_heard(w, options, tmp_path):
+async def test_all_of_very_many_subscriptions_of_an_xsubscriber_are_heard(
+    w: World, options: Any, tmp_path: Path
+) -> None:
     many = [f"tag{number}." for number in range(3000)]
     address = f"ipc://{tmp_path}/many"
     async with w.XSubscriber(many, connect=address, options=options):
@@ -141,7 +151,7 @@ async def test_all_of_very_many_subscriptions_of_an_xsubscriber_are_heard(w, opt
 
 
 @every_world
-async def test_a_broker_on_the_loop_passes_on_what_it_likes(w, tmp_path):
+async def test_a_broker_on_the_loop_passes_on_what_it_likes(w: World, tmp_path: Path) -> None:
     """XSUB and XPUB with logic in between: publications are marked, subscriptions narrowed."""
     front_address, back_address = f"ipc://{tmp_path}/front", f"ipc://{tmp_path}/back"
     async with (
@@ -151,12 +161,12 @@ async def test_a_broker_on_the_loop_passes_on_what_it_likes(w, tmp_path):
         w.Subscriber("news/", connect=back_address) as subscriber,
     ):
 
-        async def publications():
+        async def publications() -> None:
             async for tag, body in front:
                 if not tag.endswith(b"secret"):
                     back.publish(body + b" (checked)", tag)
 
-        async def subscriptions():
+        async def subscriptions() -> None:
             async for change in back:
                 onward = front.subscribe if type(change) is Subscribed else front.unsubscribe
                 onward(change.tag)
@@ -178,7 +188,7 @@ async def test_a_broker_on_the_loop_passes_on_what_it_likes(w, tmp_path):
 
 
 @every_world
-async def test_a_pair_talks_both_ways_in_order(w, address):
+async def test_a_pair_talks_both_ways_in_order(w: World, address: str) -> None:
     async with w.Pair(bind=address) as one, w.Pair(connect=address) as two:
         for number in range(200):
             await one.send(b"%d" % number, b"")
@@ -193,7 +203,9 @@ async def test_a_pair_talks_both_ways_in_order(w, address):
 
 
 @every_world
-async def test_a_pair_waits_for_its_peer_and_a_cancelled_send_sends_nothing(w, address):
+async def test_a_pair_waits_for_its_peer_and_a_cancelled_send_sends_nothing(
+    w: World, address: str
+) -> None:
     async with w.Pair(bind=address, send_queue=3, options={zmq.SNDHWM: 1}) as one:
         for number in range(3):
             one.send_nowait(b"%d" % number)
@@ -213,7 +225,7 @@ async def test_a_pair_waits_for_its_peer_and_a_cancelled_send_sends_nothing(w, a
             assert await one.drain(timeout=10) == 0
 
 
-async def test_a_second_peer_of_a_pair_hears_nothing(w, tmp_path):
+async def test_a_second_peer_of_a_pair_hears_nothing(w: World, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/pair"
     async with w.Pair(bind=address) as one, w.Pair(connect=address) as two:
         await two.send(b"here I am")
@@ -228,7 +240,7 @@ async def test_a_second_peer_of_a_pair_hears_nothing(w, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["XPublisher", "XSubscriber", "Pair"])
-async def test_who_waits_for_one_that_is_closed_is_told(w, kind, address):
+async def test_who_waits_for_one_that_is_closed_is_told(w: World, kind: str, address: str) -> None:
     made = getattr(w, kind)(bind=address)
     async with made:
         receiving = w.spawn(made.receive())
@@ -239,8 +251,9 @@ async def test_who_waits_for_one_that_is_closed_is_told(w, kind, address):
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_a_handler_gets_what_receive_would_give(w, address):
-    changes, parts = [], []
+async def test_a_handler_gets_what_receive_would_give(w: World, address: str) -> None:
+    changes: list[Any] = []
+    parts: list[Any] = []
     publisher = w.XPublisher(bind=address, handler=changes.append)
     pair = w.Pair(bind=address + "-pair", handler=parts.append)
     async with publisher, pair:

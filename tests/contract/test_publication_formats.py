@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from zmqbridge import MalformedMessage, OptionError
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 FORMATS = ["joined", "two-part", "parts", "raw"]
 every_world = pytest.mark.every_world
@@ -16,13 +20,13 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-def address():
+def address() -> str:
     """An address that nobody had before: a plain socket gives its own back only some time later."""
     return f"inproc://formats-{next(_numbers)}"
 
 
 # What is published as (body, tag), what goes over the wire, and what is received.
-PUBLISHED = {
+PUBLISHED: dict[str, list[Any]] = {
     "joined": [
         (b"body", b"tag", [b"tag\0body"], (b"tag", b"body")),
         (b"\0body", "t", [b"t\0\0body"], (b"t", b"\0body")),
@@ -52,11 +56,11 @@ MISFITS = {
 }
 
 
-async def subscribed(w, xpub, *prefixes):
+async def subscribed(w: World, xpub: zmq.Socket[bytes], *prefixes: bytes) -> None:
     """Wait until these subscriptions have come."""
     missing = {b"\1" + prefix for prefix in prefixes}
 
-    def came():
+    def came() -> bool:
         while missing and xpub.poll(0):
             missing.discard(xpub.recv())
         return not missing
@@ -64,7 +68,7 @@ async def subscribed(w, xpub, *prefixes):
     await w.until(came)
 
 
-def plain(kind, address, context):
+def plain(kind: int, address: str, context: zmq.Context[Any]) -> zmq.Socket[bytes]:
     socket = zmq.Socket(context, kind)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.SNDHWM, 0)
@@ -74,7 +78,7 @@ def plain(kind, address, context):
 
 @every_world
 @each_format
-async def test_what_is_published_is_received(w, format, address):
+async def test_what_is_published_is_received(w: World, format: str, address: str) -> None:
     async with (
         w.Publisher(bind=address, format=format) as publisher,
         w.Subscriber("t", connect=address, format=format) as subscriber,
@@ -94,7 +98,9 @@ async def test_what_is_published_is_received(w, format, address):
 
 @every_world
 @each_format
-async def test_what_does_not_fit_is_malformed_and_the_next_one_is_delivered(w, format, address):
+async def test_what_does_not_fit_is_malformed_and_the_next_one_is_delivered(
+    w: World, format: str, address: str
+) -> None:
     async with w.Subscriber("", connect=address, format=format) as subscriber:
         with plain(zmq.XPUB, address, subscriber.socket.context) as xpub:
             await subscribed(w, xpub, b"")
@@ -113,7 +119,7 @@ async def test_what_does_not_fit_is_malformed_and_the_next_one_is_delivered(w, f
 
 
 @pytest.mark.parametrize("format", ["two-part", "parts", "raw"])
-async def test_what_was_unsubscribed_is_not_delivered(w, format, address):
+async def test_what_was_unsubscribed_is_not_delivered(w: World, format: str, address: str) -> None:
     frames = [[b"old", b"1"], [b"older", b"2"], [b"new", b"3"], [b"o\0", b"ld"]]
     expected = {"parts": (b"new", [b"3"]), "raw": [b"new", b"3"]}.get(format, (b"new", b"3"))
     async with w.Subscriber(["old", "new"], connect=address, format=format) as subscriber:
@@ -129,7 +135,7 @@ async def test_what_was_unsubscribed_is_not_delivered(w, format, address):
 
 
 @each_format
-async def test_the_bytes_of_every_format_are_counted(w, format, address):
+async def test_the_bytes_of_every_format_are_counted(w: World, format: str, address: str) -> None:
     frames = [b"t" * 400 + b"\0" + b"b" * 600] if format == "joined" else [b"t" * 400, b"b" * 600]
     bounds = {"prefetch_bytes": 10_000, "options": {zmq.RCVHWM: 0}}
     async with w.Subscriber("", connect=address, format=format, **bounds) as subscriber:
@@ -147,7 +153,7 @@ async def test_the_bytes_of_every_format_are_counted(w, format, address):
 
 
 @pytest.mark.parametrize("format", ["two-part", "parts", "raw"])
-async def test_the_newest_alone_may_have_several_parts(w, format, address):
+async def test_the_newest_alone_may_have_several_parts(w: World, format: str, address: str) -> None:
     options = {zmq.CONFLATE: 1}
     async with w.Subscriber("", connect=address, format=format, options=options) as subscriber:
         with plain(zmq.XPUB, address, subscriber.socket.context) as xpub:
@@ -161,7 +167,9 @@ async def test_the_newest_alone_may_have_several_parts(w, format, address):
 
 
 @pytest.mark.parametrize("format", ["two-part", "parts"])
-async def test_a_publisher_whose_parts_libzmq_would_take_apart_is_refused(w, format):
+async def test_a_publisher_whose_parts_libzmq_would_take_apart_is_refused(
+    w: World, format: str
+) -> None:
     with pytest.raises(OptionError, match=f"CONFLATE.*{format}"):
         w.Publisher(format=format, options={zmq.CONFLATE: 1})
     async with w.Publisher(format=format, options={zmq.CONFLATE: 0}):
@@ -170,13 +178,15 @@ async def test_a_publisher_whose_parts_libzmq_would_take_apart_is_refused(w, for
 
 @pytest.mark.parametrize("name", ["Publisher", "Subscriber"])
 @pytest.mark.parametrize("wrong", ["two_part", "", None, ["joined"]])
-async def test_a_misspelt_format_is_refused_with_the_names(w, name, wrong):
+async def test_a_misspelt_format_is_refused_with_the_names(w: World, name: str, wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"'joined', 'two-part', 'parts', 'raw'"):
         getattr(w, name)(format=wrong)
 
 
 @each_format
-async def test_a_body_of_another_format_is_refused_and_nothing_is_sent(w, format, address):
+async def test_a_body_of_another_format_is_refused_and_nothing_is_sent(
+    w: World, format: str, address: str
+) -> None:
     async with w.Publisher(bind=address, format=format) as publisher:
         wrong = b"one" if format in ("parts", "raw") else [b"several", b"parts"]
         with pytest.raises(TypeError, match=r"list of parts|take several"):
@@ -199,8 +209,8 @@ async def test_a_body_of_another_format_is_refused_and_nothing_is_sent(w, format
 
 @each_format
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_a_handler_gets_what_the_format_says(w, format, address):
-    handled = []
+async def test_a_handler_gets_what_the_format_says(w: World, format: str, address: str) -> None:
+    handled: list[Any] = []
     subscriber = w.Subscriber("", connect=address, format=format, handler=handled.append)
     async with subscriber:
         with plain(zmq.XPUB, address, subscriber.socket.context) as xpub:

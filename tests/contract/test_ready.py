@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -17,17 +19,19 @@ _numbers = itertools.count()
 PAIRS = int(os.environ.get("PAIRS", "100"))
 
 
-def addresses(count, transport="inproc"):
+def addresses(count: int, transport: str = "inproc") -> list[str]:
     return [f"{transport}://ready-{next(_numbers)}" for _ in range(count)]
 
 
 @pytest.fixture
-def proxied():
+def proxied() -> Iterator[Callable[[], list[str]]]:
     """The addresses of both ends of two plain proxies in a row, each with its own thread."""
     context = zmq.Context()
-    ends, threads, sockets = [], [], []
+    ends: list[str] = []
+    threads: list[threading.Thread] = []
+    sockets: list[zmq.Socket[bytes]] = []
 
-    def run(front, back):
+    def run(front: Any, back: Any) -> None:
         try:
             zmq.proxy(front, back)
         except zmq.ContextTerminated:
@@ -35,7 +39,7 @@ def proxied():
         front.close(0)
         back.close(0)
 
-    def start():
+    def start() -> list[str]:
         first, second, third, fourth = (context.socket(kind) for kind in [zmq.XSUB, zmq.XPUB] * 2)
         sockets.extend([first, second, third, fourth])
         ports = [each.bind_to_random_port("tcp://127.0.0.1") for each in (first, second, fourth)]
@@ -54,20 +58,20 @@ def proxied():
         assert not thread.is_alive()
 
 
-async def first_publication(w, publisher, subscriber):
+async def first_publication(w: Any, publisher: Any, subscriber: Any) -> None:
     await subscriber.ready(20)
     publisher.publish(b"the first", "t")
     assert await subscriber.receive() == (b"t", b"the first")
 
 
-async def test_of_fresh_pairs_each_hears_the_first_publication(w):
+async def test_of_fresh_pairs_each_hears_the_first_publication(w: Any) -> None:
     for _ in range(PAIRS):
         async with w.Publisher(bind="tcp://127.0.0.1:*", barrier=True) as publisher:
             async with w.Subscriber("t", connect=publisher.addresses[0]) as subscriber:
                 await first_publication(w, publisher, subscriber)
 
 
-async def test_also_through_two_plain_proxies(w, proxied):
+async def test_also_through_two_plain_proxies(w: Any, proxied: Callable[[], list[str]]) -> None:
     front, back = proxied()
     async with w.Publisher(connect=front, barrier=True) as publisher:
         # It is there when the first subscriber is told so; a publisher that comes later is another
@@ -80,7 +84,7 @@ async def test_also_through_two_plain_proxies(w, proxied):
 
 
 @every_world
-async def test_each_publisher_answers_for_itself(w):
+async def test_each_publisher_answers_for_itself(w: Any) -> None:
     one, two = addresses(2)
     async with w.Subscriber("t", connect=[one, two]) as subscriber:
         async with w.Publisher(bind=one, barrier=True):
@@ -91,7 +95,7 @@ async def test_each_publisher_answers_for_itself(w):
                 await w.gather(subscriber.ready(20), subscriber.ready())
 
 
-async def test_a_bound_subscriber_is_answered_by_the_first(w):
+async def test_a_bound_subscriber_is_answered_by_the_first(w: Any) -> None:
     [address] = addresses(1)
     async with w.Subscriber("t", bind=address) as subscriber:
         async with w.Publisher(connect=address, barrier=True) as publisher:
@@ -99,7 +103,7 @@ async def test_a_bound_subscriber_is_answered_by_the_first(w):
 
 
 @every_world
-async def test_who_gives_no_answer_is_told_apart(w):
+async def test_who_gives_no_answer_is_told_apart(w: Any) -> None:
     [address] = addresses(1)
     async with w.Publisher(bind=address) as publisher:
         async with w.Subscriber("t", connect=address) as subscriber:
@@ -124,7 +128,7 @@ async def test_who_gives_no_answer_is_told_apart(w):
 
 
 @every_world
-async def test_it_is_answered_also_when_the_inbox_is_full(w):
+async def test_it_is_answered_also_when_the_inbox_is_full(w: Any) -> None:
     [address] = addresses(1)
     options = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
     async with w.Publisher(bind=address, barrier=True, options=options) as publisher:
@@ -140,7 +144,7 @@ async def test_it_is_answered_also_when_the_inbox_is_full(w):
 
 
 @pytest.mark.parametrize("format", ["joined", "two-part", "parts", "raw"])
-async def test_the_answer_to_one_disturbs_no_other(w, format):
+async def test_the_answer_to_one_disturbs_no_other(w: Any, format: str) -> None:
     [address] = addresses(1)
     async with w.Publisher(bind=address, barrier=True, format=format) as publisher:
         all_of_it = w.Subscriber("", connect=address, format=format)
@@ -156,7 +160,7 @@ async def test_the_answer_to_one_disturbs_no_other(w, format):
     assert w.reports == []
 
 
-async def test_a_foreign_subscriber_of_everything_sees_one_odd_message(w):
+async def test_a_foreign_subscriber_of_everything_sees_one_odd_message(w: Any) -> None:
     [address] = addresses(1)
     async with w.Publisher(bind=address, barrier=True) as publisher:
         with zmq.Socket(publisher.socket.context, zmq.SUB) as plain:

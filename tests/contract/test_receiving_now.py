@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -17,6 +18,9 @@ from zmqbridge import (
     asyncio_backend,
 )
 from zmqbridge.core.inbox import Inbox
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 every_world = pytest.mark.every_world
 _numbers = itertools.count()
@@ -36,12 +40,12 @@ each_receiver = pytest.mark.parametrize("kind", RECEIVERS)
 
 
 @pytest.fixture
-def address():
+def address() -> str:
     """An address that nobody had before: a plain socket gives its own back only some time later."""
     return f"inproc://now-{next(_numbers)}"
 
 
-def made(w, kind, address, **arguments):
+def made(w: World, kind: str, address: str, **arguments: Any) -> Any:
     if kind in ("Subscriber", "XSubscriber"):
         arguments["tags"] = ""
     if kind == "XPublisher":
@@ -49,7 +53,7 @@ def made(w, kind, address, **arguments):
     return getattr(w, kind)(bind=address, **arguments)
 
 
-async def peer_of(w, kind, receiver, address):
+async def peer_of(w: World, kind: str, receiver: Any, address: str) -> zmq.Socket[bytes]:
     """A plain peer that is heard from its first message on."""
     peer = zmq.Socket(receiver.socket.context, RECEIVERS[kind][0])
     peer.set(zmq.LINGER, 0)
@@ -61,7 +65,7 @@ async def peer_of(w, kind, receiver, address):
     return peer
 
 
-def there(receiver):
+def there(receiver: Any) -> list[Any]:
     """What is there at once."""
     items = []
     while True:
@@ -73,7 +77,9 @@ def there(receiver):
 
 @every_world
 @each_receiver
-async def test_what_is_here_is_given_and_then_there_is_none(w, kind, address):
+async def test_what_is_here_is_given_and_then_there_is_none(
+    w: World, kind: str, address: str
+) -> None:
     _, message, fits = RECEIVERS[kind]
     async with made(w, kind, address) as receiver:
         with pytest.raises(QueueEmpty, match="no message now") as raised:
@@ -98,7 +104,7 @@ async def test_what_is_here_is_given_and_then_there_is_none(w, kind, address):
 
 
 @each_receiver
-async def test_what_libzmq_has_already_is_here_too(w, kind, address):
+async def test_what_libzmq_has_already_is_here_too(w: World, kind: str, address: str) -> None:
     _, message, fits = RECEIVERS[kind]
     async with made(w, kind, address) as receiver:
         there(receiver)
@@ -117,7 +123,7 @@ async def test_what_libzmq_has_already_is_here_too(w, kind, address):
 
 @every_world
 @pytest.mark.parametrize("prefetch", [None, 0, 1])
-async def test_who_waits_already_comes_first(w, prefetch, address):
+async def test_who_waits_already_comes_first(w: World, prefetch: int, address: str) -> None:
     async with w.Puller(bind=address, prefetch=prefetch) as puller:
         with await peer_of(w, "Puller", puller, address) as peer:
             waiting = []
@@ -136,7 +142,9 @@ async def test_who_waits_already_comes_first(w, prefetch, address):
 
 
 @every_world
-async def test_a_message_promised_to_a_waiter_is_not_taken(w, address, monkeypatch):
+async def test_a_message_promised_to_a_waiter_is_not_taken(
+    w: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with w.Puller(bind=address) as puller:
         with await peer_of(w, "Puller", puller, address) as peer:
             receiving = w.spawn(puller.receive())
@@ -144,7 +152,7 @@ async def test_a_message_promised_to_a_waiter_is_not_taken(w, address, monkeypat
             told = []
             inbox, notify = puller._inbox, Inbox.notify
 
-            def promising(self):
+            def promising(self: Any) -> list[Any]:
                 waiters = notify(self)
                 if waiters and self is inbox:  # who has not run yet
                     with pytest.raises(QueueEmpty):
@@ -159,7 +167,7 @@ async def test_a_message_promised_to_a_waiter_is_not_taken(w, address, monkeypat
 
 
 @every_world
-async def test_with_no_prefetch_one_is_read_at_a_time(w, address):
+async def test_with_no_prefetch_one_is_read_at_a_time(w: World, address: str) -> None:
     async with w.Puller(bind=address, prefetch=0) as puller:
         with await peer_of(w, "Puller", puller, address) as peer:
             there(puller)
@@ -173,7 +181,7 @@ async def test_with_no_prefetch_one_is_read_at_a_time(w, address):
 
 
 @every_world
-async def test_a_pause_ends_and_what_is_unread_comes(w, address):
+async def test_a_pause_ends_and_what_is_unread_comes(w: World, address: str) -> None:
     async with w.Puller(bind=address, prefetch=4) as puller:
         with await peer_of(w, "Puller", puller, address) as peer:
             for number in range(100):
@@ -189,7 +197,7 @@ async def test_a_pause_ends_and_what_is_unread_comes(w, address):
 
 
 @every_world
-async def test_what_is_malformed_is_passed_and_reported(w, address):
+async def test_what_is_malformed_is_passed_and_reported(w: World, address: str) -> None:
     async with w.Subscriber("", bind=address) as subscriber:
         with await peer_of(w, "Subscriber", subscriber, address) as peer:
             there(subscriber)
@@ -201,7 +209,7 @@ async def test_what_is_malformed_is_passed_and_reported(w, address):
             assert [type(report) for report in w.reports] == [MalformedMessage]
 
 
-async def test_the_newest_alone(w, address):
+async def test_the_newest_alone(w: World, address: str) -> None:
     options = {zmq.CONFLATE: 1}
     async with w.Subscriber("", bind=address, options=options) as subscriber:
         with await peer_of(w, "Subscriber", subscriber, address) as peer:
@@ -215,7 +223,7 @@ async def test_the_newest_alone(w, address):
 
 
 @every_world
-async def test_messages_that_wait_to_be_sent_are_sent_all_the_same(w, address):
+async def test_messages_that_wait_to_be_sent_are_sent_all_the_same(w: World, address: str) -> None:
     options = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
     async with w.Dealer(bind=address, options=options) as dealer:
         with zmq.Socket(dealer.socket.context, zmq.DEALER) as peer:
@@ -226,7 +234,7 @@ async def test_messages_that_wait_to_be_sent_are_sent_all_the_same(w, address):
                 dealer.send_nowait(b"%d" % number)
             came = []
 
-            def talk():
+            def talk() -> Any:
                 there(dealer)  # which reads EVENTS, and so hides that there is room
                 while peer.poll(0):
                     came.append(peer.recv())
@@ -236,7 +244,9 @@ async def test_messages_that_wait_to_be_sent_are_sent_all_the_same(w, address):
             assert came == [b"%d" % number for number in range(20)]
 
 
-async def test_after_stop_serving_there_is_what_was_left_and_then_an_error(w, address):
+async def test_after_stop_serving_there_is_what_was_left_and_then_an_error(
+    w: World, address: str
+) -> None:
     async with w.Replier(bind=address) as replier:
         await replier.stop_serving()
         with pytest.raises(SocketClosed, match="told to stop"):
@@ -244,8 +254,8 @@ async def test_after_stop_serving_there_is_what_was_left_and_then_an_error(w, ad
 
 
 @pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
-async def test_nothing_is_read_for_it_where_a_handler_is_to_get_it(w, address):
-    handled = []
+async def test_nothing_is_read_for_it_where_a_handler_is_to_get_it(w: World, address: str) -> None:
+    handled: list[Any] = []
     async with w.Puller(bind=address, handler=handled.append) as puller:
         with await peer_of(w, "Puller", puller, address) as peer:
             peer.send(b"x")
@@ -254,7 +264,7 @@ async def test_nothing_is_read_for_it_where_a_handler_is_to_get_it(w, address):
             await w.until(lambda: handled == [[b"x"]])
 
 
-def test_outside_of_a_loop_it_says_so():
+def test_outside_of_a_loop_it_says_so() -> None:
     puller = asyncio_backend.Puller(bind="inproc://now-nowhere")
     with pytest.raises(LoopError):
         puller.receive_nowait()

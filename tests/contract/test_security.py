@@ -61,7 +61,7 @@ SOON = 0.1  # seconds until who was refused tries again; it is AGAIN otherwise
 
 
 @pytest.fixture(autouse=True)
-def tries_again_soon(monkeypatch):
+def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zmqbridge.core.connectionstate.AGAIN", SOON)
 
 

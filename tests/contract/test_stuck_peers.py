@@ -35,7 +35,7 @@ SMALL = {zmq.SNDHWM: 5, zmq.SNDBUF: 8192}
 
 
 @pytest.fixture(autouse=True)
-def often(request, monkeypatch):
+def often(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "w" in request.fixturenames:
         monkeypatch.setattr("zmqbridge._bridge.patrol.PATROL", OFTEN)
 

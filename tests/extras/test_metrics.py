@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import gc
 import time
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from zmqbridge.core.statistics import Statistics
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 HERE = "tcp://127.0.0.1:*"
 
 
 @pytest.fixture
-def prometheus():
+def prometheus() -> ModuleType:
     return pytest.importorskip("prometheus_client")
 
 
 @pytest.fixture
-def Collector(prometheus):
+def Collector(prometheus: ModuleType) -> type[Any]:
     from zmqbridge.metrics import Collector
 
     return Collector
 
 
 @pytest.mark.parametrize("w", ["asyncio", "trio", "epoll"], indirect=True)
-async def test_a_scrape_shows_the_statistics_of_now(w, prometheus, Collector):
+async def test_a_scrape_shows_the_statistics_of_now(
+    w: World, prometheus: ModuleType, Collector: type[Any]
+) -> None:
     registry = prometheus.CollectorRegistry()
     async with w.Puller(bind=HERE) as puller, w.Pusher(connect=puller.addresses) as pusher:
         registry.register(Collector({"jobs out": pusher, "jobs in": puller}))
 
-        def value(name, socket):
+        def value(name: str, socket: str) -> int:
             pattern = "Pusher" if socket == "jobs out" else "Puller"
             labels = {"socket": socket, "pattern": pattern}
             return registry.get_sample_value(f"zmqbridge_{name}", labels)
@@ -50,11 +57,11 @@ async def test_a_scrape_shows_the_statistics_of_now(w, prometheus, Collector):
 
 
 class Still:
-    def statistics(self):
+    def statistics(self) -> Statistics:
         return Statistics(1, 2, 3, 4, 5, 6, 7, 8)
 
 
-def test_each_count_is_a_metric_of_its_own(Collector):
+def test_each_count_is_a_metric_of_its_own(Collector: type[Any]) -> None:
     from zmqbridge.metrics import GAUGES
 
     still = Still()
@@ -66,7 +73,9 @@ def test_each_count_is_a_metric_of_its_own(Collector):
     assert all(metric.name.startswith("mine_") for metric in metrics)
 
 
-def test_two_sockets_of_one_name_are_refused_and_those_gone_are_not_held(Collector):
+def test_two_sockets_of_one_name_are_refused_and_those_gone_are_not_held(
+    Collector: type[Any],
+) -> None:
     collector, first = Collector(), Still()
     collector.add("a", first)
     collector.add("a", first)
@@ -83,7 +92,7 @@ def test_two_sockets_of_one_name_are_refused_and_those_gone_are_not_held(Collect
     assert not any(metric.samples for metric in collector.collect())
 
 
-def test_two_collectors_need_two_prefixes(prometheus, Collector):
+def test_two_collectors_need_two_prefixes(prometheus: ModuleType, Collector: type[Any]) -> None:
     registry = prometheus.CollectorRegistry()
     registry.register(Collector())
     with pytest.raises(ValueError, match="Duplicated"):
@@ -91,7 +100,7 @@ def test_two_collectors_need_two_prefixes(prometheus, Collector):
     registry.register(Collector(prefix="other"))
 
 
-def test_a_scrape_of_a_thousand_sockets_is_quick(Collector):
+def test_a_scrape_of_a_thousand_sockets_is_quick(Collector: type[Any]) -> None:
     sockets = {str(number): Still() for number in range(1000)}
     collector = Collector(sockets)
     took = []

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Request, World
 
 pytest.importorskip("opentelemetry.sdk")
 
@@ -20,7 +26,7 @@ worlds = pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio", "epoll"], in
 
 
 @pytest.fixture
-def spans():
+def spans() -> tuple[TracerProvider, Callable[..., Any]]:
     """The provider to trace by, and a function that gives the spans that have ended."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
@@ -29,11 +35,13 @@ def spans():
 
 
 @worlds
-async def test_a_request_is_a_span_at_both_ends_and_the_wire_has_none(w, spans):
+async def test_a_request_is_a_span_at_both_ends_and_the_wire_has_none(
+    w: World, spans: tuple[TracerProvider, Callable[..., Any]]
+) -> None:
     provider, ended = spans
     seen = []
 
-    async def handle(request):
+    async def handle(request: Request) -> None:
         seen.append((request.parts, trace.get_current_span().get_span_context().span_id))
         await request.reply(b"answer")
 
@@ -60,14 +68,16 @@ async def test_a_request_is_a_span_at_both_ends_and_the_wire_has_none(w, spans):
 
 
 @worlds
-async def test_a_request_without_a_reply_is_a_span_with_its_error(w, spans):
+async def test_a_request_without_a_reply_is_a_span_with_its_error(
+    w: World, spans: tuple[TracerProvider, Callable[..., Any]]
+) -> None:
     provider, ended = spans
     async with w.Requester(connect="tcp://127.0.0.1:9", timeout=20) as requester:
         traced = TracedRequester(requester, "nobody", provider)
         with pytest.raises(RequestTimeout):
             await traced.request(b"secret", timeout=0.01)
         with pytest.raises(TypeError):
-            await traced.request("no bytes")
+            await traced.request("no bytes")  # type: ignore[arg-type]
         asking = w.spawn(traced.request(b"secret"))
         await w.settled()
         asking.cancel()
@@ -84,12 +94,12 @@ class Asked:
     parts = (b"x",)
 
 
-def test_a_handler_of_any_kind_has_a_span(spans):
+def test_a_handler_of_any_kind_has_a_span(spans: tuple[TracerProvider, Callable[..., Any]]) -> None:
     from twisted.internet.defer import Deferred
 
     provider, ended = spans
 
-    def wrapped(handler):
+    def wrapped(handler: Callable[..., Any]) -> Callable[..., Any]:
         return traced_handler(handler, "it", provider)
 
     assert wrapped(lambda request: request.parts)(Asked()) == (b"x",)
@@ -97,7 +107,7 @@ def test_a_handler_of_any_kind_has_a_span(spans):
     with pytest.raises(ZeroDivisionError):
         wrapped(lambda request: 1 / 0)(Asked())
     assert ended()[1].attributes["error.type"] == "ZeroDivisionError"
-    waiting = Deferred()
+    waiting: Deferred[Any] = Deferred()
     answer = wrapped(lambda request: waiting)(Asked())
     assert len(ended()) == 2
     waiting.errback(ValueError())
@@ -105,7 +115,7 @@ def test_a_handler_of_any_kind_has_a_span(spans):
     assert ended()[2].attributes["error.type"] == "ValueError"
     answer.addErrback(lambda failure: failure.trap(ValueError))
 
-    async def later():
+    async def later() -> str:
         return "done"
 
     coroutine = wrapped(lambda request: later())(Asked())
@@ -116,5 +126,5 @@ def test_a_handler_of_any_kind_has_a_span(spans):
     assert len(ended()) == 4
 
 
-def test_without_an_sdk_it_does_nothing():
+def test_without_an_sdk_it_does_nothing() -> None:
     assert traced_handler(lambda request: 1, "it")(Asked()) == 1

@@ -5,6 +5,7 @@ import errno
 import functools
 import sys
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import zmq
@@ -12,16 +13,21 @@ import zmq
 from zmqbridge import AddressError, AuthenticationMissing, PeerUnreachable
 from zmqbridge.security import CurveClient, CurveServer, PlainClient, PlainServer, Policy
 
+backend: Any
+spawn: Any
+done: Any
+sleep: Any
+
 TCP = "tcp://127.0.0.1:*"
 SERVER, CLIENT = zmq.curve_keypair(), zmq.curve_keypair()
 POLICIES = {"plain": Policy(passwords={"alice": "secret"}), "*": Policy(keys=[CLIENT[0]])}
-KINDS = [
+KINDS: list[tuple[Any, Any]] = [
     (CurveServer(SERVER[1]), CurveClient(SERVER[0], *CLIENT)),
     (PlainServer("plain"), PlainClient("alice", "secret")),
 ]
 
 
-async def errors_of_addresses():
+async def errors_of_addresses() -> None:
     async with backend.Puller(bind=TCP) as taken, backend.Puller() as puller:
         for address, number, hint in [
             (taken.addresses[0], zmq.EADDRINUSE, "another socket has it"),
@@ -39,7 +45,7 @@ async def errors_of_addresses():
             puller.disconnect("tcp://127.0.0.1:5555")
 
 
-async def patterns():
+async def patterns() -> None:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         publisher = await enter(backend.Publisher(bind=TCP))
@@ -64,7 +70,7 @@ async def patterns():
         assert await receiving == (b"tag", b"published")
 
 
-async def security():
+async def security() -> None:
     for server, _ in KINDS:
         with pytest.raises(AuthenticationMissing):
             backend.Replier(bind=TCP, security=server)
@@ -81,7 +87,7 @@ async def security():
                 assert await asking == [b"!"]
 
 
-async def all_of_it():
+async def all_of_it() -> None:
     await errors_of_addresses()
     await patterns()
     await security()

@@ -1,5 +1,8 @@
 """What the facade must be able to do on Windows."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import zmq
 from twisted.internet import reactor, task
@@ -17,11 +20,11 @@ from zmqbridge.txzmq import (
 TCP = ZmqEndpoint("bind", "tcp://127.0.0.1:*")
 
 
-def address_of(connection):
+def address_of(connection: Any) -> str:
     return connection.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
 
 
-async def patiently(send, *message, **options):
+async def patiently(send: Callable[..., Any], *message: Any, **options: Any) -> Any:
     while True:
         try:
             return send(*message, **options)
@@ -29,7 +32,7 @@ async def patiently(send, *message, **options):
             await task.deferLater(reactor, 0.01)
 
 
-async def all_of_it():
+async def all_of_it() -> None:
     factory = ZmqFactory()
     replier = ZmqREPConnection(factory, TCP)
     replier.gotMessage = replier.reply
@@ -46,7 +49,7 @@ async def all_of_it():
     router.addEndpoints([TCP])
     router.gotMessage = lambda peer, *parts: router.sendMultipart(peer, parts)
     dealer = ZmqDealerConnection(factory, ZmqEndpoint("connect", address_of(router)))
-    back = Deferred()
+    back: Deferred[bytes] = Deferred()
     dealer.gotMessage = back.callback
     with pytest.raises(zmq.ZMQError) as refused:
         router.sendMultipart(b"nobody", [b"lost"])

@@ -12,7 +12,7 @@ import signal
 import sys
 
 
-def take_away(module, *starts):
+def take_away(module: object, *starts: str) -> None:
     for name in [each for each in dir(module) if each.startswith(starts)]:
         delattr(module, name)
 
@@ -37,12 +37,12 @@ WINSOCK = {
 }  # fmt: skip
 
 
-def without_proc(event, args):
+def without_proc(event: str, args: tuple[object, ...]) -> None:
     if event in ("open", "os.listdir", "os.scandir") and str(args[0]).startswith("/proc"):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), args[0])
 
 
-def refuse(*args):
+def refuse(*args: object) -> None:
     raise NotImplementedError
 
 
@@ -56,4 +56,4 @@ vars(errno).update(WINSOCK)
 sys.addaudithook(without_proc)
 for name in ("add_reader", "remove_reader", "add_writer", "remove_writer", "connect_read_pipe"):
     setattr(asyncio.SelectorEventLoop, name, refuse)  # as Proactor's, for the pipes that we have
-sys.modules["twisted.internet.stdio"] = None  # it needs a package that few have
+vars(sys)["modules"]["twisted.internet.stdio"] = None  # it needs a package that few have

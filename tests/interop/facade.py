@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import functools
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from zmqbridge import SocketClosed, txzmq
 from zmqbridge.core.checks import several
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 
 class Face:
     """A connection of the facade; the classes below add what they are for."""
 
-    def __init__(self, w, *, bind=(), connect=(), context=None):
+    kind: Any
+
+    def __init__(
+        self,
+        w: World,
+        *,
+        bind: str | tuple[Any, ...] = (),
+        connect: list[str] | str | tuple[Any, ...] = (),
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
         self.w = w
-        self.received = []
-        self.addresses = []
+        self.received: list[Any] = []
+        self.addresses: list[str] = []
         self.factory = txzmq.ZmqFactory()
         self.factory.reactor = w.reactor
         if context is not None:
@@ -27,55 +40,56 @@ class Face:
         self.connection = self.kind(self.factory)
         self.listen()
         for method, addresses in (("bind", bind), ("connect", connect)):
+            address: Any
             for address in several(addresses):
                 self.connection.addEndpoints([txzmq.ZmqEndpoint(method, address)])
                 self.addresses.append(self.connection.socket.get(zmq.LAST_ENDPOINT).decode())
 
-    def listen(self):
+    def listen(self) -> None:
         """Have what arrives put into `received` as the contract's `receive` would give it."""
 
-    async def receive(self):
+    async def receive(self) -> Any:
         while not self.received:
             if self.connection.factory is None:
                 raise SocketClosed("closed")
             await self.w.sleep(0.001)
         return self.received.pop(0)
 
-    def close(self):
+    def close(self) -> None:
         if self.lent:
             self.factory.context = None
         self.factory.shutdown()
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Face:
         return self
 
-    async def __aexit__(self, *exc_info):
+    async def __aexit__(self, *exc_info: object) -> None:
         self.close()
 
 
 class Publisher(Face):
     kind = txzmq.ZmqPubConnection
 
-    def publish(self, body, tag=b""):
+    def publish(self, body: bytes, tag: bytes | str = b"") -> None:
         self.connection.publish(body, tag)
 
 
 class Subscriber(Face):
     kind = txzmq.ZmqSubConnection
 
-    def __init__(self, w, tags, **arguments):
+    def __init__(self, w: World, tags: list[str] | str, **arguments: Any) -> None:
         super().__init__(w, **arguments)
         for tag in several(tags):
             self.connection.subscribe(tag)
 
-    def listen(self):
+    def listen(self) -> None:
         self.connection.gotMessage = lambda body, tag: self.received.append((tag, body))
 
 
 class Pusher(Face):
     kind = txzmq.ZmqPushConnection
 
-    async def push(self, *parts):
+    async def push(self, *parts: bytes) -> None:
         while True:
             try:
                 return self.connection.push(parts)
@@ -86,25 +100,25 @@ class Pusher(Face):
 class Puller(Face):
     kind = txzmq.ZmqPullConnection
 
-    def listen(self):
+    def listen(self) -> None:
         self.connection.onPull = self.received.append
 
 
 class Requester(Face):
     kind = txzmq.ZmqREQConnection
 
-    async def request(self, *parts):
+    async def request(self, *parts: bytes) -> list[bytes]:
         return await self.connection.sendMsg(*parts)
 
 
 class Replier(Face):
     kind = txzmq.ZmqREPConnection
 
-    def listen(self):
+    def listen(self) -> None:
         self.connection.gotMessage = self.got
 
-    def got(self, message_id, *parts):
-        async def reply(*answer):
+    def got(self, message_id: bytes, *parts: bytes) -> None:
+        async def reply(*answer: bytes) -> None:
             self.connection.reply(message_id, *answer)
 
         self.received.append(SimpleNamespace(parts=list(parts), reply=reply))
@@ -113,20 +127,20 @@ class Replier(Face):
 class Dealer(Face):
     kind = txzmq.ZmqDealerConnection
 
-    def listen(self):
+    def listen(self) -> None:
         self.connection.gotMessage = lambda *parts: self.received.append(list(parts))
 
-    async def send(self, *parts):
+    async def send(self, *parts: bytes) -> None:
         self.connection.sendMultipart(parts)
 
 
 class Router(Face):
     kind = txzmq.ZmqRouterConnection
 
-    def listen(self):
+    def listen(self) -> None:
         self.connection.gotMessage = lambda peer, *parts: self.received.append((peer, list(parts)))
 
-    async def send(self, peer, *parts):
+    async def send(self, peer: bytes, *parts: bytes) -> None:
         self.connection.sendMultipart(peer, parts)
 
 
@@ -139,10 +153,10 @@ FACES = {
 class FacadeWorld:
     """A Twisted world whose sockets are the facade's."""
 
-    def __init__(self, world):
+    def __init__(self, world: World) -> None:
         self.world = world
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name in FACES:
             return functools.partial(FACES[name], self.world)
         return getattr(self.world, name)

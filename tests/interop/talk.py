@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+
 MEBIBYTE = bytes(range(256)) * 4096
 
 MESSAGES = [
@@ -26,7 +33,7 @@ WANTED = [
 PUBLICATIONS = [(b"unwanted", b"x"), *WANTED[:9], (b"", "Ø".encode()), *WANTED[9:]]
 
 
-async def take(w, socket):
+async def take(w: World, socket: zmq.Socket[bytes]) -> list[bytes]:
     """The next message of a plain socket, while the loop goes on."""
     await w.until(
         lambda: socket.poll(1)
@@ -37,11 +44,11 @@ async def take(w, socket):
 class PlainPublisher:
     """A plain PUB, so that `w.connected` can use it; tag and body in one part or in two."""
 
-    def __init__(self, socket, parts=1):
+    def __init__(self, socket: zmq.Socket[bytes], parts: int = 1) -> None:
         self.socket = socket
         self.parts = parts
 
-    def publish(self, body, tag=b""):
+    def publish(self, body: bytes, tag: bytes | str = b"") -> None:
         tag = tag.encode() if isinstance(tag, str) else tag
         self.socket.send_multipart([tag, body] if self.parts == 2 else [tag + b"\0" + body])
 
@@ -49,13 +56,13 @@ class PlainPublisher:
 class PlainSubscriber:
     """A plain SUB, so that `w.connected` can use it."""
 
-    def __init__(self, w, socket, *tags):
+    def __init__(self, w: World, socket: zmq.Socket[bytes], *tags: Any) -> None:
         self.w = w
         self.socket = socket
         for tag in tags:
             socket.subscribe(tag)
 
-    async def receive(self):
+    async def receive(self) -> tuple[bytes, bytes]:
         (part,) = await take(self.w, self.socket)
         tag, separator, body = part.partition(b"\0")
         assert separator

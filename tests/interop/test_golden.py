@@ -6,9 +6,16 @@ as it is here.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import zmq
 from talk import take
+
+if TYPE_CHECKING:
+    from tests.conftest import World
+    from tests.interop.conftest import Plain
 
 PUBLISHED = [  # body, tag, and the frames
     (b"", b"", [b"\0"]),
@@ -40,18 +47,18 @@ SENT = [
 ]
 
 
-async def subscribed(w, xpub, *expected):
+async def subscribed(w: World, xpub: zmq.Socket[bytes], *expected: list[bytes]) -> None:
     """Wait for these messages of subscribers, whatever their order."""
     came = [await take(w, xpub) for _ in expected]
     assert sorted(came) == sorted(expected)
 
 
-async def test_what_a_publisher_sends(w, plain):
+async def test_what_a_publisher_sends(w: World, plain: Plain) -> None:
     async with w.Publisher(bind="tcp://127.0.0.1:*") as publisher:
         sub = plain(zmq.SUB, connect=publisher.addresses[0])
         sub.subscribe(b"")
 
-        def heard():
+        def heard() -> Any:
             publisher.publish(b"", b"are you there?")
             return sub.poll(1)
 
@@ -66,12 +73,12 @@ async def test_what_a_publisher_sends(w, plain):
         assert frames == [frames for _, _, frames in PUBLISHED]
 
 
-async def test_what_a_publisher_sends_by_default(w, plain):
+async def test_what_a_publisher_sends_by_default(w: World, plain: Plain) -> None:
     async with w.Publisher(bind="inproc://golden", context=plain.context) as publisher:
         sub = plain(zmq.SUB, connect="inproc://golden")
         sub.subscribe(b"")
 
-        def heard():
+        def heard() -> Any:
             publisher.publish(b"a body alone")
             return sub.poll(1)
 
@@ -79,7 +86,9 @@ async def test_what_a_publisher_sends_by_default(w, plain):
         assert await take(w, sub) == [b"\0a body alone"]
 
 
-async def test_what_a_subscriber_asks_for_and_makes_of_what_comes(w, plain, tmp_path):
+async def test_what_a_subscriber_asks_for_and_makes_of_what_comes(
+    w: World, plain: Plain, tmp_path: Path
+) -> None:
     address = f"ipc://{tmp_path}/golden"
     xpub = plain(zmq.XPUB, bind=address, xpub_verboser=1)
     async with w.Subscriber(["Ø", b"a\0", ""], connect=address) as subscriber:
@@ -94,7 +103,7 @@ async def test_what_a_subscriber_asks_for_and_makes_of_what_comes(w, plain, tmp_
         assert await take(w, xpub) == [b"\x01\xff"]
 
 
-async def test_what_a_pusher_sends(w, plain, tmp_path):
+async def test_what_a_pusher_sends(w: World, plain: Plain, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/golden"
     pull = plain(zmq.PULL, bind=address)
     async with w.Pusher(connect=address) as pusher:
@@ -103,7 +112,7 @@ async def test_what_a_pusher_sends(w, plain, tmp_path):
         assert [await take(w, pull) for _ in SENT] == SENT
 
 
-async def test_what_a_puller_gets(w, plain):
+async def test_what_a_puller_gets(w: World, plain: Plain) -> None:
     async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
         push = plain(zmq.PUSH, connect=puller.addresses[0])
         for parts in SENT:
@@ -111,7 +120,7 @@ async def test_what_a_puller_gets(w, plain):
         assert [await puller.receive() for _ in SENT] == SENT
 
 
-async def test_what_a_requester_sends(w, plain, tmp_path):
+async def test_what_a_requester_sends(w: World, plain: Plain, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/golden"
     router = plain(zmq.ROUTER, bind=address)
     async with w.Requester(connect=address) as requester:
@@ -137,7 +146,7 @@ REQUESTS = [  # what a DEALER sends, and what of it comes back in front of the r
 
 
 @pytest.mark.parametrize("answer", [[b""], [b"answer"], [b"answer", b"", b"\0\xff"]])
-async def test_what_a_replier_sends(w, plain, answer):
+async def test_what_a_replier_sends(w: World, plain: Plain, answer: Any) -> None:
     async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
         dealer = plain(zmq.DEALER, connect=replier.addresses[0])
         for request, front in REQUESTS:
@@ -148,7 +157,7 @@ async def test_what_a_replier_sends(w, plain, answer):
             assert await take(w, dealer) == [*front, *answer]
 
 
-async def test_what_a_dealer_sends_and_gets(w, plain, tmp_path):
+async def test_what_a_dealer_sends_and_gets(w: World, plain: Plain, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/golden"
     router = plain(zmq.ROUTER, bind=address)
     async with w.Dealer(connect=address) as dealer:
@@ -160,7 +169,7 @@ async def test_what_a_dealer_sends_and_gets(w, plain, tmp_path):
             assert await dealer.receive() == parts
 
 
-async def test_what_a_router_sends_and_gets(w, plain):
+async def test_what_a_router_sends_and_gets(w: World, plain: Plain) -> None:
     async with w.Router(bind="tcp://127.0.0.1:*") as router:
         dealer = plain(zmq.DEALER, connect=router.addresses[0], routing_id=b"\xffme")
         for parts in SENT:

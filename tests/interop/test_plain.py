@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import zmq
 from talk import MESSAGES, PUBLICATIONS, TAG, WANTED, PlainPublisher, PlainSubscriber, take
 
+if TYPE_CHECKING:
+    from tests.conftest import World
+    from tests.interop.conftest import Plain
+
 
 @pytest.mark.parametrize("parts", [1, 2])
-async def test_pub_is_heard(w, plain, tmp_path, parts):
+async def test_pub_is_heard(w: World, plain: Plain, tmp_path: Path, parts: int) -> None:
     address = f"ipc://{tmp_path}/pub"
     publisher = PlainPublisher(plain(zmq.PUB, bind=address), parts)
     async with w.Subscriber(TAG, connect=address) as subscriber:
@@ -18,7 +25,7 @@ async def test_pub_is_heard(w, plain, tmp_path, parts):
         assert [await subscriber.receive() for _ in WANTED] == WANTED
 
 
-async def test_pub_without_tags_is_heard(w, plain):
+async def test_pub_without_tags_is_heard(w: World, plain: Plain) -> None:
     pub = plain(zmq.PUB, bind="inproc://untagged")
     async with w.Subscriber("", connect="inproc://untagged", context=plain.context) as subscriber:
         await w.connected(PlainPublisher(pub), subscriber)
@@ -31,7 +38,7 @@ async def test_pub_without_tags_is_heard(w, plain):
         ]
 
 
-async def test_sub_hears_ours(w, plain):
+async def test_sub_hears_ours(w: World, plain: Plain) -> None:
     async with w.Publisher(bind="tcp://127.0.0.1:*") as publisher:
         sub = plain(zmq.SUB, connect=publisher.addresses[0])
         subscriber = PlainSubscriber(w, sub, TAG)
@@ -41,7 +48,7 @@ async def test_sub_hears_ours(w, plain):
         assert [await subscriber.receive() for _ in WANTED] == WANTED
 
 
-async def test_push_is_pulled(w, plain):
+async def test_push_is_pulled(w: World, plain: Plain) -> None:
     async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
         push = plain(zmq.PUSH, connect=puller.addresses[0])
         for message in MESSAGES:
@@ -49,7 +56,7 @@ async def test_push_is_pulled(w, plain):
         assert [await puller.receive() for _ in MESSAGES] == MESSAGES
 
 
-async def test_pull_gets_what_we_push(w, plain, tmp_path):
+async def test_pull_gets_what_we_push(w: World, plain: Plain, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/pull"
     pull = plain(zmq.PULL, bind=address)
     async with w.Pusher(connect=address) as pusher:
@@ -61,7 +68,7 @@ async def test_pull_gets_what_we_push(w, plain, tmp_path):
 @pytest.mark.parametrize(
     "options", [{}, {"req_relaxed": 1, "req_correlate": 1}], ids=["no id", "id"]
 )
-async def test_req_gets_our_replies(w, plain, options):
+async def test_req_gets_our_replies(w: World, plain: Plain, options: dict[Any, Any]) -> None:
     async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
         req = plain(zmq.REQ, connect=replier.addresses[0], **options)
         for message in MESSAGES:
@@ -72,7 +79,7 @@ async def test_req_gets_our_replies(w, plain, options):
             assert await take(w, req) == [*message, b"answered"]
 
 
-async def test_each_of_many_req_gets_the_answer_to_its_own_question(w, plain):
+async def test_each_of_many_req_gets_the_answer_to_its_own_question(w: World, plain: Plain) -> None:
     async with w.Replier(bind="inproc://many", context=plain.context) as replier:
         reqs = [plain(zmq.REQ, connect="inproc://many") for _ in range(20)]
         for turn in range(10):
@@ -85,7 +92,7 @@ async def test_each_of_many_req_gets_the_answer_to_its_own_question(w, plain):
                 assert await take(w, req) == [b"%d" % number, b"%d" % turn]
 
 
-async def test_rep_answers_our_requests(w, plain, tmp_path):
+async def test_rep_answers_our_requests(w: World, plain: Plain, tmp_path: Path) -> None:
     address = f"ipc://{tmp_path}/rep"
     rep = plain(zmq.REP, bind=address)
     async with w.Requester(connect=address) as requester:
@@ -96,7 +103,7 @@ async def test_rep_answers_our_requests(w, plain, tmp_path):
         assert await w.gather(*asking) == [[b"re", *message] for message in MESSAGES]
 
 
-async def test_dealer_talks_to_our_router(w, plain, tmp_path):
+async def test_dealer_talks_to_our_router(w: World, plain: Plain, tmp_path: Path) -> None:
     async with w.Router(bind=f"ipc://{tmp_path}/router") as router:
         dealer = plain(zmq.DEALER, connect=router.addresses[0], routing_id=b"\xffdealer")
         for message in MESSAGES:
@@ -107,7 +114,7 @@ async def test_dealer_talks_to_our_router(w, plain, tmp_path):
         assert [await take(w, dealer) for _ in MESSAGES] == [[b"re", *each] for each in MESSAGES]
 
 
-async def test_router_talks_to_our_dealer(w, plain):
+async def test_router_talks_to_our_dealer(w: World, plain: Plain) -> None:
     router = plain(zmq.ROUTER, bind="inproc://router")
     async with w.Dealer(connect="inproc://router", context=plain.context) as dealer:
         for message in MESSAGES:
@@ -119,7 +126,7 @@ async def test_router_talks_to_our_dealer(w, plain):
         assert [await dealer.receive() for _ in MESSAGES] == [[b"re", *each] for each in MESSAGES]
 
 
-async def test_dealer_gets_our_replies_by_its_ids(w, plain):
+async def test_dealer_gets_our_replies_by_its_ids(w: World, plain: Plain) -> None:
     async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
         dealer = plain(zmq.DEALER, connect=replier.addresses[0])
         for number, message in enumerate(MESSAGES):
@@ -135,7 +142,7 @@ async def test_dealer_gets_our_replies_by_its_ids(w, plain):
         )
 
 
-async def test_router_answers_our_requests_in_any_order(w, plain):
+async def test_router_answers_our_requests_in_any_order(w: World, plain: Plain) -> None:
     router = plain(zmq.ROUTER, bind="inproc://any")
     async with w.Requester(connect="inproc://any", context=plain.context) as requester:
         asking = [w.spawn(requester.request(*message)) for message in MESSAGES]

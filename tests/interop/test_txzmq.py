@@ -6,35 +6,40 @@ import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
+
+if TYPE_CHECKING:
+    from tests.conftest import World
 
 ANY = "tcp://127.0.0.1:*"
 
 
 @pytest.fixture(scope="module", params=["original", "facade"])
-def process(request):
+def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
     """A process with this txZMQ."""
     command = [sys.executable, Path(__file__).with_name("txzmq_peer.py"), request.param]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as started:
         yield started
     assert started.returncode == 0
 
 
 @pytest.fixture
-def peer(process):
+def peer(process: subprocess.Popen[bytes]) -> Callable[..., Any]:
     """Starts a program in it; gives its addresses once it is ready, and ends it."""
 
-    def ask(*what):
+    def ask(*what: str) -> list[str]:
         process.stdin.write(json.dumps(what).encode() + b"\n")
         process.stdin.flush()
         return json.loads(process.stdout.readline())
 
     @contextlib.contextmanager
-    def start(relay, method, *addresses):
+    def start(relay: str, method: str, *addresses: str) -> Iterator[list[str]]:
         try:
             yield ask(relay, method, *addresses)
         finally:
@@ -43,11 +48,11 @@ def peer(process):
     return start
 
 
-def marked(messages):
+def marked(messages: list[list[bytes]]) -> list[list[bytes]]:
     return [[b"re", *message] for message in messages]
 
 
-async def test_publications_there_and_back(w, peer):
+async def test_publications_there_and_back(w: World, peer: Callable[..., Any]) -> None:
     with peer("publications", "bind", ANY, ANY) as (there, back):
         async with w.Publisher(connect=there) as publisher:
             async with w.Subscriber(TAG, connect=back) as subscriber:
@@ -58,7 +63,7 @@ async def test_publications_there_and_back(w, peer):
                 assert [await subscriber.receive() for _ in WANTED] == expected
 
 
-async def test_work_there_and_back(w, peer):
+async def test_work_there_and_back(w: World, peer: Callable[..., Any]) -> None:
     async with w.Pusher(bind="tcp://127.0.0.1:*") as pusher, w.Puller(bind="ipc://*") as puller:
         with peer("work", "connect", *pusher.addresses, *puller.addresses):
             for message in MESSAGES:
@@ -66,14 +71,14 @@ async def test_work_there_and_back(w, peer):
             assert [await puller.receive() for _ in MESSAGES] == marked(MESSAGES)
 
 
-async def test_our_requests_are_answered(w, peer):
+async def test_our_requests_are_answered(w: World, peer: Callable[..., Any]) -> None:
     with peer("replies", "bind", ANY) as addresses:
         async with w.Requester(connect=addresses) as requester:
             replies = await w.gather(*[w.spawn(requester.request(*each)) for each in MESSAGES])
             assert replies == marked(MESSAGES)
 
 
-async def test_its_requests_are_answered(w, peer):
+async def test_its_requests_are_answered(w: World, peer: Callable[..., Any]) -> None:
     async with w.Pusher(bind="ipc://*") as pusher, w.Puller(bind="ipc://*") as puller:
         async with w.Replier(bind="tcp://127.0.0.1:*") as replier:
             addresses = pusher.addresses[0], replier.addresses[0], puller.addresses[0]
@@ -88,7 +93,7 @@ async def test_its_requests_are_answered(w, peer):
                 assert replies == marked(MESSAGES)[::-1]
 
 
-async def test_our_dealer_and_its_router(w, peer):
+async def test_our_dealer_and_its_router(w: World, peer: Callable[..., Any]) -> None:
     with peer("router", "bind", ANY) as addresses:
         async with w.Dealer(connect=addresses) as dealer:
             for message in MESSAGES:
@@ -96,7 +101,7 @@ async def test_our_dealer_and_its_router(w, peer):
             assert [await dealer.receive() for _ in MESSAGES] == marked(MESSAGES)
 
 
-async def test_our_router_and_its_dealer(w, peer):
+async def test_our_router_and_its_dealer(w: World, peer: Callable[..., Any]) -> None:
     async with w.Router(bind="ipc://*") as router:
         with peer("dealer", "connect", *router.addresses):
             who, hello = await router.receive()

@@ -11,6 +11,8 @@ for peers who are not there yet.
 
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
 if sys.argv[1] == "facade":
     from zmqbridge.txzmq import install
@@ -25,43 +27,43 @@ from twisted.protocols.basic import LineReceiver
 MARK = b"re"
 
 
-def publications(make):
+def publications(make: Callable[..., Any]) -> None:
     """What is heard at the first address is published at the second."""
     heard, publisher = make(txzmq.ZmqSubConnection), make(txzmq.ZmqPubConnection)
     heard.gotMessage = lambda body, tag: publisher.publish(body, tag + MARK)
     heard.subscribe(b"")
 
 
-def work(make):
+def work(make: Callable[..., Any]) -> None:
     """What is pulled at the first address is pushed at the second."""
     puller, pusher = make(txzmq.ZmqPullConnection), make(txzmq.ZmqPushConnection)
     puller.onPull = lambda parts: pusher.push([MARK, *parts])
 
 
-def replies(make):
+def replies(make: Callable[..., Any]) -> None:
     """Requests are answered."""
     replier = make(txzmq.ZmqREPConnection)
     replier.gotMessage = lambda request, *parts: replier.reply(request, MARK, *parts)
 
 
-def requests(make):
+def requests(make: Callable[..., Any]) -> None:
     """What is pulled at the first address is asked at the second, the reply pushed at the third."""
     puller, requester = make(txzmq.ZmqPullConnection), make(txzmq.ZmqREQConnection)
     pusher = make(txzmq.ZmqPushConnection)
 
-    def ask(parts):
+    def ask(parts: list[bytes]) -> None:
         requester.sendMsg(*parts).addCallback(pusher.push)
 
     puller.onPull = ask
 
 
-def router(make):
+def router(make: Callable[..., Any]) -> None:
     """Messages go back to the peer they came from."""
     ours = make(txzmq.ZmqRouterConnection)
     ours.gotMessage = lambda peer, *parts: ours.sendMultipart(peer, [MARK, *parts])
 
 
-def dealer(make):
+def dealer(make: Callable[..., Any]) -> None:
     """Says hello, then messages go back."""
     ours = make(txzmq.ZmqDealerConnection)
     ours.gotMessage = lambda *parts: ours.sendMultipart([MARK, *parts])
@@ -77,23 +79,24 @@ class Parent(LineReceiver):
     delimiter = b"\n"
     factory = None
 
-    def lineReceived(self, line):
-        asked, real = json.loads(line), []
+    def lineReceived(self, line: bytes) -> None:
+        asked = json.loads(line)
+        real: list[str] = []
         if asked:
             self.factory = start(*asked, real=real)
         else:
             self.factory.shutdown()
         print(json.dumps(real), flush=True)
 
-    def connectionLost(self, reason=protocol.connectionDone):
+    def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         reactor.stop()
 
 
-def start(relay, method, *addresses, real):
+def start(relay: str, method: str, *addresses: str, real: list[str]) -> Any:
     factory = txzmq.ZmqFactory()
     waiting = list(addresses)
 
-    def make(kind):
+    def make(kind: Any) -> Any:
         connection = kind(factory, txzmq.ZmqEndpoint(method, waiting.pop(0)))
         real.append(connection.socket.get(zmq.LAST_ENDPOINT).decode())
         return connection

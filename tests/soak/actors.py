@@ -10,7 +10,9 @@ import itertools
 import json
 import os
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 from zmqbridge import PeerUnreachable, RequestTimeout
 
@@ -24,24 +26,24 @@ LIMITS = {"SNDHWM": 100, "RCVHWM": 100}
 class Ledger:
     """Where an actor notes what happens, and finds whether it shall end."""
 
-    def __init__(self, folder, role, name):
+    def __init__(self, folder: str, role: str, name: str) -> None:
         self.file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.stop_file = f"{folder}/stop-{role}"
         self.name = name
 
-    def note(self, *words):
+    def note(self, *words: str) -> None:
         os.write(self.file, (" ".join(words) + "\n").encode())
 
-    def note_statistics(self, socket):
+    def note_statistics(self, socket: Any) -> None:
         statistics = socket.statistics()
         counts = {**statistics._asdict(), "accepted": statistics.accepted}
         self.note("statistics", json.dumps(counts, separators=(",", ":")))
 
-    def ended(self):
+    def ended(self) -> bool:
         return os.path.exists(self.stop_file)
 
 
-def options():
+def options() -> dict[int, int]:
     import zmq
 
     return {getattr(zmq, name): value for name, value in LIMITS.items()}
@@ -50,10 +52,10 @@ def options():
 # The roles, which are the same words on asyncio and on Twisted.
 
 
-async def client(loop, ledger, *addresses):
+async def client(loop: Any, ledger: Ledger, *addresses: str) -> None:
     numbers = itertools.count()
 
-    async def ask():
+    async def ask() -> None:
         while not ledger.ended():
             body = f"{ledger.name}-{next(numbers)}"
             ledger.note("begin", body)
@@ -71,8 +73,8 @@ async def client(loop, ledger, *addresses):
         ledger.note_statistics(requester)
 
 
-async def server(loop, ledger, address):
-    async def handler(request):
+async def server(loop: Any, ledger: Ledger, address: str) -> None:
+    async def handler(request: Any) -> None:
         ledger.note("seen", request.parts[0].decode())
         try:
             await request.reply(b"re", *request.parts)
@@ -88,7 +90,7 @@ async def server(loop, ledger, address):
         await serving
 
 
-async def pusher(loop, ledger, address):
+async def pusher(loop: Any, ledger: Ledger, address: str) -> None:
     async with loop.backend.Pusher(bind=address, options=options()) as socket:
         number = 0
         while not ledger.ended():
@@ -103,10 +105,10 @@ async def pusher(loop, ledger, address):
             await loop.sleep(0.02)
 
 
-async def puller(loop, ledger, address):
+async def puller(loop: Any, ledger: Ledger, address: str) -> None:
     async with loop.backend.Puller(connect=address, options=options()) as socket:
 
-        async def take():
+        async def take() -> None:
             async for number, rest in socket:
                 ledger.note("got", number.decode(), str(len(rest)))
 
@@ -124,7 +126,7 @@ async def puller(loop, ledger, address):
 # The loops.
 
 
-def run_asyncio(role, *arguments):
+def run_asyncio(role: Callable[..., Any], *arguments: Any) -> None:
     from zmqbridge import asyncio_backend
 
     loop = SimpleNamespace(
@@ -136,7 +138,7 @@ def run_asyncio(role, *arguments):
     asyncio.run(role(loop, *arguments))
 
 
-def run_uvloop(role, *arguments):
+def run_uvloop(role: Callable[..., Any], *arguments: Any) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -151,13 +153,13 @@ def run_uvloop(role, *arguments):
         runner.run(role(loop, *arguments))
 
 
-def run_twisted(role, *arguments):
+def run_twisted(role: Callable[..., Any], *arguments: Any) -> None:
     from twisted.internet import task
     from twisted.internet.defer import Deferred, gatherResults
 
     from zmqbridge import twisted_backend
 
-    def main(reactor):
+    def main(reactor: Any) -> Deferred[None]:
         loop = SimpleNamespace(
             backend=twisted_backend,
             sleep=lambda seconds: task.deferLater(reactor, seconds),
@@ -169,18 +171,18 @@ def run_twisted(role, *arguments):
     task.react(main)
 
 
-def run_facade(role, *arguments):
+def run_facade(role: Callable[..., Any], *arguments: Any) -> None:
     from twisted.internet import task
     from twisted.internet.defer import Deferred, gatherResults
 
     from zmqbridge import txzmq
 
-    async def facade_client(ledger, *addresses):
+    async def facade_client(ledger: Ledger, *addresses: str) -> None:
         numbers = itertools.count()
         requester = txzmq.ZmqREQConnection(factory)
         requester.addEndpoints(txzmq.ZmqEndpoint("connect", address) for address in addresses)
 
-        async def ask():
+        async def ask() -> None:
             while not ledger.ended():
                 body = f"{ledger.name}-{next(numbers)}"
                 ledger.note("begin", body)
@@ -196,9 +198,9 @@ def run_facade(role, *arguments):
         await gatherResults([Deferred.fromCoroutine(ask()) for _ in range(ASKERS)])
         ledger.note_statistics(requester)
 
-    async def facade_server(ledger, address):
+    async def facade_server(ledger: Ledger, address: str) -> None:
         class Server(txzmq.ZmqREPConnection):
-            def gotMessage(self, request, *parts):
+            def gotMessage(self, request: bytes, *parts: bytes) -> None:
                 ledger.note("seen", parts[0].decode())
                 self.reply(request, b"re", *parts)
 
@@ -209,9 +211,10 @@ def run_facade(role, *arguments):
 
     factory = txzmq.ZmqFactory()
 
-    def main(reactor):
+    def main(reactor: Any) -> Deferred[None]:
         factory.registerForShutdown()
-        facade_role = {client: facade_client, server: facade_server}[role]
+        roles: dict[Any, Callable[..., Any]] = {client: facade_client, server: facade_server}
+        facade_role = roles[role]
         return Deferred.fromCoroutine(facade_role(*arguments))
 
     task.react(main)

@@ -32,7 +32,9 @@ LOST_WITH_A_PULLER = 100 + 100 + 1000 + 1000
 class Actor:
     """A process that may be stopped, killed and started again, and all its ledgers."""
 
-    def __init__(self, folder, loop, role, addresses, may_be_killed=True):
+    def __init__(
+        self, folder: str, loop: str, role: str, addresses: list[str], may_be_killed: bool = True
+    ) -> None:
         self.folder, self.loop, self.role, self.addresses = folder, loop, role, addresses
         self.may_be_killed = may_be_killed
         self.name = f"{role}-{loop}{'' if may_be_killed else '-safe'}"
@@ -40,7 +42,7 @@ class Actor:
         self.wakes_at = self.starts_at = 0.0
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         self.lives += 1
         self.starts_at = 0
         name = f"{self.name}.{self.lives}"
@@ -48,23 +50,23 @@ class Actor:
             [sys.executable, ACTORS, self.folder, self.loop, self.role, name, *self.addresses]
         )
 
-    def stop_for(self, seconds):
+    def stop_for(self, seconds: float) -> None:
         self.process.send_signal(signal.SIGSTOP)
         self.stops += 1
         self.wakes_at = time.monotonic() + seconds
 
-    def wake(self):
+    def wake(self) -> None:
         self.process.send_signal(signal.SIGCONT)
         self.wakes_at = 0
 
-    def kill(self, gone_for=0.0):
+    def kill(self, gone_for: float = 0.0) -> None:
         self.process.kill()
         self.process.wait()
         self.kills += 1
         self.wakes_at = 0
         self.starts_at = time.monotonic() + gone_for
 
-    def look(self, now):
+    def look(self, now: float) -> None:
         """Wake it or start it when that is due; nobody ends by itself."""
         if self.starts_at:
             if self.starts_at < now:
@@ -74,7 +76,7 @@ class Actor:
         elif self.wakes_at and self.wakes_at < now:
             self.wake()
 
-    def lines(self):
+    def lines(self) -> list[list[list[str]]]:
         """What its ledgers say: for each life, a list of lines split in words."""
         lives = []
         for life in range(1, self.lives + 1):
@@ -84,14 +86,14 @@ class Actor:
         return lives
 
 
-def free_port_address():
+def free_port_address() -> str:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
-def cast(folder):
+def cast(folder: str) -> list[Actor]:
     """All actors, started."""
     servers = {
         loop: f"ipc://{folder}/{loop}.sock" if number % 2 else free_port_address()
@@ -107,7 +109,7 @@ def cast(folder):
     return actors
 
 
-def wait_until_all_work(actors):
+def wait_until_all_work(actors: list[Actor]) -> None:
     end = time.monotonic() + 60
     for actor in actors:
         while actor.role != "pusher" and not any(actor.lines()):
@@ -116,14 +118,14 @@ def wait_until_all_work(actors):
             time.sleep(0.05)
 
 
-def black_out(actors):
+def black_out(actors: list[Actor]) -> None:
     """For a while there is no server at all."""
     for actor in actors:
         if actor.role == "server" and not actor.starts_at:
             actor.kill(gone_for=1.5)
 
 
-def torment(actors, seconds, chance):
+def torment(actors: list[Actor], seconds: float, chance: random.Random) -> None:
     """Stop and kill at random for so long."""
     end = time.monotonic() + seconds
     say_at = 0.0
@@ -152,7 +154,7 @@ def torment(actors, seconds, chance):
             actor.wake()
 
 
-def finish(actors, folder):
+def finish(actors: list[Actor], folder: str) -> None:
     """Have the actors end in order: who asks before who answers."""
     for stop, roles in (
         ("client", ["client"]),
@@ -169,7 +171,7 @@ def finish(actors, folder):
                 raise SystemExit(f"{actor.name} failed: {actor.process.returncode}")
 
 
-def wait_for_pushers(actors, folder):
+def wait_for_pushers(actors: list[Actor], folder: str) -> None:
     end = time.monotonic() + 60
     for actor in (actor for actor in actors if actor.role == "pusher"):
         while not any(words[0] == "statistics" for words in actor.lines()[-1]):
@@ -181,14 +183,14 @@ def wait_for_pushers(actors, folder):
 class Audit:
     """The table and what is wrong with it."""
 
-    def __init__(self):
-        self.wrong = []
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
 
-    def check(self, right, text):
+    def check(self, right: object, text: str) -> None:
         if not right:
             self.wrong.append(text)
 
-    def requests(self, actors):
+    def requests(self, actors: list[Actor]) -> None:
         seen = collections.Counter(
             words[1]
             for actor in actors
@@ -201,10 +203,10 @@ class Audit:
         print(f"{'requests of':16}{'begun':>9}{'replied':>9}{'timed out':>11}{'not sent':>10}"
               f"{'killed':>8}{'seen':>9}{'  stops':>8}{'kills':>7}")  # fmt: skip
         for actor in (actor for actor in actors if actor.role == "client"):
-            ends = collections.Counter()
+            ends: collections.Counter[str] = collections.Counter()
             begun = 0
             for number, life in enumerate(actor.lines(), 1):
-                open_ones = set()
+                open_ones: set[str] = set()
                 for words in life:
                     if words[0] == "begin":
                         open_ones.add(words[1])
@@ -224,14 +226,16 @@ class Audit:
             served = sum(words[0] == "seen" for life in actor.lines() for words in life)
             print(f"{actor.loop + ' server':72}{served:9}{actor.stops:8}{actor.kills:7}")
 
-    def end_of(self, body, end, open_ones, seen):
+    def end_of(
+        self, body: str, end: str, open_ones: set[str], seen: collections.Counter[str]
+    ) -> None:
         self.check(body in open_ones, f"{body} has two ends")
         open_ones.discard(body)
         self.check(end != "crossed", f"{body} got another's reply")
         self.check(end != "replied" or seen[body], f"{body} was answered by nobody")
         self.check(end != "queued" or not seen[body], f"{body} was sent after its time")
 
-    def statistics(self, actor, begun):
+    def statistics(self, actor: Actor, begun: int) -> None:
         words = next((w for w in actor.lines()[-1] if w[0] == "statistics"), None)
         self.check(words is not None, f"{actor.name} gave no statistics")
         if words is not None:
@@ -239,10 +243,10 @@ class Audit:
             self.check(counts["accepted"] == begun, f"{actor.name} accepted {counts}")
             self.check(counts["open_requests"] == 0, f"{actor.name} has open requests")
 
-    def messages(self, actors):
+    def messages(self, actors: list[Actor]) -> None:
         print(f"\n{'messages from':16}{'to':10}{'pushed':>9}{'received':>10}{'lost':>7}"
               f"{'  stops of both':>15}{'kills':>7}")  # fmt: skip
-        by_address = collections.defaultdict(dict)
+        by_address: dict[str, dict[str, Actor]] = collections.defaultdict(dict)
         for actor in actors:
             if actor.role in ("pusher", "puller"):
                 by_address[actor.addresses[0]][actor.role] = actor
@@ -265,11 +269,11 @@ class Audit:
                   f"{stops:15}{puller.kills:7}")  # fmt: skip
 
 
-def begun_in_last_life(actor):
+def begun_in_last_life(actor: Actor) -> int:
     return sum(words[0] == "begin" for words in actor.lines()[-1])
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from types import SimpleNamespace
+from typing import Any
 
 from zmqbridge import SocketClosed
 
@@ -21,17 +22,17 @@ WARM = 200  # cycles before the first count
 STEP = 500  # cycles between two lines of progress
 
 
-def resident():
+def resident() -> float:
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
-def count():
+def count() -> tuple[int, int, float]:
     gc.collect()
     return len(os.listdir("/proc/self/fd")), len(gc.get_objects()), resident()
 
 
-async def cycle(loop):
+async def cycle(loop: Any) -> None:
     sockets = {kind: getattr(loop.backend, kind)(bind="ipc://*") for kind in SENDING + RECEIVING}
     waiting = [loop.spawn(sockets[kind].receive()) for kind in RECEIVING]
     waiting.append(loop.spawn(sockets["Requester"].request(b"x", timeout=100)))
@@ -46,8 +47,8 @@ async def cycle(loop):
             pass
 
 
-async def run(loop, name, cycles):
-    async def settled():
+async def run(loop: Any, name: str, cycles: int) -> None:
+    async def settled() -> tuple[int, int, float]:
         for _ in range(100):  # libzmq's own thread closes its descriptors a little later
             counts = count()
             await loop.sleep(0.05)
@@ -77,7 +78,7 @@ async def run(loop, name, cycles):
         sys.exit(f"{name}: something remains")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cycles", type=int, default=2000)
     cycles = parser.parse_args().cycles
@@ -92,7 +93,7 @@ def main():
     )
     asyncio.run(run(on_asyncio, "asyncio", cycles))
 
-    def on_twisted(reactor):
+    def on_twisted(reactor: Any) -> Deferred[None]:
         loop = SimpleNamespace(
             backend=twisted_backend,
             sleep=lambda seconds: task.deferLater(reactor, seconds),

@@ -98,7 +98,7 @@ PROGRAMS = {
 }
 
 
-def end(program):
+def end(program: str) -> str:
     try:
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(program)],
@@ -112,7 +112,7 @@ def end(program):
     return f"status {done.returncode}" + (", noisy: " + done.stderr[-300:]) * bool(done.stderr)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--exits", type=int, default=200)
     exits = parser.parse_args().exits

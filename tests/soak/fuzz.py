@@ -18,6 +18,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import zmq
 from twisted.logger import globalLogBeginner
@@ -29,7 +31,7 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 READY = b"\x04\x19\x05READY\x0bSocket-Type" + (6).to_bytes(4, "big") + b"DEALER"
 
 # The kind of the peer; how a good message with a number is sent, and what number was delivered.
-NUMBER = {
+NUMBER: dict[str, tuple[int, Callable[[bytes], list[bytes]], Callable[[Any], Any]]] = {
     "Puller": (zmq.PUSH, lambda n: [b"good", n], lambda item: item),
     "Dealer": (zmq.DEALER, lambda n: [b"good", n], lambda item: item),
     "Router": (zmq.DEALER, lambda n: [b"good", n], lambda item: item[1]),
@@ -38,7 +40,7 @@ NUMBER = {
 }
 
 
-def random_message(chance):
+def random_message(chance: random.Random) -> list[bytes]:
     some = [b"", b"\0", b"tag\0body", b"\xff" * 16, b"\x01", bytes(70_000)]
     return [
         chance.choice(some) if chance.random() < 0.3 else chance.randbytes(chance.randrange(60))
@@ -46,7 +48,13 @@ def random_message(chance):
     ]
 
 
-def speak(kind, address, count, make_good, chance):
+def speak(
+    kind: int,
+    address: str,
+    count: int,
+    make_good: Callable[[bytes], list[bytes]],
+    chance: random.Random,
+) -> None:
     """What the hostile peer does, in its thread: messages, and bytes between them."""
     with zmq.Context() as context, context.socket(kind) as peer:
         peer.set_hwm(100)
@@ -65,7 +73,7 @@ def speak(kind, address, count, make_good, chance):
                 send_bytes(address, chance)
 
 
-def send_bytes(address, chance):
+def send_bytes(address: str, chance: random.Random) -> None:
     """A connection that is no ØMQ, or begins like one."""
     host, port = address.removeprefix("tcp://").split(":")
     start = chance.choice([b"", GREETING[:10], GREETING, GREETING + READY])
@@ -73,14 +81,14 @@ def send_bytes(address, chance):
         connection.sendall(start + chance.randbytes(chance.randrange(1, 2000)))
 
 
-async def fuzz(name, count, chance):
+async def fuzz(name: str, count: int, chance: random.Random) -> tuple[int, int]:
     """One class of the asyncio backend; the core under it is Twisted's too."""
     kind, make_good, parts_of = NUMBER[name]
     arguments = {"tags": ""} if name == "Subscriber" else {}
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     async with getattr(asyncio_backend, name)(bind="tcp://127.0.0.1:*", **arguments) as receiver:
-        arguments = (kind, receiver.addresses[0], count, make_good, chance)
-        peer = threading.Thread(target=speak, args=arguments)
+        given = (kind, receiver.addresses[0], count, make_good, chance)
+        peer = threading.Thread(target=speak, args=given)
         peer.start()
         good = taken = 0
         while good < count // EVERY:
@@ -98,13 +106,13 @@ async def fuzz(name, count, chance):
         return good, statistics.malformed
 
 
-async def fuzz_requester(name, count, chance):
+async def fuzz_requester(name: str, count: int, chance: random.Random) -> tuple[int, int]:
     """Lies to one who asks: the true reply comes last, and is the only one to arrive."""
     with zmq.Context() as context, context.socket(zmq.ROUTER) as liar:
         address = f"tcp://127.0.0.1:{liar.bind_to_random_port('tcp://127.0.0.1')}"
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
 
-        def lie():
+        def lie() -> None:
             for _ in range(count // EVERY):
                 peer, request_id, _, body = liar.recv_multipart()
                 for _ in range(EVERY - 1):
@@ -124,7 +132,7 @@ async def fuzz_requester(name, count, chance):
             return statistics.delivered, statistics.malformed
 
 
-HOOKS = {
+HOOKS: dict[str, tuple[int, Callable[[bytes], list[bytes]], str]] = {
     "ZmqPullConnection": (zmq.PUSH, lambda n: [b"good", n], "onPull"),
     "ZmqSubConnection": (zmq.XPUB, lambda n: [b"good", n], "gotMessage"),
     "ZmqREPConnection": (zmq.DEALER, lambda n: [b"id", b"", b"good", n], "gotMessage"),
@@ -133,7 +141,7 @@ HOOKS = {
 }
 
 
-def fuzz_facade(name, count, chance):
+def fuzz_facade(name: str, count: int, chance: random.Random) -> tuple[int, int]:
     """One class of the facade, on a reactor of its own."""
     from twisted.internet import epollreactor
 
@@ -142,7 +150,7 @@ def fuzz_facade(name, count, chance):
     factory.reactor = reactor = epollreactor.EPollReactor()
     good = []
 
-    def got(*parts):
+    def got(*parts: Any) -> None:
         flat = parts[0] if isinstance(parts[0], list) else list(parts)
         if name == "ZmqSubConnection":
             flat.reverse()  # it is given the message first
@@ -159,7 +167,7 @@ def fuzz_facade(name, count, chance):
     peer = threading.Thread(target=speak, args=arguments)
     end = time.monotonic() + 300
 
-    def look():
+    def look() -> None:
         all_came = receiver.statistics().received >= count and len(good) == count // EVERY
         if all_came or time.monotonic() > end:
             reactor.stop()
@@ -177,12 +185,13 @@ def fuzz_facade(name, count, chance):
     return len(good), statistics.malformed
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    globalLogBeginner.beginLoggingTo([lambda event: None], redirectStandardIO=False)
+    observers: Any = [lambda event: None]
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
     print(f"{'class':24}{'messages':>10}{'good, served':>14}{'malformed':>11}{'seconds':>9}")
     runs = {name: lambda *a: asyncio.run(fuzz(*a)) for name in NUMBER}
     runs["Requester"] = lambda *a: asyncio.run(fuzz_requester(*a))

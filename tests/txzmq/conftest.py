@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import zmq
 from twisted.logger import globalLogPublisher
 
-from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory
+from zmqbridge.txzmq import ZmqConnection, ZmqEndpoint, ZmqFactory
+
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
 
 TWISTED = ["epoll", "poll", "select", "asyncioreactor", "asyncioreactor-uvloop"]
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_generate_tests(metafunc):
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     # Of all the worlds, those of Twisted, unless a test names its own.
     named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if "w" in metafunc.fixturenames and "w" not in named:
@@ -21,7 +27,7 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture
-def factory(w):
+def factory(w: World) -> Iterator[ZmqFactory]:
     factory = ZmqFactory()
     factory.reactor = w.reactor
     yield factory
@@ -29,10 +35,10 @@ def factory(w):
 
 
 @pytest.fixture
-def make(factory):
+def make(factory: ZmqFactory) -> Make:
     """Make a connection of some class, with endpoints ("bind tcp://…") and with hooks."""
 
-    def make(kind, *endpoints, **hooks):
+    def make(kind: type[Any], *endpoints: str, **hooks: Any) -> Any:
         connection = kind(factory)
         vars(connection).update(hooks)
         connection.addEndpoints(ZmqEndpoint(*endpoint.split()) for endpoint in endpoints)
@@ -42,22 +48,22 @@ def make(factory):
 
 
 @pytest.fixture
-def address():
+def address() -> Callable[[ZmqConnection], str]:
     """Where a connection was bound last, e.g. the port that libzmq chose."""
     return lambda connection: connection.socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
 
 
 @pytest.fixture
-def logged():
+def logged() -> Iterator[list[tuple[str | None, BaseException]]]:
     """What is logged as an error: the system that it is logged for, and the exception."""
     events = []
 
-    def observe(event):
+    def observe(event: dict[str, Any]) -> None:
         # The first is of `log.err`, the second of Deferreds whose errors nobody handles.
         failure = event.get("failure") or event.get("log_failure")
         if failure is not None:
             events.append((event.get("log_system"), failure.value))
 
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]  # a function is one
     yield events
-    globalLogPublisher.removeObserver(observe)
+    globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -27,6 +29,9 @@ from zmqbridge.txzmq import (
 from zmqbridge.txzmq.compat import is_nonstr_iter
 from zmqbridge.txzmq.req_rep import ZmqXREPConnection, ZmqXREQConnection
 
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
+
 
 class Pair(ZmqConnection):
     """All that a subclass needs."""
@@ -34,10 +39,12 @@ class Pair(ZmqConnection):
     socketType = constants.PAIR
 
 
-async def received_by(w, publisher, got, *messages):
+async def received_by(
+    w: World, publisher: ZmqPubConnection, got: list[Any], *messages: Any
+) -> None:
     """Publish until the subscription has arrived, then these messages."""
 
-    def joined():
+    def joined() -> list[Any]:
         publisher.publish(b"", b"joined?")
         return got
 
@@ -49,7 +56,7 @@ async def received_by(w, publisher, got, *messages):
 # Hooks and subclasses.
 
 
-async def test_callbacks_are_assigned_to_instances(w, make):
+async def test_callbacks_are_assigned_to_instances(w: World, make: Make) -> None:
     got = []
     puller = make(ZmqPullConnection, "bind inproc://hooks")
     puller.onPull = lambda message: got.append(("onPull", message))
@@ -62,35 +69,36 @@ async def test_callbacks_are_assigned_to_instances(w, make):
     assert got == [("onPull", [b"1"]), ("messageReceived", [b"2"])]
 
 
-async def test_a_reply_fires_by_the_deferreds_own_callback(w, make):
-    replier = make(
+async def test_a_reply_fires_by_the_deferreds_own_callback(w: World, make: Make) -> None:
+    replier: Any = make(
         ZmqREPConnection,
         "bind inproc://own",
         gotMessage=lambda request_id, *parts: replier.reply(request_id, *parts),
     )
-    got = []
+    got: list[list[bytes]] = []
     waiting = make(ZmqREQConnection, "connect inproc://own").sendMsg(b"a", b"b")
     waiting.callback = got.append
     await w.until(lambda: got)
     assert got == [[b"a", b"b"]]
 
 
-async def test_a_subclass_needs_a_socket_type_only(w, make):
-    got = []
+async def test_a_subclass_needs_a_socket_type_only(w: World, make: Make) -> None:
+    got: list[list[bytes]] = []
     make(Pair, "bind inproc://pair", messageReceived=got.append)
     make(Pair, "connect inproc://pair").send([b"two", b"parts"])
     await w.until(lambda: got)
     assert got == [[b"two", b"parts"]]
 
 
-async def test_a_subclass_is_a_plain_req_or_rep(w, make):
+async def test_a_subclass_is_a_plain_req_or_rep(w: World, make: Make) -> None:
     class Rep(ZmqConnection):
         socketType = constants.REP
 
     class Req(ZmqConnection):
         socketType = constants.REQ
 
-    asked, got = [], []
+    asked: list[Any] = []
+    got: list[list[bytes]] = []
     rep = make(Rep, "bind inproc://rep", messageReceived=asked.append)
     for number in range(3):
         make(Req, "connect inproc://rep", messageReceived=got.append).send(b"%d" % number)
@@ -102,9 +110,9 @@ async def test_a_subclass_is_a_plain_req_or_rep(w, make):
     assert sorted(got) == [[b"0"], [b"1"], [b"2"]]
 
 
-async def test_send_is_overridden_with_what_the_original_offers(w, make):
+async def test_send_is_overridden_with_what_the_original_offers(w: World, make: Make) -> None:
     class Sending(Pair):
-        def send(self, message):
+        def send(self, message: Any) -> None:
             if not is_nonstr_iter(message):
                 self.socket.send(message, constants.NOBLOCK)
             else:
@@ -112,9 +120,9 @@ async def test_send_is_overridden_with_what_the_original_offers(w, make):
             if self.read_scheduled is None:
                 self.read_scheduled = w.reactor.callLater(0, self.doRead)
 
-    got = []
+    got: list[list[bytes]] = []
     one = make(Sending, "bind inproc://send", messageReceived=got.append)
-    other = make(Sending, "connect inproc://send", messageReceived=lambda m: other.send(m))
+    other: Any = make(Sending, "connect inproc://send", messageReceived=lambda m: other.send(m))
     for number in range(10):
         one.send(b"%d" % number if number % 2 else [b"%d" % number, b""])
     await w.until(lambda: len(got) == 10)
@@ -126,15 +134,15 @@ PRIVATE = """
 """
 
 
-async def test_subclasses_have_private_names_of_their_own(w, make):
+async def test_subclasses_have_private_names_of_their_own(w: World, make: Make) -> None:
     class Private(ZmqREQConnection):
-        def __init__(self, *args):
+        def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             self._reactor = w.reactor
             for name in PRIVATE.split():
                 setattr(self, name, None)
 
-    replier = make(
+    replier: Any = make(
         ZmqREPConnection,
         "bind inproc://private",
         gotMessage=lambda request_id, *parts: replier.reply(request_id, *parts),
@@ -144,9 +152,11 @@ async def test_subclasses_have_private_names_of_their_own(w, make):
     requester.shutdown()
 
 
-def test_constructors_do_not_call_the_next_one_in_the_order_of_resolution(factory):
+def test_constructors_do_not_call_the_next_one_in_the_order_of_resolution(
+    factory: ZmqFactory,
+) -> None:
     class Mixin:
-        def __init__(self, needed):
+        def __init__(self, needed: Any) -> None:
             raise AssertionError
 
     class Mixed(ZmqSubConnection, Mixin):
@@ -158,16 +168,16 @@ def test_constructors_do_not_call_the_next_one_in_the_order_of_resolution(factor
     assert Mixed(factory).factory is MixedRequester(factory).factory is factory
 
 
-async def test_hooks_may_fire_before_a_subclasss_constructor_ended(w, make):
+async def test_hooks_may_fire_before_a_subclasss_constructor_ended(w: World, make: Make) -> None:
     pusher = make(ZmqPushConnection, "bind inproc://early")
-    got = []
+    got: list[Any] = []
 
     class Early(ZmqPullConnection):
-        def __init__(self, factory):
+        def __init__(self, factory: ZmqFactory) -> None:
             super().__init__(factory, ZmqEndpoint("connect", "inproc://early"))
             got.append("constructor ended")
 
-        def onPull(self, message):
+        def onPull(self, message: list[bytes]) -> None:
             got.append(message)
 
     early = make(Early)
@@ -182,7 +192,7 @@ async def test_hooks_may_fire_before_a_subclasss_constructor_ended(w, make):
     waiting.send(b"y")
 
     class There(Early):
-        def __init__(self, factory):
+        def __init__(self, factory: ZmqFactory) -> None:
             ZmqPullConnection.__init__(self, factory, ZmqEndpoint("bind", "inproc://there"))
             got.append("constructor ended")
 
@@ -192,13 +202,13 @@ async def test_hooks_may_fire_before_a_subclasss_constructor_ended(w, make):
     waiting.close()
 
 
-async def test_doread_may_be_called_by_hand_and_nested(w, make):
+async def test_doread_may_be_called_by_hand_and_nested(w: World, make: Make) -> None:
     got, depths = [], []
 
     class Nested(ZmqPullConnection):
         depth = 0
 
-        def onPull(self, message):
+        def onPull(self, message: list[bytes]) -> None:
             got.append(message[0])
             self.depth += 1
             depths.append(self.depth)
@@ -218,10 +228,12 @@ async def test_doread_may_be_called_by_hand_and_nested(w, make):
     assert max(depths) == 20
 
 
-async def test_a_hook_that_raises_is_logged_once_and_the_connection_lives_on(w, make, logged):
+async def test_a_hook_that_raises_is_logged_once_and_the_connection_lives_on(
+    w: World, make: Make, logged: list[tuple[str | None, BaseException]]
+) -> None:
     got = []
 
-    def raising(message):
+    def raising(message: list[bytes]) -> None:
         got.append(message)
         raise ZeroDivisionError(message)
 
@@ -238,7 +250,7 @@ async def test_a_hook_that_raises_is_logged_once_and_the_connection_lives_on(w, 
 # Options and the socket.
 
 
-def test_class_attributes_are_assigned_on_the_librarys_classes(make):
+def test_class_attributes_are_assigned_on_the_librarys_classes(make: Make) -> None:
     with mock.patch.object(ZmqConnection, "highWaterMark", 7):
         puller = make(ZmqPullConnection)
     with mock.patch.object(ZmqPullConnection, "tcpKeepalive", 1):
@@ -248,7 +260,7 @@ def test_class_attributes_are_assigned_on_the_librarys_classes(make):
     assert make(ZmqPullConnection).socket.get(zmq.RCVHWM) == 0
 
 
-def test_every_option_reaches_the_socket(factory):
+def test_every_option_reaches_the_socket(factory: ZmqFactory) -> None:
     class Optioned(Pair):
         multicastRate = 200
         highWaterMark = 5
@@ -270,9 +282,11 @@ def test_every_option_reaches_the_socket(factory):
     ]  # fmt: skip
 
 
-async def test_curve_keys_and_a_random_port_on_the_socket_before_any_endpoint(w, make, address):
+async def test_curve_keys_and_a_random_port_on_the_socket_before_any_endpoint(
+    w: World, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
     public, secret = zmq.curve_keypair()
-    got = []
+    got: list[list[bytes]] = []
     puller = make(ZmqPullConnection, onPull=got.append)
     puller.socket.curve_secretkey = secret
     puller.socket.curve_publickey = public
@@ -287,18 +301,21 @@ async def test_curve_keys_and_a_random_port_on_the_socket_before_any_endpoint(w,
     await w.until(lambda: got)
 
 
-async def test_a_pair_is_bound_where_authentication_is_asked_for(w, make):
-    got = []
+async def test_a_pair_is_bound_where_authentication_is_asked_for(w: World, make: Make) -> None:
+    got: list[list[bytes]] = []
     make(Pair, "bind inproc://zeromq.zap.01", messageReceived=got.append)
     make(Pair, "connect inproc://zeromq.zap.01").send([b"1.0", b"request"])
     await w.until(lambda: got)
 
 
-async def test_a_connection_authenticates_by_plain_names_and_passwords(w, make, address):
+async def test_a_connection_authenticates_by_plain_names_and_passwords(
+    w: World, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
     # As a REP: libzmq 4.3.5 aborts the process when it finds a PAIR there and has to ask it.
-    asked, got = [], []
+    asked = []
+    got: list[list[bytes]] = []
 
-    def allow(request):
+    def allow(request: list[bytes]) -> None:
         version, request_id, *_, name, password = request
         asked.append((name, password))
         zap.send([version, request_id, b"200", b"OK", b"", b""])
@@ -319,7 +336,7 @@ async def test_a_connection_authenticates_by_plain_names_and_passwords(w, make, 
     assert asked == [(b"name", b"password")]
 
 
-def test_a_router_is_made_mandatory(make):
+def test_a_router_is_made_mandatory(make: Make) -> None:
     router = make(ZmqRouterConnection)
     router.socket.set(zmq.ROUTER_MANDATORY, 1)
     router.addEndpoints([ZmqEndpoint("bind", "inproc://mandatory")])
@@ -328,8 +345,10 @@ def test_a_router_is_made_mandatory(make):
     assert caught.value.errno == zmq.EHOSTUNREACH
 
 
-async def test_plain_sockets_of_the_context_share_its_inproc(w, factory, make):
-    got = []
+async def test_plain_sockets_of_the_context_share_its_inproc(
+    w: World, factory: ZmqFactory, make: Make
+) -> None:
+    got: list[list[bytes]] = []
     make(ZmqPullConnection, "bind inproc://shared", onPull=got.append)
     plain = factory.context.socket(zmq.PUSH)
     plain.connect("inproc://shared")
@@ -338,7 +357,7 @@ async def test_plain_sockets_of_the_context_share_its_inproc(w, factory, make):
     plain.close()
 
 
-def test_endpoints_are_keys_and_their_types_plain_strings(make):
+def test_endpoints_are_keys_and_their_types_plain_strings(make: Make) -> None:
     endpoint = ZmqEndpoint("bind", "inproc://key")
     assert {endpoint: 1}[ZmqEndpoint(ZmqEndpointType.bind, "inproc://key")] == 1
     puller = make(ZmqPullConnection)
@@ -346,7 +365,7 @@ def test_endpoints_are_keys_and_their_types_plain_strings(make):
     assert puller.endpoints == [endpoint]
 
 
-def test_connecting_and_str_and_calllater_are_patched(w, make):
+def test_connecting_and_str_and_calllater_are_patched(w: World, make: Make) -> None:
     with mock.patch.object(ZmqConnection, "_connectOrBind") as patched:
         puller = make(ZmqPullConnection, "bind nonsense")
     patched.assert_called_once_with([("bind", "nonsense")])
@@ -361,7 +380,7 @@ def test_connecting_and_str_and_calllater_are_patched(w, make):
 # Factories.
 
 
-def test_factories_are_made_at_import_time_and_get_their_reactor_later(w):
+def test_factories_are_made_at_import_time_and_get_their_reactor_later(w: World) -> None:
     class Service:
         factory = ZmqFactory()
 
@@ -373,28 +392,29 @@ def test_factories_are_made_at_import_time_and_get_their_reactor_later(w):
     assert puller not in w.reactor.getReaders()
 
 
-async def test_a_factory_replaces_the_constructor(w):
+async def test_a_factory_replaces_the_constructor(w: World) -> None:
     class Replacing(ZmqFactory):
         reactor = w.reactor
 
-        def __init__(self, context):
+        def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
             self.connections = set()
             self.context = context
 
     factory = Replacing(zmq.Context())
-    got = []
-    ZmqPullConnection(factory, ZmqEndpoint("bind", "inproc://x")).onPull = got.append
+    got: list[list[bytes]] = []
+    puller: Any = ZmqPullConnection(factory, ZmqEndpoint("bind", "inproc://x"))
+    puller.onPull = got.append
     ZmqPushConnection(factory, ZmqEndpoint("connect", "inproc://x")).push(b"x")
     await w.until(lambda: got)
     factory.shutdown()
-    assert factory.connections is factory.context is None
+    assert (factory.connections, factory.context) == (None, None)
 
 
-def test_a_factory_is_registered_before_its_constructor_ran(w):
+def test_a_factory_is_registered_before_its_constructor_ran(w: World) -> None:
     class Registering(ZmqFactory):
         reactor = w.reactor
 
-        def __init__(self):
+        def __init__(self) -> None:
             self.registerForShutdown()
             super().__init__()
 
@@ -406,8 +426,8 @@ def test_a_factory_is_registered_before_its_constructor_ran(w):
     assert puller.factory is factory.context is factory.trigger is None
 
 
-async def test_connectionlost_only_stops_reading(w, make):
-    got = []
+async def test_connectionlost_only_stops_reading(w: World, make: Make) -> None:
+    got: list[list[bytes]] = []
     puller = make(ZmqPullConnection, "bind inproc://lost", onPull=got.append)
     puller.connectionLost(None)
     assert puller not in w.reactor.getReaders()
@@ -419,10 +439,10 @@ async def test_connectionlost_only_stops_reading(w, make):
 # Messages.
 
 
-async def test_a_publication_without_nul_calls_with_one_argument(w, make):
+async def test_a_publication_without_nul_calls_with_one_argument(w: World, make: Make) -> None:
     got = []
 
-    def took(*arguments):
+    def took(*arguments: bytes) -> None:
         got.append(arguments)
 
     subscriber = make(ZmqSubConnection, "bind inproc://one", gotMessage=took)
@@ -433,7 +453,7 @@ async def test_a_publication_without_nul_calls_with_one_argument(w, make):
     assert (b"no nul",) in got
 
 
-async def test_tags_are_parted_by_another_separator(w, make):
+async def test_tags_are_parted_by_another_separator(w: World, make: Make) -> None:
     got = []
     with mock.patch.object(ZmqConnection, "topicSep", b"|"):
         subscriber = make(
@@ -445,12 +465,14 @@ async def test_tags_are_parted_by_another_separator(w, make):
         await w.until(lambda: (b"body|rest", b"tag") in got)
 
 
-def test_what_was_never_subscribed_is_unsubscribed(make):
+def test_what_was_never_subscribed_is_unsubscribed(make: Make) -> None:
     make(ZmqSubConnection).unsubscribe(b"never")
 
 
-async def test_a_plain_req_talks_to_a_replier(w, make, address):
-    replier = make(
+async def test_a_plain_req_talks_to_a_replier(
+    w: World, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
+    replier: Any = make(
         ZmqREPConnection,
         "bind tcp://127.0.0.1:*",
         gotMessage=lambda request_id, *parts: replier.reply(request_id, *parts),
@@ -465,8 +487,10 @@ async def test_a_plain_req_talks_to_a_replier(w, make, address):
 
 
 @pytest.mark.parametrize("reply", [[], [b""]])
-async def test_a_reply_cut_short_reaches_the_caller_as_no_parts(w, make, reply):
-    router = make(
+async def test_a_reply_cut_short_reaches_the_caller_as_no_parts(
+    w: World, make: Make, reply: list[bytes]
+) -> None:
+    router: Any = make(
         ZmqRouterConnection,
         "bind inproc://cut",
         gotMessage=lambda peer, request_id, *rest: router.sendMultipart(peer, [request_id, *reply]),
@@ -474,7 +498,9 @@ async def test_a_reply_cut_short_reaches_the_caller_as_no_parts(w, make, reply):
     assert await make(ZmqREQConnection, "connect inproc://cut").sendMsg(b"x") == []
 
 
-async def test_requests_wait_for_a_peer_that_comes_later(w, make, address):
+async def test_requests_wait_for_a_peer_that_comes_later(
+    w: World, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
     requester = make(ZmqREQConnection)
     first = make(ZmqREPConnection, "bind tcp://127.0.0.1:*")
     where = address(first)
@@ -486,19 +512,20 @@ async def test_requests_wait_for_a_peer_that_comes_later(w, make, address):
         assert await each == [b"%d" % number]
 
 
-def test_again_is_caught_from_sendmsg_and_push(make):
+def test_again_is_caught_from_sendmsg_and_push(make: Make) -> None:
     for kind in (ZmqREQConnection, ZmqPushConnection):
         connection = make(kind, f"bind inproc://{kind.__name__}")
         with pytest.raises(zmq.error.Again):
             connection.sendMsg(b"x") if kind is ZmqREQConnection else connection.push(b"x")
 
 
-def test_the_old_names_warn_and_take_several_endpoints(factory):
+def test_the_old_names_warn_and_take_several_endpoints(factory: ZmqFactory) -> None:
     endpoints = [ZmqEndpoint("bind", f"inproc://old{number}") for number in range(2)]
+    pairs: Any = (("connect", where) for _, where in endpoints)
     with pytest.warns(DeprecationWarning, match="use ZmqREPConnection or ZmqRouterConnection"):
         replier = ZmqXREPConnection(factory, *endpoints)
     with pytest.warns(DeprecationWarning, match="use ZmqREQConnection or ZmqDealerConnection"):
-        requester = ZmqXREQConnection(factory, *(("connect", where) for _, where in endpoints))
+        requester = ZmqXREQConnection(factory, *pairs)
     assert replier.endpoints == endpoints
     assert len(requester.endpoints) == 2
 
@@ -506,13 +533,13 @@ def test_the_old_names_warn_and_take_several_endpoints(factory):
 # install()
 
 
-def run(code):
+def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=50
     )
 
 
-def test_install_makes_txzmq_and_its_submodules_mean_the_facade():
+def test_install_makes_txzmq_and_its_submodules_mean_the_facade() -> None:
     done = run(
         "import zmqbridge.txzmq as facade\n"
         "facade.install(); facade.install()\n"
@@ -531,6 +558,6 @@ def test_install_makes_txzmq_and_its_submodules_mean_the_facade():
 
 
 @pytest.mark.parametrize("first", ["txzmq", "txzmq.compat", "txzmq.connection"])
-def test_install_refuses_when_the_original_is_there(first):
+def test_install_refuses_when_the_original_is_there(first: str) -> None:
     done = run(f"import {first}, zmqbridge.txzmq; zmqbridge.txzmq.install()")
     assert "ImportError: the original txzmq is imported already" in done.stderr

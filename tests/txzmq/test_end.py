@@ -7,14 +7,18 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
 import zmq
+from twisted.python.failure import Failure
 
 import zmqbridge.txzmq.factory
 from zmqbridge import SocketClosed
 from zmqbridge.txzmq import (
+    ZmqConnection,
     ZmqEndpoint,
     ZmqFactory,
     ZmqPullConnection,
@@ -22,8 +26,11 @@ from zmqbridge.txzmq import (
     ZmqREQConnection,
 )
 
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
 
-def ends(context):
+
+def ends(context: zmq.Context[Any] | None) -> bool:
     """Whether a context ends, as its factory has it do: an open socket would hold it up."""
     end = time.monotonic() + 5
     while not context.closed and time.monotonic() < end:
@@ -32,10 +39,12 @@ def ends(context):
 
 
 @pytest.mark.parametrize("others", [0, 3])
-def test_a_connection_made_while_the_factory_shuts_down_is_refused(make, factory, others):
+def test_a_connection_made_while_the_factory_shuts_down_is_refused(
+    make: Make, factory: ZmqFactory, others: int
+) -> None:
     tried, refused = [], []
 
-    def ask(failure=None):
+    def ask(failure: Failure | None = None) -> None:
         tried.append(1)
         assert len(tried) < 20, "it is retried for ever"
         try:
@@ -55,11 +64,15 @@ def test_a_connection_made_while_the_factory_shuts_down_is_refused(make, factory
     assert ends(context)
 
 
-def test_an_overridden_shutdown_finds_the_connections_of_its_factory(make, factory):
+def test_an_overridden_shutdown_finds_the_connections_of_its_factory(
+    make: Make, factory: ZmqFactory
+) -> None:
     seen = []
 
     class Counting(ZmqPullConnection):
-        def shutdown(self):
+        other: ZmqConnection
+
+        def shutdown(self) -> None:
             seen.append(len(self.factory.connections))
             assert isinstance(self.factory.connections, set)
             assert self in self.factory.connections
@@ -78,14 +91,16 @@ def test_an_overridden_shutdown_finds_the_connections_of_its_factory(make, facto
     assert ends(context)
 
 
-def test_a_shutdown_that_fails_keeps_nobody_from_being_shut_down(make, factory):
+def test_a_shutdown_that_fails_keeps_nobody_from_being_shut_down(
+    make: Make, factory: ZmqFactory
+) -> None:
     class Failing(ZmqPullConnection):
-        def shutdown(self):
+        def shutdown(self) -> None:
             super().shutdown()
             raise RuntimeError("not me")
 
     class Forgetful(ZmqPullConnection):
-        def shutdown(self):
+        def shutdown(self) -> None:
             self.forgotten = True
 
     connections = [make(kind) for kind in (ZmqPullConnection, Failing, ZmqPushConnection)]
@@ -100,7 +115,9 @@ def test_a_shutdown_that_fails_keeps_nobody_from_being_shut_down(make, factory):
     factory.shutdown()
 
 
-def test_a_factory_can_be_shut_down_from_within_its_shutdown(make, factory):
+def test_a_factory_can_be_shut_down_from_within_its_shutdown(
+    make: Make, factory: ZmqFactory
+) -> None:
     request = make(ZmqREQConnection, "connect inproc://nobody")
     request.sendMsg(b"x").addErrback(lambda failure: factory.shutdown())
     make(ZmqPullConnection)
@@ -111,14 +128,16 @@ def test_a_factory_can_be_shut_down_from_within_its_shutdown(make, factory):
 
 
 @pytest.fixture
-def addresses(tmp_path):
+def addresses(tmp_path: Path) -> list[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     return [f"tcp://127.0.0.1:{port}", f"ipc://{tmp_path}/s", f"ipc://@{tmp_path}"]
 
 
-def test_addresses_are_free_when_a_factory_was_shut_down(w, addresses, monkeypatch):
+def test_addresses_are_free_when_a_factory_was_shut_down(
+    w: World, addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # However late libzmq's thread comes to it; a machine that is busy is made up for here.
     monkeypatch.setattr(zmqbridge.txzmq.factory, "PATIENCE", 0)
     with zmq.Context() as other:
@@ -137,8 +156,10 @@ def test_addresses_are_free_when_a_factory_was_shut_down(w, addresses, monkeypat
                 zmqbridge._bridge.addresses.wait_until_free([address])
 
 
-async def test_a_connection_can_be_bound_where_one_was_just_shut_down(w, addresses, make):
-    got = []
+async def test_a_connection_can_be_bound_where_one_was_just_shut_down(
+    w: World, addresses: list[str], make: Make
+) -> None:
+    got: list[list[bytes]] = []
     for number in range(15):
         pullers = [make(ZmqPullConnection, f"bind {address}") for address in addresses]
         for puller, address in zip(pullers, addresses, strict=True):
@@ -149,7 +170,7 @@ async def test_a_connection_can_be_bound_where_one_was_just_shut_down(w, address
             puller.shutdown()
 
 
-def test_a_stand_in_for_the_socket_is_in_nobodys_way(make, factory):
+def test_a_stand_in_for_the_socket_is_in_nobodys_way(make: Make, factory: ZmqFactory) -> None:
     puller = make(ZmqPullConnection)
     kept, puller.socket = puller.socket, Mock()
     puller.addEndpoints([ZmqEndpoint("bind", "tcp://127.0.0.1:1")])
@@ -159,10 +180,12 @@ def test_a_stand_in_for_the_socket_is_in_nobodys_way(make, factory):
     kept.close()
 
 
-def test_it_is_waited_for_until_they_are_free_and_no_longer(w, monkeypatch):
+def test_it_is_waited_for_until_they_are_free_and_no_longer(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
-    def is_free(name):
+    def is_free(name: str) -> bool:
         asked.append(name)
         return len(asked) >= wanted
 
@@ -192,7 +215,7 @@ def test_it_is_waited_for_until_they_are_free_and_no_longer(w, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_may_forget_a_factory_without_a_word():
+def test_a_forked_child_may_forget_a_factory_without_a_word() -> None:
     program = """
 import gc, os
 from zmqbridge.txzmq import ZmqFactory

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from zmqbridge import SocketClosed, WrongThread
+from zmqbridge import MalformedMessage, SocketClosed, WrongThread
 from zmqbridge.txzmq import (
     ZmqDealerConnection,
     ZmqEndpoint,
+    ZmqFactory,
     ZmqPubConnection,
     ZmqPullConnection,
     ZmqPushConnection,
@@ -21,11 +25,14 @@ from zmqbridge.txzmq import (
     ZmqSubConnection,
 )
 
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
 
-async def in_a_thread(w, work):
+
+async def in_a_thread(w: World, work: Callable[..., Any]) -> Exception | None:
     raised = []
 
-    def run():
+    def run() -> None:
         try:
             work()
         except Exception as error:
@@ -37,8 +44,10 @@ async def in_a_thread(w, work):
     return raised[0] if raised else None
 
 
-async def test_another_thread_is_refused_and_nothing_was_done(w, make, factory):
-    pulled = []
+async def test_another_thread_is_refused_and_nothing_was_done(
+    w: World, make: Make, factory: ZmqFactory
+) -> None:
+    pulled: list[list[bytes]] = []
     puller = make(ZmqPullConnection, "bind inproc://thread", onPull=pulled.append)
     pusher = make(ZmqPushConnection, "connect inproc://thread")
     publisher = make(ZmqPubConnection, "bind inproc://thread-pub")
@@ -58,11 +67,11 @@ async def test_another_thread_is_refused_and_nothing_was_done(w, make, factory):
         error = await in_a_thread(w, call)
         assert isinstance(error, WrongThread), call.__code__.co_firstlineno
         assert "reactor.callFromThread" in str(error)
-    assert len(factory.connections) == 5
+    assert len(factory.connections or ()) == 5
     assert requester._requests == {}
     assert pusher.endpoints == [("connect", "inproc://thread")]
 
-    def hand_in():
+    def hand_in() -> None:
         for number in range(1000):
             w.reactor.callFromThread(pusher.push, b"%d" % number)
 
@@ -82,7 +91,14 @@ async def test_another_thread_is_refused_and_nothing_was_done(w, make, factory):
         (ZmqREQConnection, ZmqRouterConnection, "nothing"),
     ],
 )
-async def test_anything_may_be_sent_to_every_class(w, make, logged, kind, far, hook):
+async def test_anything_may_be_sent_to_every_class(
+    w: World,
+    make: Make,
+    logged: list[tuple[str, MalformedMessage]],
+    kind: type[Any],
+    far: type[Any],
+    hook: str,
+) -> None:
     chance = random.Random(kind.__name__)
     some = [b"", b"\0", b"tag\0body", b"x" * 100_000]
     got = []
@@ -91,7 +107,7 @@ async def test_anything_may_be_sent_to_every_class(w, make, logged, kind, far, h
     if kind is ZmqSubConnection:
         receiver.subscribe(b"")
 
-        def joined():
+        def joined() -> list[tuple[bytes, bytes]]:
             peer.publish(b"join")
             return got
 
@@ -123,7 +139,7 @@ async def test_anything_may_be_sent_to_every_class(w, make, logged, kind, far, h
     assert bool(reported) == bool(receiver.statistics().malformed)
 
 
-async def test_every_request_is_in_one_count(w, make, tmp_path):
+async def test_every_request_is_in_one_count(w: World, make: Make, tmp_path: Path) -> None:
     requester = make(ZmqREQConnection, f"connect ipc://{tmp_path}/late")
     late = [requester.sendMsg(b"x", timeout=0.02) for _ in range(3)]
     cancelled = requester.sendMsg(b"x")
@@ -134,7 +150,7 @@ async def test_every_request_is_in_one_count(w, make, tmp_path):
             await each
     statistics = requester.statistics()
     assert (statistics.sent, statistics.queued, statistics.withdrawn) == (0, 1, 4)
-    replier = make(
+    replier: Any = make(
         ZmqREPConnection,
         f"bind ipc://{tmp_path}/late",
         gotMessage=lambda request, *parts: replier.reply(request, *parts),
@@ -152,7 +168,9 @@ async def test_every_request_is_in_one_count(w, make, tmp_path):
     assert statistics.sent + statistics.withdrawn + statistics.dropped == 8
 
 
-async def test_drain_says_how_many_requests_were_not_sent(w, make, tmp_path):
+async def test_drain_says_how_many_requests_were_not_sent(
+    w: World, make: Make, tmp_path: Path
+) -> None:
     address = f"ipc://{tmp_path}/drain"
     requester = make(ZmqREQConnection, f"connect {address}")
     asking = [requester.sendMsg(b"%d" % number) for number in range(5)]

@@ -6,6 +6,8 @@ import errno
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
@@ -36,14 +38,17 @@ from zmqbridge.txzmq import (
     ZmqSubConnection,
 )
 
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
+
 
 @pytest.fixture
-def asked():
+def asked() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def router(make, asked):
+def router(make: Make, asked: list[Any]) -> ZmqRouterConnection:
     """A peer that replies only what it is told to."""
     return make(
         ZmqRouterConnection, "bind inproc://peer", gotMessage=lambda *parts: asked.append(parts)
@@ -51,21 +56,21 @@ def router(make, asked):
 
 
 @pytest.fixture
-def requester(router, make):
+def requester(router: ZmqRouterConnection, make: Make) -> ZmqREQConnection:
     return make(ZmqREQConnection, "connect inproc://peer")
 
 
 class Calls:
     """The delayed calls of a reactor that were not there before."""
 
-    def __init__(self, reactor):
+    def __init__(self, reactor: Any) -> None:
         self.reactor, self.before = reactor, set(reactor.getDelayedCalls())
 
-    def left(self):
+    def left(self) -> set[Any]:
         return set(self.reactor.getDelayedCalls()) - self.before
 
 
-async def failure_of(deferred, kind):
+async def failure_of(deferred: Any, kind: type[Any]) -> Any:
     with pytest.raises(kind) as caught:
         await deferred
     return caught.value
@@ -74,7 +79,12 @@ async def failure_of(deferred, kind):
 # Requests and replies.
 
 
-async def test_a_doubled_reply_reaches_nobody_else(w, router, asked, requester):
+async def test_a_doubled_reply_reaches_nobody_else(
+    w: World,
+    router: ZmqRouterConnection,
+    asked: list[tuple[bytes, bytes, bytes, bytes]],
+    requester: ZmqREQConnection,
+) -> None:
     first = requester.sendMsg(b"one")
     await w.until(lambda: len(asked) == 1)
     peer, first_id, _, _ = asked[0]
@@ -90,7 +100,12 @@ async def test_a_doubled_reply_reaches_nobody_else(w, router, asked, requester):
     assert [await each for each in later] == [[b"answer two"], [b"answer three"]]
 
 
-async def test_a_peer_does_not_choose_the_next_request_id(w, router, asked, requester):
+async def test_a_peer_does_not_choose_the_next_request_id(
+    w: World,
+    router: ZmqRouterConnection,
+    asked: list[tuple[bytes, bytes, bytes, bytes]],
+    requester: ZmqREQConnection,
+) -> None:
     waiting = requester.sendMsg(b"hello")
     await w.until(lambda: asked)
     pool = list(requester._uuids)
@@ -102,14 +117,14 @@ async def test_a_peer_does_not_choose_the_next_request_id(w, router, asked, requ
     assert await waiting == [b"true"]
 
 
-async def test_clients_with_equal_ids_get_their_own_replies(w, make):
+async def test_clients_with_equal_ids_get_their_own_replies(w: World, make: Make) -> None:
     asked = []
-    replier = make(
+    replier: Any = make(
         ZmqREPConnection, "bind inproc://same", gotMessage=lambda *parts: asked.append(parts)
     )
 
     class Numbering(ZmqREQConnection):
-        def _getNextId(self):
+        def _getNextId(self) -> bytes:
             return b"1"
 
     clients = [make(Numbering, "connect inproc://same") for _ in range(2)]
@@ -120,7 +135,7 @@ async def test_clients_with_equal_ids_get_their_own_replies(w, make):
     assert [await each for each in waiting] == [[b"to client 0"], [b"to client 1"]]
 
 
-async def test_a_refused_request_leaves_nothing_behind(w, make):
+async def test_a_refused_request_leaves_nothing_behind(w: World, make: Make) -> None:
     calls = Calls(w.reactor)
     bound = make(ZmqREQConnection, "bind inproc://nobody")
     with pytest.raises(zmq.error.Again):
@@ -144,7 +159,9 @@ async def test_a_refused_request_leaves_nothing_behind(w, make):
     assert calls.left() == set()
 
 
-async def test_shutdown_fails_what_is_open_and_may_be_repeated(w, factory, requester):
+async def test_shutdown_fails_what_is_open_and_may_be_repeated(
+    w: World, factory: ZmqFactory, requester: ZmqREQConnection
+) -> None:
     calls = Calls(w.reactor)
     waiting = [requester.sendMsg(b"x", timeout=timeout) for timeout in (None, 100)]
     requester.shutdown()
@@ -157,13 +174,15 @@ async def test_shutdown_fails_what_is_open_and_may_be_repeated(w, factory, reque
     assert not [reader for reader in w.reactor.getReaders() if isinstance(reader, ZmqConnection)]
 
 
-def dead_address():
+def dead_address() -> str:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"tcp://127.0.0.1:{server.getsockname()[1]}"
 
 
-async def test_an_endpoint_where_nobody_listens_swallows_no_requests(w, make, address):
-    replier = make(
+async def test_an_endpoint_where_nobody_listens_swallows_no_requests(
+    w: World, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
+    replier: Any = make(
         ZmqREPConnection,
         "bind tcp://127.0.0.1:*",
         gotMessage=lambda request_id, *parts: replier.reply(request_id, *parts),
@@ -173,7 +192,7 @@ async def test_an_endpoint_where_nobody_listens_swallows_no_requests(w, make, ad
     assert [await each for each in waiting] == [[b"%d" % number] for number in range(10)]
 
 
-async def test_a_request_whose_time_is_over_is_not_sent_later(w, make):
+async def test_a_request_whose_time_is_over_is_not_sent_later(w: World, make: Make) -> None:
     asked = []
     where = dead_address()
     requester = make(ZmqREQConnection, f"connect {where}")
@@ -186,7 +205,7 @@ async def test_a_request_whose_time_is_over_is_not_sent_later(w, make):
         assert (await failure_of(each, ZmqRequestTimeoutError)).stage == "queued"
     assert requester.statistics().queued == 1
 
-    def got(request_id, body):
+    def got(request_id: bytes, body: bytes) -> None:
         asked.append(body)
         server.reply(request_id, b"answer")
 
@@ -196,7 +215,7 @@ async def test_a_request_whose_time_is_over_is_not_sent_later(w, make):
     assert asked == [b"in time", b"next"]
 
 
-async def test_unanswered_requests_are_kept_up_to_a_limit(w, make):
+async def test_unanswered_requests_are_kept_up_to_a_limit(w: World, make: Make) -> None:
     replier = make(ZmqREPConnection, gotMessage=lambda *parts: None)
     for number in range(LIMIT + 1):
         replier.messageReceived([b"peer", b"%d" % number, b"", b"x"])
@@ -205,9 +224,9 @@ async def test_unanswered_requests_are_kept_up_to_a_limit(w, make):
         replier.reply(b"0", b"too late")
 
 
-async def test_a_reply_that_cannot_be_sent_can_be_sent_again(w, make):
+async def test_a_reply_that_cannot_be_sent_can_be_sent_again(w: World, make: Make) -> None:
     asked = []
-    replier = make(
+    replier: Any = make(
         ZmqREPConnection, "bind inproc://again", gotMessage=lambda *parts: asked.append(parts)
     )
     waiting = make(ZmqREQConnection, "connect inproc://again").sendMsg(b"?")
@@ -218,9 +237,14 @@ async def test_a_reply_that_cannot_be_sent_can_be_sent_again(w, make):
     assert await waiting == [b"bytes"]
 
 
-async def test_a_part_of_a_wrong_type_leaves_no_half_message(w, router, asked, requester):
+async def test_a_part_of_a_wrong_type_leaves_no_half_message(
+    w: World,
+    router: ZmqRouterConnection,
+    asked: list[tuple[bytes, bytes, bytes, bytes]],
+    requester: ZmqREQConnection,
+) -> None:
     with pytest.raises(TypeError, match=r"\.encode\(\)"):
-        requester.sendMsg("text")
+        requester.sendMsg("text")  # type: ignore[arg-type]
     waiting = requester.sendMsg(b"bytes")
     await w.until(lambda: asked)
     assert len(asked[0]) == 4
@@ -228,9 +252,11 @@ async def test_a_part_of_a_wrong_type_leaves_no_half_message(w, router, asked, r
     assert await waiting == [b"answer"]
 
 
-async def test_a_request_without_an_empty_part_is_counted_and_ends_nothing(w, make, logged):
+async def test_a_request_without_an_empty_part_is_counted_and_ends_nothing(
+    w: World, make: Make, logged: list[tuple[str, MalformedMessage]]
+) -> None:
     asked = []
-    replier = make(
+    replier: Any = make(
         ZmqREPConnection, "bind inproc://bad", gotMessage=lambda *parts: asked.append(parts)
     )
     dealer = make(ZmqDealerConnection, "connect inproc://bad")
@@ -244,7 +270,7 @@ async def test_a_request_without_an_empty_part_is_counted_and_ends_nothing(w, ma
     assert len(logged) < 3  # once a burst
 
 
-def test_timeouts_are_on_the_factorys_reactor():
+def test_timeouts_are_on_the_factorys_reactor() -> None:
     factory = ZmqFactory()
     factory.reactor = clock = MemoryReactorClock()
     requester = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://clock"))
@@ -267,17 +293,19 @@ def test_timeouts_are_on_the_factorys_reactor():
 # Publications.
 
 
-async def test_every_publication_has_a_defined_outcome(w, make, logged):
+async def test_every_publication_has_a_defined_outcome(
+    w: World, make: Make, logged: list[tuple[str | None, BaseException]]
+) -> None:
     class Taking(ZmqSubConnection):
-        def gotMessage(self, message, tag):
+        def gotMessage(self, message: bytes, tag: bytes) -> None:
             got.append((message, tag))
 
-    got = []
+    got: list[tuple[bytes, bytes]] = []
     subscriber = make(Taking, "bind inproc://pub")
     subscriber.subscribe(b"")
     publisher = make(ZmqPubConnection, "connect inproc://pub")
 
-    def joined():
+    def joined() -> list[tuple[bytes, bytes]]:
         publisher.publish(b"first", b"")
         return got
 
@@ -299,7 +327,7 @@ async def test_every_publication_has_a_defined_outcome(w, make, logged):
     assert logged == []
 
 
-async def test_tags_messages_and_subscriptions_may_be_str(w, make):
+async def test_tags_messages_and_subscriptions_may_be_str(w: World, make: Make) -> None:
     got = []
     subscriber = make(ZmqSubConnection, "bind inproc://str", gotMessage=lambda *m: got.append(m))
     subscriber.subscribe("tä")
@@ -307,7 +335,7 @@ async def test_tags_messages_and_subscriptions_may_be_str(w, make):
     subscriber.unsubscribe("gone")
     publisher = make(ZmqPubConnection, "connect inproc://str")
 
-    def joined():
+    def joined() -> list[tuple[bytes, bytes]]:
         publisher.publish("müll", "gone")
         publisher.publish("mässage", "täg")
         return got
@@ -316,11 +344,14 @@ async def test_tags_messages_and_subscriptions_may_be_str(w, make):
     assert set(got) == {("mässage".encode(), "täg".encode())}
 
 
-async def test_all_subscriptions_are_heard_at_any_high_water_mark(w, factory, make):
+async def test_all_subscriptions_are_heard_at_any_high_water_mark(
+    w: World, factory: ZmqFactory, make: Make
+) -> None:
     class Narrow(ZmqSubConnection):
         highWaterMark = 10
 
-    with zmq.Socket(factory.context, zmq.XPUB) as xpub:
+    context: Any = factory.context
+    with zmq.Socket(context, zmq.XPUB) as xpub:
         xpub.set(zmq.LINGER, 0)
         xpub.bind("inproc://narrow")
         subscriber = make(Narrow, "connect inproc://narrow")
@@ -329,7 +360,7 @@ async def test_all_subscriptions_are_heard_at_any_high_water_mark(w, factory, ma
             subscriber.subscribe(tag)
         heard = set()
 
-        def all_of_them():
+        def all_of_them() -> bool:
             while xpub.poll(0):
                 heard.add(xpub.recv()[1:])
             return heard == tags
@@ -338,17 +369,20 @@ async def test_all_subscriptions_are_heard_at_any_high_water_mark(w, factory, ma
         assert subscriber.socket.get(zmq.RCVHWM) == 10
 
 
-async def test_what_a_hook_unsubscribes_does_not_come_any_more(w, factory, make):
+async def test_what_a_hook_unsubscribes_does_not_come_any_more(
+    w: World, factory: ZmqFactory, make: Make
+) -> None:
     got = []
 
-    def got_message(message, tag):
+    def got_message(message: bytes, tag: bytes) -> None:
         got.append((tag, message))
         if message == b"3":
             # Of these two, one more reaches as far as the other.
             subscriber.socket.setsockopt(zmq.SUBSCRIBE, b"old\0" + b"47")
             subscriber.unsubscribe("old")
 
-    with zmq.Socket(factory.context, zmq.PUB) as pub:
+    context: Any = factory.context
+    with zmq.Socket(context, zmq.PUB) as pub:
         pub.set(zmq.LINGER, 0)
         pub.bind("inproc://unsubscribed")
         subscriber = make(ZmqSubConnection, "connect inproc://unsubscribed", gotMessage=got_message)
@@ -366,7 +400,7 @@ async def test_what_a_hook_unsubscribes_does_not_come_any_more(w, factory, make)
         assert statistics.delivered == len(got)
 
 
-def test_no_room_for_one_more_socket_is_still_a_zmqerror(factory):
+def test_no_room_for_one_more_socket_is_still_a_zmqerror(factory: ZmqFactory) -> None:
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 2)
     factory.context.term()
@@ -381,21 +415,25 @@ def test_no_room_for_one_more_socket_is_still_a_zmqerror(factory):
             with pytest.raises(error, match=r"zmq\.MAX_SOCKETS=2") as refused:
                 for _ in range(2):
                     kind(factory)
-            assert refused.value.errno == errno.EMFILE
+            error_of_libzmq: Any = refused.value
+            assert error_of_libzmq.errno == errno.EMFILE
     first.shutdown()
 
 
 # Sending and receiving in general.
 
 
-async def test_any_buffers_and_iterables_are_messages_and_empty_ones_are_refused(w, make):
-    pulled = []
+async def test_any_buffers_and_iterables_are_messages_and_empty_ones_are_refused(
+    w: World, make: Make
+) -> None:
+    pulled: list[list[bytes]] = []
     make(ZmqPullConnection, "bind inproc://any", onPull=pulled.append)
     pusher = make(ZmqPushConnection, "connect inproc://any")
     pusher.push(bytearray(b"a"))
     pusher.push(memoryview(b"b"))
     pusher.push(part for part in (b"c", b"d"))
     pusher.push((b"e",))
+    empty: Iterable[bytes]
     for empty in ([], (), iter(())):
         with pytest.raises(ValueError, match="at least one part"):
             pusher.push(empty)
@@ -403,10 +441,10 @@ async def test_any_buffers_and_iterables_are_messages_and_empty_ones_are_refused
     assert pulled == [[b"a"], [b"b"], [b"c", b"d"], [b"e"]]
 
 
-async def test_a_flood_starves_nobody(w, make):
+async def test_a_flood_starves_nobody(w: World, make: Make) -> None:
     handled = []
 
-    def slow(message):
+    def slow(message: list[bytes]) -> None:
         handled.append(message)
         time.sleep(0.0001)
 
@@ -425,7 +463,7 @@ async def test_a_flood_starves_nobody(w, make):
     assert max(unread) <= BURST  # the rest stays with libzmq, where a high water mark bounds it
 
 
-def test_shutdown_does_not_block_the_reactor(w):
+def test_shutdown_does_not_block_the_reactor(w: World) -> None:
     took = []
     for _ in range(3):
         factory = ZmqFactory()
@@ -442,11 +480,13 @@ def test_shutdown_does_not_block_the_reactor(w):
 
 
 @pytest.mark.parametrize("end", ["term", "destroy"])
-async def test_a_context_that_ends_under_a_connection_fails_what_is_open(w, end, make, factory):
-    lost = []
+async def test_a_context_that_ends_under_a_connection_fails_what_is_open(
+    w: World, end: str, make: Make, factory: ZmqFactory
+) -> None:
+    lost: list[Any] = []
 
     class Watching(ZmqREQConnection):
-        def connectionLost(self, reason):
+        def connectionLost(self, reason: Any) -> None:
             lost.append(reason.type)
             super().connectionLost(reason)
 
@@ -466,26 +506,28 @@ async def test_a_context_that_ends_under_a_connection_fails_what_is_open(w, end,
 # Addresses, and connections that were shut down.
 
 
-def test_an_unknown_endpoint_type_says_so(make):
+def test_an_unknown_endpoint_type_says_so(make: Make) -> None:
     with pytest.raises(AddressError, match="'bound' of 'inproc://x': use 'bind' or 'connect'"):
         make(ZmqPullConnection, "bound inproc://x")
 
 
 @pytest.mark.parametrize("bad", ["bind tcp://nowhere", "connect nonsense", "bind tcp://8.8.8.8:1"])
-def test_a_refused_address_is_named_and_is_also_what_txzmq_raised(make, bad):
+def test_a_refused_address_is_named_and_is_also_what_txzmq_raised(make: Make, bad: str) -> None:
     for kind in (AddressError, zmq.error.ZMQError):
         with pytest.raises(kind, match=bad.split()[1]):
             make(ZmqPullConnection, bad)
 
 
-def test_a_generator_of_endpoints_is_listed_and_bound(make, address):
+def test_a_generator_of_endpoints_is_listed_and_bound(
+    make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
     puller = make(ZmqPullConnection)
     puller.addEndpoints(ZmqEndpoint("bind", where) for where in ["inproc://generated"])
     assert puller.endpoints == [("bind", "inproc://generated")]
     assert address(puller) == "inproc://generated"
 
 
-def test_a_constructor_that_fails_leaves_no_socket(factory):
+def test_a_constructor_that_fails_leaves_no_socket(factory: ZmqFactory) -> None:
     with pytest.raises(AddressError):
         ZmqPullConnection(factory, ZmqEndpoint("bind", "nonsense"))
     assert factory.connections == set()
@@ -495,11 +537,11 @@ def test_a_constructor_that_fails_leaves_no_socket(factory):
     assert not ending.is_alive()  # an open socket would hold it up
 
 
-def test_what_could_not_be_made_can_be_shown_and_is_shut_down(factory):
+def test_what_could_not_be_made_can_be_shown_and_is_shut_down(factory: Any) -> None:
     connections = []
 
     class Own(ZmqPullConnection):
-        def __init__(self, *given):
+        def __init__(self, *given: Any) -> None:
             connections.append(self)
             super().__init__(*given)
 
@@ -514,7 +556,7 @@ def test_what_could_not_be_made_can_be_shown_and_is_shut_down(factory):
         connections[0].send(b"")
 
 
-def test_a_connection_that_was_shut_down_says_so(factory, make):
+def test_a_connection_that_was_shut_down_says_so(factory: ZmqFactory, make: Make) -> None:
     publisher, subscriber = make(ZmqPubConnection), make(ZmqSubConnection)
     requester = make(ZmqREQConnection)
     for connection in (publisher, subscriber, requester):
@@ -533,7 +575,7 @@ def test_a_connection_that_was_shut_down_says_so(factory, make):
         make(ZmqPullConnection)
 
 
-def test_a_wrong_timeout_or_keyword_says_so(requester):
+def test_a_wrong_timeout_or_keyword_says_so(requester: ZmqREQConnection) -> None:
     with pytest.raises(ValueError, match="timeout=-1"):
         requester.sendMsg(b"x", timeout=-1)
     with pytest.raises(TypeError, match=r"no other keyword argument: .'timout': 1"):

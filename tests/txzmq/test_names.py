@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +21,9 @@ from zmqbridge.txzmq import (
     ZmqREQConnection,
     ZmqRequestTimeoutError,
 )
+
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
 
 ANNOUNCED = {"security", "statistics", "drain", "topicSep"}
 KINDS = "ZmqREQConnection ZmqREPConnection ZmqSubConnection ZmqPullConnection ZmqRouterConnection"
@@ -47,7 +51,7 @@ LIKELY = """
 """
 
 
-def names_of(package):
+def names_of(package: str) -> dict[str, set[str]]:
     done = subprocess.run(
         [sys.executable, "-c", COLLECTOR, package], capture_output=True, text=True, timeout=50
     )
@@ -56,11 +60,11 @@ def names_of(package):
 
 
 @pytest.fixture(scope="module")
-def original():
+def original() -> dict[str, set[str]]:
     return names_of("txzmq")
 
 
-def test_the_facade_has_no_other_names_than_the_original(original):
+def test_the_facade_has_no_other_names_than_the_original(original: dict[str, set[str]]) -> None:
     facade = names_of("zmqbridge.txzmq")
     for kind, names in original.items():
         new = {name for name in facade[kind] - names if not name.startswith("__")}
@@ -72,15 +76,15 @@ def test_the_facade_has_no_other_names_than_the_original(original):
 class Mine:
     """What a program may keep under a name: it is false, and cannot be called."""
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return False
 
 
-def with_name(base, name, how):
+def with_name(base: type[Any], name: str, how: str) -> type[Any]:
     """A subclass of `base` that has something of its own under a name."""
 
-    class Sub(base):
-        def __init__(self, *args):
+    class Sub(base):  # type: ignore[misc]  # whichever it is
+        def __init__(self, *args: Any) -> None:
             if how == "before":
                 setattr(self, name, Mine())
             base.__init__(self, *args)
@@ -94,7 +98,7 @@ def with_name(base, name, how):
     return Sub
 
 
-def tried(original):
+def tried(original: set[str]) -> list[str]:
     """Every name that anything private of ours has, and those that are likely."""
     found = {*ANNOUNCED, *LIKELY.split()}
     for kind in (ZmqREQConnection._zmqbridge__driver, ZmqREPConnection._zmqbridge__driver):
@@ -110,7 +114,9 @@ def tried(original):
 
 @pytest.mark.parametrize("how", ["class attribute", "before", "after", "method"])
 @pytest.mark.parametrize("w", ["epoll"], indirect=True)
-async def test_no_name_of_a_subclass_is_in_the_way(w, how, original, logged):
+async def test_no_name_of_a_subclass_is_in_the_way(
+    w: World, how: str, original: dict[str, set[str]], logged: list[tuple[str, MalformedMessage]]
+) -> None:
     names = tried(original["ZmqREQConnection"] | original["ZmqREPConnection"])
     assert len(names) > 100
     for name in names:
@@ -143,9 +149,11 @@ async def test_no_name_of_a_subclass_is_in_the_way(w, how, original, logged):
     assert calls == []
 
 
-def test_a_security_that_is_none_of_ours_is_a_name_of_the_programs(make):
+def test_a_security_that_is_none_of_ours_is_a_name_of_the_programs(
+    make: Make,
+) -> None:
     class Labelled(ZmqREQConnection):
-        security = "high"
+        security = "high"  # type: ignore[assignment]
 
     with pytest.warns(UserWarning, match="security is str.*this connection is not secured"):
         make(Labelled)

@@ -83,7 +83,7 @@ print(json.dumps(shapes))
 """
 
 
-def shapes_of(package):
+def shapes_of(package: str) -> dict[str, str]:
     done = subprocess.run(
         [sys.executable, "-c", COLLECTOR, package], capture_output=True, text=True, timeout=50
     )
@@ -92,11 +92,11 @@ def shapes_of(package):
 
 
 @pytest.fixture(scope="module")
-def facade():
+def facade() -> dict[str, str]:
     return shapes_of("zmqbridge.txzmq")
 
 
-def test_the_facade_has_all_that_the_original_has(facade):
+def test_the_facade_has_all_that_the_original_has(facade: dict[str, str]) -> None:
     original = shapes_of("txzmq")
     assert len(original) > 400  # the collector sees something
     differing = {
@@ -108,11 +108,11 @@ def test_the_facade_has_all_that_the_original_has(facade):
     assert [path for path in DIFFERENCES if facade.get(path) == original[path]] == []
 
 
-def inherits_a_difference(path):
+def inherits_a_difference(path: str) -> bool:
     attributes = tuple("." + each.rpartition(".")[2] for each in DIFFERENCES if each.count(".") > 1)
     return path in DIFFERENCES or path.endswith(attributes)
 
 
 @pytest.mark.parametrize("path", UNRELEASED)
-def test_the_facade_has_what_the_unreleased_branch_adds(facade, path):
+def test_the_facade_has_what_the_unreleased_branch_adds(facade: dict[str, str], path: str) -> None:
     assert facade[path] == UNRELEASED[path]

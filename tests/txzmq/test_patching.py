@@ -6,18 +6,23 @@ import functools
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 import zmq
 from twisted.internet import defer
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python import log
 from twisted.python.failure import Failure
 from zmq import constants
 
 from zmqbridge import SocketClosed
+from zmqbridge._bridge.watched import WatchedSocket
 from zmqbridge.txzmq import (
+    ZmqConnection,
     ZmqDealerConnection,
     ZmqEndpoint,
     ZmqFactory,
@@ -31,15 +36,20 @@ from zmqbridge.txzmq import (
     ZmqSubConnection,
 )
 
+if TYPE_CHECKING:
+    from tests.conftest import Make, World
+
 PACKAGE = "zmqbridge.txzmq"
 
 
 @pytest.fixture
-def pair(make):
+def pair(make: Make) -> Callable[..., Any]:
     """What is pulled, and a puller and a pusher that are connected."""
 
-    def pair(puller=ZmqPullConnection, pusher=ZmqPushConnection):
-        pulled = []
+    def pair(
+        puller: type[Any] = ZmqPullConnection, pusher: type[Any] = ZmqPushConnection
+    ) -> tuple[list[Any], Any, ZmqPushConnection]:
+        pulled: list[Any] = []
         receiver = make(puller, "bind inproc://patched", onPull=pulled.append)
         return pulled, receiver, make(pusher, "connect inproc://patched")
 
@@ -52,7 +62,7 @@ def pair(make):
 @pytest.mark.parametrize(
     "kind", [ZmqRouterConnection, ZmqREQConnection, ZmqSubConnection, ZmqPubConnection]
 )
-def test_a_mock_in_place_of_the_socket_gets_all_calls(kind):
+def test_a_mock_in_place_of_the_socket_gets_all_calls(kind: type[Any]) -> None:
     factory = mock.MagicMock()
     factory.connections = set()
     with mock.patch(f"{PACKAGE}.connection.Socket") as socket_class:
@@ -74,7 +84,7 @@ def test_a_mock_in_place_of_the_socket_gets_all_calls(kind):
         connection.send(b"x")
 
 
-def test_a_socket_that_was_replaced_gets_what_is_sent(make):
+def test_a_socket_that_was_replaced_gets_what_is_sent(make: Make) -> None:
     publisher = make(ZmqPubConnection, "bind inproc://replaced")
     own, publisher.socket = publisher.socket, mock.Mock()
     publisher.publish(b"body", b"tag")
@@ -84,8 +94,10 @@ def test_a_socket_that_was_replaced_gets_what_is_sent(make):
     assert publisher.socket is None
 
 
-async def test_a_socket_that_was_replaced_is_read(w, make, factory):
-    pulled = []
+async def test_a_socket_that_was_replaced_is_read(
+    w: World, make: Make, factory: ZmqFactory
+) -> None:
+    pulled: list[list[bytes]] = []
     puller = make(ZmqPullConnection, onPull=pulled.append)
     own, puller.socket = puller.socket, factory.context.socket(zmq.PULL)
     puller.socket.bind("inproc://replacing")
@@ -96,10 +108,10 @@ async def test_a_socket_that_was_replaced_is_read(w, make, factory):
     assert own.closed
 
 
-def trapped(name, seen):
+def trapped(name: str, seen: list[Any]) -> Any:
     real = getattr(zmq.Socket, name)
 
-    def trap(self, *args, **kwargs):
+    def trap(self: WatchedSocket, *args: Any, **kwargs: Any) -> Any:
         seen.append(name)
         return real(self, *args, **kwargs)
 
@@ -107,11 +119,13 @@ def trapped(name, seen):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_methods_that_were_put_on_pyzmqs_class_are_called(w, pair, when):
-    seen = []
+async def test_methods_that_were_put_on_pyzmqs_class_are_called(
+    w: World, pair: Callable[..., Any], when: str
+) -> None:
+    seen: list[Any] = []
     traps = [trapped(name, seen) for name in ("set", "bind", "connect", "send", "recv", "get")]
 
-    def put():
+    def put() -> None:
         for trap in traps:
             trap.start()
 
@@ -141,18 +155,22 @@ async def test_methods_that_were_put_on_pyzmqs_class_are_called(w, pair, when):
 
 
 @pytest.mark.parametrize("name", ["send", "recv", "get"])
-async def test_so_is_one_that_alone_is_put_there_while_messages_flow(w, pair, name):
+async def test_so_is_one_that_alone_is_put_there_while_messages_flow(
+    w: World, pair: Callable[..., Any], name: str
+) -> None:
     pulled, _, pusher = pair()
     pusher.push(b"before")
     await w.until(lambda: pulled)
-    seen = []
+    seen: list[str] = []
     with trapped(name, seen):
         pusher.push(b"amid")
         await w.until(lambda: len(pulled) == 2)
     assert seen
 
 
-async def test_a_mock_on_the_socket_itself_is_called_and_taken_away_again(w, pair):
+async def test_a_mock_on_the_socket_itself_is_called_and_taken_away_again(
+    w: World, pair: Callable[..., Any]
+) -> None:
     pulled, puller, pusher = pair()
     with mock.patch.object(pusher.socket, "send") as send:
         pusher.push(b"into the mock")
@@ -169,8 +187,10 @@ async def test_a_mock_on_the_socket_itself_is_called_and_taken_away_again(w, pai
     assert pulled == [[b"made up"], [b"real"]]
 
 
-async def test_a_refused_send_of_a_patched_socket_waits_as_any_other(w, make, address):
-    seen = []
+async def test_a_refused_send_of_a_patched_socket_waits_as_any_other(
+    w: World, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
+    seen: list[str] = []
     replier = make(ZmqREPConnection, "bind tcp://127.0.0.1:*")
     replier.gotMessage = replier.reply
     with trapped("send", seen):
@@ -184,11 +204,13 @@ async def test_a_refused_send_of_a_patched_socket_waits_as_any_other(w, make, ad
     assert seen
 
 
-async def test_the_next_message_can_be_taken_by_hand(w, make, pair):
-    got = []
+async def test_the_next_message_can_be_taken_by_hand(
+    w: World, make: Make, pair: Callable[..., Any]
+) -> None:
+    got: list[Any] = []
 
     class Peeking(ZmqPullConnection):
-        def messageReceived(self, message):
+        def messageReceived(self, message: list[bytes]) -> None:
             got.append(message[0])
             if message[0] == b"0":
                 got.append(self._readMultipart())
@@ -206,9 +228,9 @@ async def test_the_next_message_can_be_taken_by_hand(w, make, pair):
     await w.until(lambda: b"4" in got)
 
 
-async def test_how_a_message_is_read_can_be_overridden(w, pair):
+async def test_how_a_message_is_read_can_be_overridden(w: World, pair: Callable[..., Any]) -> None:
     class Marking(ZmqPullConnection):
-        def _readMultipart(self):
+        def _readMultipart(self) -> list[bytes]:
             return [b"seen", *ZmqPullConnection._readMultipart(self)]
 
     pulled, puller, pusher = pair(Marking)
@@ -219,7 +241,9 @@ async def test_how_a_message_is_read_can_be_overridden(w, pair):
     assert puller.statistics().received == 100
 
 
-async def test_a_context_that_ends_under_a_patched_socket_ends_the_connection(w, make, factory):
+async def test_a_context_that_ends_under_a_patched_socket_ends_the_connection(
+    w: World, make: Make, factory: ZmqFactory
+) -> None:
     with trapped("recv", []):
         puller = make(ZmqPullConnection, "bind inproc://ends")
         w.reactor.callInThread(factory.context.destroy)
@@ -229,7 +253,7 @@ async def test_a_context_that_ends_under_a_patched_socket_ends_the_connection(w,
 # Reactors.
 
 
-def test_a_clock_in_place_of_a_modules_reactor_has_the_timeouts(make):
+def test_a_clock_in_place_of_a_modules_reactor_has_the_timeouts(make: Make) -> None:
     clock, ended = Clock(), []
     with mock.patch(f"{PACKAGE}.req_rep.reactor", clock):
         requester = make(ZmqREQConnection, "connect inproc://clocked")
@@ -252,7 +276,9 @@ def test_a_clock_in_place_of_a_modules_reactor_has_the_timeouts(make):
         assert clock.getDelayedCalls() == []
 
 
-async def test_a_clock_in_place_of_a_modules_reactor_has_the_reads(w, pair):
+async def test_a_clock_in_place_of_a_modules_reactor_has_the_reads(
+    w: World, pair: Callable[..., Any]
+) -> None:
     clock = Clock()
     with mock.patch(f"{PACKAGE}.connection.reactor", clock):
         pulled, _, pusher = pair()
@@ -266,28 +292,29 @@ async def test_a_clock_in_place_of_a_modules_reactor_has_the_reads(w, pair):
 class Fewest:
     """A reactor of which only the readers are real, as tests of programs write it."""
 
-    def __init__(self):
-        self.readers, self.calls = [], []
+    def __init__(self) -> None:
+        self.readers: list[Any] = []
+        self.calls: list[Any] = []
 
-    def addReader(self, reader):
+    def addReader(self, reader: ZmqConnection) -> None:
         self.readers.append(reader)
 
-    def removeReader(self, reader):
+    def removeReader(self, reader: ZmqConnection) -> None:
         self.readers.remove(reader)
 
 
 class Few(Fewest):
-    def callLater(self, delay, work, *args):
+    def callLater(self, delay: int, work: Callable[..., Any], *args: bytes) -> None:
         self.calls.append((delay, work, args))
 
 
 @pytest.mark.parametrize("kind", [Few, Fewest])
-def test_a_reactor_that_has_next_to_nothing_is_enough(w, kind):
+def test_a_reactor_that_has_next_to_nothing_is_enough(w: World, kind: type[Any]) -> None:
     factory = ZmqFactory()
     factory.reactor = kind()
-    pulled = []
+    pulled: list[list[bytes]] = []
     with mock.patch(f"{PACKAGE}.standins.global_reactor", return_value=w.reactor):
-        puller = ZmqPullConnection(factory, ZmqEndpoint("bind", "inproc://few"))
+        puller: Any = ZmqPullConnection(factory, ZmqEndpoint("bind", "inproc://few"))
         puller.onPull = pulled.append
         pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", "inproc://few"))
         assert factory.reactor.readers == [puller, pusher]
@@ -308,7 +335,7 @@ def test_a_reactor_that_has_next_to_nothing_is_enough(w, kind):
     assert ended
 
 
-async def test_a_mock_in_place_of_the_reactor_keeps_no_time(w, make):
+async def test_a_mock_in_place_of_the_reactor_keeps_no_time(w: World, make: Make) -> None:
     factory = ZmqFactory()
     factory.reactor = mock.MagicMock()
     with mock.patch(f"{PACKAGE}.standins.global_reactor", return_value=w.reactor):
@@ -321,47 +348,50 @@ async def test_a_mock_in_place_of_the_reactor_keeps_no_time(w, make):
     factory.shutdown()
 
 
-def test_a_context_class_that_was_patched_is_used():
+def test_a_context_class_that_was_patched_is_used() -> None:
     with mock.patch(f"{PACKAGE}.factory.Context") as context_class:
         factory = ZmqFactory()
     context_class.assert_called_once_with(1)
     assert factory.context is context_class.return_value
 
 
-def test_a_factorys_context_can_be_replaced_for_a_while(factory):
+def test_a_factorys_context_can_be_replaced_for_a_while(factory: ZmqFactory) -> None:
     context = factory.context
-    with mock.patch.object(factory, "context", "another"):
-        assert factory.context == "another"
+    another: Any = "another"
+    with mock.patch.object(factory, "context", another):
+        assert factory.context == another
     assert factory.context is context
 
 
 # Requests and replies.
 
 
-async def test_private_methods_of_requests_are_called_as_in_the_original(w, make):
+async def test_private_methods_of_requests_are_called_as_in_the_original(
+    w: World, make: Make
+) -> None:
     calls = []
 
     class Counting(ZmqREQConnection):
-        def _getNextId(self):
+        def _getNextId(self) -> bytes:
             calls.append(("next", len(self._requests)))
             return ZmqREQConnection._getNextId(self)
 
-        def _releaseId(self, msgId):
+        def _releaseId(self, msgId: bytes) -> None:
             calls.append(("release", msgId in self._requests))
             ZmqREQConnection._releaseId(self, msgId)
 
-        def _timeoutRequest(self, msgId):
+        def _timeoutRequest(self, msgId: bytes) -> None:
             calls.append(("timeout", msgId in self._requests))
             ZmqREQConnection._timeoutRequest(self, msgId)
 
-        def _cancel(self, msgId):
+        def _cancel(self, msgId: bytes) -> None:
             calls.append(("cancel", msgId in self._requests))
             ZmqREQConnection._cancel(self, msgId)
 
     router = make(
         ZmqRouterConnection, "bind inproc://counting", gotMessage=lambda *parts: asked.append(parts)
     )
-    asked = []
+    asked: list[tuple[bytes, bytes, bytes, bytes]] = []
     counting = make(Counting, "connect inproc://counting")
     late = counting.sendMsg(b"late", timeout=0.001)
     with pytest.raises(ZmqRequestTimeoutError):
@@ -387,14 +417,17 @@ async def test_private_methods_of_requests_are_called_as_in_the_original(w, make
     ]
 
 
-async def test_a_timeout_that_is_overridden_may_ask_again_or_raise(w, make, logged):
+async def test_a_timeout_that_is_overridden_may_ask_again_or_raise(
+    w: World, make: Make, logged: list[tuple[str | None, BaseException]]
+) -> None:
     class Pirate(ZmqREQConnection):
         tries = 0
 
-        def _timeoutRequest(self, msgId):
+        def _timeoutRequest(self, msgId: bytes) -> None:
             self.tries += 1
             if self.tries == 1:
                 raise SystemExit("in an override")
+            waiter: Any
             waiter, _ = self._requests.pop(msgId)
             waiter.callback("gave up")
 
@@ -408,9 +441,9 @@ async def test_a_timeout_that_is_overridden_may_ask_again_or_raise(w, make, logg
         await first
 
 
-async def test_what_is_open_is_a_dict_that_may_be_written_into(w, make):
+async def test_what_is_open_is_a_dict_that_may_be_written_into(w: World, make: Make) -> None:
     requester = make(ZmqREQConnection, "connect inproc://written")
-    own: defer.Deferred = defer.Deferred()
+    own: defer.Deferred[Any] = defer.Deferred()
     requester._requests[b"own"] = (own, None)
     requester.messageReceived([b"own", b"", b"reply"])
     assert await own == [b"reply"]
@@ -427,9 +460,9 @@ async def test_what_is_open_is_a_dict_that_may_be_written_into(w, make):
     assert await waiting == [b"reply"]
 
 
-def test_what_is_unanswered_is_a_dict_that_may_be_written_into(make):
+def test_what_is_unanswered_is_a_dict_that_may_be_written_into(make: Make) -> None:
     replier = make(ZmqREPConnection, gotMessage=lambda *parts: None)
-    sent = []
+    sent: list[list[bytes]] = []
     replier.send = sent.append
     replier.messageReceived([b"proxy", b"peer", b"id", b"", b"x"])
     assert replier._routingInfo == {b"id": [b"proxy", b"peer"]}
@@ -445,7 +478,7 @@ def test_what_is_unanswered_is_a_dict_that_may_be_written_into(make):
 
 
 @pytest.mark.parametrize("package", ["txzmq", "zmqbridge.txzmq"])
-def test_a_failure_is_asked_for_a_timeout_by_name(package):
+def test_a_failure_is_asked_for_a_timeout_by_name(package: str) -> None:
     failure = Failure(ZmqRequestTimeoutError(b"id"))
     assert failure.check(f"{package}.req_rep.ZmqRequestTimeoutError")
     assert failure.check(ZmqRequestTimeoutError)
@@ -456,11 +489,16 @@ def test_a_failure_is_asked_for_a_timeout_by_name(package):
 
 
 @pytest.mark.parametrize("failing", [False, True])
-async def test_a_deferred_that_an_override_returns_is_its_holders(w, pair, logged, failing):
-    jobs = []
+async def test_a_deferred_that_an_override_returns_is_its_holders(
+    w: World,
+    pair: Callable[..., Any],
+    logged: list[tuple[str | None, BaseException]],
+    failing: bool,
+) -> None:
+    jobs: list[Deferred[Any]] = []
 
     class Worker(ZmqPullConnection):
-        def messageReceived(self, message):
+        def messageReceived(self, message: list[bytes]) -> Deferred[Any]:
             jobs.append(defer.Deferred())
             return jobs[-1]
 
@@ -477,9 +515,11 @@ async def test_a_deferred_that_an_override_returns_is_its_holders(w, pair, logge
     assert logged == []
 
 
-async def test_a_coroutine_that_an_override_returns_is_seen_through(w, pair, logged):
+async def test_a_coroutine_that_an_override_returns_is_seen_through(
+    w: World, pair: Callable[..., Any], logged: list[tuple[str | None, BaseException]]
+) -> None:
     class Worker(ZmqPullConnection):
-        async def messageReceived(self, message):
+        async def messageReceived(self, message: list[bytes]) -> None:
             await w.sleep(0)
             raise SystemExit("in a coroutine")
 
@@ -489,22 +529,22 @@ async def test_a_coroutine_that_an_override_returns_is_seen_through(w, pair, log
     assert isinstance(logged[0][1], SystemExit)
 
 
-def passing(hook):
+def passing(hook: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(hook)
-    def wrapper(*args):
+    def wrapper(*args: bytes) -> None:
         return hook(*args)
 
     return wrapper
 
 
-def test_an_untagged_publication_reaches_every_kind_of_hook(make):
+def test_an_untagged_publication_reaches_every_kind_of_hook(make: Make) -> None:
     subscriber = make(ZmqSubConnection)
     one, two = [], []
 
-    def take_one(message):
+    def take_one(message: bytes) -> None:
         one.append(message)
 
-    def take_two(message, tag):
+    def take_two(message: bytes, tag: bytes) -> None:
         two.append((message, tag))
 
     spy = mock.Mock()
@@ -530,7 +570,7 @@ def test_an_untagged_publication_reaches_every_kind_of_hook(make):
     assert two[2:] == [(b"builtin", b"")]
 
 
-def test_a_publication_of_many_parts_counts_by_its_first(make):
+def test_a_publication_of_many_parts_counts_by_its_first(make: Make) -> None:
     got = []
     subscriber = make(ZmqSubConnection, gotMessage=lambda message, tag: got.append((message, tag)))
     subscriber.messageReceived([b"tag\0body", b"and", b"more"])
@@ -543,15 +583,15 @@ def test_a_publication_of_many_parts_counts_by_its_first(make):
 
 
 class Endpoint:
-    def __init__(self, type, address):
+    def __init__(self, type: str, address: str) -> None:
         self.type, self.address = type, address
 
 
 Named = namedtuple("Named", "type address name")
 
 
-async def test_endpoints_may_be_of_ones_own_class(w, make):
-    pulled = []
+async def test_endpoints_may_be_of_ones_own_class(w: World, make: Make) -> None:
+    pulled: list[list[bytes]] = []
     puller = make(ZmqPullConnection, onPull=pulled.append)
     puller.addEndpoints([Endpoint("bind", "inproc://own class")])
     pusher = make(ZmqPushConnection)
@@ -562,7 +602,7 @@ async def test_endpoints_may_be_of_ones_own_class(w, make):
     requester.addEndpoints([Endpoint("bind", "inproc://own nobody")])
     with pytest.raises(zmq.Again):
         requester.sendMsg(b"x")
-    endpoint = ZmqEndpoint("bind", "inproc://noted")
+    endpoint: Any = ZmqEndpoint("bind", "inproc://noted")
     endpoint.note = "programs keep things on it"
     assert endpoint == ("bind", "inproc://noted")
 
@@ -570,7 +610,7 @@ async def test_endpoints_may_be_of_ones_own_class(w, make):
 # Reading by hand.
 
 
-def test_reading_by_hand_takes_all_that_is_there(pair):
+def test_reading_by_hand_takes_all_that_is_there(pair: Callable[..., Any]) -> None:
     pulled, puller, pusher = pair()
     for number in range(3000):
         pusher.push(b"%d" % number)
@@ -579,17 +619,19 @@ def test_reading_by_hand_takes_all_that_is_there(pair):
 
 
 @pytest.mark.parametrize("whose", ["its own", "another's"])
-async def test_reading_in_a_hook_takes_all_that_is_there_inside(w, make, whose):
-    got = []
+async def test_reading_in_a_hook_takes_all_that_is_there_inside(
+    w: World, make: Make, whose: str
+) -> None:
+    got: list[Any] = []
 
-    def first(message):
+    def first(message: list[bytes]) -> None:
         for number in range(1000):
             pusher.push(b"%d" % number)
         got.append("in")
         puller.doRead()
         got.append("out")
 
-    def take(message):
+    def take(message: list[bytes]) -> None:
         if message == [b"now"]:
             first(message)
         else:
@@ -605,11 +647,13 @@ async def test_reading_in_a_hook_takes_all_that_is_there_inside(w, make, whose):
     assert got == ["in", *(b"%d" % number for number in range(1000)), "out"]
 
 
-async def test_hooks_are_called_for_the_system_zmq_whoever_reads(w, pair):
+async def test_hooks_are_called_for_the_system_zmq_whoever_reads(
+    w: World, pair: Callable[..., Any]
+) -> None:
     _, puller, pusher = pair()
     systems = []
 
-    def observe(event):
+    def observe(event: dict[str, float | str | tuple[str]]) -> None:
         if event["message"] == ("in the hook",):
             systems.append(event["system"])
 
@@ -627,7 +671,7 @@ async def test_hooks_are_called_for_the_system_zmq_whoever_reads(w, pair):
     assert systems == ["ZMQ"] * 2
 
 
-def test_the_originals_tests_can_be_imported_after_install():
+def test_the_originals_tests_can_be_imported_after_install() -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -645,7 +689,9 @@ def test_the_originals_tests_can_be_imported_after_install():
     assert done.returncode == 0, done.stderr
 
 
-def test_errors_of_a_connection_that_was_shut_down_show_no_factory(make):
+def test_errors_of_a_connection_that_was_shut_down_show_no_factory(
+    make: Make,
+) -> None:
     dealer = make(ZmqDealerConnection, "bind inproc://shown")
     dealer.shutdown()
     with pytest.raises(SocketClosed, match=r"^ZmqDealerConnection\(\[ZmqEndpoint\(type='bind'"):

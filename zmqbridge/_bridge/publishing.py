@@ -10,7 +10,12 @@ import zmq
 from zmqbridge._bridge.audience import Audience
 from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike
+from zmqbridge.core.topics import LONGEST
 from zmqbridge.errors import OptionError
+
+# What comes to a publisher are subscriptions, and for each byte of one libzmq keeps a hundred.
+# Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
+OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST + 10}
 
 
 def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[BytesLike]]:

@@ -21,6 +21,7 @@ from zmqbridge.core.topics import (
     Change,
     Subscribed,
     Unsubscribed,
+    as_prefix,
     is_answer,
     pack_change,
     split_change,
@@ -175,9 +176,9 @@ def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
 
     Raises:
         TypeError: a tag is neither str nor bytes-like.
-        ValueError: a tag is an address, and no address is given.
+        ValueError: a tag is an address, and no address is given; or it is too long.
     """
-    wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
+    wanted = [as_prefix(tag) for tag in several(tags, "tags")]
     if not (given.get("bind") or given.get("connect")):
         for tag in wanted:
             if re.match(rb"(tcp|ipc|inproc)://", tag):
@@ -190,10 +191,11 @@ def subscribe(self: Any, tag: Address = b"") -> None:
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
+        ValueError: the tag has more than 4,096 bytes.
         SocketClosed: the socket is closed.
     """
     self._link.check_open()
-    self._link.socket.setsockopt(zmq.SUBSCRIBE, as_name(tag, "a tag"))
+    self._link.socket.setsockopt(zmq.SUBSCRIBE, as_prefix(tag))
 
 
 def unsubscribe(self: Any, tag: Address = b"") -> None:
@@ -217,10 +219,11 @@ def subscribe_onward(self: Any, tag: Address = b"") -> None:
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
+        ValueError: the tag has more than 4,096 bytes.
         SocketClosed: the socket is closed.
     """
     self._link.check_open()
-    self._pump.send((pack_change(Subscribed(as_name(tag, "a tag"))),))
+    self._pump.send((pack_change(Subscribed(as_prefix(tag))),))
 
 
 def unsubscribe_onward(self: Any, tag: Address = b"") -> None:

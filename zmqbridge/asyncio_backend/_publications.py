@@ -23,7 +23,7 @@ from typing import (
 import anyio
 import zmq
 
-from zmqbridge._bridge.publishing import packing_of
+from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.subscribing import (
     Changes,
@@ -157,6 +157,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
     """
 
     kind: ClassVar[int] = zmq.XPUB
+    defaults: ClassVar[Options] = OF_PUBLISHERS
 
     @overload
     def __init__(

@@ -24,7 +24,7 @@ import zmq
 
 from zmqbridge._bridge.audience import count_wanted, subscribers, wanted
 from zmqbridge._bridge.events import Listening
-from zmqbridge._bridge.publishing import audience_of, packing_of
+from zmqbridge._bridge.publishing import OF_PUBLISHERS, audience_of, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge.asyncio_backend._base import Socket
 from zmqbridge.core.checks import seconds
@@ -87,7 +87,7 @@ class Publisher(Socket, Generic[Body]):
 
     kind: ClassVar[int] = zmq.XPUB
     # Each subscription and each end is told, not only the first and the last of a tag.
-    defaults: ClassVar[Options] = {zmq.XPUB_VERBOSER: 1}
+    defaults: ClassVar[Options] = {**OF_PUBLISHERS, zmq.XPUB_VERBOSER: 1}
 
     @overload
     def __init__(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from zmqbridge.core.framing import SEPARATOR
+from zmqbridge.core.framing import SEPARATOR, BytesLike, as_name
 from zmqbridge.errors import MalformedMessage
 
-LONGEST = 4096  # bytes of a prefix that is remembered; of longer ones only how many there are
+# Bytes of a prefix that may be subscribed to; of longer ones only how many there are is remembered.
+# A SUB or XSUB that drops one of a million bytes ends its process: libzmq does so recursively.
+LONGEST = 4096
 # A subscriber that asks for a barrier subscribes to a topic of its own, of this form and length.
 PRIVATE = b"\0r"
 PRIVATE_LENGTH = 10
@@ -27,6 +29,19 @@ class Unsubscribed(NamedTuple):
 
 
 Change = Subscribed | Unsubscribed
+
+
+def as_prefix(tag: str | BytesLike) -> bytes:
+    """A tag to subscribe to as ``bytes``; a ``str`` is encoded as UTF-8.
+
+    Raises:
+        TypeError: the tag is neither ``str`` nor bytes-like.
+        ValueError: it is too long.
+    """
+    prefix = as_name(tag, "a tag")
+    if len(prefix) > LONGEST:
+        raise ValueError(f"a tag of {len(prefix)} bytes: subscribe to {LONGEST} bytes at most")
+    return prefix
 
 
 def is_private(prefix: bytes) -> bool:

@@ -23,7 +23,7 @@ from typing import (
 import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.publishing import packing_of
+from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.subscribing import (
     Changes,
@@ -155,6 +155,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
     """
 
     kind: ClassVar[int] = zmq.XPUB
+    defaults: ClassVar[Options] = OF_PUBLISHERS
 
     @overload
     def __init__(
