@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Publishing(Protocol[Body]):
-    """What has a format in which it publishes."""
+    """A socket that publishes in a format."""
 
     _driver: LoopDriver
     _pump: Pump

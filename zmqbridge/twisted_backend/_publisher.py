@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Publishing(Protocol[Body]):
-    """What has a format in which it publishes."""
+    """A socket that publishes in a format."""
 
     _link: Link
     _pump: Pump
