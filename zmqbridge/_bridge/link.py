@@ -139,7 +139,8 @@ class Link(Addressed):
         minds: Any = getattr(self.pattern, "option_set", None)
         # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
-            self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
+            self.pattern.socket_type or self.owner.kind,
+            BridgedSocket if minds is None else ReceivingSocket,
         )
         if minds is not None and isinstance(socket, Telling):
             socket.tell(minds)

@@ -204,6 +204,13 @@ class Sending:
             self._driver.tell(waiters)
         return waiters is not None
 
+    def mind_sending(self, minded: bool) -> None:
+        """Whether a send may hide what has come, so that a turn is to follow it.
+
+        A pattern for which it is early enough to read when more comes, spares the turns.
+        """
+        self._sending_hides = minded
+
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""
         if not self.due and not self.closed:
