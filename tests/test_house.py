@@ -24,6 +24,8 @@ REACHED = {
     "_current_frames", "_getframe", "_log_destroy_pending", "_run", "_swap_current_task",
     # pyzmq's: which sockets a context has, that a socket is another's, of which type an option is
     "_opt_type", "_shadow", "_sockets",
+    # asyncio's, of which a loop without a selector is made
+    "_callback", "_cancelled", "_context", "_ready", "_scheduled",
     # Twisted's and selectors', to learn in a forked child which poller is whose
     "_poller", "_reads", "_selector", "_writes",
     # part of txZMQ's API, which subclasses override; and our one name on its objects

@@ -45,6 +45,12 @@ def random_of(socket: Any) -> Callable[[int], bytes]:
     return os.urandom if draw is None else draw.__get__(socket)
 
 
+def facade_socket(context: Any, usual: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """What makes a socket for the facade in a context: a context may have sockets of its own."""
+    make: Callable[[Any, int], Any] = getattr(type(context), "socket_of_facade", usual)
+    return make
+
+
 def send_of(socket: Any) -> Callable[..., Any]:
     """``send`` of a socket, at the price of a call into pyzmq."""
     calls = raw(socket)

@@ -17,7 +17,7 @@ from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
-from zmqbridge._bridge.guards import calling_place, leave_to_parent, living
+from zmqbridge._bridge.guards import calling_place, leave_to_parent, open_sockets
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
@@ -69,8 +69,8 @@ class Link(Addressed):
     """
 
     __slots__ = (
-        "__weakref__", "_remains", "_wary", "at_end", "closed", "context", "made", "own_context",
-        "owner", "pattern", "unheard", "untold",
+        "__weakref__", "_has_credentials", "_remains", "at_end", "closed", "context", "made",
+        "own_context", "owner", "pattern", "unheard", "untold",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +88,7 @@ class Link(Addressed):
         self.untold: Untold | None = None
         self.at_end: Callable[[], Callable[[], object] | None] = nothing
         self._remains: list[Any] = []  # containers of waiters and messages, to be freed in slices
-        self._wary = self.own_context = False
+        self._has_credentials = self.own_context = False
         self.unheard = True
         self.open(high, **given)
 
@@ -112,7 +112,7 @@ class Link(Addressed):
         opening.check(options, context)
         self.made = calling_place()
         try:
-            if context is None and (context := shared.stand_in()) is None:
+            if (context := shared.stand_in(context)) is None:
                 context = shared.acquire()
                 self.own_context = True
             self.context = context
@@ -124,10 +124,10 @@ class Link(Addressed):
         self.closed = False
         self.driver.drive(self)
         self.pattern.joined(self)
-        living.add(self)
+        open_sockets.add(self)
         try:
             self._set_options(options or {}, security)
-            if monitor or self._wary:
+            if monitor or self._has_credentials:
                 self.attach()
             self.take_places(bind, connect)
         except Exception:
@@ -141,15 +141,15 @@ class Link(Addressed):
         socket: BridgedSocket = self.context.socket(
             self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
         )
-        if isinstance(socket, Telling):
+        if minds is not None and isinstance(socket, Telling):
             socket.tell(minds)
         return socket
 
     def _set_options(self, wanted: Options, security: Security | None) -> None:
-        self._wary = getattr(security, "wary", False)
+        self._has_credentials = getattr(security, "has_credentials", False)
         self._any_key = getattr(security, "any_key", False)
         defaults = {zmq.LINGER: LINGER, **self.owner.defaults}
-        if self._wary:
+        if self._has_credentials:
             # Otherwise libzmq drops the messages that it has taken for a peer that refuses us.
             defaults[zmq.IMMEDIATE] = 1
         for option, value in defaults.items():
@@ -187,7 +187,9 @@ class Link(Addressed):
         if self.monitor is None:
             from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
-            self.monitor = Monitor(self, complete=not self.addresses, wary=self._wary)
+            self.monitor = Monitor(
+                self, complete=not self.addresses, has_credentials=self._has_credentials
+            )
         return self.monitor
 
     def usable(self) -> BridgedSocket:

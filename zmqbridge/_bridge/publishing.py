@@ -1,4 +1,4 @@
-"""Publishing: the arguments of those that publish; the same on every loop."""
+"""Publishing: the arguments of publishing sockets; the same on every loop."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST + 10}
 
 
 def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[BytesLike]]:
-    """What makes the parts of a publication out of its tag and its body.
+    """The function that makes the parts of a publication from its tag and its body.
 
     Raises:
         ValueError: there is no such format.
-        OptionError: libzmq would take these parts apart.
+        OptionError: with CONFLATE, libzmq would keep only one of these parts.
     """
     pack = format_named(format).pack
     options = given.get("options")

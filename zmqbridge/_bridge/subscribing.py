@@ -28,16 +28,16 @@ from zmqbridge.core.topics import (
 Publication = TypeVar("Publication")
 Waiter = TypeVar("Waiter")
 
-# Where a feed is faster than we can read, so that there is always a newer one, the newest of so
-# many has to do.
+# If publications come faster than we read, there is always a newer one. Then we deliver the newest
+# of this number.
 PASSED = 4 * HIGH
 
 
 class Subscribing(Received[Publication, Waiter]):
     """SUB: publications in one format.
 
-    With CONFLATE it holds back what is not the newest, and so it asks the socket whether there is
-    more.
+    With CONFLATE it delivers only the newest publication, so it asks the socket whether there is a
+    newer one.
     """
 
     __slots__ = ("_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions")
@@ -63,7 +63,7 @@ class Subscribing(Received[Publication, Waiter]):
         elif option == zmq.SNDHWM and value:
             raw(socket).set(socket, option, 0)
         elif option == zmq.CONFLATE:
-            # libzmq would keep only the newest of our subscriptions, too. So it is done here.
+            # libzmq would also keep only the newest of our subscriptions. So we conflate here.
             raw(socket).set(socket, option, 0)
         super().option_set(socket, option, value)
 
@@ -77,7 +77,7 @@ class Subscribing(Received[Publication, Waiter]):
             super().limit()
 
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
-        """Drop what is here for the sake of a subscription that is no more."""
+        """Drop the publications that are here only because of a subscription that has ended."""
         if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
         orphaned = self._subscriptions.orphaned
@@ -91,7 +91,7 @@ class Subscribing(Received[Publication, Waiter]):
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
         publications = self.split(self._split, burst)
         if self._given_up and publications:
-            # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
+            # When EVENTS are read, libzmq fetches one message, and does not filter that again.
             if self._subscriptions.orphaned(publications[0], b""):
                 del publications[0]
                 self.inbox.unwanted += 1
@@ -99,7 +99,7 @@ class Subscribing(Received[Publication, Waiter]):
         return self._newest_of(publications) if self.conflates else publications
 
     def _newest_of(self, publications: list[Publication]) -> list[Publication]:
-        """Nothing, while libzmq has a newer one."""
+        """The newest of these publications; nothing while libzmq has a newer one."""
         held = [*self._newest, *publications]
         self._newest = held[-1:]
         self.inbox.unwanted += len(held) - len(self._newest)
@@ -127,7 +127,7 @@ class Subscribing(Received[Publication, Waiter]):
 
 
 class Relayed(Received[Publication, Waiter]):
-    """XSUB: publications in one format, as they come. Whoever sends subscriptions sees to them."""
+    """XSUB: publications in one format, as they come; it does not count its subscriptions."""
 
     __slots__ = ()
 
@@ -144,7 +144,7 @@ class Relayed(Received[Publication, Waiter]):
 
 
 class Changes(Received[Change, Waiter]):
-    """XPUB: what subscribers want from now on, and no more."""
+    """XPUB: what subscribers subscribe to and unsubscribe from."""
 
     __slots__ = ()
 
@@ -182,7 +182,8 @@ def subscribe(self: Any, tag: Address = b"") -> None:
 def unsubscribe(self: Any, tag: Address = b"") -> None:
     """Undo one `subscribe`; a tag that was never subscribed is fine.
 
-    After the last of a tag nothing is delivered that came for it alone, also if it was here.
+    After the last one of a tag, no publication is delivered that came only for this tag, also none
+    that is already here.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
@@ -193,7 +194,7 @@ def unsubscribe(self: Any, tag: Address = b"") -> None:
 
 
 def subscribe_onward(self: Any, tag: Address = b"") -> None:
-    """Ask the publishers for what has a tag that starts with `tag`; ``""`` means all.
+    """Ask the publishers for publications whose tag starts with `tag`; ``""`` means all.
 
     The subscription is a message, and counts as sent. Publishers to which this socket connects
     later are told, too.
@@ -210,7 +211,7 @@ def subscribe_onward(self: Any, tag: Address = b"") -> None:
 def unsubscribe_onward(self: Any, tag: Address = b"") -> None:
     """Undo one `subscribe`; a tag that was never subscribed is fine.
 
-    What is under way then is still received: nothing is filtered here.
+    Publications that are under way are still received, because nothing is filtered here.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.

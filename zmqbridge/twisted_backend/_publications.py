@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 
 class Publishing(Protocol[Body]):
-    """What has a format in which it publishes."""
+    """A socket that publishes in a format."""
 
     _link: Link
     _pump: Pump
@@ -133,7 +133,7 @@ class Subscriber(Receiver[Publication]):
     """
 
     kind: ClassVar[int] = zmq.SUB
-    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+    # Subscriptions are messages to the publisher; libzmq drops those above this mark.
     defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
 
     @overload
@@ -185,8 +185,8 @@ class XPublisher(Receiver[Change], Generic[Body]):
     """XPUB: publishes as `Publisher`, and receives what subscribers want.
 
     `receive` and ``async for`` give `zmqbridge.Subscribed` and `zmqbridge.Unsubscribed`. By
-    default, as libzmq has it, these are the first subscription of a tag and the end of its last;
-    ``options={zmq.XPUB_VERBOSER: 1}`` gives each. Read them: what is not read waits in libzmq
+    default, as in libzmq, these are the first subscription to a tag and the end of the last one;
+    ``options={zmq.XPUB_VERBOSER: 1}`` gives all of them. Read them: unread ones wait in libzmq
     without a bound.
 
     Args:
@@ -229,8 +229,8 @@ class XPublisher(Receiver[Change], Generic[Body]):
 class XSubscriber(Receiver[Publication]):
     """XSUB: receives as `Subscriber`, whose subscriptions are messages and filter nothing here.
 
-    So it also receives what was under way when a tag was unsubscribed, and what a publisher sends
-    to all. It stands in the middle of a broker, whose other side is an `XPublisher`.
+    So it also receives publications that were under way when a tag was unsubscribed, and those that
+    a publisher sends to all. It is one side of a broker, whose other side is an `XPublisher`.
 
     Args:
         tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.

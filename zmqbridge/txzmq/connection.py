@@ -17,6 +17,7 @@ from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
 from zmqbridge._bridge import addresses
+from zmqbridge._bridge.calls import facade_socket
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
@@ -139,7 +140,7 @@ class ZmqConnection:
         self.read_scheduled: Any = None
         context: Any = factory.context
         try:
-            self.socket: Any = Socket(context, self.socketType)
+            self.socket: Any = facade_socket(context, Socket)(context, self.socketType)
         except error.ZMQError as problem:
             raise as_zmq_error(problem, context) from None
         self.factory: Any = factory

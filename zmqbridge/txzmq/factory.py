@@ -8,7 +8,7 @@ import zmq
 
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.context import end, loose, shared
-from zmqbridge._bridge.guards import leave_to_parent, living
+from zmqbridge._bridge.guards import leave_to_parent, open_sockets
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.twisted_backend._reactors import global_reactor
 
@@ -72,7 +72,8 @@ class Stay:
 
 def new_context(factory: Any) -> Any:
     """A context for a factory; an exiting process waits for it."""
-    made = Context(factory.ioThreads)
+    simulated: Any = shared.stand_in(None)
+    made = Context(factory.ioThreads) if simulated is None else simulated.beside()
     if isinstance(made, OwnContext):  # a program may have replaced `Context`
         loose.add(made)
         shared.flush_in_children()
@@ -84,7 +85,7 @@ def stay_with_process(factory: Any) -> None:
     if isinstance(factory, ZmqFactory):
         if factory._zmqbridge__guard is None:
             factory._zmqbridge__guard = Stay(factory)
-        living.add(factory._zmqbridge__guard)
+        open_sockets.add(factory._zmqbridge__guard)
 
 
 def check_open(connection: Any) -> None:

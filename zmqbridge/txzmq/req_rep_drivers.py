@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet import defer
 from zmq import constants, error
 
+from zmqbridge._bridge.calls import random_of
 from zmqbridge._bridge.keepers import Deadlines
 from zmqbridge.core.framing import Message
 from zmqbridge.core.requests import RequestTable, request_ids
@@ -55,11 +56,11 @@ class Asking(Driver):
         self.table: RequestTable[tuple[defer.Deferred[Message], Any]] = RequestTable()
         self.has_timers = False  # whether some waiters have timers of their own
         self.canceller = self._cancelled  # one bound method for all requests
-        self.ids = request_ids()
-        self.ours = next(self.ids)[:8]  # the prefix of each of our ids
 
     def take(self, socket: Any, high: float) -> None:
         super().take(socket, high)
+        self.ids = request_ids(random_of(socket))
+        self.ours = next(self.ids)[:8]  # the prefix of each of our ids
         self.deadlines: Expiring = Expiring(self)
 
     def open_requests(self) -> RequestTable[tuple[defer.Deferred[Message], Any]]:

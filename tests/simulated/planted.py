@@ -1,0 +1,164 @@
+"""Plants one fault after the other in a copy of the library, and counts which the scenarios notice.
+
+    python -m tests.simulated.planted --seeds 280
+
+Each is a fault that the library had once, or that a change could bring in. A fault that is not
+noticed is named, and the exit status is 1 when it is more than one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+AT_MOST = 120  # seconds for one; what hangs is noticed as well
+
+
+class Planted(NamedTuple):
+    """A fault: in which file, what is there, and what stands there instead."""
+
+    what: str
+    file: str
+    right: str
+    wrong: str
+
+
+FAULTS = [
+    Planted("a reply goes to another caller", "core/requests.py",
+            "waiter = self.by_id.pop(request_id, None)\n        if waiter is None:",
+            "waiter = self.by_id.pop(next(iter(self.by_id), request_id), None)\n"
+            "        if waiter is None:"),
+    Planted("replies are handed out in the wrong order", "core/patterns.py",
+            "return waiters, replies", "return waiters, replies[::-1]"),
+    Planted("a request is sent after its time was over", "_bridge/keepers.py",
+            'stage = "queued" if self._pump.discard(request_id) else "sent"',
+            'stage = "queued"'),
+    Planted("a cancelled request is sent", "_bridge/keepers.py",
+            "        self._pump.discard(request_id)\n        self.rest()", "        self.rest()"),
+    Planted("a timeout is set for the first request alone", "_bridge/keepers.py",
+            "            self._expire(request_id)\n        self.set_timer()",
+            "            self._expire(request_id)"),
+    Planted("no timeout is set", "_bridge/keepers.py",
+            "        if deadline < table.armed:\n            self.set_timer()", "        pass"),
+    Planted("an expired request stays open", "_bridge/keepers.py",
+            "waiter = self.table.forget(request_id)\n        if waiter is None:",
+            "waiter = self.table.by_id.get(request_id)\n        if waiter is None:"),
+    Planted("a cancelled receive takes its message along", "core/inbox.py",
+            "        if self._waiters.pop(waiter, False):\n            self.promised -= 1\n",
+            "        if self._waiters.pop(waiter, False):\n            self.promised -= 1\n"
+            "            self.messages and self.messages.popleft()\n"),
+    Planted("a promise is never taken back", "core/inbox.py",
+            "        if self._waiters.pop(waiter, False):\n            self.promised -= 1\n",
+            "        if self._waiters.pop(waiter, False):\n"),
+    Planted("a cancelled receiver stays in the line", "asyncio_backend/_base.py",
+            "                inbox.forget(waiter)\n", ""),
+    Planted("what a cancelled receiver was promised is told to no other",
+            "asyncio_backend/_base.py", "                driver.tell(inbox.notify())", ""),
+    Planted("a pause never ends", "core/inbox.py",
+            "if self.paused and (self._newest or len(self.messages) <= self._low):", "if False:"),
+    Planted("no pause begins", "core/inbox.py",
+            "        if self.paused or self.ended:\n            return 0",
+            "        if True:\n            return 64"),
+    Planted("the send queue has no mark", "core/sendqueue.py",
+            "if len(self._messages) >= self._high:", "if False:"),
+    Planted("the newest in the queue is sent first", "core/sendqueue.py",
+            "return next(iter(self._messages.values()))",
+            "return next(reversed(self._messages.values()))"),
+    Planted("the wrong message leaves the queue", "core/sendqueue.py",
+            "self._messages.popitem(last=False)", "self._messages.popitem()"),
+    Planted("waiting senders are never told of room", "core/sendqueue.py",
+            "        if self.paused or not self._waiters:", "        if True:"),
+    Planted("what is queued is not sent when there is room", "_bridge/pump.py",
+            "if self.queues and (self._patrol is not None or events & POLLOUT):", "if False:"),
+    Planted("no turn follows a burst that was cut short", "_bridge/pump.py",
+            "            if again:\n", "            if False:\n"),
+    Planted("no turn follows a ring", "_bridge/pump.py",
+            "            if not comes:\n                self.turn()\n", "            pass\n"),
+    Planted("the edge that a send swallows is lost", "_bridge/sending.py",
+            "                if self._sending_hides and not self.due:\n"
+            "                    self.schedule()\n", ""),
+    Planted("the edge that a send in parts swallows is lost", "_bridge/sending.py",
+            "            if self._sending_hides and not self.due:\n"
+            "                self.schedule()\n", ""),
+    Planted("a message overtakes those in the queue", "_bridge/sending.py",
+            "if self.queues and self.queues.put(message, key):", "if False:"),
+    Planted("a message is sent twice", "_bridge/sending.py",
+            "            while queue and self.try_send(queue.head()):\n",
+            "            while queue and self.try_send(queue.head()):\n"
+            "                self.try_send(queue.head())\n"),
+    Planted("a peer that is gone takes messages", "_bridge/sending.py",
+            "            if error.errno == EHOSTUNREACH:\n",
+            "            if error.errno == EHOSTUNREACH:\n                return True\n"),
+    Planted("what waits for a dead peer waits for ever", "_bridge/sending.py",
+            "        except PeerUnreachable as error:\n            self._give_up(lane, error)",
+            "        except PeerUnreachable:\n            pass"),
+    Planted("one stuck peer holds up all", "_bridge/sending.py",
+            "by_peer=kind == zmq.ROUTER", "by_peer=False"),
+    Planted("a server without a limit", "asyncio_backend/_serving.py",
+            "if not self._idle and self._all < self._limit:", "if not self._idle:"),
+    Planted("the first error of a handler ends the server", "asyncio_backend/_serving.py",
+            "                    except Exception as error:\n"
+            "                        self._report(error)\n",
+            "                    except ZeroDivisionError as error:\n"
+            "                        self._report(error)\n"),
+    Planted("at the end of a socket nobody is told", "_bridge/link.py",
+            "        if waiters or any(map(is_crowd, remains)):", "        if False:"),
+    Planted("what was unsubscribed is delivered", "_bridge/subscribing.py",
+            "        inbox.sift(", "        (lambda keep: None)("),
+    Planted("closing drops what is queued", "asyncio_backend/_base.py",
+            "                await self.drain(link.linger())", "                pass"),
+    Planted("a lost connection counts as up", "core/connectionstate.py",
+            "            self._disconnected(event)\n", "            pass\n"),
+]  # fmt: skip
+
+
+def noticed(fault: Planted, seeds: int) -> bool:
+    """Whether the scenarios fail with this fault in the library.
+
+    Raises:
+        SystemExit: the library has changed, and the fault has no place any more.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("zmqbridge", "tests/simulated"):
+            shutil.copytree(ROOT / part, Path(folder, part))
+        file = Path(folder, "zmqbridge", fault.file)
+        text = file.read_text(encoding="utf-8")
+        if fault.right not in text:
+            raise SystemExit(f"{fault.what}: {fault.file} has no {fault.right!r} any more")
+        file.write_text(text.replace(fault.right, fault.wrong, 1), encoding="utf-8")
+        command = [sys.executable, "-m", "tests.simulated", "--seeds", str(seeds)]
+        environment = {**os.environ, "PYTHONPATH": folder}
+        try:
+            run = subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, timeout=AT_MOST
+            )
+        except subprocess.TimeoutExpired:
+            return True
+        return run.returncode != 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=280)
+    parser.add_argument("--only", default="", help="only faults with this in their name")
+    given = parser.parse_args()
+    chosen = [fault for fault in FAULTS if given.only in fault.what]
+    missed = []
+    for fault in chosen:
+        found = noticed(fault, given.seeds)
+        print(f"{'noticed' if found else 'MISSED '}  {fault.what}", flush=True)
+        if not found:
+            missed.append(fault)
+    print(f"{len(chosen) - len(missed)} of {len(chosen)} were noticed, by {given.seeds} seeds each")
+    return 1 if len(missed) > 1 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The scenarios, the shop and the planted faults of the simulated network, a few seeds of each."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True, text=True, timeout=55, check=False,
+    )  # fmt: skip
+
+
+def test_what_is_promised_holds_under_faults() -> None:
+    done = run("tests.simulated", "--seeds", "126", "--processes", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "126 seeds, 0 failed" in done.stdout
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_a_seed_says_all_in_every_process(hash_seed: str) -> None:
+    code = "from tests.simulated.player import traced; print(*map(traced, range(28)))"
+    here, there = (
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": each},
+            capture_output=True, text=True, timeout=55, check=True,
+        ).stdout.split()
+        for each in ("0", hash_seed)
+    )  # fmt: skip
+    assert here == there
+    assert len(set(here)) > 20
+
+
+def test_a_fault_in_the_library_is_found_and_replayed_by_its_seed() -> None:
+    done = run("tests.simulated.planted", "--seeds", "28", "--only", "another caller")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 1 were noticed" in done.stdout
+
+
+def test_each_planted_fault_has_its_place_in_the_library() -> None:
+    code = (
+        "from tests.simulated.planted import FAULTS, ROOT\n"
+        "for each in FAULTS:\n"
+        "    text = (ROOT / 'zmqbridge' / each.file).read_text()\n"
+        "    assert each.right in text and each.right != each.wrong, each\n"
+        "print(len(FAULTS))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 30
+
+
+def shop(version: str) -> subprocess.CompletedProcess[str]:
+    plain = ["-p", "zmqbridge.pytest_plugin", "-c", os.devnull, "--rootdir", "examples/shop"]
+    return run("pytest", *plain, "-p", "no:cacheprovider", "examples/shop", SHOP=version)
+
+
+def test_the_bugs_of_the_shop_are_found() -> None:
+    done = shop("shop")
+    failed = re.findall(r"^FAILED \S*::(\w+)", done.stdout, re.M)
+    assert failed == [
+        "test_each_order_is_charged_once",
+        "test_the_gateway_hears_of_each_new_price",
+        "test_nothing_is_left_of_an_order_that_failed",
+    ], done.stdout
+    assert "replay it: pytest --zmq-seed 0" in done.stdout
+
+
+def test_the_mended_shop_has_none() -> None:
+    done = shop("mended")
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout

@@ -1,0 +1,306 @@
+"""What is trio's alone in the simulated network."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import time
+
+import anyio.to_thread
+import pytest
+import trio
+import trio.testing
+
+from zmqbridge.asyncio_backend import Replier, Requester
+from zmqbridge.testing import Network, NotSimulated, Stalled, run
+
+inside = trio._core._run
+ADDRESS = "tcp://server:5555"
+
+
+def on_trio(main, network=None):
+    return run(main, network or Network(), "trio")
+
+
+def test_the_clock_is_the_networks():
+    network = Network()
+
+    async def main():
+        assert trio.current_time() == network.now
+        with trio.move_on_after(100) as scope:
+            await trio.sleep_forever()
+        assert scope.cancelled_caught
+        return trio.current_time()
+
+    assert 100 <= on_trio(main, network) < 100.1
+
+
+def test_what_was_set_in_trio_is_as_before():
+    before = inside._r, inside._ALLOW_DETERMINISTIC_SCHEDULING
+
+    async def main():
+        assert isinstance(before[0], random.Random)
+        assert inside._r is not before[0]
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        on_trio(main)
+    assert (inside._r, inside._ALLOW_DETERMINISTIC_SCHEDULING) == before
+
+
+def test_the_order_of_tasks_follows_from_the_seed():
+    def order(seed):
+        ran = []
+
+        async def note(number):
+            await trio.sleep(1)
+            ran.append(number)
+
+        async def main():
+            async with trio.open_nursery() as nursery:
+                for number in range(10):
+                    nursery.start_soon(note, number)
+
+        on_trio(main, Network(seed))
+        return ran
+
+    orders = [order(seed) for seed in range(5)]
+    assert orders == [order(seed) for seed in range(5)]
+    assert len({tuple(each) for each in orders}) > 1
+
+
+def test_a_task_that_lets_others_run_sees_time_pass():
+    async def main():
+        begun = trio.current_time()
+        while trio.current_time() < begun + 0.001:
+            await trio.lowlevel.checkpoint()
+
+    on_trio(main)
+
+
+def test_waiting_until_all_are_blocked_comes_before_time_passes():
+    network = Network()
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 100)
+            await trio.testing.wait_all_tasks_blocked()
+            assert network.now < 1
+
+    on_trio(main, network)
+    assert network.now >= 100
+
+
+def test_threads_are_refused():
+    async def main():
+        await trio.to_thread.run_sync(print)
+
+    async def by_anyio():
+        await anyio.to_thread.run_sync(print)
+
+    for each in (main, by_anyio):
+        with pytest.raises(NotSimulated, match="threads"):
+            on_trio(each)
+
+
+def test_descriptors_of_the_system_are_refused():
+    async def main():
+        with trio.socket.socket() as socket:
+            await socket.bind(("127.0.0.1", 0))
+            socket.listen()
+            with trio.move_on_after(3600):
+                await socket.accept()
+            raise AssertionError("the time of the system was taken for that of the network")
+
+    with pytest.raises(NotSimulated, match="real descriptor"):
+        on_trio(main)
+
+
+def test_a_call_from_outside_is_made_before_time_passes():
+    network = Network()
+
+    async def main():
+        event = trio.Event()
+        trio.lowlevel.current_trio_token().run_sync_soon(event.set)
+        with trio.move_on_after(1000) as scope:
+            await event.wait()
+        assert not scope.cancelled_caught
+
+    on_trio(main, network)
+    assert network.now < 1
+
+
+def test_not_even_a_shield_holds_up_a_stall():
+    async def main():
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep_forever()
+
+    with pytest.raises(Stalled, match=r"main: .*test_sim_trio"):
+        on_trio(main)
+
+
+def test_the_end_of_a_program_may_take_time():
+    network = Network()
+    ended = []
+
+    async def other():
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(10)
+                ended.append(network.now)
+
+    async def main():
+        network.node("other").start(other)
+        await trio.sleep(1)
+
+    on_trio(main, network)
+    assert 11 <= ended[0] < 12
+
+
+def test_a_rule_that_fails_ends_the_run():
+    network = Network()
+
+    def rule(delivery):
+        raise LookupError("this one")
+
+    async def serve():
+        async with Replier(bind=ADDRESS) as replier:
+            await replier.serve(lambda request: request.reply(b"x"))
+
+    async def main():
+        network.node("server").start(serve)
+        network.after(1, lambda: network.rule(rule))
+        async with Requester(connect=ADDRESS) as requester:
+            while True:
+                await requester.request(b"x")
+                await trio.sleep(0.1)
+
+    with pytest.raises(LookupError, match="this one"):
+        on_trio(main, network)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="this system does not tell")
+def test_descriptors_are_given_back():
+    def open_ones():
+        return len(os.listdir("/proc/self/fd"))
+
+    network = Network()
+    sockets = []
+
+    async def main():
+        for _ in range(20):
+            async with Requester(connect=ADDRESS):
+                pass
+        sockets.append(network.node("other").context.socket(3))
+        assert sockets[0].fileno() > 2 if hasattr(sockets[0], "fileno") else True
+
+    on_trio(trio.lowlevel.checkpoint)  # what is opened once for all
+    before = open_ones()
+    on_trio(main, network)
+    assert open_ones() == before
+    sockets[0].close()
+
+
+def test_a_group_of_errors_comes_out_as_it_is():
+    async def fail():
+        raise LookupError
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail)
+            nursery.start_soon(trio.sleep_forever)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        on_trio(main)
+    assert caught.group_contains(LookupError)
+
+
+def test_an_interrupt_comes_out():
+    async def main():
+        await trio.sleep(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        on_trio(main)
+
+
+def test_a_main_that_is_killed():
+    network = Network()
+
+    async def main():
+        network.node("main").kill()
+        await trio.sleep(1)
+
+    with pytest.raises(Stalled, match="main was killed"):
+        on_trio(main, network)
+
+
+def test_main_is_a_coroutine_function():
+    with pytest.raises(TypeError, match="coroutine function"):
+        on_trio(lambda: None)
+
+
+def test_tasks_of_a_program_belong_to_its_node():
+    network = Network()
+    ticks = []
+
+    async def tick():
+        while True:
+            ticks.append(network.now)
+            await trio.sleep(1)
+
+    async def program():
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(tick)
+
+    async def main():
+        other = network.node("other")
+        other.start(program)
+        await trio.sleep(0.5)
+        other.pause()
+        begun = time.perf_counter()
+        await trio.sleep(1000)
+        assert time.perf_counter() - begun < 1
+        assert len(ticks) == 3
+        other.resume()
+        await trio.sleep(0.1)
+        assert len(ticks) == 6
+        other.kill()
+        await trio.sleep(100)
+        assert len(ticks) == 6
+
+    on_trio(main, network)
+
+
+ENDLESS = """
+    import trio
+    from zmqbridge.testing import run
+
+    async def main():
+        with trio.CancelScope(shield=True):
+            while True:
+                try:
+                    await trio.sleep_forever()
+                except Exception:
+                    continue
+
+    run(main, backend="trio")
+"""
+
+
+def test_one_who_will_not_end_does_not_hang_the_run():
+    code = textwrap.dedent(ENDLESS)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == 1
+    assert "Stalled: at 0.0" in done.stderr

@@ -1,0 +1,31 @@
+"""Testing: the whole stack on a simulated network, under virtual time, with faults, by a seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zmqbridge.testing import faults
+from zmqbridge.testing.errors import NotDeterministic, NotSimulated, Stalled
+from zmqbridge.testing.faults import Fault
+from zmqbridge.testing.network import Network
+from zmqbridge.testing.nodes import Node
+from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Twice
+from zmqbridge.testing.running import check_determinism, run
+from zmqbridge.testing.script import Script, Unexpected
+
+if TYPE_CHECKING:
+    from zmqbridge.testing._sim_reactor import SimReactor
+
+__all__ = [
+    "Deliver", "Delivery", "Drop", "Event", "Fault", "Handle", "Network", "Node",
+    "NotDeterministic", "NotSimulated", "Script", "SimReactor", "Stalled", "Twice",
+    "Unexpected", "check_determinism", "faults", "run",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SimReactor":  # it alone needs Twisted
+        from zmqbridge.testing._sim_reactor import SimReactor
+
+        return SimReactor
+    raise AttributeError(f"there is no {name!r} in this module")

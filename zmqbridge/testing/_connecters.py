@@ -1,0 +1,272 @@
+"""Connecters and listeners of the simulated network: how connections are made, and made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import TYPE_CHECKING
+
+import zmq
+
+from zmqbridge.testing._connections import Connection
+from zmqbridge.testing._ends import NOWHERE, End
+from zmqbridge.testing._handshake import Verdict, shake
+from zmqbridge.testing._topics import XSubscriber
+
+if TYPE_CHECKING:
+    from zmqbridge.testing._sockets import SimSocket
+    from zmqbridge.testing.network import Network
+
+# How often the way must be made until a connection stands: tcp's handshake and ZMTP's.
+TRIPS = 4
+
+
+class Listener:
+    """A socket that is bound to an address.
+
+    Attributes:
+        socket: the one that listens.
+        name: the address, as libzmq resolves it.
+        keys: under which the network finds it.
+        connections: those that were accepted here and are not lost.
+    """
+
+    def __init__(self, socket: SimSocket, name: str, keys: Sequence[tuple[str, str]]) -> None:
+        self.socket = socket
+        self.name = name
+        self.keys = keys
+        self.transport = name.partition(":")[0]
+        self.connections: dict[Connection, None] = {}
+        for key in keys:
+            socket.network.listeners[key] = self
+
+    def close(self) -> None:
+        """Listen no more; the connections stay."""
+        listeners = self.socket.network.listeners
+        for key in self.keys:
+            if listeners.get(key) is self:
+                del listeners[key]
+
+
+class Connecter:
+    """The connecting end of an address: tries, and tries again, as long as it is wanted.
+
+    Attributes:
+        socket: the one that connects.
+        name: the address, as it was given.
+        end: what the socket has of the peer; None with IMMEDIATE while there is none.
+        connection: to the peer, while there is one.
+    """
+
+    def __init__(self, socket: SimSocket, name: str, key: tuple[str, str]) -> None:
+        self.socket = socket
+        self.name = name
+        self.key = key
+        self.transport = name.partition(":")[0]
+        self.end: End | None = None
+        self.connection: Connection | None = None
+        self._wanted = True
+        self._pause = 0.0
+        self._closing = False
+        self._attempt = 0  # the number of the one that is under way
+        self._first: End | None = None
+        if not socket.options[zmq.IMMEDIATE]:
+            self._first = self._new_end()
+            socket.attach(self._first)
+
+    @property
+    def network(self) -> Network:
+        """Where it is."""
+        return self.socket.network
+
+    def _new_end(self) -> End:
+        end = self.end = self.socket.new_end()
+        end.connecter = self
+        return end
+
+    def begin(self) -> None:
+        """Try now."""
+        self._attempt += 1
+        self.network.waiting.pop(self, None)
+        listener = self.network.listeners.get(self.key)
+        if self._blocked(listener):
+            self.network.waiting[self] = None
+            return
+        self.socket.happened(zmq.Event.CONNECT_DELAYED, self.name, 115)  # EINPROGRESS
+        there = self.socket.node if listener is None else listener.socket.node
+        way = self.network.pace(self.socket.node, there)[0]
+        if listener is None:
+            self._later(way, self._failed)
+        else:
+            self._later(way * TRIPS, self._arrived)
+
+    def _later(self, delay: float, go_on: Callable[[], None]) -> None:
+        attempt = self._attempt
+
+        def if_current() -> None:
+            if self._current(attempt):
+                go_on()
+
+        self.network.after(delay, if_current)
+
+    def _current(self, attempt: int) -> bool:
+        return self._wanted and attempt == self._attempt and self.connection is None
+
+    def _blocked(self, listener: Listener | None) -> bool:
+        here = self.socket.node
+        there = here if listener is None else listener.socket.node
+        blocked = self.network.blocked
+        return blocked(here, there) or blocked(there, here)
+
+    def unblocked(self) -> None:
+        """The way may be free."""
+        self.begin()
+
+    def _failed(self) -> None:
+        self.socket.happened(zmq.Event.CLOSED, self.name, 0)
+        self.retry()
+
+    def retry(self) -> None:
+        """Try again in a while."""
+        options = self.socket.options
+        interval = options[zmq.RECONNECT_IVL]
+        if not self._wanted or interval < 0:
+            return
+        # As libzmq does (``get_new_reconnect_ivl`` in stream_connecter_base.cpp).
+        most = options[zmq.RECONNECT_IVL_MAX]
+        pause = self._pause or interval
+        if most > interval:
+            self._pause = min(pause * 2, most)
+        else:
+            pause += self.network.random.randrange(interval) if interval else 0
+        self._attempt += 1
+        self.socket.happened(zmq.Event.CONNECT_RETRIED, self.name, int(pause))
+        self._later(pause / 1000, self.begin)
+
+    def _arrived(self) -> None:
+        listener = self.network.listeners.get(self.key)
+        if listener is None or self._blocked(listener):
+            self.begin()
+            return
+        self.socket.happened(zmq.Event.CONNECTED, self.name, 0)
+        server = listener.socket
+        server.happened(zmq.Event.ACCEPTED, listener.name, 0)
+        attempt = self._attempt
+
+        def settle(verdict: Verdict) -> None:
+            if self._current(attempt):
+                self._settle(listener, verdict)
+
+        shake(self.socket, server, settle)
+
+    def _settle(self, listener: Listener, verdict: Verdict) -> None:
+        server = listener.socket
+        if server.closed:
+            self._failed()
+            return
+        if verdict.event:
+            for socket, name in ((self.socket, self.name), (server, listener.name)):
+                socket.happened(verdict.event, name, verdict.value)
+                socket.happened(zmq.Event.DISCONNECTED, name, 0)
+            self.network.fault("refused", self.socket.node.name, server.node.name, (), self.name)
+            # A client that was refused by name gives up (``error_reason`` in libzmq's session).
+            if verdict.final:
+                self._wanted = False
+            else:
+                self.retry()
+            return
+        self._pause = 0.0
+        end = self.end
+        if end is None:
+            end = self._new_end()
+            self.socket.attach_later(end)
+        elif end.left and not self._closing:
+            end = None  # the socket has not let go of it yet
+        connection = Connection(self, listener, end, server.new_end())
+        if end is not None and end.left:
+            connection.read_no_more(0, lambda: self.sent(end))
+
+    def lost(self) -> None:
+        """The connection was lost."""
+        end, self.connection = self.end, None
+        if end is not None:
+            end.connection = None
+            end.lead_to(NOWHERE, NOWHERE)
+            if self.socket.options[zmq.IMMEDIATE]:
+                self.end = None
+                self.socket.meets_again(end)
+                end.hang_up()
+            elif isinstance(self.socket.kind, XSubscriber):
+                self.socket.meets_again(end)
+        self.retry()
+
+    def broken(self) -> None:
+        """The peer has said what no peer may say: it is not tried again."""
+        end, self.connection = self.end, None
+        self.give_up()
+        if end is not None:
+            # The socket has to look first, and to say that it may end.
+            self.socket.post(lambda end: self.network.after(0, end.hang_up), end)
+
+    def close(self, linger: float) -> None:
+        """The socket closes: try no more, after `linger` seconds for what waits to be sent."""
+        end = self.end
+        if self.connection is not None:
+            self.connection.close(0, linger)
+        elif end is not None and end.outgoing.queue and linger > 0:
+            end.outgoing.ended = self._closing = True
+            if linger < inf:
+                self.network.after(linger, self.give_up)
+            return
+        self.give_up()
+
+    def leave(self, linger: float) -> None:
+        """The socket wants no more of it: what was sent leaves, then the socket is to look."""
+        end = self.end
+        if end is None or end.left:
+            self.close(0)
+            self.network.after(0, self.socket.spurious)
+            return
+        if end is not self._first and self.connection is not None:
+            # As libzmq does not know which end it has made since, it only ends the session.
+            self._closing = True
+            self.connection.shut(0)
+            return
+        end.left = self._closing = True
+        end.open = False
+        if self.connection is not None:
+            self.connection.read_no_more(0, lambda: self.sent(end))
+        if not linger or end.outgoing.conflates:
+            end.outgoing.drop()
+        elif linger < inf:
+            self.network.after(linger, lambda: self.sent(end))
+        if not end.outgoing.queue:
+            self.sent(end)
+
+    def sent(self, end: End) -> None:
+        """All has left that was sent before the socket left, or there was no more time for it."""
+        if not end.answered:
+            end.answered = True
+            end.outgoing.drop()
+            self.network.after(0, lambda: self.socket.let_go(end))
+
+    def let_go(self, end: End) -> None:
+        """The socket has nothing more to do with an end that it has left."""
+        if end is self.end:
+            self.end = None
+            if self._closing:
+                self.close(0)
+                self.network.after(0, self.socket.spurious)
+
+    def give_up(self) -> None:
+        """Try no more; what waits is lost."""
+        self._wanted = False
+        self.network.waiting.pop(self, None)
+        if self.connection is not None:
+            self.connection.give_up(0)
+
+    def die(self) -> None:
+        """The process has ended."""
+        if self.connection is not None:
+            self.connection.die(0)
+        self.give_up()

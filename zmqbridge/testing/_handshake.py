@@ -1,0 +1,158 @@
+"""The handshake of simulated sockets: whether they may talk to each other, and by whose leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import zmq
+
+from zmqbridge.testing._ends import End, join
+from zmqbridge.testing._types import FITS
+
+if TYPE_CHECKING:
+    from zmqbridge.testing._sockets import SimSocket
+
+
+NULL = int(zmq.SecurityMechanism.NULL)
+PLAIN = int(zmq.SecurityMechanism.PLAIN)
+CURVE = int(zmq.SecurityMechanism.CURVE)
+NAMES = {NULL: b"NULL", PLAIN: b"PLAIN", CURVE: b"CURVE"}
+ZAP = "inproc://zeromq.zap.01"
+# ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH in zmq.h; a wrong key gives one of CURVE's own.
+MISMATCH = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+CRYPTOGRAPHIC = int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
+INVALID = int(zmq.PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_READY)
+
+
+class Verdict(NamedTuple):
+    """How a handshake ended.
+
+    Attributes:
+        event: the monitor event of a failure, 0 for success.
+        value: the value of that event.
+        final: the client does not try again by itself.
+    """
+
+    event: int = 0
+    value: int = 0
+    final: bool = False
+
+
+DONE = Verdict()
+Settle = Callable[[Verdict], object]
+
+
+@lru_cache(maxsize=1024)
+def public_of(secret: bytes) -> bytes:
+    """The public key of a secret one, both in Z85."""
+    return zmq.curve_public(secret)
+
+
+def shake(client: SimSocket, server: SimSocket, settle: Settle) -> None:
+    """Find out whether two sockets may talk, and tell `settle`, at once or later."""
+    ours, theirs = client.options, server.options
+    mechanism = client.mechanism
+    failed = int(zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
+    if mechanism != server.mechanism:
+        settle(Verdict(failed, MISMATCH))
+    elif server.type not in FITS[client.type]:
+        settle(Verdict(failed, INVALID))
+    elif mechanism == CURVE and ours[zmq.CURVE_SERVERKEY] != public_of(theirs[zmq.CURVE_SECRETKEY]):
+        settle(Verdict(failed, CRYPTOGRAPHIC))
+    elif _asks(server, mechanism):
+        _ask(client, server, NAMES[mechanism], _credentials(client, mechanism), settle)
+    else:
+        settle(DONE)
+
+
+def _asks(server: SimSocket, mechanism: int) -> bool:
+    domain = server.options[zmq.ZAP_DOMAIN]
+    enforced = server.options[zmq.ZAP_ENFORCE_DOMAIN]
+    if mechanism == NULL or enforced:
+        return bool(domain)
+    return True
+
+
+def _credentials(client: SimSocket, mechanism: int) -> Sequence[bytes]:
+    options = client.options
+    if mechanism == PLAIN:
+        return options[zmq.PLAIN_USERNAME], options[zmq.PLAIN_PASSWORD]
+    if mechanism == CURVE:
+        from zmq.utils import z85
+
+        return (z85.decode(public_of(options[zmq.CURVE_SECRETKEY])),)
+    return ()
+
+
+class Asker:
+    """Asks the ZAP handler of a context one question, as libzmq's zap_client.cpp does."""
+
+    def __init__(self, server: SimSocket, settle: Settle) -> None:
+        self._settle = settle
+        self._end = End(self, 0, 0)
+        self._network = server.network
+
+    def ask(self, handler: SimSocket, request: Sequence[bytes]) -> None:
+        """Send the question; the answer may come at once."""
+        far = handler.new_end()
+        join(self._end, far)
+        far.known = True
+        self._end.incoming.has()  # so that it is told of the answer
+        self._end.outgoing.write(request)
+        handler.attach_later(far)
+
+    def comes(self, end: End) -> None:
+        """The answer."""
+        if not end.incoming.queue:
+            return
+        message = list(end.incoming.read())
+        end.leave()
+        if len(message) != 7 or message[0] != b"" or message[1] != b"1.0":
+            self._settle(Verdict(int(zmq.Event.HANDSHAKE_FAILED_PROTOCOL), 0x20000000))
+            return
+        status = message[3]
+        if status == b"200":
+            self._settle(DONE)
+        else:
+            code = int(status) if status.isdigit() else 500
+            final = status == b"400"
+            self._settle(Verdict(int(zmq.Event.HANDSHAKE_FAILED_AUTH), code, final))
+
+    def drains(self, end: End) -> None:
+        """There is nothing more to ask."""
+
+    def hangs_up(self, end: End) -> None:
+        """The handler is gone."""
+        end.hear(hasty=True)
+
+    def answers(self, end: End) -> None:
+        """The handler has let go."""
+        if end.far is not None:
+            end.far.owner.let_go(end.far)
+
+    def let_go(self, end: End) -> None:
+        """That was all."""
+
+
+def _ask(
+    client: SimSocket,
+    server: SimSocket,
+    mechanism: bytes,
+    credentials: Sequence[bytes],
+    settle: Settle,
+) -> None:
+    handler: Any = server.context.bound(ZAP)
+    if handler is None:
+        # Without a handler libzmq lets CURVE and NULL in unless the domain is enforced.
+        if mechanism == b"PLAIN" or server.options[zmq.ZAP_ENFORCE_DOMAIN]:
+            settle(Verdict(int(zmq.Event.HANDSHAKE_FAILED_NO_DETAIL), 0))
+        else:
+            settle(DONE)
+        return
+    request = [
+        b"", b"1.0", b"%d" % server.network.number(), server.options[zmq.ZAP_DOMAIN], b"127.0.0.1",
+        client.options[zmq.ROUTING_ID], mechanism, *credentials,
+    ]  # fmt: skip
+    Asker(server, settle).ask(handler, request)

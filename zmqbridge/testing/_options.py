@@ -1,0 +1,68 @@
+"""Options of simulated sockets: those that mean something here, and a refusal for all others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+
+from zmqbridge.testing.errors import NotSimulated
+
+# With libzmq's defaults (zmq_setsockopt(3)).
+DEFAULTS: dict[int, Any] = {
+    zmq.SNDHWM: 1000, zmq.RCVHWM: 1000, zmq.LINGER: -1, zmq.IMMEDIATE: 0, zmq.ROUTING_ID: b"",
+    zmq.RECONNECT_IVL: 100, zmq.RECONNECT_IVL_MAX: 0, zmq.CONFLATE: 0, zmq.IPV6: 0,
+    zmq.HEARTBEAT_IVL: 0, zmq.HEARTBEAT_TIMEOUT: -1, zmq.HEARTBEAT_TTL: 0, zmq.RCVTIMEO: -1,
+    zmq.SNDTIMEO: -1, zmq.HANDSHAKE_IVL: 30_000, zmq.MAXMSGSIZE: -1, zmq.INVERT_MATCHING: 0,
+    zmq.CURVE_SERVER: 0, zmq.CURVE_SERVERKEY: b"", zmq.CURVE_PUBLICKEY: b"",
+    zmq.CURVE_SECRETKEY: b"", zmq.PLAIN_SERVER: 0, zmq.PLAIN_USERNAME: b"", zmq.PLAIN_PASSWORD: b"",
+    zmq.ZAP_DOMAIN: b"", zmq.ZAP_ENFORCE_DOMAIN: 0,
+    zmq.TCP_KEEPALIVE: -1, zmq.TCP_KEEPALIVE_CNT: -1, zmq.TCP_KEEPALIVE_IDLE: -1,
+    zmq.TCP_KEEPALIVE_INTVL: -1, zmq.BACKLOG: 100,
+    zmq.RATE: 100,
+}  # fmt: skip
+
+# Of these only the default is simulated.
+FIXED = frozenset({zmq.MAXMSGSIZE, zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO})
+# Nothing here would be different with another value.
+IDLE = frozenset({zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_CNT, zmq.TCP_KEEPALIVE_IDLE,
+                  zmq.TCP_KEEPALIVE_INTVL, zmq.BACKLOG, zmq.HANDSHAKE_IVL,
+                  zmq.RATE})  # fmt: skip
+KEYS = frozenset({zmq.CURVE_SERVERKEY, zmq.CURVE_PUBLICKEY, zmq.CURVE_SECRETKEY})
+LEAST: dict[int, int] = {zmq.SNDHWM: 0, zmq.RCVHWM: 0, zmq.LINGER: -1, zmq.RECONNECT_IVL: -1,
+         zmq.RECONNECT_IVL_MAX: 0, zmq.HEARTBEAT_IVL: 0, zmq.HEARTBEAT_TIMEOUT: 0}  # fmt: skip
+ONE = frozenset({zmq.ROUTING_ID})
+
+
+def checked(option: int, value: Any, before: Any = None) -> Any:
+    """The value of an option as it is kept.
+
+    Raises:
+        NotSimulated: it would do something that the simulation does not have.
+        TypeError, zmq.ZMQError: as pyzmq and libzmq refuse it.
+    """
+    if option not in DEFAULTS:
+        name = zmq.SocketOption(option).name if option in list(zmq.SocketOption) else str(option)
+        raise NotSimulated(f"the option zmq.{name} is not simulated for this kind of socket")
+    default = DEFAULTS[option]
+    if option in FIXED and value != default:
+        name = zmq.SocketOption(option).name
+        raise NotSimulated(f"of the option zmq.{name} only the default is simulated: {default}")
+    if isinstance(default, int):
+        if not isinstance(value, int):
+            raise TypeError(f"expected int, got: {value!r}")
+        if value < LEAST.get(option, value):
+            raise zmq.ZMQError(zmq.EINVAL)
+        return int(value)
+    if isinstance(value, str):
+        raise TypeError("unicode not allowed, use setsockopt_string")
+    value = bytes(value)
+    if option in KEYS and len(value) == 32:
+        from zmq.utils import z85
+
+        return z85.encode(value)
+    if option in KEYS and value and len(value) != 40:
+        raise zmq.ZMQError(zmq.EINVAL)
+    if option in ONE and (len(value) > 255 or value[:1] == b"\0"):
+        raise zmq.ZMQError(zmq.EINVAL)
+    return value

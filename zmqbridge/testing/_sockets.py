@@ -1,0 +1,305 @@
+"""SimSocket: a socket of the simulated network, with the methods of pyzmq's that the library calls.
+
+What blocks in libzmq is `NotSimulated`: in one thread nothing could end the wait.
+"""
+
+from __future__ import annotations
+
+import errno
+from math import inf
+from typing import Any, ClassVar
+
+import zmq
+
+from zmqbridge._bridge.lingers import LINGER_IS_GIVEN
+from zmqbridge._bridge.receivingsocket import Telling
+from zmqbridge.testing import _addresses, _inproc
+from zmqbridge.testing._connecters import Connecter, Listener
+from zmqbridge.testing._observer import Observer
+from zmqbridge.testing._options import checked
+from zmqbridge.testing._socketstate import SocketState
+from zmqbridge.testing.errors import NotSimulated
+
+# libzmq's I/O thread does not wait for the loop: while a task runs for so long, messages may come.
+MEANWHILE = 0.0001  # seconds
+
+SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
+EVENTS, FD, RCVMORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
+POLLIN, POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
+# The kinds that connect to an address but once (``is_single_connect`` in socket_base.cpp).
+SINGLE = frozenset({zmq.DEALER, zmq.SUB, zmq.PUB, zmq.REQ})
+# After so many calls of ``recv`` that found something, a socket looks what commands there are; it
+# looks in ``send`` after so long (``inbound_poll_rate`` and ``max_command_delay`` in libzmq).
+LOOKS = 100
+GLANCES = 0.001  # seconds
+# How long the library's sockets linger over ipc, unless they were told.
+IPC_LINGER = 5.0  # seconds
+
+
+class SimFrame:
+    """One part of a received message."""
+
+    __slots__ = ("bytes", "more")
+
+    def __init__(self, content: bytes, more: bool) -> None:
+        self.bytes = content
+        self.more = more
+
+    @property
+    def buffer(self) -> memoryview:
+        """The part, without a copy."""
+        return memoryview(self.bytes)
+
+    def __bytes__(self) -> bytes:
+        return self.bytes
+
+    def __len__(self) -> int:
+        return len(self.bytes)
+
+
+class SimSocket(SocketState):
+    """What a simulated socket does, by the calls that pyzmq's compiled class has."""
+
+    raw: ClassVar[Any]
+    _shadow = False
+
+    def send(
+        self, data: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
+    ) -> None:
+        """Send one part, as ``zmq.Socket.send``."""
+        network = self.network
+        if network.next_delivery() < network.now + MEANWHILE:
+            network.run_ahead()
+        now = network.now
+        if now - self._glanced > GLANCES or self.closed or self._dead:
+            self._glanced = now
+            self._look()
+        part = data if type(data) is bytes else getattr(data, "bytes", None) or bytes(data)
+        begun = self._begun
+        if not begun:
+            try:
+                self.kind.begin(part, bool(flags & SNDMORE))
+            except zmq.Again:
+                if not flags & DONTWAIT:
+                    self._would_block("send")
+                raise
+        if flags & SNDMORE:
+            begun.append(part)
+        elif begun:
+            begun.append(part)
+            self._begun = []
+            self.kind.send(begun)
+        else:
+            self.kind.send([part])
+
+    def recv(self, flags: int = 0, copy: bool = True, track: bool = False) -> Any:
+        """Receive one part, as ``zmq.Socket.recv``."""
+        rest = self._rest
+        if self.closed or self._dead:
+            self._look()
+        self._calls += 1
+        if self._calls == LOOKS:
+            self._calls = 0
+            self._look()
+        if rest:
+            part = rest.popleft()
+        else:
+            message = self.kind.receive()
+            if message is None:
+                self._calls = 0
+                self._look()
+                message = self.kind.receive()
+            if message is None:
+                if not flags & DONTWAIT:
+                    self._would_block("recv")
+                raise zmq.Again
+            part = message[0]
+            if len(message) > 1:
+                rest.extend(message[1:])
+        return part if copy else SimFrame(part, bool(rest))
+
+    def _would_block(self, call: str) -> None:
+        raise NotSimulated(f"{call} would block, and so would the simulation: pass zmq.DONTWAIT")
+
+    def send_multipart(self, parts: Any, flags: int = 0, **kwargs: Any) -> None:
+        """Send a message whole."""
+        *first, last = list(parts)
+        for each in first:
+            self.send(each, flags | SNDMORE)
+        self.send(last, flags)
+
+    def recv_multipart(self, flags: int = 0, **kwargs: Any) -> list[bytes]:
+        """Receive a message whole."""
+        message = [self.recv(flags)]
+        while self._rest:
+            message.append(self.recv(flags))
+        return message
+
+    def poll(self, timeout: float | None = None, flags: int = POLLIN) -> int:
+        """What can be done now; it does not wait."""
+        if timeout != 0:
+            self._would_block("poll")
+        return int(self.get(EVENTS)) & flags
+
+    def get(self, option: int) -> Any:
+        """An option, as ``zmq.Socket.get``."""
+        if option == EVENTS:
+            self._look()
+            can = POLLIN if self._rest or self.kind.has_in() else 0
+            return can | POLLOUT if self.kind.has_out() else can
+        if option == RCVMORE:
+            return int(bool(self._rest))
+        if self.closed or self._dead:
+            self._look()
+        if option == FD:
+            return self.network.descriptor(self)
+        if option == zmq.TYPE:
+            return int(self.type)
+        if option == zmq.LAST_ENDPOINT:
+            return self._last.encode() + b"\0"
+        if option == zmq.MECHANISM:
+            return self.mechanism
+        value = checked(option, self.options.get(option))
+        return value + b"\0" if option == zmq.ZAP_DOMAIN else value
+
+    def set(self, option: int, optval: Any) -> None:
+        """Set an option, as ``zmq.Socket.set``."""
+        if self.closed or self._dead:
+            self._look()
+        if not self.kind.set(option, optval):
+            self.options[option] = checked(option, optval, self.options.get(option))
+            if option in (zmq.SNDHWM, zmq.RCVHWM):
+                for end in self._ends:
+                    end.limit(self.options[zmq.RCVHWM], self.options[zmq.SNDHWM])
+
+    getsockopt, setsockopt = get, set
+
+    def bind(self, addr: Any) -> None:
+        """Listen at an address."""
+        self._look()
+        name = _text(addr)
+        if name.startswith("inproc:"):
+            _inproc.bind(self, name)
+            self._last = name
+            return
+        name, keys = _addresses.listening(self, name)
+        self._listeners[name] = Listener(self, name, keys)
+        self._last = name
+        self.spurious()
+        self.happened(zmq.Event.LISTENING, name, 0)
+        for connecter in list(self.network.waiting):
+            connecter.unblocked()
+
+    def connect(self, addr: Any) -> None:
+        """Connect to an address; the peer may come later."""
+        self._look()
+        name = _text(addr)
+        if name.startswith("inproc:"):
+            _inproc.connect(self, name)
+            self._last = name
+            return
+        if self.type in SINGLE and name in self._connecters:
+            return  # libzmq takes a second connection to one address for nonsense
+        connecter = Connecter(self, name, _addresses.far(self, name))
+        self._connecters.setdefault(name, []).append(connecter)
+        self._last = name
+        connecter.begin()
+        self.spurious()
+
+    def unbind(self, addr: Any) -> None:
+        """Listen no more at an address."""
+        self._look()
+        name = _text(addr)
+        if self.context.meeting_places.get(name) is self:
+            del self.context.meeting_places[name]
+        elif name in self._listeners:
+            listener = self._listeners.pop(name)
+            listener.close()
+            self.happened(zmq.Event.CLOSED, name, 0)
+            # What was accepted there ends with it.
+            for connection in list(listener.connections):
+                connection.shut(1)
+            self.network.after(0, self.spurious)
+        else:
+            raise zmq.ZMQError(errno.ENOENT)
+
+    def disconnect(self, addr: Any) -> None:
+        """Leave an address."""
+        self._look()
+        name = _text(addr)
+        if name in self.meetings:
+            for end in self.meetings.pop(name):
+                self.leave(end)
+        elif name in self._connecters:
+            for connecter in self._connecters.pop(name):
+                connecter.leave(self._linger(name))
+        else:
+            raise zmq.ZMQError(errno.ENOENT)
+
+    def _linger(self, name: str = "") -> float:
+        linger: float = self.options[zmq.LINGER] / 1000
+        if linger < 0:
+            return inf
+        if name.startswith("ipc:") and self.held and LINGER_IS_GIVEN not in vars(self):
+            return max(linger, IPC_LINGER)
+        return linger
+
+    def close(self, linger: int | None = None) -> None:
+        """Close; what was sent leaves as LINGER says."""
+        if self.closed:
+            return
+        if linger is not None:
+            self.options[zmq.LINGER] = linger
+        self.monitor(None)
+        self._silence()
+        self.closed = True
+        self._stop_listening()
+        for command, end in self._commands:
+            if command == self.attach:  # it hears what any new peer does
+                self.attach(end)
+            self._post_mortem(command, end)
+        for connecters in self._connecters.values():
+            for connecter in connecters:
+                connecter.close(self._linger(connecter.name))
+        for listener in self._listeners.values():
+            for connection in list(listener.connections):
+                connection.close(1, self._linger(listener.name))
+        for end in list(self._ends):
+            if end.connecter is None and end.connection is None:
+                end.leave()
+        self._ends.clear()
+        self.context.sockets.pop(self, None)
+        self.network.forget(self)
+
+    def monitor(self, addr: Any, events: int = 0) -> None:
+        """Tell what happens to its connections at an inproc address, as ``zmq.Socket.monitor``."""
+        before, self._observer = self._observer, None
+        if addr:
+            self._observer = Observer(SimSocket(self.context, zmq.PAIR), _text(addr), int(events))
+        if before is not None:
+            before.end()
+
+    def happened(self, event: int, name: str, value: int) -> None:
+        """Something happened to a connection."""
+        if self._observer is not None:
+            self._observer.tell(event, name, value)
+
+    def __enter__(self) -> SimSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<simulated {self.kind_name} of {self.node.name}>"
+
+
+SimSocket.raw = SimSocket
+
+
+class BridgedSimSocket(Telling, SimSocket):  # type: ignore[misc, override]
+    """A simulated socket as the library's own objects have it."""
+
+
+def _text(address: Any) -> str:
+    return address.decode() if isinstance(address, bytes) else str(address)

@@ -1,0 +1,118 @@
+"""TwistedWorld: runs the programs of nodes on a SimReactor; the driver of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context, copy_context
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from zmqbridge._bridge.guards import living, snapshot
+from zmqbridge.testing._current import current, enter, lives
+from zmqbridge.testing._stalled import Who
+
+if TYPE_CHECKING:
+    from zmqbridge.testing._sim_reactor import SimReactor
+    from zmqbridge.testing.nodes import Node
+
+
+class Program:
+    """What a node runs.
+
+    Attributes:
+        node: whose it is.
+        context: what its code runs in.
+        done: fires when it has ended; None if it has only set something up.
+        shown: what is said of it when it waits for ever.
+    """
+
+    def __init__(self, node: Node, main: Callable[[], Any]) -> None:
+        self.node = node
+        self.context = copy_context()
+        self.context.run(enter, node)
+        made = self.context.run(main)
+        self.shown = Who(node.name, made)
+        self.done: Deferred[Any] | None = None
+        if iscoroutine(made):
+            self.done = self.context.run(Deferred.fromCoroutine, made)
+        elif isinstance(made, Deferred):
+            self.done = made
+
+
+class TwistedWorld:
+    """The programs of all nodes.
+
+    Attributes:
+        programs: those that have not ended.
+        reactor: what calls them.
+    """
+
+    def __init__(self, reactor: SimReactor) -> None:
+        self.programs: dict[Program, None] = {}
+        self.reactor = reactor
+
+    def start(self, node: Node, main: Callable[[], Any]) -> None:
+        """Run a program of a node: a coroutine function, or a function, which may set things up."""
+        program = Program(node, main)
+        if program.done is not None:
+            self._begun(program).addErrback(self._has_failed, program)
+
+    def run(self, node: Node, main: Callable[[], Any]) -> Deferred[Any]:
+        """Run a coroutine function as a program of a node; what returns fires with its result."""
+        program = Program(node, main)
+        if program.done is None:
+            raise TypeError(f"{main!r} returned {program.shown.coro!r}: give a coroutine function")
+        return self._begun(program)
+
+    def _begun(self, program: Program) -> Deferred[Any]:
+        done: Any = program.done
+        if not done.called:
+            self.programs[program] = None
+        return done.addBoth(self._has_ended, program)  # type: ignore[no-any-return]
+
+    def _has_ended(self, result: Any, program: Program) -> Any:
+        self.programs.pop(program, None)
+        return result
+
+    def _has_failed(self, failure: Failure, program: Program) -> None:
+        if failure.value is not None and lives(program.context):
+            self.reactor.network.fail(failure.value)
+
+    def kill(self, node: Node) -> None:
+        """No call and no reader of a node comes any more; its coroutines end, unheard."""
+        process = node.context
+        process.die()
+        context = copy_context()
+        context.run(enter, node)
+        for program in [each for each in self.programs if each.node is node]:
+            if program.done is not None:
+                with suppress(Exception):
+                    program.context.copy().run(program.done.cancel)
+            self.programs.pop(program, None)
+        for owned in snapshot(living):
+            if getattr(owned.libzmq(), "context", None) is process:
+                context.run(owned.disown)
+        self.reactor.forget(node)
+
+    def pause(self, node: Node) -> None:
+        """Hold the calls and readers of a node."""
+
+    def resume(self, node: Node) -> None:
+        """Go on with what was held."""
+        self.reactor.go_on(node)
+
+    def descriptor(self, socket: Any) -> int | None:
+        """The reactor understands the numbers of the network."""
+        return None
+
+
+def context_of(node: Node | None) -> Context:
+    """The running context; or, where that is no program's, one of this node."""
+    context = copy_context()
+    if node is not None and context.get(current) is None:
+        context.run(enter, node)
+    return context

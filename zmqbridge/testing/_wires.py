@@ -1,0 +1,172 @@
+"""Wires: how messages travel from one end of a simulated connection to the other.
+
+A wire stands for what is between two sockets of libzmq over tcp or ipc: the session that empties
+the pipe, the buffers of the kernel, the time on the way, and the session that fills the other pipe.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from zmqbridge.testing._pipes import Message, Pipe
+from zmqbridge.testing._routing import well_formed
+
+if TYPE_CHECKING:
+    from zmqbridge.testing._connections import Connection
+
+# About as many bytes the kernel takes for a connection that nobody reads: a tcp connection of the
+# loopback (tcp_wmem and tcp_rmem in tcp(7)), a stream of AF_UNIX (wmem_default in socket(7)).
+CAPACITY = {"tcp": 2_500_000, "ipc": 200_000}
+TURN = 2e-5  # seconds, until a thread of libzmq looks again
+FRAME = 9  # bytes, what ZMTP puts before a part at the most
+
+
+class Wire:
+    """One direction of a connection.
+
+    Attributes:
+        source, target: the pipes from which and into which it carries; None when that end is gone.
+        bytes: how many bytes are on the way.
+        ends: the source says no more; the target is told when all has arrived.
+        emptied: is called when all has been taken from the source.
+        picky: the target is a REQ's, which hangs up on what is no answer.
+    """
+
+    __slots__ = ("_busy_until", "_capacity", "_connection", "_due", "_last", "_side", "_took",
+                 "_travelling", "bytes", "emptied", "ends", "picky", "source",
+                 "target")  # fmt: skip
+
+    def __init__(self, connection: Connection, side: int, transport: str) -> None:
+        self._connection = connection
+        self._side = side
+        self._capacity = CAPACITY[transport]
+        self._travelling: deque[tuple[float, int, Message, float]] = deque()
+        self._last = self._busy_until = 0.0
+        self._due = self.picky = False
+        self._took = -1.0  # when it has taken something last
+        self.source: Pipe | None = None
+        self.target: Pipe | None = None
+        self.bytes = 0
+        self.ends = False
+        self.emptied: Callable[[], object] | None = None
+
+    def __len__(self) -> int:
+        return len(self._travelling)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether messages have arrived for which the target has no room."""
+        travelling = self._travelling
+        now = self._connection.network.now
+        return bool(travelling) and travelling[0][0] <= now and not self._blocked()
+
+    def _blocked(self) -> bool:
+        return self._connection.blocked(self._side)
+
+    def comes(self, pipe: Pipe) -> None:
+        """The source has a message; take it, but leave a burst to the next turn.
+
+        libzmq's threads take while a program sends, and seldom as fast as it does: so a mark holds
+        within a burst, too.
+        """
+        network = self._connection.network
+        if self._took == network.now and not pipe.ended:
+            network.after(TURN, self._take)
+        else:
+            self._take()
+
+    def _take(self) -> None:
+        connection, pipe = self._connection, self.source
+        if pipe is None:
+            return
+        self._took = connection.network.now
+        while self.bytes < self._capacity and pipe.has():
+            message = pipe.read()
+            for delay in connection.verdict(self._side, message):
+                self._send(message, delay)
+        if not pipe.queue:
+            if pipe.ended:
+                self.finish()
+            elif self.emptied is not None:
+                self.emptied()
+
+    def finish(self) -> None:
+        """No more will come."""
+        if not self.ends:
+            self.ends = True
+            connection = self._connection
+            latency, _ = connection.pace(self._side)
+            self._last = max(self._last, connection.network.now + latency)
+            self._look_at(self._last)
+
+    def _send(self, message: Message, delay: float) -> None:
+        size = sum(map(len, message)) + FRAME * len(message)
+        network = self._connection.network
+        latency, per_second = self._connection.pace(self._side)
+        begins = max(network.now, self._busy_until)
+        self._busy_until = begins + size / per_second
+        # Nothing overtakes on one connection.
+        self._last = max(self._last, self._busy_until + latency + delay)
+        self._travelling.append((self._last, size, message, network.now))
+        self.bytes += size
+        if not self._due:
+            self._look_at(self._last)
+
+    def _look_at(self, at: float) -> None:
+        self._due = True
+        self._connection.network.at(at, self.arrive)
+
+    def arrive(self) -> None:
+        """Hand over what has arrived, as far as there is room."""
+        self._due = False
+        travelling, target = self._travelling, self.target
+        network = self._connection.network
+        if self._blocked():
+            return
+        if target is None:
+            if self.ends:
+                self._connection.hung_up(self._side)
+            return
+        now = network.now
+        while travelling and travelling[0][0] <= now:
+            if target.full():
+                return  # `drains` goes on
+            _, size, message, sent = travelling.popleft()
+            self.bytes -= size
+            self._connection.delivered(self._side, message, sent)
+            if self.picky and not well_formed(message):
+                self._connection.misunderstood(1 - self._side)
+                return
+            target.write(message)
+            if self.target is None:  # what was told has closed it
+                return
+        if self.source is not None and not self.source.asleep:
+            self._take()  # or learn that there is nothing more
+        if travelling:
+            if not self._due:
+                self._look_at(travelling[0][0])
+        elif self.ends:
+            self._connection.hung_up(self._side)
+
+    def drains(self, pipe: Pipe) -> None:
+        """The target has room again."""
+        pipe.learn()
+        if not self._due and (self._travelling or self.ends):
+            self._look_at(max(self._connection.network.now, self._first()))
+
+    def _first(self) -> float:
+        return self._travelling[0][0] if self._travelling else 0.0
+
+    def resume(self) -> None:
+        """It is not blocked any more."""
+        if not self._due and (self._travelling or self.ends):
+            self._look_at(max(self._connection.network.now, self._first()))
+
+    def drop(self) -> list[Message]:
+        """Lose what is on the way, and return that."""
+        lost = [message for _, _, message, _ in self._travelling]
+        self._travelling.clear()
+        self.bytes = 0
+        return lost

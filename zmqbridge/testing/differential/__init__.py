@@ -1,0 +1,1 @@
+"""Differential: the same programs on the simulated network and on libzmq, compared."""

@@ -1,0 +1,151 @@
+"""Worlds: where a program is played, on the simulated network or on libzmq."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import zmq
+
+from zmqbridge.testing.network import Network
+
+TASKS = Path("/proc/self/task")
+# So much virtual time passes while the model settles: all that a program waits for but LINGER.
+PASSES = 0.1  # seconds
+
+
+class World(Protocol):
+    """What a program is played on."""
+
+    def socket(self, kind: int) -> Any:
+        """A new socket with pyzmq's methods."""
+
+    def address(self, transport: str, name: str) -> str:
+        """What stands for this name in a program; each world has each name once."""
+
+    def settle(self, ties: bool) -> None:
+        """Let the time go on until nothing happens any more.
+
+        Args:
+            ties: there are connections to be made or lost, or made again.
+        """
+
+    def rings(self, socket: Any) -> bool:
+        """Whether the FD of a socket is readable now."""
+
+    def end(self) -> None:
+        """Give back what it has taken."""
+
+
+class Model:
+    """The simulated network."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.network = Network(seed)
+        self.node = self.network.node("main")
+
+    def socket(self, kind: int) -> Any:
+        """A simulated socket."""
+        return self.node.context.socket(kind)
+
+    def address(self, transport: str, name: str) -> str:
+        """A port, a path or a name; nothing else is on this network."""
+        if transport == "tcp":
+            return f"tcp://127.0.0.1:{5000 + sum(name.encode())}"
+        return f"{transport}://{name}"
+
+    def settle(self, ties: bool) -> None:
+        """Let some time pass."""
+        self.network.deliver_until(self.network.now + PASSES)
+
+    def rings(self, socket: Any) -> bool:
+        """Whether its FD would be readable."""
+        return bool(socket.rings)
+
+    def end(self) -> None:
+        """There is nothing to give back."""
+
+
+class Real:
+    """Libzmq, over the loopback, paths in a directory of its own, or inproc.
+
+    Args:
+        patience: how much longer than usual it waits until it takes libzmq for quiet.
+    """
+
+    def __init__(self, patience: float = 1.0) -> None:
+        self.patience = patience
+        self.context: zmq.Context[Any] = zmq.Context()
+        self.context.max_sockets = 100_000
+        self._directory = tempfile.mkdtemp(prefix="zmqd")
+        self._reserved: dict[str, socket.socket] = {}
+        self._sockets: list[Any] = []
+
+    def socket(self, kind: int) -> Any:
+        """A socket of plain pyzmq."""
+        made = self.context.socket(kind)
+        self._sockets.append(made)
+        return made
+
+    def address(self, transport: str, name: str) -> str:
+        """A port that nobody else gets, a path of our own, a name in our own context."""
+        if transport == "ipc":
+            return f"ipc://{self._directory}/{name}"
+        if transport == "inproc":
+            return f"inproc://{name}"
+        if name not in self._reserved:
+            # Bound and not listening, with SO_REUSEADDR: libzmq can bind it as well.
+            holder = socket.socket()
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            self._reserved[name] = holder
+        return f"tcp://127.0.0.1:{self._reserved[name].getsockname()[1]}"
+
+    def settle(self, ties: bool) -> None:
+        """Wait until the threads of libzmq have slept for a while, but not for ever."""
+        quiet = (0.03 if ties else 0.004) * self.patience
+        latest = time.monotonic() + (0.08 if ties else 0.05) * self.patience
+        seen, since = _activity(), time.monotonic()
+        while time.monotonic() < latest:
+            time.sleep(0.001)
+            now = _activity()
+            if now is None or now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since >= quiet:
+                return
+
+    def rings(self, socket: Any) -> bool:
+        """Whether its FD is readable."""
+        poll = select.poll()
+        poll.register(socket.get(zmq.FD), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def end(self) -> None:
+        """Close all; the context is not ended, as some of its sockets linger."""
+        for each in self._sockets:
+            each.close(0)
+        for holder in self._reserved.values():
+            holder.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _activity() -> Sequence[str] | None:
+    """How often each thread of libzmq has gone to sleep; None if one is awake, or if unknown."""
+    found = []
+    try:
+        for task in TASKS.iterdir():
+            status = (task / "status").read_text()
+            if status.startswith("Name:\tZMQbg"):
+                fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+                if not fields["State"].startswith("S"):
+                    return None
+                found.append(f"{task.name} {fields['voluntary_ctxt_switches']}")
+    except OSError:  # no /proc, or a thread has ended in between
+        return None
+    return sorted(found)

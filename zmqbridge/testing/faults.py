@@ -1,0 +1,106 @@
+"""Faults: what happens to the nodes of a simulated world, drawn by chance or written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+from zmqbridge.testing.network import LATENCY, Network
+
+# After a silence or a pause libzmq goes on at once; after a cut it connects again in this time.
+SOON = (0.001, 0.5)  # seconds
+
+
+class Fault(NamedTuple):
+    """Something that is to happen at a time.
+
+    Attributes:
+        at: when, in seconds since the fault was applied.
+        kind: ``"cut"``, ``"silence"``, ``"one_way"``, ``"slow"``, ``"pause"`` or ``"restart"``.
+        a, b: the nodes concerned; for `pause` and `restart` it is `a` alone.
+        lasts: after how many seconds it is over.
+    """
+
+    at: float
+    kind: str
+    a: str
+    b: str
+    lasts: float
+
+
+def _cut(network: Network, fault: Fault) -> None:
+    network.cut(fault.a, fault.b)
+
+
+def _silence(network: Network, fault: Fault) -> None:
+    network.silence(fault.a, fault.b, one_way=fault.kind == "one_way")
+    network.after(fault.lasts, lambda: network.heal(fault.a, fault.b))
+
+
+def _slow(network: Network, fault: Fault) -> None:
+    network.slow(fault.a, fault.b, (fault.lasts / 20, fault.lasts / 10), 100_000)
+    network.after(fault.lasts, lambda: network.slow(fault.a, fault.b, LATENCY))
+
+
+def _pause(network: Network, fault: Fault) -> None:
+    node = network.node(fault.a)
+    node.pause()
+    network.after(fault.lasts, node.resume)
+
+
+def _restart(network: Network, fault: Fault) -> None:
+    node = network.node(fault.a)
+    node.kill()
+    network.after(fault.lasts, node.restart)
+
+
+KINDS: dict[str, Callable[[Network, Fault], None]] = {
+    "cut": _cut,
+    "silence": _silence,
+    "one_way": _silence,
+    "slow": _slow,
+    "pause": _pause,
+    "restart": _restart,
+}
+
+
+def apply(network: Network, faults: Iterable[Fault]) -> None:
+    """Have these faults happen, counted from now.
+
+    Raises:
+        ValueError: there is no such kind of fault, or no such node.
+    """
+    for fault in faults:
+        if fault.kind not in KINDS:
+            raise ValueError(f"{fault!r}: a fault is one of {', '.join(KINDS)}")
+        for name in (fault.a, fault.b):
+            if name not in network.nodes:
+                raise ValueError(f"{fault!r}: there is no node {name!r} on this network")
+        network.after(fault.at, partial(KINDS[fault.kind], network, fault))
+
+
+def draw(
+    random: Random,
+    nodes: Sequence[str],
+    until: float,
+    most: int = 4,
+    kinds: Sequence[str] = ("cut", "silence", "one_way", "slow"),
+) -> list[Fault]:
+    """Some faults by chance, each over before `until`.
+
+    Args:
+        random: where the chance comes from, as `Network.random`.
+        nodes: the names of those that they concern, at least two.
+        until: in seconds from now.
+        most: of how many kinds there may be one.
+        kinds: which kinds.
+    """
+    faults = []
+    for _ in range(random.randint(0, most)):
+        a, b = random.sample(list(nodes), 2)
+        at = random.uniform(0, until * 0.8)
+        lasts = min(random.uniform(*SOON), until - at)
+        faults.append(Fault(at, random.choice(list(kinds)), a, b, lasts))
+    return sorted(faults)

@@ -1,0 +1,110 @@
+"""Nodes: the processes of a simulated world, which can be killed, restarted and paused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from zmqbridge.testing.errors import NotSimulated
+
+if TYPE_CHECKING:
+    from zmqbridge.testing.network import Network
+
+
+class Node:
+    """A process of the simulation, with a context of its own; `Network.node` makes it.
+
+    Attributes:
+        name: in addresses, events and errors.
+        network: where it is.
+        alive: it was not killed, or was restarted.
+        paused: it stands still, and so do its I/O threads.
+        context: goes where a ``zmq.Context`` goes.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.name = name
+        self.alive = True
+        self.paused = False
+        self.context = network.new_context(self)
+        self._program: Callable[[], Any] | None = None
+
+    def kill(self) -> None:
+        """End it as SIGKILL does: its sockets say nothing more, its tasks do not go on."""
+        self.network.fault("kill", self.name, self.name)
+        self.alive = self.paused = False
+        self.network.driver.kill(self)
+        self.context.die()
+
+    def restart(self, main: Callable[[], Any] | None = None) -> None:
+        """Begin it anew, with a new context.
+
+        Args:
+            main: what it runs, as in `run`; by default what it ran before.
+        """
+        if self.alive:
+            self.kill()
+        self.network.fault("restart", self.name, self.name)
+        self.alive = True
+        self.context = self.network.new_context(self)
+        self.start(main or self._program)
+
+    def start(self, main: Callable[[], Any] | None) -> None:
+        """Have it run a program beside what it runs already: a coroutine function, or a function.
+
+        Raises:
+            TypeError: it was given none, and has had none.
+            ValueError: it was killed.
+        """
+        if main is None:
+            raise TypeError(f"{self!r} has run nothing yet: give it a program")
+        if not self.alive:
+            raise ValueError(f"{self!r} was killed: restart it")
+        self._program = main
+        self.network.driver.start(self, main)
+
+    def pause(self) -> None:
+        """Hold it still as SIGSTOP does, and its I/O threads as well.
+
+        Raises:
+            NotSimulated: the loop cannot hold the tasks of one node, as trio cannot.
+        """
+        if not self.paused:
+            self.network.driver.pause(self)
+            self.network.fault("pause", self.name, self.name)
+            self.paused = True
+            self.network.blocked_anew()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self.paused:
+            self.network.fault("resume", self.name, self.name)
+            self.paused = False
+            self.network.driver.resume(self)
+            self.network.unblocked()
+
+    def __repr__(self) -> str:
+        state = "" if self.alive else ", dead"
+        return f"<Node {self.name}{state}{', paused' if self.paused else ''}>"
+
+
+class ByHand:
+    """The driver of a network that the caller drives: it has nodes without programs."""
+
+    def start(self, node: Node, main: Callable[[], Any]) -> None:
+        """Refuse to run anything.
+
+        Raises:
+            NotSimulated: always.
+        """
+        raise NotSimulated(f"{node!r} can run a program only inside run() or a SimReactor")
+
+    def kill(self, node: Node) -> None:
+        """There is nothing to end."""
+
+    pause = resume = kill
+
+    def descriptor(self, socket: Any) -> int | None:
+        """No real descriptor is needed."""
+        return None

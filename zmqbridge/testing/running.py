@@ -1,0 +1,70 @@
+"""Running: runs a program in a simulated world until it ends, and runs it twice to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zmqbridge._bridge.context import shared
+from zmqbridge.testing._current import context_for
+from zmqbridge.testing.errors import NotDeterministic
+from zmqbridge.testing.network import Network
+
+shared.stand_in = context_for
+
+
+def run(main: Callable[[], Any], network: Network | None = None, backend: str = "asyncio") -> Any:
+    """Run a coroutine function in a simulated world, and return its result.
+
+    Its time is virtual: a sleep of an hour costs nothing. Sockets that are made without
+    ``context=`` are in the context of the node whose program makes them; `main` is the program of
+    the node ``"main"``.
+
+    Args:
+        main: called without arguments.
+        network: the world, by default a new one with seed 0.
+        backend: ``"asyncio"``, ``"trio"``, or ``"twisted"``, where the reactor of the sockets is a
+            `SimReactor` unless they are given another.
+
+    Raises:
+        Stalled: no task can go on any more.
+        NotSimulated: the program used what the simulation does not have.
+        ValueError: there is no such backend.
+    """
+    world = Network() if network is None else network
+    if backend == "asyncio":
+        from zmqbridge.testing._asyncio_world import run_on_asyncio
+
+        return run_on_asyncio(main, world)
+    if backend == "trio":
+        from zmqbridge.testing._trio_world import run_on_trio
+
+        return run_on_trio(main, world)
+    if backend == "twisted":
+        from zmqbridge.testing._sim_reactor import run_on_twisted
+
+        return run_on_twisted(main, world)
+    raise ValueError(f"backend={backend!r}: give 'asyncio', 'trio' or 'twisted'")
+
+
+def check_determinism(
+    main: Callable[[Network], Any], seed: int = 0, backend: str = "asyncio"
+) -> Network:
+    """Run a program twice with one seed, and return the second network.
+
+    Args:
+        main: a coroutine function that is called with the network.
+        seed: of both.
+        backend: as in `run`.
+
+    Raises:
+        NotDeterministic: the two did not do the same.
+    """
+    first, second = Network(seed), Network(seed)
+    for network in (first, second):
+        run(lambda network=network: main(network), network, backend)  # type: ignore[misc]
+    if first.trace_hash() != second.trace_hash():
+        pairs = zip(first.trace, second.trace, strict=False)
+        where = next((pair for pair in pairs if pair[0] != pair[1]), None)
+        raise NotDeterministic(f"two runs of seed {seed} differ: {where}")
+    return second

@@ -1,0 +1,129 @@
+"""Script: stands in for a replying server in a test, which fails where it is not followed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import zmq
+
+from zmqbridge.core.framing import as_parts, pack_reply, split_request
+from zmqbridge.errors import MalformedMessage
+from zmqbridge.testing.nodes import Node
+
+DONTWAIT = int(zmq.DONTWAIT)
+
+Parts = Sequence[bytes]
+Expected = Parts | Callable[[list[bytes]], bool] | None
+Answer = Parts | Callable[[list[bytes]], Parts] | None
+
+
+class Unexpected(AssertionError):
+    """A request came that the script does not have at this place, or one of it never came."""
+
+
+class Script:
+    """Plays a Replier: answers the requests that it expects, in their order, and no others.
+
+    It needs no loop, so it serves programs on asyncio, trio and Twisted alike. Use it as a context
+    manager: at the end of the block all exchanges must have taken place. A request that is not
+    expected ends the whole run at once, by `Unexpected`.
+
+    Args:
+        exchanges: pairs of what is expected and what is answered. Expected is a list of parts, a
+            function that is given the parts and returns whether they are right, or None for any
+            request. The answer is a list of parts, a function that is given the parts of the
+            request and returns the answer, or None for no answer.
+        node: on which node it plays.
+        bind: the address, or several.
+
+    Raises:
+        TypeError: an exchange is no pair.
+    """
+
+    def __init__(
+        self, exchanges: Iterable[tuple[Expected, Answer]], *, node: Node, bind: str | Sequence[str]
+    ) -> None:
+        self._left = deque(exchanges)
+        for each in self._left:
+            if not isinstance(each, tuple) or len(each) != 2:
+                raise TypeError(f"{each!r} is no pair of an expected request and its answer")
+        self._node = node
+        self.asked: list[list[bytes]] = []
+        self._socket: Any = node.context.socket(zmq.ROUTER)
+        self._socket.bell = self
+        for address in [bind] if isinstance(bind, str) else bind:
+            self._socket.bind(address)
+
+    @property
+    def left(self) -> int:
+        """How many exchanges have not taken place."""
+        return len(self._left)
+
+    # It is called where the FD of a socket would ring.
+
+    def set(self) -> None:
+        """Something may have come."""
+        self._node.network.after(0, self._look)
+
+    def clear(self) -> None:
+        """The socket was looked at."""
+
+    def close(self) -> None:
+        """The socket was closed."""
+
+    def _look(self) -> None:
+        socket = self._socket
+        while not socket.closed and socket.get(zmq.EVENTS) & zmq.POLLIN:
+            self._take(socket.recv_multipart(DONTWAIT))
+
+    def _take(self, message: list[bytes]) -> None:
+        try:
+            route, parts = split_request(message)
+        except MalformedMessage as error:
+            self._fail(f"a message that is no request came: {error}")
+            return
+        self.asked.append(parts)
+        if not self._left:
+            self._fail(f"request {len(self.asked)} is {parts!r}, and the script is over")
+            return
+        expected, answer = self._left.popleft()
+        if not _fits(expected, parts):
+            self._fail(f"request {len(self.asked)} is {parts!r}, the script expects {expected!r}")
+            return
+        if callable(answer):
+            answer = answer(parts)
+        if answer is not None:
+            self._socket.send_multipart(pack_reply(route, as_parts(answer)), DONTWAIT)
+
+    def _fail(self, text: str) -> None:
+        self._node.network.fail(Unexpected(f"{self._node!r}: {text}"))
+
+    def done(self) -> None:
+        """Close it.
+
+        Raises:
+            Unexpected: not all of the exchanges took place.
+        """
+        left = [expected for expected, _ in self._left]
+        self._socket.close(0)
+        if left:
+            raise Unexpected(f"{self._node!r}: these requests never came: {left!r}")
+
+    def __enter__(self) -> Script:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.done()
+        else:
+            self._socket.close(0)
+
+
+def _fits(expected: Expected, parts: list[bytes]) -> bool:
+    if expected is None:
+        return True
+    if callable(expected):
+        return bool(expected(parts))
+    return list(expected) == parts

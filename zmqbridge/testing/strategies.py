@@ -1,0 +1,89 @@
+"""Strategies for Hypothesis: messages, tags and addresses as users have them, faults and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from zmqbridge.testing.faults import KINDS, Fault
+
+# What tends to be mistaken: nothing, NUL, what looks like a subscription, and a little more.
+PARTS = [b"", b"\0", b"\1", b"\0tag", b"a", b"a\0b", b"\xff" * 9, b"x" * 300]
+
+
+def parts() -> SearchStrategy[bytes]:
+    """One part of a message."""
+    return st.sampled_from(PARTS) | st.binary(max_size=20)
+
+
+def messages(least: int = 1, most: int = 5) -> SearchStrategy[list[bytes]]:
+    """A message: a list of parts.
+
+    Args:
+        least: how many parts there are at least.
+        most: and at the most.
+    """
+    return st.lists(parts(), min_size=least, max_size=most)
+
+
+def tags() -> SearchStrategy[bytes]:
+    """The tag of a publication, without NUL, which ends a tag in the joined form."""
+    short = st.text("ab.", max_size=4).map(str.encode)
+    return short | st.binary(max_size=8).filter(lambda tag: b"\0" not in tag)
+
+
+def addresses(transports: Sequence[str] = ("tcp", "ipc", "inproc")) -> SearchStrategy[str]:
+    """An address that can be bound and connected to.
+
+    Args:
+        transports: which of these.
+
+    Raises:
+        ValueError: a transport is not simulated.
+    """
+    ports = st.integers(1024, 65535)
+    kinds = {
+        "tcp": ports.map("tcp://127.0.0.1:{}".format),
+        "ipc": ports.map("ipc:///tmp/socket{}".format),
+        "inproc": ports.map("inproc://{}".format),
+    }
+    for transport in transports:
+        if transport not in kinds:
+            raise ValueError(f"transport {transport!r}: give some of {', '.join(kinds)}")
+    return st.one_of([kinds[transport] for transport in transports])
+
+
+def faults(
+    nodes: Sequence[str],
+    until: float = 5.0,
+    kinds: Sequence[str] = ("cut", "silence", "one_way", "slow"),
+    most: int = 5,
+) -> SearchStrategy[list[Fault]]:
+    """Some faults, for `zmqbridge.testing.faults.apply`; each is over by `until`.
+
+    Args:
+        nodes: the names of the nodes that they concern, at least two.
+        until: in seconds.
+        kinds: which kinds, see `Fault`.
+        most: how many at the most.
+
+    Raises:
+        ValueError: there are not two nodes, or no such kind.
+    """
+    names = list(nodes)
+    if len(set(names)) < 2:
+        raise ValueError(f"nodes={nodes!r}: a fault is between two nodes")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"kind {kind!r}: give some of {', '.join(KINDS)}")
+    return st.lists(_fault(names, until, list(kinds)), max_size=most).map(sorted)
+
+
+@st.composite
+def _fault(draw: st.DrawFn, names: list[str], until: float, kinds: list[str]) -> Fault:
+    kind = draw(st.sampled_from(kinds))
+    a, b = draw(st.permutations(names))[:2]
+    at, lasts = draw(st.floats(0, until * 0.9)), draw(st.floats(0.001, until * 0.1))
+    return Fault(at, kind, a, b, lasts)
