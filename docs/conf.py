@@ -82,8 +82,6 @@ OF_OTHERS = """
 """
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(OF_OTHERS.split())})(\..*)?"),
-    (
-        r"py:.*",
-        r"(.*\.)?(Item(_co)?|Waiter|Key|Result|Body|FormatName|Monitor|SimContext)",
-    ),  # private names
+    # Type variables, aliases, and what is private.
+    (r"py:.*", r"(.*\.)?(Item(_co)?|Waiter|Key|Result|Body|FormatName|Monitor|SimContext)"),
 ]

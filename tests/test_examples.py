@@ -95,10 +95,10 @@ def test_any_two_talk_and_end_in_peace(
             time.sleep(0.02)
     # One after the other: in the second mode they must not mind that nobody is there any more. The
     # other way round, a replier says so when it has a request of somebody who just left.
-    for mode in terminals[::2], terminals[1::2]:
-        for terminal in mode:
+    for some in terminals[::2], terminals[1::2]:
+        for terminal in some:
             os.kill(terminal.pid, signal.SIGINT)
-        for terminal in mode:
+        for terminal in some:
             ended = terminal.ended(end - time.monotonic())
             assert ended == ("", 0), (terminal.script, *ended)
 
