@@ -159,7 +159,11 @@ class Patrols(Keeper):
 
     def alarm(self) -> None:
         self._at = inf
-        self._set(self._link.pump.patrol())
+        pump = self._link.pump
+        try:
+            pump.patrol()
+        finally:  # also when what shows an error raises
+            self._set(pump.pause_of_patrols())
 
     def _set(self, pause: float) -> None:
         due = self._link.driver.now() + pause
