@@ -160,10 +160,11 @@ class Patrols(Keeper):
     def alarm(self) -> None:
         self._at = inf
         pump = self._link.pump
+        pause = pump.pause_of_patrols()  # if what shows an error raises
         try:
-            pump.patrol()
-        finally:  # also when what shows an error raises
-            self._set(pump.pause_of_patrols())
+            pause = pump.patrol()
+        finally:
+            self._set(pause)
 
     def _set(self, pause: float) -> None:
         due = self._link.driver.now() + pause

@@ -316,13 +316,14 @@ class Pump(Sending):
             if peer in self.queues:
                 self._give_up(peer, PeerUnreachable(peer))
                 waiters += self.queues.served(peer)
+        before = self.received
         try:
             self._report_and_tell(waiters)
         finally:
             patrol.untried = list(self.queues)
             self.turn()
-            patrol.end(stuck)
-        return self.pause_of_patrols()
+            pause = patrol.end(stuck, self.received - before)
+        return min(pause, self.pause_of_patrols())
 
     def pause_of_patrols(self) -> float:
         """The seconds between two patrols while as many peers are stuck as now."""

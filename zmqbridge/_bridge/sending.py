@@ -39,7 +39,8 @@ class Sending:
 
     __slots__ = (
         "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
-        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent", "stalled",
+        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent",
+        "stalled",
     )  # fmt: skip
 
     def __init__(
