@@ -36,6 +36,7 @@ from docpages import DOCS, ROOT, blocks_of, pages
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OF_PAGES = set(PROJECT["dependency-groups"]["pages"])
+OF_PAGES.add("hypothesis")  # it warns of trio's random numbers, as the zygote froze who holds them
 PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it

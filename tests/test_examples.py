@@ -89,16 +89,16 @@ def test_any_two_talk_and_end_in_peace(
             script, folder = f"{world}/{pattern}.py", tmp_path / f"{pair}-{mode}"
             options = {"mode": mode, "method": method, "endpoint": endpoint}
             terminals.append(Terminal(zygote, script, folder, **options))
-    for one, other in zip(terminals[::2], terminals[1::2], strict=True):
-        while not one.said(first_says) & other.said(second_says):
-            assert time.monotonic() < end, (one.printed.read_text(), other.printed.read_text())
+    for left, right in zip(terminals[::2], terminals[1::2], strict=True):
+        while not left.said(first_says) & right.said(second_says):
+            assert time.monotonic() < end, (left.printed.read_text(), right.printed.read_text())
             time.sleep(0.02)
     # One after the other: in the second mode they must not mind that nobody is there any more. The
     # other way round, a replier says so when it has a request of somebody who just left.
-    for mode in terminals[::2], terminals[1::2]:
-        for terminal in mode:
+    for some in terminals[::2], terminals[1::2]:
+        for terminal in some:
             os.kill(terminal.pid, signal.SIGINT)
-        for terminal in mode:
+        for terminal in some:
             ended = terminal.ended(end - time.monotonic())
             assert ended == ("", 0), (terminal.script, *ended)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +28,7 @@ from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.catchup import QUIET, SETTLES
 from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.pacing import BURST
+from zmqbridge.core.pacing import BURST, SLICE
 
 if TYPE_CHECKING:
     from tests.conftest import Make
@@ -331,6 +332,34 @@ def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without
     assert patrols() == 11_000
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_patrol_that_reads_on_comes_again_soon_and_counts_what_it_has_read(
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    # On a slow machine a turn reads a few messages in its time.
+    clock = (number * SLICE * (0.6 if slow else 0) for number in itertools.count())
+    set_clock(monkeypatch, lambda: next(clock))
+    monkeypatch.setattr(patrol, "BEYOND", most := 1000)
+    options = {"ROUTER_MANDATORY": 1, "SNDHWM": 1}
+    driver = driven(zmq.ROUTER, bind="inproc://soon", hwm=0, socket_options=options)
+    driver.room = lambda: 0
+    plain(zmq.DEALER, "inproc://soon", hwm=1, IDENTITY=b"stuck")
+    asks = plain(zmq.DEALER, "inproc://soon", hwm=0, IDENTITY=b"asks")
+    driver.settle()
+    driver.pump.queues.high = 100_000
+    until(lambda: driver.pump.send([b"stuck", b"x"]) or driver.pump.queued)
+    for _ in range(2 * most):
+        asks.send(b"?")
+    driver.settle()
+    pauses = [driver.pump.patrol()]
+    while pauses[-1] < PATROL:
+        driver.settle()
+        pauses.append(driver.pump.patrol())
+    assert most <= driver.pump.received < most + BURST
+    assert set(pauses[:-1]) == {0.02}
+    assert slow is (len(pauses) > 50)
+
+
 def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_by_and_by(
     driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +388,27 @@ def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_
             assert list(driver.pump._patrol.known) == [b"%d" % number]
             assert ages.pop() == due
             assert ages == []
+
+
+def test_what_raises_when_a_patrol_reports_leaves_the_others_told_and_served(
+    crowded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connections, "has_gone", lambda connections, peer: peer == b"0")
+    crowded.room = lambda: 0
+    crowded.pump.queue_of([b"0"]).wait("waiter")
+    crowded.peers[-1].send(b"unread")
+    crowded.report = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
+            crowded.pump.patrol()
+    assert crowded.woken == ["waiter"]
+    assert b"0" not in crowded.pump.queues
+    assert crowded.pump.queued == len(crowded.peers) - 1
+    assert not crowded.pump._patrol.reads_on  # the round has ended
+    crowded.peers[1].recv()
+    crowded.settle()
+    crowded.pump.patrol()
+    assert b"1" not in crowded.pump.queues
 
 
 def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(

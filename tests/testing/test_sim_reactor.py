@@ -6,6 +6,9 @@ import gc
 import subprocess
 import sys
 import textwrap
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet import defer, error, task
@@ -19,27 +22,27 @@ ADDRESS = "tcp://server:5555"
 
 
 @pytest.fixture
-def reactor():
+def reactor() -> Iterator[SimReactor]:
     with SimReactor() as reactor:
         yield reactor
 
 
 @pytest.fixture
-def logged():
+def logged() -> Iterator[list[Any]]:
     """The failures that were logged."""
     failures = []
 
-    def observe(event):
+    def observe(event: dict[str, Any]) -> None:
         failure = event.get("log_failure") or event.get("failure")
         if failure is not None:
             failures.append(failure.value)
 
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]  # a function is one
     yield failures
-    globalLogPublisher.removeObserver(observe)
+    globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]
 
 
-def sockets(reactor, *kinds):
+def sockets(reactor: SimReactor, *kinds: Any) -> list[Any]:
     """Sockets that a test makes by itself, each on a node of its own."""
     made = []
     for kind, name in kinds:
@@ -48,7 +51,7 @@ def sockets(reactor, *kinds):
     return made
 
 
-def test_a_test_may_drive_sockets_without_programs(reactor):
+def test_a_test_may_drive_sockets_without_programs(reactor: SimReactor) -> None:
     replier, requester = sockets(reactor, ("Replier", "server"), ("Requester", "client"))
     replier.bind(ADDRESS)
     replier.serve(lambda request: request.reply(b"re", *request.parts))
@@ -58,8 +61,8 @@ def test_a_test_may_drive_sockets_without_programs(reactor):
     requester.close()
 
 
-def test_calls_are_made_at_their_times(reactor):
-    made = []
+def test_calls_are_made_at_their_times(reactor: SimReactor) -> None:
+    made: list[str] = []
     reactor.callLater(2, made.append, "two")
     reactor.callLater(1, made.append, "one")
     first, second = (reactor.callLater(3, made.append, name) for name in ("a", "b"))
@@ -82,10 +85,10 @@ def test_calls_are_made_at_their_times(reactor):
         second.cancel()
 
 
-def test_a_call_that_another_of_the_same_moment_cancels_or_moves(reactor):
-    made = []
+def test_a_call_that_another_of_the_same_moment_cancels_or_moves(reactor: SimReactor) -> None:
+    made: list[float] = []
 
-    def first():
+    def first() -> None:
         second.cancel()
         third.delay(5)
 
@@ -96,10 +99,10 @@ def test_a_call_that_another_of_the_same_moment_cancels_or_moves(reactor):
     assert made == [6]
 
 
-def test_what_is_asked_for_at_once_is_made_with_the_next_turn(reactor):
+def test_what_is_asked_for_at_once_is_made_with_the_next_turn(reactor: SimReactor) -> None:
     made = []
 
-    def again():
+    def again() -> None:
         made.append(reactor.seconds())
         if len(made) < 9:
             reactor.callLater(0, again)
@@ -110,7 +113,9 @@ def test_what_is_asked_for_at_once_is_made_with_the_next_turn(reactor):
     assert made[0] < made[2] < made[4]
 
 
-def test_calls_that_follow_each_other_for_ever_do_not_keep_time_from_passing(reactor):
+def test_calls_that_follow_each_other_for_ever_do_not_keep_time_from_passing(
+    reactor: SimReactor,
+) -> None:
     looping = task.LoopingCall(lambda: None)
     looping.clock = reactor
     looping.start(0)
@@ -120,14 +125,14 @@ def test_calls_that_follow_each_other_for_ever_do_not_keep_time_from_passing(rea
 
 
 @pytest.mark.parametrize("delay", [-1, float("inf"), float("nan")])
-def test_a_delay_is_a_number_of_seconds(reactor, delay):
+def test_a_delay_is_a_number_of_seconds(reactor: SimReactor, delay: float) -> None:
     with pytest.raises(ValueError, match="seconds"):
         reactor.callLater(delay, print)
     with pytest.raises(ValueError, match="seconds"):
         reactor.advance(delay)
 
 
-def test_a_clock_for_looping_calls(reactor):
+def test_a_clock_for_looping_calls(reactor: SimReactor) -> None:
     made = []
     looping = task.LoopingCall(lambda: made.append(reactor.seconds()))
     looping.clock = reactor
@@ -138,8 +143,8 @@ def test_a_clock_for_looping_calls(reactor):
     assert reactor.run_until(done) is looping
 
 
-def test_what_a_call_lets_out_is_logged(reactor, logged):
-    def fail():
+def test_what_a_call_lets_out_is_logged(reactor: SimReactor, logged: list[Any]) -> None:
+    def fail() -> None:
         raise LookupError("this one")
 
     reactor.callLater(1, fail)
@@ -148,29 +153,29 @@ def test_what_a_call_lets_out_is_logged(reactor, logged):
     assert [str(each) for each in logged] == ["this one"] * 2
 
 
-def test_the_error_of_a_deferred_comes_out(reactor):
-    failing = defer.Deferred()
+def test_the_error_of_a_deferred_comes_out(reactor: SimReactor) -> None:
+    failing: defer.Deferred[Any] = defer.Deferred()
     reactor.callLater(1, failing.errback, LookupError("this one"))
     with pytest.raises(LookupError, match="this one"):
         reactor.run_until(failing)
 
 
-def test_a_result_is_left_for_others(reactor):
+def test_a_result_is_left_for_others(reactor: SimReactor) -> None:
     deferred = task.deferLater(reactor, 1, lambda: 5)
     assert reactor.run_until(deferred) == 5
-    seen = []
+    seen: list[int] = []
     deferred.addCallback(seen.append)
     assert seen == [5]
 
 
-def test_a_deferred_that_nobody_fires_is_a_stall(reactor):
+def test_a_deferred_that_nobody_fires_is_a_stall(reactor: SimReactor) -> None:
     with pytest.raises(Stalled, match="run_until: <Deferred"):
         reactor.run_until(defer.Deferred())
     with pytest.raises(Stalled, match="run_until: <function"):
         reactor.run_until(lambda: False)
 
 
-def test_in_vain_with_a_server_that_is_not_there(reactor):
+def test_in_vain_with_a_server_that_is_not_there(reactor: SimReactor) -> None:
     (requester,) = sockets(reactor, ("Requester", "client"))
     requester.connect(ADDRESS)
     asked = requester.request(b"x", timeout=None)
@@ -180,21 +185,23 @@ def test_in_vain_with_a_server_that_is_not_there(reactor):
     requester.close()
 
 
-def test_one_who_is_called_cannot_wait_for_the_reactor(reactor, logged):
+def test_one_who_is_called_cannot_wait_for_the_reactor(
+    reactor: SimReactor, logged: list[Any]
+) -> None:
     reactor.callLater(1, reactor.advance, 1)
     reactor.callLater(1, reactor.run_until, defer.Deferred())
     reactor.advance(2)
     assert [type(each) for each in logged] == [error.ReactorAlreadyRunning] * 2
 
 
-def test_a_network_has_one_reactor(reactor):
+def test_a_network_has_one_reactor(reactor: SimReactor) -> None:
     with pytest.raises(ValueError, match="has a loop already"):
         SimReactor(reactor.network)
 
 
-def test_what_is_real_is_refused(reactor):
+def test_what_is_real_is_refused(reactor: SimReactor) -> None:
     class Reader:
-        def fileno(self):
+        def fileno(self) -> int:
             return 0
 
     with pytest.raises(NotSimulated, match="descriptor 0 is real"):
@@ -206,9 +213,9 @@ def test_what_is_real_is_refused(reactor):
             threaded(print)
 
 
-def test_a_stop_calls_what_waits_for_it(reactor):
-    called = []
-    last = defer.Deferred()
+def test_a_stop_calls_what_waits_for_it(reactor: SimReactor) -> None:
+    called: list[str] = []
+    last: defer.Deferred[Any] = defer.Deferred()
     reactor.addSystemEventTrigger("after", "shutdown", called.append, "after")
     reactor.addSystemEventTrigger("during", "shutdown", called.append, "during")
     reactor.addSystemEventTrigger("before", "shutdown", lambda: last)
@@ -226,23 +233,23 @@ def test_a_stop_calls_what_waits_for_it(reactor):
         reactor.addSystemEventTrigger("sometime", "shutdown", print)
 
 
-def test_it_runs_until_nothing_can_go_on(reactor):
+def test_it_runs_until_nothing_can_go_on(reactor: SimReactor) -> None:
     with pytest.raises(Stalled):
         reactor.run()
 
 
-def test_a_function_may_set_up_a_node(reactor):
+def test_a_function_may_set_up_a_node(reactor: SimReactor) -> None:
     got = []
 
-    def pull():
+    def pull() -> None:
         puller = Puller(bind=ADDRESS, handler=lambda parts: got.append(parts))
         kept.append(puller)
 
-    async def push():
+    async def push() -> None:
         async with Pusher(connect=ADDRESS) as pusher:
             await pusher.push(b"x")
 
-    kept = []
+    kept: list[Puller] = []
     reactor.network.node("server").start(pull)
     reactor.network.node("client").start(push)
     reactor.run_until(lambda: got)
@@ -250,11 +257,12 @@ def test_a_function_may_set_up_a_node(reactor):
     assert kept[0].socket.context is reactor.network.node("server").context
 
 
-def test_a_killed_node_is_never_called_again(reactor, logged):
-    ticks, got = [], []
+def test_a_killed_node_is_never_called_again(reactor: SimReactor, logged: list[Any]) -> None:
+    ticks = []
+    got: list[Any] = []
     server = reactor.network.node("server")
 
-    def program():
+    def program() -> None:
         looping = task.LoopingCall(lambda: ticks.append(reactor.seconds()))
         looping.clock = reactor
         looping.start(1)
@@ -278,16 +286,16 @@ def test_a_killed_node_is_never_called_again(reactor, logged):
     assert logged == []
 
 
-def test_calls_of_a_paused_node_wait(reactor):
-    made = []
+def test_calls_of_a_paused_node_wait(reactor: SimReactor) -> None:
+    made: list[str] = []
     server = reactor.network.node("server")
 
-    def program():
+    def program() -> None:
         reactor.callLater(1, made.append, "one")
         calls.append(reactor.callLater(2, made.append, "cancelled"))
         reactor.callLater(10, made.append, "ten")
 
-    calls = []
+    calls: list[Any] = []
     server.start(program)
     server.pause()
     reactor.advance(5)
@@ -300,8 +308,8 @@ def test_calls_of_a_paused_node_wait(reactor):
     assert made == ["one", "ten"]
 
 
-def test_a_socket_of_a_paused_node_is_not_read(reactor):
-    got = []
+def test_a_socket_of_a_paused_node_is_not_read(reactor: SimReactor) -> None:
+    got: list[list[bytes]] = []
     puller, pusher = sockets(reactor, ("Puller", "server"), ("Pusher", "client"))
     puller.bind(ADDRESS)
     pusher.connect(ADDRESS)
@@ -319,13 +327,13 @@ def test_a_socket_of_a_paused_node_is_not_read(reactor):
     pusher.close()
 
 
-def test_after_its_end_a_reactor_leaves_no_socket_open(logged):
+def test_after_its_end_a_reactor_leaves_no_socket_open(logged: list[Any]) -> None:
     network = Network()
-    kept = []
+    kept: list[Any] = []
     with SimReactor(network) as reactor:
         network.node("server").start(lambda: kept.append(Puller(bind=ADDRESS)))
 
-        async def ask():
+        async def ask() -> None:
             async with Requester(connect=ADDRESS) as requester:
                 kept.append(requester)
                 await requester.request(b"x", timeout=None)
@@ -340,9 +348,9 @@ def test_after_its_end_a_reactor_leaves_no_socket_open(logged):
         assert network.node("server").alive
 
 
-def test_a_server_that_serves_by_a_deferred(reactor):
+def test_a_server_that_serves_by_a_deferred(reactor: SimReactor) -> None:
     @defer.inlineCallbacks
-    def program():
+    def program() -> Generator[Any, Any, None]:
         replier = Replier(bind=ADDRESS)
         yield replier.serve(lambda request: request.reply(*request.parts))
 
@@ -393,7 +401,7 @@ TRIAL = """
 """
 
 
-def test_with_trial(tmp_path):
+def test_with_trial(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(textwrap.dedent(TRIAL))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "twisted.trial", "test_mine"],

@@ -7,6 +7,7 @@ from typing import Any
 
 import zmq
 
+from zmqbridge._bridge.audience import Audience
 from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike
 from zmqbridge.core.topics import LONGEST
@@ -31,3 +32,17 @@ def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[Bytes
         text = f"zmq.CONFLATE keeps the newest part alone, and format={format!r} has several"
         raise OptionError(text)
     return pack
+
+
+def audience_of(format: str, given: Any) -> Audience:
+    """Take out the arguments of a Publisher beside its format; returns its pattern.
+
+    Raises:
+        TypeError: `barrier` is no bool.
+    """
+    barrier = given.pop("barrier", False)
+    if not isinstance(barrier, bool):
+        raise TypeError(f"barrier={barrier!r}: give True or False")
+    options = given.get("options")
+    newest = isinstance(options, Mapping) and bool(options.get(zmq.CONFLATE))
+    return Audience(format, barrier=barrier, newest=newest)

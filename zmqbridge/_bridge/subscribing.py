@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import zmq
 
+from zmqbridge._bridge.barrier import Barriers
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
-from zmqbridge.core.formats import Format
-from zmqbridge.core.framing import Address, Message, as_name
+from zmqbridge.core.formats import Format, split_two_parts
+from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.core.topics import (
@@ -21,6 +22,7 @@ from zmqbridge.core.topics import (
     Subscribed,
     Unsubscribed,
     as_prefix,
+    is_answer,
     pack_change,
     split_change,
 )
@@ -40,11 +42,15 @@ class Subscribing(Received[Publication, Waiter]):
     newer one.
     """
 
-    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions")
+    __slots__ = (
+        "_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions", "_takes_any",
+        "barriers",
+    )  # fmt: skip
 
     def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
         super().__init__(self._publications, **{**bounds, "weigh": format.weigh})
         self._split = format.split
+        self._takes_any = format.split not in (split_topic, split_two_parts)
         self._subscriptions = Subscriptions(format.head)
         self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
@@ -52,6 +58,7 @@ class Subscribing(Received[Publication, Waiter]):
 
     def joined(self, link: Link) -> None:
         self._link = link
+        self.barriers = Barriers(self, link)
 
     def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
         # A user may do all of this on the raw socket, too.
@@ -89,7 +96,12 @@ class Subscribing(Received[Publication, Waiter]):
         self._given_up = True
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
+        if self._takes_any or self.barriers:
+            burst = self.barriers.pass_on(burst)
+        malformed = self.malformed
         publications = self.split(self._split, burst)
+        if self.malformed > malformed:
+            self._forgive(burst)
         if self._given_up and publications:
             # When EVENTS are read, libzmq fetches one message, and does not filter that again.
             if self._subscriptions.orphaned(publications[0], b""):
@@ -97,6 +109,13 @@ class Subscribing(Received[Publication, Waiter]):
                 self.inbox.unwanted += 1
             self._given_up = False
         return self._newest_of(publications) if self.conflates else publications
+
+    def _forgive(self, burst: list[Message]) -> None:
+        """What a publisher answers to another subscriber is no fault of its own."""
+        answers = len(burst) - len(self.barriers.pass_on(burst))
+        self.malformed -= answers
+        if answers and self.rejected is not None and is_answer(self.rejected.message):
+            self.rejected = None
 
     def _newest_of(self, publications: list[Publication]) -> list[Publication]:
         """The newest of these publications; nothing while libzmq has a newer one."""
@@ -116,7 +135,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._newest.clear()
 
     def close(self, remains: list[Any]) -> list[Any]:
-        waiters = super().close(remains)
+        waiters = super().close(remains) + self.barriers.close()
         self.unclaimed += len(self._newest)
         self._newest.clear()
         return waiters

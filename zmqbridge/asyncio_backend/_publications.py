@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -14,12 +15,12 @@ from typing import (
     Final,
     Generic,
     Literal,
-    Protocol,
     Unpack,
     final,
     overload,
 )
 
+import anyio
 import zmq
 
 from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
@@ -34,7 +35,9 @@ from zmqbridge._bridge.subscribing import (
     unsubscribe,
     unsubscribe_onward,
 )
-from zmqbridge.asyncio_backend._base import Receiver, Socket
+from zmqbridge.asyncio_backend._base import Receiver
+from zmqbridge.asyncio_backend._publisher import publish
+from zmqbridge.core.checks import seconds
 from zmqbridge.core.formats import (
     Body,
     FormatName,
@@ -43,85 +46,17 @@ from zmqbridge.core.formats import (
     Several,
     format_named,
 )
-from zmqbridge.core.framing import Address, BytesLike, Message, as_name
-from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.topics import Change
+from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import (
         Addresses,
         ExchangeArguments,
         Options,
         ReceiverArguments,
-        SenderArguments,
     )
-    from zmqbridge.asyncio_backend._driver import LoopDriver
-
-
-class Publishing(Protocol[Body]):
-    """A socket that publishes in a format."""
-
-    _driver: LoopDriver
-    _pump: Pump
-
-    @property
-    def _pack(self) -> Callable[[bytes, Body], Sequence[BytesLike]]: ...
-
-
-def publish(self: Publishing[Body], body: Body, tag: Address = b"") -> None:
-    """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
-
-    In the formats "parts" and "raw" the body is a list of parts; in "raw" there is no tag.
-
-    Raises:
-        TypeError: the body does not have the type of the format, e.g. a str.
-        ValueError: the tag holds a NUL byte, which only "two-part" and "parts" allow; a "raw"
-            publication has a tag, or no part.
-    """
-    driver = self._driver
-    if driver.here() != driver.place._thread_id:
-        driver.enter()
-    if type(tag) is not bytes:
-        tag = as_name(tag, "a tag")
-    self._pump.send(self._pack(tag, body))
-
-
-@final
-class Publisher(Socket, Generic[Body]):
-    """PUB: to all subscribers that are there and want the tag; others miss the message.
-
-    Args:
-        format: in which parts publications go over the wire, see `zmqbridge.arguments.Format`.
-        arguments: `zmqbridge.arguments.SenderArguments`.
-    """
-
-    kind: ClassVar[int] = zmq.PUB
-    defaults: ClassVar[Options] = OF_PUBLISHERS
-
-    @overload
-    def __init__(
-        self: Publisher[BytesLike],
-        *,
-        format: OneBody = "joined",
-        **arguments: Unpack[SenderArguments],
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self: Publisher[Several],
-        *,
-        format: Literal["parts", "raw"],
-        **arguments: Unpack[SenderArguments],
-    ) -> None: ...
-
-    def __init__(
-        self, *, format: FormatName = "joined", **arguments: Unpack[SenderArguments]
-    ) -> None:
-        self._pack: Callable[[bytes, Body], Sequence[BytesLike]] = packing_of(format, arguments)
-        super().__init__(Pattern(), arguments, high_of(arguments))
-
-    publish: Final = publish
 
 
 @final
@@ -180,6 +115,31 @@ class Subscriber(Receiver[Publication]):
 
     subscribe: Final = subscribe
     unsubscribe: Final = unsubscribe
+
+    async def ready(self, timeout: float = inf) -> None:
+        """Wait until nothing will be missed that is published from then on under its tags.
+
+        Each publisher answers for itself, also behind proxies: one for each address to which the
+        socket is connected. Of a bound socket the first answer counts.
+
+        Args:
+            timeout: seconds, ``math.inf`` for ever.
+
+        Raises:
+            NotAnswered: not all have answered in time. Only a ``Publisher(barrier=True)`` answers.
+            SocketClosed: the socket is closed, or was while this waited.
+            LoopError: there is no running loop, or it is not this socket's.
+            TypeError, ValueError: the timeout is no number, or not greater than zero.
+        """
+        seconds(timeout)
+        self._driver.enter()
+        pattern: Any = self._pattern
+        barriers, answers = pattern.barriers, set[bytes]()
+        try:
+            with anyio.fail_after(timeout):
+                await barriers.passed(answers)
+        except TimeoutError:
+            raise NotAnswered(len(answers), barriers.wanted(), timeout) from None
 
 
 @final

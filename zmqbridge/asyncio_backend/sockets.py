@@ -1,6 +1,6 @@
 """The patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
 
-Those of publications are in `_publications`. What their constructors take is described in
+Those of publications are in `_publisher` and `_publications`. What their constructors take is in
 `zmqbridge.arguments`, and what all of them can do in `Link`.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running

@@ -49,6 +49,15 @@ def is_private(prefix: bytes) -> bool:
     return len(prefix) == PRIVATE_LENGTH and prefix.startswith(PRIVATE)
 
 
+def is_answer(message: list[bytes]) -> bool:
+    """Whether this is what a publisher answers to one that asks for a barrier.
+
+    It has four parts, so that no publication of ours is taken for it: in one part, that of an empty
+    tag begins with NUL as well.
+    """
+    return len(message) == 4 and is_private(message[0]) and not message[2] and not message[3]
+
+
 def split_change(message: list[bytes]) -> Change:
     """What a message from a subscriber to an XPUB says.
 

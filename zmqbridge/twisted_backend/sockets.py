@@ -1,6 +1,6 @@
 """The patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
 
-Those of publications are in `_publications`. What their constructors take is described in
+Those of publications are in `_publisher` and `_publications`. What their constructors take is in
 `zmqbridge.arguments`, and what all of them can do in `Link`.
 
 A call raises errors of misuse itself (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait``
