@@ -504,3 +504,22 @@ def test_what_differs_is_shown(loop: Loop) -> None:
 
     with pytest.raises(NotDeterministic, match=r"two runs of seed 3 differ: .*message"):
         check_determinism(main, 3, loop.name)
+
+
+def test_a_part_beyond_maxmsgsize_ends_the_connection(loop: Any) -> None:
+    network = Network()
+
+    async def main() -> None:
+        options = {zmq.MAXMSGSIZE: 10}
+        async with (
+            loop.Puller(bind="tcp://*:5555", options=options) as puller,
+            loop.Pusher(connect="tcp://main:5555") as pusher,
+        ):
+            await pusher.push(bytes(10))
+            assert await puller.receive() == [bytes(10)]
+            await pusher.push(bytes(11))
+            await loop.sleep(1)
+            assert puller.statistics().received == 1
+
+    loop.run(main, network)
+    assert [event.what for event in network.trace].count("disconnected") >= 1

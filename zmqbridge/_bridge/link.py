@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from zmqbridge.arguments import Addresses, Options
     from zmqbridge.security import Security
 
+# When a peer hangs up, with IMMEDIATE libzmq drops what the peer has sent and we have not read yet.
+# A socket that sends nothing has no use for IMMEDIATE.
+LISTENERS = frozenset((zmq.PULL, zmq.SUB))
+
 
 class Owner(Protocol):
     """The class of the objects that have a link, e.g. a `Pusher`."""
@@ -150,7 +154,7 @@ class Link(Addressed):
         self._has_credentials = getattr(security, "has_credentials", False)
         self._any_key = getattr(security, "any_key", False)
         defaults = {zmq.LINGER: LINGER, **self.owner.defaults}
-        if self._has_credentials:
+        if self._has_credentials and self.owner.kind not in LISTENERS:
             # Otherwise libzmq drops the messages that it has taken for a peer that refuses us.
             defaults[zmq.IMMEDIATE] = 1
         for option, value in defaults.items():
@@ -309,11 +313,12 @@ class Link(Addressed):
         state = "closed" if closed else ", ".join(self.addresses) or "no address"
         return f"<{self.owner.__name__} {state}>"
 
-    def __del__(self) -> None:
+    # When the process ends, the names of this module may be None already (CPython without the GIL).
+    def __del__(self, warn: Any = warnings.warn) -> None:
         # When the process ends, the loop of another thread may still use it.
         if not getattr(self, "closed", True) and not self.socket._shadow:
             text = f"unclosed {self!r}, made in {self.made[0]}:{self.made[1]}"
-            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            warn(text, ResourceWarning, stacklevel=2, source=self)
             if not self.socket.closed:  # as it is when the process has exited
                 self.close_socket()
 

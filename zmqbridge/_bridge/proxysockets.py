@@ -77,10 +77,11 @@ def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened
         types = KINDS.get(kind) if isinstance(kind, str) else None
         if types is None:
             raise ValueError(f"kind={kind!r}: give one of {', '.join(KINDS)}")
-        front, back = (
+        # A list: from a generator, PyPy would replace the text of a TypeError by its own.
+        front, back = [
             _open(context, getattr(zmq, type_), side_of(sides[name], name), made)
             for type_, name in zip(types, ("front", "back"), strict=True)
-        )
+        ]
         capture = sides["capture"]
         if capture is not None:
             # A PUB, because it waits for no reader: with another type a slow or a missing reader

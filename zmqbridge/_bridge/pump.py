@@ -66,7 +66,7 @@ class Pump(Sending):
 
     __slots__ = (
         "_burst", "_catch_up", "_end", "_holding", "_more", "_read_at", "_recv",
-        "_reported", "lost", "received",
+        "_reported", "lost",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +87,6 @@ class Pump(Sending):
         self._read_at = 0.0
         self._reported = False
         self._burst = BURST // 4
-        self.received = 0
         self.lost = 0
 
     def ring(self) -> None:
