@@ -21,6 +21,8 @@ from zmqbridge.testing import (
 )
 
 ADDRESS = "tcp://server:5555"
+# For hours in which nobody is there: each attempt to connect is an event.
+SELDOM = {zmq.RECONNECT_IVL: 10_000}
 
 
 def echo(loop: Any, network: Any, seen: Any = None) -> None:
@@ -43,7 +45,7 @@ def test_an_hour_costs_nothing(loop: Any) -> None:
     network = Network()
 
     async def main() -> Any:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             with pytest.raises(RequestTimeout) as caught:
                 await requester.request(b"x", timeout=3600)
             await loop.sleep(3600)
@@ -59,7 +61,7 @@ def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop: Any) -> Non
     network = Network()
 
     async def main() -> None:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             with pytest.raises(RequestTimeout):
                 await requester.request(b"x", timeout=10_000)
 
@@ -78,7 +80,7 @@ def test_requests_that_time_out_again_and_again_are_no_stall(loop: Any) -> None:
                 continue
 
     async def main() -> None:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             await ask(requester)
 
     loop.run(main, network)
@@ -327,11 +329,11 @@ def test_what_waits_for_ever_is_named(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             await requester.request(b"x", timeout=None)
 
     async def pull() -> None:
-        async with loop.Puller(connect=ADDRESS) as puller:
+        async with loop.Puller(connect=ADDRESS, options=SELDOM) as puller:
             await puller.receive()
 
     async def both() -> None:
