@@ -92,6 +92,16 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Ours and peers in another language: Node's zeromq, which npm installs."""
+    install(session, "test")
+    folder = session.create_tmp()
+    session.run("npm", "install", "--prefix", folder, "zeromq@6", external=True)
+    modules = str(Path(folder, "node_modules").resolve())
+    session.run("pytest", "tests/interop", *session.posargs, env={"NODE_PATH": modules})
+
+
+@nox.session
 def sim(session: nox.Session) -> None:
     """What is promised, on the simulated network under faults: 2,000 seeds.
 

@@ -390,6 +390,27 @@ def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_
             assert ages == []
 
 
+def test_what_raises_when_a_patrol_reports_leaves_the_others_told_and_served(
+    crowded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connections, "has_gone", lambda connections, peer: peer == b"0")
+    crowded.room = lambda: 0
+    crowded.pump.queue_of([b"0"]).wait("waiter")
+    crowded.peers[-1].send(b"unread")
+    crowded.report = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(int(PATROL / crowded.pump.pause_of_patrols()) + 2):
+            crowded.pump.patrol()
+    assert crowded.woken == ["waiter"]
+    assert b"0" not in crowded.pump.queues
+    assert crowded.pump.queued == len(crowded.peers) - 1
+    assert not crowded.pump._patrol.reads_on  # the round has ended
+    crowded.peers[1].recv()
+    crowded.settle()
+    crowded.pump.patrol()
+    assert b"1" not in crowded.pump.queues
+
+
 def test_a_patrol_gives_up_who_has_gone_where_messages_stay_unread(
     crowded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

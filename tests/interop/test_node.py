@@ -49,8 +49,9 @@ SAID: dict[str, list[tuple[Any, Any, list[bytes], Any]]] = {
 class Node:
     """A program of Node's, what it prints, and its input."""
 
-    def __init__(self, kind: str, prefix: bytes = b"") -> None:
-        command = ["node", str(PEER), kind, ANY, base64.b64encode(prefix).decode()]
+    def __init__(self, kind: str, prefix: bytes = b"", connect: str = "") -> None:
+        place = ["connect", connect] if connect else ["bind", ANY]
+        command = ["node", str(PEER), kind, *place, base64.b64encode(prefix).decode()]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.lines: SimpleQueue[str] = SimpleQueue()
@@ -146,8 +147,8 @@ async def test_ours_hears_node(w: World, node: Callable[..., Node], format: str,
 
 @native
 async def test_an_xpublisher_knows_what_node_wants(w: World, node: Callable[..., Node]) -> None:
-    peer = node("sub", b"temp/")
-    async with w.XPublisher(connect=peer.address) as publisher:
+    async with w.XPublisher(bind=ANY) as publisher:
+        peer = node("sub", b"temp/", publisher.addresses[0])
         assert await publisher.receive() == Subscribed(b"temp/")
         peer.close()
         assert await publisher.receive() == Unsubscribed(b"temp/")

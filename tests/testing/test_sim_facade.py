@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.task import deferLater
 
@@ -27,48 +29,48 @@ BIND, CONNECT = ZmqEndpoint("bind", ADDRESS), ZmqEndpoint("connect", ADDRESS)
 class Rep(ZmqREPConnection):
     seen: list[tuple[bytes, ...]] | None = None
 
-    def gotMessage(self, messageId, *parts):
+    def gotMessage(self, messageId: Any, *parts: Any) -> None:
         if self.seen is not None:
             self.seen.append(parts)
         self.reply(messageId, *parts)
 
 
 class Pull(ZmqPullConnection):
-    def __init__(self, *args):
-        self.pulled = []
+    def __init__(self, *args: Any) -> None:
+        self.pulled: list[Any] = []
         super().__init__(*args)
 
-    def onPull(self, message):
+    def onPull(self, message: Any) -> None:
         self.pulled += message
 
 
 class Sub(ZmqSubConnection):
-    def __init__(self, *args):
-        self.got = []
+    def __init__(self, *args: Any) -> None:
+        self.got: list[Any] = []
         super().__init__(*args)
 
-    def gotMessage(self, message, tag):
+    def gotMessage(self, message: Any, tag: Any) -> None:
         self.got.append((tag, message))
 
 
 @pytest.fixture
-def reactor():
+def reactor() -> Any:
     with SimReactor() as reactor:
         yield reactor
 
 
-def echo(network, seen=None):
-    def serve():
+def echo(network: Any, seen: Any = None) -> None:
+    def serve() -> None:
         Rep(ZmqFactory(), BIND).seen = seen
 
     network.node("server").start(serve)
 
 
-def requester():
+def requester() -> Any:
     return ZmqREQConnection(ZmqFactory(), CONNECT)
 
 
-def factory_on(reactor, name):
+def factory_on(reactor: Any, name: Any) -> Any:
     """A factory as a test makes it that has no programs."""
     factory = ZmqFactory()
     factory.context.term()
@@ -76,7 +78,7 @@ def factory_on(reactor, name):
     return factory
 
 
-def test_a_factory_may_be_given_a_context_and_a_reactor(reactor):
+def test_a_factory_may_be_given_a_context_and_a_reactor(reactor: Any) -> None:
     server, client = factory_on(reactor, "server"), factory_on(reactor, "client")
     Rep(server, BIND)
     asking = ZmqREQConnection(client, CONNECT)
@@ -86,10 +88,10 @@ def test_a_factory_may_be_given_a_context_and_a_reactor(reactor):
     assert reactor.network.node("client").context.socket(3) is not None
 
 
-def test_requests_have_their_time_and_it_costs_nothing():
+def test_requests_have_their_time_and_it_costs_nothing() -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         asking = requester()
         with pytest.raises(ZmqRequestTimeoutError):
             await asking.sendMsg(b"x", timeout=3600)
@@ -101,11 +103,11 @@ def test_requests_have_their_time_and_it_costs_nothing():
     assert 3600 <= network.now < 3602
 
 
-def test_a_server_is_killed_and_restarted():
+def test_a_server_is_killed_and_restarted() -> None:
     network = Network()
-    seen = []
+    seen: list[Any] = []
 
-    async def main():
+    async def main() -> None:
         echo(network, seen)
         asking = requester()
         await asking.sendMsg(b"1")
@@ -119,11 +121,11 @@ def test_a_server_is_killed_and_restarted():
     assert seen == [(b"1",), (b"3",)]
 
 
-def test_a_server_stands_still_and_goes_on():
+def test_a_server_stands_still_and_goes_on() -> None:
     network = Network()
-    seen = []
+    seen: list[Any] = []
 
-    async def main():
+    async def main() -> None:
         echo(network, seen)
         asking = requester()
         await asking.sendMsg(b"1")
@@ -138,10 +140,10 @@ def test_a_server_stands_still_and_goes_on():
     assert seen == [(b"1",), (b"2",), (b"3",)]
 
 
-def test_after_a_cut_and_a_silence():
+def test_after_a_cut_and_a_silence() -> None:
     network = Network()
 
-    async def main():
+    async def main() -> Any:
         echo(network)
         asking = requester()
         await asking.sendMsg(b"1")
@@ -157,11 +159,11 @@ def test_after_a_cut_and_a_silence():
     assert 50 <= run_on_twisted(main, network) < 51
 
 
-def test_what_comes_twice_is_answered_twice_and_heard_once():
+def test_what_comes_twice_is_answered_twice_and_heard_once() -> None:
     network = Network()
-    seen = []
+    seen: list[Any] = []
 
-    async def main():
+    async def main() -> Any:
         echo(network, seen)
         network.rule(lambda each: Twice() if each.target.name == "server" else None)
         asking = requester()
@@ -173,18 +175,18 @@ def test_what_comes_twice_is_answered_twice_and_heard_once():
     assert seen.count((b"1",)) == 2
 
 
-def test_messages_are_pushed_and_published(reactor):
+def test_messages_are_pushed_and_published(reactor: Any) -> None:
     network = reactor.network
-    made = []
+    made: list[Any] = []
 
-    def server():
+    def server() -> None:
         factory = ZmqFactory()
         made.append(Pull(factory, BIND))
         subscriber = Sub(factory, ZmqEndpoint("bind", "tcp://server:5556"))
         subscriber.subscribe(b"a")
         made.append(subscriber)
 
-    def client():
+    def client() -> None:
         factory = ZmqFactory()
         push = ZmqPushConnection(factory, CONNECT)
         publisher = ZmqPubConnection(factory, ZmqEndpoint("connect", "tcp://server:5556"))
@@ -202,15 +204,15 @@ def test_messages_are_pushed_and_published(reactor):
     assert subscriber.got == [(b"a", b"%d" % number) for number in range(0, 10, 2)]
 
 
-def test_a_request_that_nobody_answers_is_named():
-    async def main():
+def test_a_request_that_nobody_answers_is_named() -> None:
+    async def main() -> None:
         await requester().sendMsg(b"x")
 
     with pytest.raises(Stalled, match=rf"main: {__file__}:\d+ in .*main"):
         run_on_twisted(main, Network())
 
 
-def test_a_connection_in_a_real_context_is_refused(reactor):
+def test_a_connection_in_a_real_context_is_refused(reactor: Any) -> None:
     factory = ZmqFactory()
     factory.reactor = reactor
     with pytest.raises(NotSimulated, match="real"):
@@ -218,8 +220,8 @@ def test_a_connection_in_a_real_context_is_refused(reactor):
     factory.shutdown()
 
 
-def test_one_seed_is_one_course_of_events():
-    async def main(network):
+def test_one_seed_is_one_course_of_events() -> None:
+    async def main(network: Any) -> None:
         echo(network)
         asking = requester()
         network.slow("main", "server", (0.1, 0.6))

@@ -6,10 +6,12 @@ import gc
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 from twisted.internet import defer, error, task
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import implementer
 
 from zmqbridge import twisted_backend
 from zmqbridge.testing import Network, NotSimulated, SimReactor, Stalled
@@ -19,17 +21,18 @@ ADDRESS = "tcp://server:5555"
 
 
 @pytest.fixture
-def reactor():
+def reactor() -> Any:
     with SimReactor() as reactor:
         yield reactor
 
 
 @pytest.fixture
-def logged():
+def logged() -> Any:
     """The failures that were logged."""
-    failures = []
+    failures: list[Any] = []
 
-    def observe(event):
+    @implementer(ILogObserver)
+    def observe(event: Any) -> None:
         failure = event.get("log_failure") or event.get("failure")
         if failure is not None:
             failures.append(failure.value)
@@ -39,16 +42,16 @@ def logged():
     globalLogPublisher.removeObserver(observe)
 
 
-def sockets(reactor, *kinds):
+def sockets(reactor: Any, *kinds: Any) -> Any:
     """Sockets that a test makes by itself, each on a node of its own."""
-    made = []
+    made: list[Any] = []
     for kind, name in kinds:
         node = reactor.network.node(name)
         made.append(getattr(twisted_backend, kind)(reactor=reactor, context=node.context))
     return made
 
 
-def test_a_test_may_drive_sockets_without_programs(reactor):
+def test_a_test_may_drive_sockets_without_programs(reactor: Any) -> None:
     replier, requester = sockets(reactor, ("Replier", "server"), ("Requester", "client"))
     replier.bind(ADDRESS)
     replier.serve(lambda request: request.reply(b"re", *request.parts))
@@ -58,8 +61,8 @@ def test_a_test_may_drive_sockets_without_programs(reactor):
     requester.close()
 
 
-def test_calls_are_made_at_their_times(reactor):
-    made = []
+def test_calls_are_made_at_their_times(reactor: Any) -> None:
+    made: list[Any] = []
     reactor.callLater(2, made.append, "two")
     reactor.callLater(1, made.append, "one")
     first, second = (reactor.callLater(3, made.append, name) for name in ("a", "b"))
@@ -82,10 +85,10 @@ def test_calls_are_made_at_their_times(reactor):
         second.cancel()
 
 
-def test_a_call_that_another_of_the_same_moment_cancels_or_moves(reactor):
-    made = []
+def test_a_call_that_another_of_the_same_moment_cancels_or_moves(reactor: Any) -> None:
+    made: list[Any] = []
 
-    def first():
+    def first() -> None:
         second.cancel()
         third.delay(5)
 
@@ -96,10 +99,10 @@ def test_a_call_that_another_of_the_same_moment_cancels_or_moves(reactor):
     assert made == [6]
 
 
-def test_what_is_asked_for_at_once_is_made_with_the_next_turn(reactor):
-    made = []
+def test_what_is_asked_for_at_once_is_made_with_the_next_turn(reactor: Any) -> None:
+    made: list[Any] = []
 
-    def again():
+    def again() -> None:
         made.append(reactor.seconds())
         if len(made) < 9:
             reactor.callLater(0, again)
@@ -110,7 +113,7 @@ def test_what_is_asked_for_at_once_is_made_with_the_next_turn(reactor):
     assert made[0] < made[2] < made[4]
 
 
-def test_calls_that_follow_each_other_for_ever_do_not_keep_time_from_passing(reactor):
+def test_calls_that_follow_each_other_for_ever_do_not_keep_time_from_passing(reactor: Any) -> None:
     looping = task.LoopingCall(lambda: None)
     looping.clock = reactor
     looping.start(0)
@@ -120,15 +123,15 @@ def test_calls_that_follow_each_other_for_ever_do_not_keep_time_from_passing(rea
 
 
 @pytest.mark.parametrize("delay", [-1, float("inf"), float("nan")])
-def test_a_delay_is_a_number_of_seconds(reactor, delay):
+def test_a_delay_is_a_number_of_seconds(reactor: Any, delay: Any) -> None:
     with pytest.raises(ValueError, match="seconds"):
         reactor.callLater(delay, print)
     with pytest.raises(ValueError, match="seconds"):
         reactor.advance(delay)
 
 
-def test_a_clock_for_looping_calls(reactor):
-    made = []
+def test_a_clock_for_looping_calls(reactor: Any) -> None:
+    made: list[Any] = []
     looping = task.LoopingCall(lambda: made.append(reactor.seconds()))
     looping.clock = reactor
     done = looping.start(10, now=False)
@@ -138,8 +141,8 @@ def test_a_clock_for_looping_calls(reactor):
     assert reactor.run_until(done) is looping
 
 
-def test_what_a_call_lets_out_is_logged(reactor, logged):
-    def fail():
+def test_what_a_call_lets_out_is_logged(reactor: Any, logged: Any) -> None:
+    def fail() -> None:
         raise LookupError("this one")
 
     reactor.callLater(1, fail)
@@ -148,29 +151,29 @@ def test_what_a_call_lets_out_is_logged(reactor, logged):
     assert [str(each) for each in logged] == ["this one"] * 2
 
 
-def test_the_error_of_a_deferred_comes_out(reactor):
-    failing = defer.Deferred()
+def test_the_error_of_a_deferred_comes_out(reactor: Any) -> None:
+    failing: defer.Deferred[None] = defer.Deferred()
     reactor.callLater(1, failing.errback, LookupError("this one"))
     with pytest.raises(LookupError, match="this one"):
         reactor.run_until(failing)
 
 
-def test_a_result_is_left_for_others(reactor):
+def test_a_result_is_left_for_others(reactor: Any) -> None:
     deferred = task.deferLater(reactor, 1, lambda: 5)
     assert reactor.run_until(deferred) == 5
-    seen = []
-    deferred.addCallback(seen.append)
+    seen: list[Any] = []
+    deferred.addCallback(lambda result: seen.append(result))
     assert seen == [5]
 
 
-def test_a_deferred_that_nobody_fires_is_a_stall(reactor):
+def test_a_deferred_that_nobody_fires_is_a_stall(reactor: Any) -> None:
     with pytest.raises(Stalled, match="run_until: <Deferred"):
         reactor.run_until(defer.Deferred())
     with pytest.raises(Stalled, match="run_until: <function"):
         reactor.run_until(lambda: False)
 
 
-def test_in_vain_with_a_server_that_is_not_there(reactor):
+def test_in_vain_with_a_server_that_is_not_there(reactor: Any) -> None:
     (requester,) = sockets(reactor, ("Requester", "client"))
     requester.connect(ADDRESS)
     asked = requester.request(b"x", timeout=None)
@@ -180,21 +183,21 @@ def test_in_vain_with_a_server_that_is_not_there(reactor):
     requester.close()
 
 
-def test_one_who_is_called_cannot_wait_for_the_reactor(reactor, logged):
+def test_one_who_is_called_cannot_wait_for_the_reactor(reactor: Any, logged: Any) -> None:
     reactor.callLater(1, reactor.advance, 1)
     reactor.callLater(1, reactor.run_until, defer.Deferred())
     reactor.advance(2)
     assert [type(each) for each in logged] == [error.ReactorAlreadyRunning] * 2
 
 
-def test_a_network_has_one_reactor(reactor):
+def test_a_network_has_one_reactor(reactor: Any) -> None:
     with pytest.raises(ValueError, match="has a loop already"):
         SimReactor(reactor.network)
 
 
-def test_what_is_real_is_refused(reactor):
+def test_what_is_real_is_refused(reactor: Any) -> None:
     class Reader:
-        def fileno(self):
+        def fileno(self) -> Any:
             return 0
 
     with pytest.raises(NotSimulated, match="descriptor 0 is real"):
@@ -206,9 +209,9 @@ def test_what_is_real_is_refused(reactor):
             threaded(print)
 
 
-def test_a_stop_calls_what_waits_for_it(reactor):
-    called = []
-    last = defer.Deferred()
+def test_a_stop_calls_what_waits_for_it(reactor: Any) -> None:
+    called: list[Any] = []
+    last: defer.Deferred[None] = defer.Deferred()
     reactor.addSystemEventTrigger("after", "shutdown", called.append, "after")
     reactor.addSystemEventTrigger("during", "shutdown", called.append, "during")
     reactor.addSystemEventTrigger("before", "shutdown", lambda: last)
@@ -226,23 +229,23 @@ def test_a_stop_calls_what_waits_for_it(reactor):
         reactor.addSystemEventTrigger("sometime", "shutdown", print)
 
 
-def test_it_runs_until_nothing_can_go_on(reactor):
+def test_it_runs_until_nothing_can_go_on(reactor: Any) -> None:
     with pytest.raises(Stalled):
         reactor.run()
 
 
-def test_a_function_may_set_up_a_node(reactor):
-    got = []
+def test_a_function_may_set_up_a_node(reactor: Any) -> None:
+    got: list[Any] = []
 
-    def pull():
+    def pull() -> None:
         puller = Puller(bind=ADDRESS, handler=lambda parts: got.append(parts))
         kept.append(puller)
 
-    async def push():
+    async def push() -> None:
         async with Pusher(connect=ADDRESS) as pusher:
             await pusher.push(b"x")
 
-    kept = []
+    kept: list[Any] = []
     reactor.network.node("server").start(pull)
     reactor.network.node("client").start(push)
     reactor.run_until(lambda: got)
@@ -250,11 +253,12 @@ def test_a_function_may_set_up_a_node(reactor):
     assert kept[0].socket.context is reactor.network.node("server").context
 
 
-def test_a_killed_node_is_never_called_again(reactor, logged):
-    ticks, got = [], []
+def test_a_killed_node_is_never_called_again(reactor: Any, logged: Any) -> None:
+    ticks: list[Any] = []
+    got: list[Any] = []
     server = reactor.network.node("server")
 
-    def program():
+    def program() -> None:
         looping = task.LoopingCall(lambda: ticks.append(reactor.seconds()))
         looping.clock = reactor
         looping.start(1)
@@ -278,16 +282,16 @@ def test_a_killed_node_is_never_called_again(reactor, logged):
     assert logged == []
 
 
-def test_calls_of_a_paused_node_wait(reactor):
-    made = []
+def test_calls_of_a_paused_node_wait(reactor: Any) -> None:
+    made: list[Any] = []
     server = reactor.network.node("server")
 
-    def program():
+    def program() -> None:
         reactor.callLater(1, made.append, "one")
         calls.append(reactor.callLater(2, made.append, "cancelled"))
         reactor.callLater(10, made.append, "ten")
 
-    calls = []
+    calls: list[Any] = []
     server.start(program)
     server.pause()
     reactor.advance(5)
@@ -300,8 +304,8 @@ def test_calls_of_a_paused_node_wait(reactor):
     assert made == ["one", "ten"]
 
 
-def test_a_socket_of_a_paused_node_is_not_read(reactor):
-    got = []
+def test_a_socket_of_a_paused_node_is_not_read(reactor: Any) -> None:
+    got: list[Any] = []
     puller, pusher = sockets(reactor, ("Puller", "server"), ("Pusher", "client"))
     puller.bind(ADDRESS)
     pusher.connect(ADDRESS)
@@ -319,13 +323,13 @@ def test_a_socket_of_a_paused_node_is_not_read(reactor):
     pusher.close()
 
 
-def test_after_its_end_a_reactor_leaves_no_socket_open(logged):
+def test_after_its_end_a_reactor_leaves_no_socket_open(logged: Any) -> None:
     network = Network()
-    kept = []
+    kept: list[Any] = []
     with SimReactor(network) as reactor:
         network.node("server").start(lambda: kept.append(Puller(bind=ADDRESS)))
 
-        async def ask():
+        async def ask() -> None:
             async with Requester(connect=ADDRESS) as requester:
                 kept.append(requester)
                 await requester.request(b"x", timeout=None)
@@ -340,9 +344,9 @@ def test_after_its_end_a_reactor_leaves_no_socket_open(logged):
         assert network.node("server").alive
 
 
-def test_a_server_that_serves_by_a_deferred(reactor):
+def test_a_server_that_serves_by_a_deferred(reactor: Any) -> None:
     @defer.inlineCallbacks
-    def program():
+    def program() -> Any:
         replier = Replier(bind=ADDRESS)
         yield replier.serve(lambda request: request.reply(*request.parts))
 
@@ -373,7 +377,7 @@ TRIAL = """
                 async with Requester(connect="tcp://server:1") as requester:
                     got.append(await requester.request(b"x"))
 
-            got = []
+            got: list[Any] = []
             self.network.node("server").start(serve)
             self.network.node("client").start(ask)
             self.reactor.run_until(lambda: got)
@@ -393,7 +397,7 @@ TRIAL = """
 """
 
 
-def test_with_trial(tmp_path):
+def test_with_trial(tmp_path: Any) -> None:
     (tmp_path / "test_mine.py").write_text(textwrap.dedent(TRIAL))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "twisted.trial", "test_mine"],

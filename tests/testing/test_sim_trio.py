@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from typing import Any
 
 import anyio.to_thread
 import pytest
@@ -21,14 +22,14 @@ inside = trio._core._run
 ADDRESS = "tcp://server:5555"
 
 
-def on_trio(main, network=None):
+def on_trio(main: Any, network: Any = None) -> Any:
     return run(main, network or Network(), "trio")
 
 
-def test_the_clock_is_the_networks():
+def test_the_clock_is_the_networks() -> None:
     network = Network()
 
-    async def main():
+    async def main() -> Any:
         assert trio.current_time() == network.now
         with trio.move_on_after(100) as scope:
             await trio.sleep_forever()
@@ -38,10 +39,10 @@ def test_the_clock_is_the_networks():
     assert 100 <= on_trio(main, network) < 100.1
 
 
-def test_what_was_set_in_trio_is_as_before():
+def test_what_was_set_in_trio_is_as_before() -> None:
     before = inside._r, inside._ALLOW_DETERMINISTIC_SCHEDULING
 
-    async def main():
+    async def main() -> None:
         assert isinstance(before[0], random.Random)
         assert inside._r is not before[0]
         raise LookupError
@@ -51,15 +52,15 @@ def test_what_was_set_in_trio_is_as_before():
     assert (inside._r, inside._ALLOW_DETERMINISTIC_SCHEDULING) == before
 
 
-def test_the_order_of_tasks_follows_from_the_seed():
-    def order(seed):
-        ran = []
+def test_the_order_of_tasks_follows_from_the_seed() -> None:
+    def order(seed: Any) -> Any:
+        ran: list[Any] = []
 
-        async def note(number):
+        async def note(number: Any) -> None:
             await trio.sleep(1)
             ran.append(number)
 
-        async def main():
+        async def main() -> None:
             async with trio.open_nursery() as nursery:
                 for number in range(10):
                     nursery.start_soon(note, number)
@@ -72,8 +73,8 @@ def test_the_order_of_tasks_follows_from_the_seed():
     assert len({tuple(each) for each in orders}) > 1
 
 
-def test_a_task_that_lets_others_run_sees_time_pass():
-    async def main():
+def test_a_task_that_lets_others_run_sees_time_pass() -> None:
+    async def main() -> None:
         begun = trio.current_time()
         while trio.current_time() < begun + 0.001:
             await trio.lowlevel.checkpoint()
@@ -81,10 +82,10 @@ def test_a_task_that_lets_others_run_sees_time_pass():
     on_trio(main)
 
 
-def test_waiting_until_all_are_blocked_comes_before_time_passes():
+def test_waiting_until_all_are_blocked_comes_before_time_passes() -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep, 100)
             await trio.testing.wait_all_tasks_blocked()
@@ -94,11 +95,11 @@ def test_waiting_until_all_are_blocked_comes_before_time_passes():
     assert network.now >= 100
 
 
-def test_threads_are_refused():
-    async def main():
+def test_threads_are_refused() -> None:
+    async def main() -> None:
         await trio.to_thread.run_sync(print)
 
-    async def by_anyio():
+    async def by_anyio() -> None:
         await anyio.to_thread.run_sync(print)
 
     for each in (main, by_anyio):
@@ -106,8 +107,8 @@ def test_threads_are_refused():
             on_trio(each)
 
 
-def test_descriptors_of_the_system_are_refused():
-    async def main():
+def test_descriptors_of_the_system_are_refused() -> None:
+    async def main() -> None:
         with trio.socket.socket() as socket:
             await socket.bind(("127.0.0.1", 0))
             socket.listen()
@@ -119,10 +120,10 @@ def test_descriptors_of_the_system_are_refused():
         on_trio(main)
 
 
-def test_a_call_from_outside_is_made_before_time_passes():
+def test_a_call_from_outside_is_made_before_time_passes() -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         event = trio.Event()
         trio.lowlevel.current_trio_token().run_sync_soon(event.set)
         with trio.move_on_after(1000) as scope:
@@ -133,8 +134,8 @@ def test_a_call_from_outside_is_made_before_time_passes():
     assert network.now < 1
 
 
-def test_not_even_a_shield_holds_up_a_stall():
-    async def main():
+def test_not_even_a_shield_holds_up_a_stall() -> None:
+    async def main() -> None:
         try:
             await trio.sleep_forever()
         finally:
@@ -145,11 +146,11 @@ def test_not_even_a_shield_holds_up_a_stall():
         on_trio(main)
 
 
-def test_the_end_of_a_program_may_take_time():
+def test_the_end_of_a_program_may_take_time() -> None:
     network = Network()
-    ended = []
+    ended: list[Any] = []
 
-    async def other():
+    async def other() -> None:
         try:
             await trio.sleep_forever()
         finally:
@@ -157,7 +158,7 @@ def test_the_end_of_a_program_may_take_time():
                 await trio.sleep(10)
                 ended.append(network.now)
 
-    async def main():
+    async def main() -> None:
         network.node("other").start(other)
         await trio.sleep(1)
 
@@ -165,17 +166,17 @@ def test_the_end_of_a_program_may_take_time():
     assert 11 <= ended[0] < 12
 
 
-def test_a_rule_that_fails_ends_the_run():
+def test_a_rule_that_fails_ends_the_run() -> None:
     network = Network()
 
-    def rule(delivery):
+    def rule(delivery: Any) -> None:
         raise LookupError("this one")
 
-    async def serve():
+    async def serve() -> None:
         async with Replier(bind=ADDRESS) as replier:
             await replier.serve(lambda request: request.reply(b"x"))
 
-    async def main():
+    async def main() -> None:
         network.node("server").start(serve)
         network.after(1, lambda: network.rule(rule))
         async with Requester(connect=ADDRESS) as requester:
@@ -188,14 +189,14 @@ def test_a_rule_that_fails_ends_the_run():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="this system does not tell")
-def test_descriptors_are_given_back():
-    def open_ones():
+def test_descriptors_are_given_back() -> None:
+    def open_ones() -> Any:
         return len(os.listdir("/proc/self/fd"))
 
     network = Network()
-    sockets = []
+    sockets: list[Any] = []
 
-    async def main():
+    async def main() -> None:
         for _ in range(20):
             async with Requester(connect=ADDRESS):
                 pass
@@ -209,11 +210,11 @@ def test_descriptors_are_given_back():
     sockets[0].close()
 
 
-def test_a_group_of_errors_comes_out_as_it_is():
-    async def fail():
+def test_a_group_of_errors_comes_out_as_it_is() -> None:
+    async def fail() -> None:
         raise LookupError
 
-    async def main():
+    async def main() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(fail)
             nursery.start_soon(trio.sleep_forever)
@@ -223,8 +224,8 @@ def test_a_group_of_errors_comes_out_as_it_is():
     assert caught.group_contains(LookupError)
 
 
-def test_an_interrupt_comes_out():
-    async def main():
+def test_an_interrupt_comes_out() -> None:
+    async def main() -> None:
         await trio.sleep(1)
         raise KeyboardInterrupt
 
@@ -232,10 +233,10 @@ def test_an_interrupt_comes_out():
         on_trio(main)
 
 
-def test_a_main_that_is_killed():
+def test_a_main_that_is_killed() -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         network.node("main").kill()
         await trio.sleep(1)
 
@@ -243,26 +244,26 @@ def test_a_main_that_is_killed():
         on_trio(main, network)
 
 
-def test_main_is_a_coroutine_function():
+def test_main_is_a_coroutine_function() -> None:
     with pytest.raises(TypeError, match="coroutine function"):
         on_trio(lambda: None)
 
 
-def test_tasks_of_a_program_belong_to_its_node():
+def test_tasks_of_a_program_belong_to_its_node() -> None:
     network = Network()
-    ticks = []
+    ticks: list[Any] = []
 
-    async def tick():
+    async def tick() -> None:
         while True:
             ticks.append(network.now)
             await trio.sleep(1)
 
-    async def program():
+    async def program() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(tick)
 
-    async def main():
+    async def main() -> None:
         other = network.node("other")
         other.start(program)
         await trio.sleep(0.5)
@@ -297,7 +298,7 @@ ENDLESS = """
 """
 
 
-def test_one_who_will_not_end_does_not_hang_the_run():
+def test_one_who_will_not_end_does_not_hang_the_run() -> None:
     code = textwrap.dedent(ENDLESS)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False

@@ -21,15 +21,17 @@ from zmqbridge.testing import (
 )
 
 ADDRESS = "tcp://server:5555"
+# For hours in which nobody is there: each attempt to connect is an event.
+SELDOM = {zmq.RECONNECT_IVL: 10_000}
 
 
-def echo(loop, network, seen=None):
+def echo(loop: Any, network: Any, seen: Any = None) -> None:
     """Start a server, which notes what it was asked."""
 
-    async def serve():
+    async def serve() -> None:
         async with loop.Replier(bind=ADDRESS) as replier:
 
-            def handle(request):
+            def handle(request: Any) -> Any:
                 if seen is not None:
                     seen.append(request.parts)
                 return request.reply(*request.parts)
@@ -39,11 +41,11 @@ def echo(loop, network, seen=None):
     network.node("server").start(serve)
 
 
-def test_an_hour_costs_nothing(loop):
+def test_an_hour_costs_nothing(loop: Any) -> None:
     network = Network()
 
-    async def main():
-        async with loop.Requester(connect=ADDRESS) as requester:
+    async def main() -> Any:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             with pytest.raises(RequestTimeout) as caught:
                 await requester.request(b"x", timeout=3600)
             await loop.sleep(3600)
@@ -55,11 +57,11 @@ def test_an_hour_costs_nothing(loop):
     assert time.perf_counter() - begun < 10
 
 
-def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop):
+def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop: Any) -> None:
     network = Network()
 
-    async def main():
-        async with loop.Requester(connect=ADDRESS) as requester:
+    async def main() -> None:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             with pytest.raises(RequestTimeout):
                 await requester.request(b"x", timeout=10_000)
 
@@ -67,28 +69,28 @@ def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop):
     assert 10_000 <= network.now < 10_001
 
 
-def test_requests_that_time_out_again_and_again_are_no_stall(loop):
+def test_requests_that_time_out_again_and_again_are_no_stall(loop: Any) -> None:
     network = Network()
 
-    async def ask(requester):
+    async def ask(requester: Any) -> None:
         for _ in range(150):
             try:
                 await requester.request(b"x", timeout=60)
             except RequestTimeout:
                 continue
 
-    async def main():
-        async with loop.Requester(connect=ADDRESS) as requester:
+    async def main() -> None:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             await ask(requester)
 
     loop.run(main, network)
     assert 9_000 <= network.now < 9_001
 
 
-def test_requests_are_answered(loop):
+def test_requests_are_answered(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> Any:
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS) as requester:
             return [await requester.request(b"%d" % n, b"") for n in range(100)]
@@ -96,24 +98,24 @@ def test_requests_are_answered(loop):
     assert loop.run(main, network) == [[b"%d" % n, b""] for n in range(100)]
 
 
-def test_a_pusher_waits_for_one_who_does_not_pull(loop):
+def test_a_pusher_waits_for_one_who_does_not_pull(loop: Any) -> None:
     network = Network()
     small = {zmq.SNDHWM: 2, zmq.RCVHWM: 2}
     pushed, pulled = [], []
 
-    async def pull():
+    async def pull() -> None:
         async with loop.Puller(bind=ADDRESS, options=small) as puller:
             await loop.sleep(10)
             while True:
                 pulled.append((await puller.receive())[0][:2])
 
-    async def push():
+    async def push() -> None:
         async with loop.Pusher(connect=ADDRESS, options=small) as pusher:
             for number in range(60):
                 await pusher.push(b"%02d" % number + bytes(100_000))
                 pushed.append(b"%02d" % number)
 
-    async def main():
+    async def main() -> Any:
         network.node("server").start(pull)
         network.node("client").start(push)
         await loop.sleep(9)
@@ -125,17 +127,17 @@ def test_a_pusher_waits_for_one_who_does_not_pull(loop):
     assert pulled == pushed == [b"%02d" % number for number in range(60)]
 
 
-def test_publications_come_to_those_who_subscribe(loop):
+def test_publications_come_to_those_who_subscribe(loop: Any) -> None:
     network = Network()
-    got = []
+    got: list[Any] = []
 
-    async def publish():
+    async def publish() -> None:
         async with loop.Publisher(bind=ADDRESS) as publisher:
             for number in range(10):
                 publisher.publish(b"%d" % number, b"a" if number % 2 else b"b")
                 await loop.sleep(1)
 
-    async def main():
+    async def main() -> None:
         network.node("server").start(publish)
         async with loop.Subscriber(connect=ADDRESS, tags=[b"a"]) as subscriber:
             while len(got) < 5:
@@ -145,12 +147,13 @@ def test_publications_come_to_those_who_subscribe(loop):
     assert [parts for _, *parts in got] == [[b"%d" % number] for number in (1, 3, 5, 7, 9)]
 
 
-def test_a_killed_server_answers_nothing_until_it_is_restarted(loop):
+def test_a_killed_server_answers_nothing_until_it_is_restarted(loop: Any) -> None:
     network = Network()
-    seen, stages = [], []
+    seen: list[Any] = []
+    stages: list[Any] = []
     server = network.node("server")
 
-    async def main():
+    async def main() -> None:
         echo(loop, network, seen)
         async with loop.Requester(connect=ADDRESS, timeout=5) as requester:
             assert await requester.request(b"1") == [b"1"]
@@ -167,11 +170,11 @@ def test_a_killed_server_answers_nothing_until_it_is_restarted(loop):
     assert stages in (["queued"], ["sent"])
 
 
-def test_what_a_killed_program_does_reaches_nobody(loop):
+def test_what_a_killed_program_does_reaches_nobody(loop: Any) -> None:
     network = Network()
-    done = []
+    done: list[Any] = []
 
-    async def push():
+    async def push() -> None:
         async with loop.Pusher(connect=ADDRESS) as pusher:
             try:
                 await pusher.push(b"before")
@@ -180,7 +183,7 @@ def test_what_a_killed_program_does_reaches_nobody(loop):
             finally:
                 pusher.socket.close(0)
 
-    async def main():
+    async def main() -> Any:
         client = network.node("client")
         client.start(push)
         async with loop.Puller(bind=ADDRESS) as puller:
@@ -193,16 +196,16 @@ def test_what_a_killed_program_does_reaches_nobody(loop):
     assert done == []
 
 
-def test_a_paused_node_stands_still_and_goes_on(loop):
+def test_a_paused_node_stands_still_and_goes_on(loop: Any) -> None:
     network = Network()
-    ticks = []
+    ticks: list[Any] = []
 
-    async def tick():
+    async def tick() -> None:
         while True:
             ticks.append(network.now)
             await loop.sleep(1)
 
-    async def main():
+    async def main() -> Any:
         echo(loop, network)
         server = network.node("server")
         server.start(tick)
@@ -223,16 +226,16 @@ def test_a_paused_node_stands_still_and_goes_on(loop):
     assert 14.5 <= late < 14.6
 
 
-def test_a_node_that_is_killed_while_it_stands_still(loop):
+def test_a_node_that_is_killed_while_it_stands_still(loop: Any) -> None:
     network = Network()
-    ticks = []
+    ticks: list[Any] = []
 
-    async def tick():
+    async def tick() -> None:
         while True:
             ticks.append(network.now)
             await loop.sleep(1)
 
-    async def main():
+    async def main() -> None:
         server = network.node("server")
         server.start(tick)
         await loop.sleep(0.5)
@@ -248,10 +251,10 @@ def test_a_node_that_is_killed_while_it_stands_still(loop):
     assert len(ticks) == 3
 
 
-def test_after_a_cut_they_connect_again(loop):
+def test_after_a_cut_they_connect_again(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS, timeout=5) as requester:
             await requester.request(b"1")
@@ -264,10 +267,10 @@ def test_after_a_cut_they_connect_again(loop):
     assert happened[happened.index("cut") :].count("connected") == 1
 
 
-def test_what_was_sent_into_silence_arrives_when_it_is_healed(loop):
+def test_what_was_sent_into_silence_arrives_when_it_is_healed(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> Any:
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS, timeout=None) as requester:
             await requester.request(b"1")
@@ -280,10 +283,10 @@ def test_what_was_sent_into_silence_arrives_when_it_is_healed(loop):
     assert 500 <= loop.run(main, network) < 501
 
 
-def test_a_slow_way_takes_its_time(loop):
+def test_a_slow_way_takes_its_time(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> Any:
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS) as requester:
             await requester.request(b"1")
@@ -300,11 +303,11 @@ def test_a_slow_way_takes_its_time(loop):
     [(Drop(), 0, False), (Twice(), 2, True), (Deliver(0.3), 1, True)],
     ids=["drop", "twice", "deliver"],
 )
-def test_a_rule_for_requests(loop, verdict, handled, answered):
+def test_a_rule_for_requests(loop: Any, verdict: Any, handled: Any, answered: Any) -> None:
     network = Network()
-    seen = []
+    seen: list[Any] = []
 
-    async def main():
+    async def main() -> None:
         echo(loop, network, seen)
         async with loop.Requester(connect=ADDRESS, timeout=1) as requester:
             await requester.request(b"1")
@@ -322,18 +325,18 @@ def test_a_rule_for_requests(loop, verdict, handled, answered):
     assert seen.count([b"2"]) == handled
 
 
-def test_what_waits_for_ever_is_named(loop):
+def test_what_waits_for_ever_is_named(loop: Any) -> None:
     network = Network()
 
-    async def main():
-        async with loop.Requester(connect=ADDRESS) as requester:
+    async def main() -> None:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             await requester.request(b"x", timeout=None)
 
-    async def pull():
-        async with loop.Puller(connect=ADDRESS) as puller:
+    async def pull() -> None:
+        async with loop.Puller(connect=ADDRESS, options=SELDOM) as puller:
             await puller.receive()
 
-    async def both():
+    async def both() -> None:
         network.node("other").start(pull)
         await main()
 
@@ -347,10 +350,10 @@ def test_what_waits_for_ever_is_named(loop):
     assert "<simulated DEALER of main>" in text
 
 
-def test_a_program_without_sockets_that_waits_for_ever_is_named(loop):
+def test_a_program_without_sockets_that_waits_for_ever_is_named(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         async with loop.Puller(bind="inproc://here") as puller:
             await puller.receive()
 
@@ -358,10 +361,10 @@ def test_a_program_without_sockets_that_waits_for_ever_is_named(loop):
         loop.run(main, network)
 
 
-def test_a_real_socket_is_refused(loop):
+def test_a_real_socket_is_refused(loop: Any) -> None:
     context = zmq.Context()
 
-    async def main():
+    async def main() -> None:
         async with loop.Puller(connect="tcp://127.0.0.1:1", context=context) as puller:
             await puller.receive()
 
@@ -369,8 +372,17 @@ def test_a_real_socket_is_refused(loop):
         loop.run(main, Network())
 
 
-def test_an_option_that_is_not_modelled_is_refused(loop):
-    async def main():
+def test_a_proxy_is_refused_as_it_is_a_thread(loop: Any) -> None:
+    async def main() -> None:
+        async with loop.Proxy("requests", "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"):
+            pass
+
+    with pytest.raises(NotSimulated, match="real"):
+        loop.run(main, Network())
+
+
+def test_an_option_that_is_not_modelled_is_refused(loop: Any) -> None:
+    async def main() -> None:
         async with loop.Puller(options={zmq.AFFINITY: 1}):
             pass
 
@@ -378,8 +390,8 @@ def test_an_option_that_is_not_modelled_is_refused(loop):
         loop.run(main, Network())
 
 
-def test_the_error_of_main_comes_out(loop):
-    async def main():
+def test_the_error_of_main_comes_out(loop: Any) -> None:
+    async def main() -> None:
         await loop.sleep(1)
         raise LookupError("this one")
 
@@ -387,14 +399,14 @@ def test_the_error_of_main_comes_out(loop):
         loop.run(main, Network())
 
 
-def test_a_program_that_fails_ends_the_run(loop):
+def test_a_program_that_fails_ends_the_run(loop: Any) -> None:
     network = Network()
 
-    async def fails():
+    async def fails() -> None:
         await loop.sleep(1)
         raise LookupError("this one")
 
-    async def main():
+    async def main() -> None:
         network.node("other").start(fails)
         await loop.sleep(1000)
 
@@ -403,10 +415,10 @@ def test_a_program_that_fails_ends_the_run(loop):
     assert network.now < 2
 
 
-def test_the_network_may_end_the_run(loop):
+def test_the_network_may_end_the_run(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         network.after(5, lambda: network.fail(LookupError("this one")))
         await loop.sleep(1000)
 
@@ -415,16 +427,16 @@ def test_the_network_may_end_the_run(loop):
     assert 5 <= network.now < 6
 
 
-def test_what_fails_because_it_was_killed_ends_nothing(loop):
+def test_what_fails_because_it_was_killed_ends_nothing(loop: Any) -> None:
     network = Network()
 
-    async def fails():
+    async def fails() -> None:
         try:
             await loop.sleep(1000)
         finally:
             raise LookupError
 
-    async def main():
+    async def main() -> Any:
         network.node("other").start(fails)
         await loop.sleep(1)
         network.node("other").kill()
@@ -434,10 +446,10 @@ def test_what_fails_because_it_was_killed_ends_nothing(loop):
     assert loop.run(main, network) == "well"
 
 
-def test_a_network_runs_one_program_after_the_other(loop):
+def test_a_network_runs_one_program_after_the_other(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> Any:
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS) as requester:
             return await requester.request(b"x")
@@ -446,10 +458,10 @@ def test_a_network_runs_one_program_after_the_other(loop):
     assert loop.run(main, network) == [b"x"]
 
 
-def test_a_killed_node_runs_nothing_until_it_is_restarted(loop):
+def test_a_killed_node_runs_nothing_until_it_is_restarted(loop: Any) -> None:
     network = Network()
 
-    async def main():
+    async def main() -> None:
         network.node("server").kill()
         with pytest.raises(ValueError, match="restart it"):
             echo(loop, network)
@@ -457,12 +469,12 @@ def test_a_killed_node_runs_nothing_until_it_is_restarted(loop):
     loop.run(main, network)
 
 
-async def traffic(loop, network):
+async def traffic(loop: Any, network: Any) -> None:
     """Ask from three nodes at once, under faults."""
     echo(loop, network)
-    ended = []
+    ended: list[Any] = []
 
-    async def ask():
+    async def ask() -> None:
         async with loop.Requester(connect=ADDRESS, timeout=0.5) as requester:
             for number in range(20):
                 try:
@@ -482,16 +494,16 @@ async def traffic(loop, network):
         await loop.sleep(1)
 
 
-def test_one_seed_is_one_course_of_events(loop):
+def test_one_seed_is_one_course_of_events(loop: Any) -> None:
     first = check_determinism(lambda network: traffic(loop, network), 5, loop.name)
     second = check_determinism(lambda network: traffic(loop, network), 6, loop.name)
     assert first.trace_hash() != second.trace_hash()
 
 
-def test_what_differs_is_shown(loop):
-    runs = []
+def test_what_differs_is_shown(loop: Any) -> None:
+    runs: list[Any] = []
 
-    async def main(network):
+    async def main(network: Any) -> None:
         runs.append(network)
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS) as requester:

@@ -159,7 +159,12 @@ class Patrols(Keeper):
 
     def alarm(self) -> None:
         self._at = inf
-        self._set(self._link.pump.patrol())
+        pump = self._link.pump
+        pause = pump.pause_of_patrols()  # if what shows an error raises
+        try:
+            pause = pump.patrol()
+        finally:
+            self._set(pause)
 
     def _set(self, pause: float) -> None:
         due = self._link.driver.now() + pause

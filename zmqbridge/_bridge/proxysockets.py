@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from zmqbridge._bridge import addresses
-from zmqbridge._bridge.context import end, loose
+from zmqbridge._bridge.context import end, loose, shared
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.lingers import LINGER, closing
@@ -100,6 +100,11 @@ def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened
 def new_context() -> OwnContext:
     """A context for one proxy: its end is what frees a proxy that waits for a peer."""
     context = OwnContext()
+    try:
+        shared.stand_in(context)  # a simulation refuses it, as a proxy is a thread
+    except Exception:
+        context.term()
+        raise
     loose.add(context)
     return context
 

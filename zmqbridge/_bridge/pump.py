@@ -25,6 +25,7 @@ Its rules, each with a test in tests/test_pump.py; the times are of CPython 3.11
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import zmq
@@ -33,12 +34,13 @@ from zmqbridge._bridge.calls import recv_of
 from zmqbridge._bridge.catchup import CatchUp
 from zmqbridge._bridge.driver import Turns
 from zmqbridge._bridge.iothreads import holding_of
+from zmqbridge._bridge.patrol import pause_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import BURST, LARGE, SLICE, next_length
 from zmqbridge.core.patterns import Pattern, Told
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import OutOfMemory, ZmqBridgeError
+from zmqbridge.errors import OutOfMemory, PeerUnreachable, ZmqBridgeError
 
 
 class Pump(Sending):
@@ -66,7 +68,7 @@ class Pump(Sending):
 
     __slots__ = (
         "_burst", "_catch_up", "_end", "_holding", "_keeps_up", "_more", "_read_at", "_recv",
-        "_reported", "lost",
+        "_reported", "lost", "received",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +89,7 @@ class Pump(Sending):
         self._read_at = 0.0
         self._reported = False
         self._burst = BURST // 4
+        self.received = 0
         self.lost = 0
 
     def ring(self) -> None:
@@ -160,6 +163,7 @@ class Pump(Sending):
             events = self._get(EVENTS)
             # A ROUTER has no POLLOUT for a peer that left.
             if self.queues and (self._patrol is not None or events & POLLOUT):
+                again = True  # also when what shows an error raises
                 again, events = self._flush_twice(events)
             if events & POLLIN:
                 again = self._read(burst) or again
@@ -184,14 +188,6 @@ class Pump(Sending):
                 self._end(broken)
             if self._unreported:
                 self._report()
-
-    # `report` runs code of the program, which may raise, e.g. a KeyboardInterrupt. Then no message
-    # must be lost, and no turn that is due.
-
-    def _report(self) -> None:
-        errors, self._unreported = self._unreported, ()
-        for error in errors:
-            self._driver.report(error)
 
     def keep_up(self) -> None:
         """Read as much as ever, however long it takes to handle that: it gives way to newer."""
@@ -304,6 +300,38 @@ class Pump(Sending):
             self._lose(frame)
             return True
         return bool(burst)  # without room it is empty; the driver schedules a turn for new room
+
+    def patrol(self) -> float:
+        """Look after the peers of a ROUTER for which messages wait.
+
+        The queue of each peer is tried in a turn now; the queue of a peer whose connection has gone
+        is given up. Returns the seconds until this is due again, ``inf`` when no message waits.
+        """
+        patrol = self._patrol
+        stuck = list(self.queues)
+        if patrol is None or not stuck:
+            if patrol is not None:
+                patrol.end(stuck)
+            return inf
+        # When all messages are read, libzmq itself tells which peers have gone or came back.
+        unread = self._pattern.room() < 1 and self._unread()
+        waiters: list[Any] = []
+        for peer in patrol.begin(stuck, unread):
+            if peer in self.queues:
+                self._give_up(peer, PeerUnreachable(peer))
+                waiters += self.queues.served(peer)
+        before = self.received
+        try:
+            self._report_and_tell(waiters)
+        finally:
+            patrol.untried = list(self.queues)
+            self.turn()
+            pause = patrol.end(stuck, self.received - before)
+        return min(pause, self.pause_of_patrols())
+
+    def pause_of_patrols(self) -> float:
+        """The seconds between two patrols while as many peers are stuck as now."""
+        return pause_of(len(self.queues))
 
     def close(self, remains: list[Any] | None = None) -> list[Any]:
         """Stop for good, drop what is queued, and return the senders that wait.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from errno import ENOMEM
-from math import inf
 from operator import attrgetter
 from typing import Any
 
@@ -13,7 +12,7 @@ import zmq
 
 from zmqbridge._bridge.calls import clock_of, raw, send_of
 from zmqbridge._bridge.driver import Turns
-from zmqbridge._bridge.patrol import FEW, Patrol, pause_of
+from zmqbridge._bridge.patrol import FEW, Patrol
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
 from zmqbridge.core.pacing import SLICE
@@ -40,8 +39,8 @@ class Sending:
 
     __slots__ = (
         "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
-        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "received",
-        "sent", "stalled",
+        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent",
+        "stalled",
     )  # fmt: skip
 
     def __init__(
@@ -65,12 +64,7 @@ class Sending:
         self.due = False
         self.closed = False
         self.sent = 0
-        self.received = 0
         self.stalled: Callable[[SendQueue[Any]], None] = ignore
-
-    def turn(self) -> None:
-        """Do what there is to do now: flush the queues, then read a burst."""
-        raise NotImplementedError
 
     @property
     def queued(self) -> int:
@@ -279,8 +273,7 @@ class Sending:
                         patrol.untried = untried
                     break
         finally:
-            if waiters:
-                self.standing_by(self._driver.tell, waiters)
+            self._report_and_tell(waiters)
         if len(self.queues) > FEW:
             return bool(untried)
         return self.sent > before and bool(self.queues)
@@ -308,35 +301,20 @@ class Sending:
         self.queues.give_up(peer)
         self._unreported += (error,)
 
-    def patrol(self) -> float:
-        """Look after the peers of a ROUTER for which messages wait.
+    # `report` runs code of the program, which may raise, e.g. a KeyboardInterrupt. Then no message
+    # must be lost, and no turn that is due.
 
-        The queue of each peer is tried in a turn now; the queue of a peer whose connection has gone
-        is given up. Returns the seconds until this is due again, ``inf`` when no message waits.
-        """
-        patrol = self._patrol
-        stuck = list(self.queues)
-        if patrol is None or not stuck:
-            if patrol is not None:
-                patrol.end(stuck)
-            return inf
-        # When all messages are read, libzmq itself tells which peers have gone or came back.
-        unread = self._pattern.room() < 1 and self._unread()
-        waiters: list[Any] = []
-        for peer in patrol.begin(stuck, unread):
-            if peer in self.queues:
-                self._give_up(peer, PeerUnreachable(peer))
-                waiters += self.queues.served(peer)
-        if waiters:
-            self.standing_by(self._driver.tell, waiters)
-        patrol.untried = list(self.queues)
-        before = self.received
-        self.turn()
-        return min(patrol.end(stuck, self.received - before), self.pause_of_patrols())
+    def _report(self) -> None:
+        errors, self._unreported = self._unreported, ()
+        for error in errors:
+            self._driver.report(error)
 
-    def pause_of_patrols(self) -> float:
-        """The seconds between two patrols while as many peers are stuck as now."""
-        return pause_of(len(self.queues))
+    def _report_and_tell(self, waiters: list[Any]) -> None:
+        try:
+            self._report()
+        finally:
+            if waiters:
+                self.standing_by(self._driver.tell, waiters)
 
     def _broken(self, error: Exception) -> ZmqBridgeError:
         if isinstance(error, ZmqBridgeError):

@@ -65,11 +65,7 @@ class Node:
         self.network.driver.start(self, main)
 
     def pause(self) -> None:
-        """Hold it still as SIGSTOP does, and its I/O threads as well.
-
-        Raises:
-            NotSimulated: the loop cannot hold the tasks of one node, as trio cannot.
-        """
+        """Hold it still as SIGSTOP does, and its I/O threads as well."""
         if not self.paused:
             self.network.driver.pause(self)
             self.network.fault("pause", self.name, self.name)
