@@ -496,7 +496,7 @@ if __name__ == "__main__":
             time.sleep(0.6)  # nobody is there yet
             pull.bind(address)
             got = 0
-            while got < N and pull.poll(4000):
+            while got < N and pull.poll(20_000):  # a child may take long to start
                 pull.recv()
                 got += 1
             process.join(10)

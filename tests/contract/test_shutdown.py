@@ -231,6 +231,7 @@ async def test_drain_goes_on_when_one_of_a_routers_peers_leaves(w: World) -> Non
         statistics = router.statistics()
         assert statistics.unreachable == statistics.dropped == 1000
         assert statistics.accepted == accepted
+        await w.until(lambda: w.reports)  # one burst is reported in the end of its turn
     assert [type(report).__name__ for report in w.reports] == ["PeerUnreachable"]
 
 

@@ -172,8 +172,10 @@ async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(
                 await router.send(peer, *parts, REPLY)
             except PeerUnreachable as error:
                 gone.append(error.peer)
+            answered.append(peer)
 
     gone: list[bytes] = []
+    answered: list[bytes] = []
     async with w.Router(bind=address, options=SMALL) as router:
         answering = w.spawn(answer())
         where = router.addresses[0]
@@ -184,9 +186,10 @@ async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(
                 stuck.kill()
                 assert (await dealer.receive())[0] == b"another"
                 # The rest of what the dead one had asked is met with the same error, at once.
-                await w.until(lambda: router.statistics().unread == 0, bound=3)
+                await w.until(lambda: router.statistics().unread == 0)
+                await w.until(lambda: len(answered) == router.statistics().received)
                 # libzmq may still be ending its connection when the last of them is answered.
-                await w.until(lambda: router.statistics().queued == 0, bound=3)
+                await w.until(lambda: router.statistics().queued == 0)
         assert len(set(gone)) == 1
         router.close()
         await answering

@@ -45,3 +45,13 @@ def test_what_is_wanted_is_counted_as_libzmq_counts_it(
         assert subscriptions.wants(publication) == wanted
         alone = message[0].startswith(prefix) and not wanted
         assert subscriptions.orphaned(publication, prefix) == alone
+
+
+def test_what_is_wanted_twice_is_wanted_until_it_ends_twice() -> None:
+    subscriptions = Subscriptions()
+    subscriptions.add(b"a")
+    subscriptions.add(b"a")
+    assert not subscriptions.remove(b"a")
+    assert subscriptions.wants(split_topic([b"a\0body"]))
+    assert subscriptions.remove(b"a")
+    assert not subscriptions.wants(split_topic([b"a\0body"]))

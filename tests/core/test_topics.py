@@ -6,7 +6,7 @@ import tracemalloc
 
 from machines import TopicsMachine
 
-from zmqbridge.core.topics import Topics, is_private
+from zmqbridge.core.topics import Topics, is_answer, is_private
 
 TestTopics = TopicsMachine.TestCase
 
@@ -25,6 +25,27 @@ def test_many_topics_take_little_memory() -> None:
         tracemalloc.stop()
     assert len(topics) == MANY
     assert used / MANY <= MOST
+
+
+def test_who_subscribes_twice_has_to_end_it_twice() -> None:
+    topics = Topics()
+    assert [topics.added(b"a"), topics.added(b"a")] == [True, False]
+    assert [topics.removed(b"a"), topics.removed(b"a")] == [False, True]
+    assert (len(topics), topics.unfounded) == (0, 0)
+
+
+def test_a_prefix_that_reaches_into_the_body_is_forgotten_with_its_last_subscription() -> None:
+    topics = Topics()
+    topics.added(b"a\0b")
+    assert topics.wanted(b"a\0")
+    assert topics.removed(b"a\0b")
+    assert not topics.wanted(b"a\0")
+
+
+def test_an_answer_to_a_barrier_has_four_parts_and_two_of_them_are_empty() -> None:
+    assert is_answer([b"\0r12345678", b"", b"", b""])
+    assert not is_answer([b"\0r12345678", b"", b"body", b""])
+    assert not is_answer([b"\0r12345678", b"", b""])
 
 
 def test_a_topic_of_a_barrier_is_nobody_s_tag() -> None:

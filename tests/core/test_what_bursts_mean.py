@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -90,6 +91,16 @@ def test_how_much_waits_follows_the_mark_the_wish_and_conflate() -> None:
     assert weighed.room() == 0
     weighed.disown()
     assert len(weighed.inbox) == 0
+
+
+def test_the_ids_of_requests_are_of_the_world_of_their_link() -> None:
+    class Link:
+        def random(self) -> Callable[[int], bytes]:
+            return bytes
+
+    pattern: Requests[str] = Requests()
+    pattern.joined(Link())
+    assert pattern.table.wait("one") == bytes(8) + (1).to_bytes(8, "big")
 
 
 def test_replies_find_their_callers() -> None:

@@ -91,6 +91,17 @@ def test_nobody_comes_in_as_long_as_nothing_is_given() -> None:
         assert zap.request(request(1, "a", "127.0.0.1", *credentials))[4] == b"400"
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("127.0.0.1", b"short"), ("?", RAW), ("10.1.2.3", RAW)],
+    ids=["no key", "no address", "another address"],
+)
+def test_nor_does_who_shows_no_key_or_comes_from_nowhere(address: str, shown: bytes) -> None:
+    zap: Any = Zap({"*": Policy(any_key=True, allow="127.0.0.1")})
+    assert zap.request(request(1, "a", "127.0.0.1", "CURVE", RAW))[4] == b"200"
+    assert zap.request(request(2, "a", address, "CURVE", shown))[4] == b"400"
+
+
 def test_both_forms_of_a_key_are_one() -> None:
     assert curve_key(RAW, "") == curve_key(Z85, "") == curve_key(Z85.decode(), "") == Z85
     assert Policy(keys=Z85) == Policy(keys=[RAW]) == Policy(keys=[Z85.decode()])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
 
+from zmqbridge import Subscribed
+
 if TYPE_CHECKING:
     from tests.conftest import World
 
@@ -56,6 +58,21 @@ async def test_publications_there_and_back(w: World, peer: Callable[..., Any]) -
     with peer("publications", "bind", ANY, ANY) as (there, back):
         async with w.Publisher(connect=there) as publisher:
             async with w.Subscriber(TAG, connect=back) as subscriber:
+                await w.connected(publisher, subscriber, TAG)
+                for tag, body in PUBLICATIONS:
+                    publisher.publish(body, tag)
+                expected = [(tag + b"re", body) for tag, body in WANTED]
+                assert [await subscriber.receive() for _ in WANTED] == expected
+
+
+@pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
+async def test_publications_of_the_extended_sockets_there_and_back(
+    w: World, peer: Callable[..., Any]
+) -> None:
+    with peer("publications", "bind", ANY, ANY) as (there, back):
+        async with w.XPublisher(connect=there) as publisher:
+            async with w.XSubscriber(TAG, connect=back) as subscriber:
+                assert await publisher.receive() == Subscribed(b"")
                 await w.connected(publisher, subscriber, TAG)
                 for tag, body in PUBLICATIONS:
                     publisher.publish(body, tag)

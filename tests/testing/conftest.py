@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 from simulated_worlds import LOOPS
 
-if TYPE_CHECKING:
-    from tests.testing.simulated_worlds import Loop
-
 
 @pytest.fixture(params=LOOPS, ids=lambda loop: loop.name)
-def loop(request: pytest.FixtureRequest) -> Loop:
+def loop(request: Any) -> Any:
     return request.param

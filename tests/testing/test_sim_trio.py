@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
@@ -18,20 +17,19 @@ import trio.testing
 
 from zmqbridge.asyncio_backend import Replier, Requester
 from zmqbridge.testing import Network, NotSimulated, Stalled, run
-from zmqbridge.testing.rules import Delivery
 
 inside = trio._core._run
 ADDRESS = "tcp://server:5555"
 
 
-def on_trio(main: Callable[..., Any], network: Network | None = None) -> Any:
+def on_trio(main: Any, network: Any = None) -> Any:
     return run(main, network or Network(), "trio")
 
 
 def test_the_clock_is_the_networks() -> None:
     network = Network()
 
-    async def main() -> float:
+    async def main() -> Any:
         assert trio.current_time() == network.now
         with trio.move_on_after(100) as scope:
             await trio.sleep_forever()
@@ -55,10 +53,10 @@ def test_what_was_set_in_trio_is_as_before() -> None:
 
 
 def test_the_order_of_tasks_follows_from_the_seed() -> None:
-    def order(seed: int) -> list[int]:
-        ran = []
+    def order(seed: Any) -> Any:
+        ran: list[Any] = []
 
-        async def note(number: int) -> None:
+        async def note(number: Any) -> None:
             await trio.sleep(1)
             ran.append(number)
 
@@ -150,7 +148,7 @@ def test_not_even_a_shield_holds_up_a_stall() -> None:
 
 def test_the_end_of_a_program_may_take_time() -> None:
     network = Network()
-    ended = []
+    ended: list[Any] = []
 
     async def other() -> None:
         try:
@@ -171,7 +169,7 @@ def test_the_end_of_a_program_may_take_time() -> None:
 def test_a_rule_that_fails_ends_the_run() -> None:
     network = Network()
 
-    def rule(delivery: Delivery) -> None:
+    def rule(delivery: Any) -> None:
         raise LookupError("this one")
 
     async def serve() -> None:
@@ -192,11 +190,11 @@ def test_a_rule_that_fails_ends_the_run() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="this system does not tell")
 def test_descriptors_are_given_back() -> None:
-    def open_ones() -> int:
+    def open_ones() -> Any:
         return len(os.listdir("/proc/self/fd"))
 
     network = Network()
-    sockets = []
+    sockets: list[Any] = []
 
     async def main() -> None:
         for _ in range(20):
@@ -253,7 +251,7 @@ def test_main_is_a_coroutine_function() -> None:
 
 def test_tasks_of_a_program_belong_to_its_node() -> None:
     network = Network()
-    ticks = []
+    ticks: list[Any] = []
 
     async def tick() -> None:
         while True:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import zmq
 
 from zmqbridge import RequestTimeout
-from zmqbridge.asyncio_backend import Requester
 from zmqbridge.testing import (
     Deliver,
     Drop,
@@ -21,13 +20,12 @@ from zmqbridge.testing import (
     check_determinism,
 )
 
-if TYPE_CHECKING:
-    from tests.testing.simulated_worlds import Loop
-
 ADDRESS = "tcp://server:5555"
+# For hours in which nobody is there: each attempt to connect is an event.
+SELDOM = {zmq.RECONNECT_IVL: 10_000}
 
 
-def echo(loop: Loop, network: Network, seen: list[Any] | None = None) -> None:
+def echo(loop: Any, network: Any, seen: Any = None) -> None:
     """Start a server, which notes what it was asked."""
 
     async def serve() -> None:
@@ -43,11 +41,11 @@ def echo(loop: Loop, network: Network, seen: list[Any] | None = None) -> None:
     network.node("server").start(serve)
 
 
-def test_an_hour_costs_nothing(loop: Loop) -> None:
+def test_an_hour_costs_nothing(loop: Any) -> None:
     network = Network()
 
-    async def main() -> str:
-        async with loop.Requester(connect=ADDRESS) as requester:
+    async def main() -> Any:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             with pytest.raises(RequestTimeout) as caught:
                 await requester.request(b"x", timeout=3600)
             await loop.sleep(3600)
@@ -59,11 +57,11 @@ def test_an_hour_costs_nothing(loop: Loop) -> None:
     assert time.perf_counter() - begun < 10
 
 
-def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop: Loop) -> None:
+def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             with pytest.raises(RequestTimeout):
                 await requester.request(b"x", timeout=10_000)
 
@@ -71,10 +69,10 @@ def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop: Loop) -> No
     assert 10_000 <= network.now < 10_001
 
 
-def test_requests_that_time_out_again_and_again_are_no_stall(loop: Loop) -> None:
+def test_requests_that_time_out_again_and_again_are_no_stall(loop: Any) -> None:
     network = Network()
 
-    async def ask(requester: Requester) -> None:
+    async def ask(requester: Any) -> None:
         for _ in range(150):
             try:
                 await requester.request(b"x", timeout=60)
@@ -82,14 +80,14 @@ def test_requests_that_time_out_again_and_again_are_no_stall(loop: Loop) -> None
                 continue
 
     async def main() -> None:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             await ask(requester)
 
     loop.run(main, network)
     assert 9_000 <= network.now < 9_001
 
 
-def test_requests_are_answered(loop: Loop) -> None:
+def test_requests_are_answered(loop: Any) -> None:
     network = Network()
 
     async def main() -> Any:
@@ -100,7 +98,7 @@ def test_requests_are_answered(loop: Loop) -> None:
     assert loop.run(main, network) == [[b"%d" % n, b""] for n in range(100)]
 
 
-def test_a_pusher_waits_for_one_who_does_not_pull(loop: Loop) -> None:
+def test_a_pusher_waits_for_one_who_does_not_pull(loop: Any) -> None:
     network = Network()
     small = {zmq.SNDHWM: 2, zmq.RCVHWM: 2}
     pushed, pulled = [], []
@@ -129,7 +127,7 @@ def test_a_pusher_waits_for_one_who_does_not_pull(loop: Loop) -> None:
     assert pulled == pushed == [b"%02d" % number for number in range(60)]
 
 
-def test_publications_come_to_those_who_subscribe(loop: Loop) -> None:
+def test_publications_come_to_those_who_subscribe(loop: Any) -> None:
     network = Network()
     got: list[Any] = []
 
@@ -149,10 +147,10 @@ def test_publications_come_to_those_who_subscribe(loop: Loop) -> None:
     assert [parts for _, *parts in got] == [[b"%d" % number] for number in (1, 3, 5, 7, 9)]
 
 
-def test_a_killed_server_answers_nothing_until_it_is_restarted(loop: Loop) -> None:
+def test_a_killed_server_answers_nothing_until_it_is_restarted(loop: Any) -> None:
     network = Network()
     seen: list[Any] = []
-    stages = []
+    stages: list[Any] = []
     server = network.node("server")
 
     async def main() -> None:
@@ -172,9 +170,9 @@ def test_a_killed_server_answers_nothing_until_it_is_restarted(loop: Loop) -> No
     assert stages in (["queued"], ["sent"])
 
 
-def test_what_a_killed_program_does_reaches_nobody(loop: Loop) -> None:
+def test_what_a_killed_program_does_reaches_nobody(loop: Any) -> None:
     network = Network()
-    done = []
+    done: list[Any] = []
 
     async def push() -> None:
         async with loop.Pusher(connect=ADDRESS) as pusher:
@@ -198,9 +196,9 @@ def test_what_a_killed_program_does_reaches_nobody(loop: Loop) -> None:
     assert done == []
 
 
-def test_a_paused_node_stands_still_and_goes_on(loop: Loop) -> None:
+def test_a_paused_node_stands_still_and_goes_on(loop: Any) -> None:
     network = Network()
-    ticks = []
+    ticks: list[Any] = []
 
     async def tick() -> None:
         while True:
@@ -228,9 +226,9 @@ def test_a_paused_node_stands_still_and_goes_on(loop: Loop) -> None:
     assert 14.5 <= late < 14.6
 
 
-def test_a_node_that_is_killed_while_it_stands_still(loop: Loop) -> None:
+def test_a_node_that_is_killed_while_it_stands_still(loop: Any) -> None:
     network = Network()
-    ticks = []
+    ticks: list[Any] = []
 
     async def tick() -> None:
         while True:
@@ -253,7 +251,7 @@ def test_a_node_that_is_killed_while_it_stands_still(loop: Loop) -> None:
     assert len(ticks) == 3
 
 
-def test_after_a_cut_they_connect_again(loop: Loop) -> None:
+def test_after_a_cut_they_connect_again(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
@@ -269,7 +267,7 @@ def test_after_a_cut_they_connect_again(loop: Loop) -> None:
     assert happened[happened.index("cut") :].count("connected") == 1
 
 
-def test_what_was_sent_into_silence_arrives_when_it_is_healed(loop: Loop) -> None:
+def test_what_was_sent_into_silence_arrives_when_it_is_healed(loop: Any) -> None:
     network = Network()
 
     async def main() -> Any:
@@ -285,7 +283,7 @@ def test_what_was_sent_into_silence_arrives_when_it_is_healed(loop: Loop) -> Non
     assert 500 <= loop.run(main, network) < 501
 
 
-def test_a_slow_way_takes_its_time(loop: Loop) -> None:
+def test_a_slow_way_takes_its_time(loop: Any) -> None:
     network = Network()
 
     async def main() -> Any:
@@ -305,7 +303,7 @@ def test_a_slow_way_takes_its_time(loop: Loop) -> None:
     [(Drop(), 0, False), (Twice(), 2, True), (Deliver(0.3), 1, True)],
     ids=["drop", "twice", "deliver"],
 )
-def test_a_rule_for_requests(loop: Loop, verdict: Any, handled: int, answered: bool) -> None:
+def test_a_rule_for_requests(loop: Any, verdict: Any, handled: Any, answered: Any) -> None:
     network = Network()
     seen: list[Any] = []
 
@@ -327,15 +325,15 @@ def test_a_rule_for_requests(loop: Loop, verdict: Any, handled: int, answered: b
     assert seen.count([b"2"]) == handled
 
 
-def test_what_waits_for_ever_is_named(loop: Loop) -> None:
+def test_what_waits_for_ever_is_named(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
-        async with loop.Requester(connect=ADDRESS) as requester:
+        async with loop.Requester(connect=ADDRESS, options=SELDOM) as requester:
             await requester.request(b"x", timeout=None)
 
     async def pull() -> None:
-        async with loop.Puller(connect=ADDRESS) as puller:
+        async with loop.Puller(connect=ADDRESS, options=SELDOM) as puller:
             await puller.receive()
 
     async def both() -> None:
@@ -352,7 +350,7 @@ def test_what_waits_for_ever_is_named(loop: Loop) -> None:
     assert "<simulated DEALER of main>" in text
 
 
-def test_a_program_without_sockets_that_waits_for_ever_is_named(loop: Loop) -> None:
+def test_a_program_without_sockets_that_waits_for_ever_is_named(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
@@ -363,7 +361,7 @@ def test_a_program_without_sockets_that_waits_for_ever_is_named(loop: Loop) -> N
         loop.run(main, network)
 
 
-def test_a_real_socket_is_refused(loop: Loop) -> None:
+def test_a_real_socket_is_refused(loop: Any) -> None:
     context = zmq.Context()
 
     async def main() -> None:
@@ -392,7 +390,7 @@ def test_an_option_that_is_not_modelled_is_refused(loop: Any) -> None:
         loop.run(main, Network())
 
 
-def test_the_error_of_main_comes_out(loop: Loop) -> None:
+def test_the_error_of_main_comes_out(loop: Any) -> None:
     async def main() -> None:
         await loop.sleep(1)
         raise LookupError("this one")
@@ -401,7 +399,7 @@ def test_the_error_of_main_comes_out(loop: Loop) -> None:
         loop.run(main, Network())
 
 
-def test_a_program_that_fails_ends_the_run(loop: Loop) -> None:
+def test_a_program_that_fails_ends_the_run(loop: Any) -> None:
     network = Network()
 
     async def fails() -> None:
@@ -417,7 +415,7 @@ def test_a_program_that_fails_ends_the_run(loop: Loop) -> None:
     assert network.now < 2
 
 
-def test_the_network_may_end_the_run(loop: Loop) -> None:
+def test_the_network_may_end_the_run(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
@@ -429,7 +427,7 @@ def test_the_network_may_end_the_run(loop: Loop) -> None:
     assert 5 <= network.now < 6
 
 
-def test_what_fails_because_it_was_killed_ends_nothing(loop: Loop) -> None:
+def test_what_fails_because_it_was_killed_ends_nothing(loop: Any) -> None:
     network = Network()
 
     async def fails() -> None:
@@ -448,7 +446,7 @@ def test_what_fails_because_it_was_killed_ends_nothing(loop: Loop) -> None:
     assert loop.run(main, network) == "well"
 
 
-def test_a_network_runs_one_program_after_the_other(loop: Loop) -> None:
+def test_a_network_runs_one_program_after_the_other(loop: Any) -> None:
     network = Network()
 
     async def main() -> Any:
@@ -460,7 +458,7 @@ def test_a_network_runs_one_program_after_the_other(loop: Loop) -> None:
     assert loop.run(main, network) == [b"x"]
 
 
-def test_a_killed_node_runs_nothing_until_it_is_restarted(loop: Loop) -> None:
+def test_a_killed_node_runs_nothing_until_it_is_restarted(loop: Any) -> None:
     network = Network()
 
     async def main() -> None:
@@ -471,10 +469,10 @@ def test_a_killed_node_runs_nothing_until_it_is_restarted(loop: Loop) -> None:
     loop.run(main, network)
 
 
-async def traffic(loop: Loop, network: Network) -> None:
+async def traffic(loop: Any, network: Any) -> None:
     """Ask from three nodes at once, under faults."""
     echo(loop, network)
-    ended = []
+    ended: list[Any] = []
 
     async def ask() -> None:
         async with loop.Requester(connect=ADDRESS, timeout=0.5) as requester:
@@ -496,16 +494,16 @@ async def traffic(loop: Loop, network: Network) -> None:
         await loop.sleep(1)
 
 
-def test_one_seed_is_one_course_of_events(loop: Loop) -> None:
+def test_one_seed_is_one_course_of_events(loop: Any) -> None:
     first = check_determinism(lambda network: traffic(loop, network), 5, loop.name)
     second = check_determinism(lambda network: traffic(loop, network), 6, loop.name)
     assert first.trace_hash() != second.trace_hash()
 
 
-def test_what_differs_is_shown(loop: Loop) -> None:
-    runs = []
+def test_what_differs_is_shown(loop: Any) -> None:
+    runs: list[Any] = []
 
-    async def main(network: Network) -> None:
+    async def main(network: Any) -> None:
         runs.append(network)
         echo(loop, network)
         async with loop.Requester(connect=ADDRESS) as requester:

@@ -453,6 +453,19 @@ async def test_a_publication_without_nul_calls_with_one_argument(w: World, make:
     assert (b"no nul",) in got
 
 
+async def test_a_tag_with_a_nul_is_sent_as_it_is_and_ends_there(w: World, make: Make) -> None:
+    got = []
+    subscriber = make(ZmqSubConnection, "bind inproc://nul", gotMessage=lambda *m: got.append(m))
+    subscriber.subscribe(b"")
+    publisher = make(ZmqPubConnection, "connect inproc://nul")
+
+    def heard() -> bool:
+        publisher.publish(b"body", b"a\0b")
+        return (b"b\0body", b"a") in got
+
+    await w.until(heard)
+
+
 async def test_tags_are_parted_by_another_separator(w: World, make: Make) -> None:
     got = []
     with mock.patch.object(ZmqConnection, "topicSep", b"|"):

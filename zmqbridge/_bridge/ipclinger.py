@@ -311,8 +311,8 @@ in_forked_child(keeper.disown)
 def hold(socket: Any, left: Place | None = None) -> bool:
     """A socket closes now, or leaves one address: see that what it wrote is read.
 
-    If the user has set no linger and there are connections, the linger becomes `PATIENCE`. With a
-    linger of 0 nothing is held.
+    If the user has set no linger and there are connections, what they hold has `PATIENCE`, and so
+    has what a socket holds that closes. With a linger of 0 nothing is held.
 
     Returns:
         Whether a connection is held.
@@ -323,13 +323,13 @@ def hold(socket: Any, left: Place | None = None) -> bool:
             return False
         linger: Any = CompiledSocket.get(socket, LINGER_OF)
         wanted = linger
-        if left is None and linger == LINGER and LINGER_IS_GIVEN not in state:
+        if linger == LINGER and LINGER_IS_GIVEN not in state:
             wanted = int(PATIENCE * 1000)
         until = inf if wanted < 0 else monotonic() + wanted / 1000
         young = monotonic() - state[CONNECTED_AT] < RECENT
         places = [left] if left else state[IPC]
         held = bool(wanted) and keeper.keep(places, until, COMING * young)
-        if held and wanted != linger:
+        if held and left is None and wanted != linger:  # else its other connections have their own
             CompiledSocket.set(socket, LINGER_OF, wanted)
         return held
     except (TypeError, zmq.ZMQError):  # it was closed already
