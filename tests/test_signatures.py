@@ -34,7 +34,7 @@ TAKES: dict[str, dict[str, object]] = {
     "Publisher": FORMAT | COMMON | SENDS | {"barrier": None},
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
-    "Subscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,
+    "Subscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES | {"exact": None, "conflate": None},
     "Requester": {"timeout": None} | COMMON | SENDS,
     "Replier": COMMON | SENDS | RECEIVES,
     "Dealer": COMMON | SENDS | RECEIVES,

@@ -11,7 +11,7 @@ A program does not load this module when it runs; `inspect.signature` and ``help
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 from zmqbridge.core.formats import FormatName
 from zmqbridge.core.framing import Address
@@ -25,6 +25,7 @@ __all__ = [
     "Address",
     "Addresses",
     "ContextArguments",
+    "Exact",
     "ExchangeArguments",
     "Format",
     "HandlerArguments",
@@ -36,9 +37,11 @@ __all__ = [
     "ReactorPublisherArguments",
     "ReactorReceiverArguments",
     "ReactorSenderArguments",
+    "ReactorSubscriberArguments",
     "ReceiverArguments",
     "SenderArguments",
     "SocketArguments",
+    "SubscriberArguments",
 ]
 
 Item = TypeVar("Item")
@@ -60,6 +63,9 @@ Format = FormatName
 What comes in another shape is malformed: counted in ``statistics()``, reported once a burst, and
 not delivered.
 """
+
+Exact = bool | Literal["framed"]
+"""Whether, and where, publications with longer tags are left out."""
 
 
 class ContextArguments(TypedDict, total=False):
@@ -113,7 +119,7 @@ class PublisherArguments(SenderArguments, total=False):
             one such message for each.
     """
 
-    barrier: bool
+    barrier: bool | None
 
 
 class ReceiverArguments(SocketArguments, total=False):
@@ -128,6 +134,23 @@ class ReceiverArguments(SocketArguments, total=False):
 
     prefetch: int | None
     prefetch_bytes: int | None
+
+
+class SubscriberArguments(ReceiverArguments, total=False):
+    """What a Subscriber takes beside its tags and its format.
+
+    Attributes:
+        exact: take only publications whose tag is one of these, and not each that begins with it.
+            With True the subscriber looks at each publication; with ``"framed"`` the publisher
+            does, which sends nothing else. That is for the format "joined" and publications in one
+            part, of this library and of txZMQ.
+        conflate: of each tag only the newest publication waits in the inbox, in the order in which
+            the tags came. So a slow receiver gets what holds now, and what waits is bounded by the
+            number of tags; `prefetch` bounds them, too. What gave way counts as ``unwanted``.
+    """
+
+    exact: Exact | None
+    conflate: bool | None
 
 
 class ExchangeArguments(SenderArguments, ReceiverArguments, total=False):
@@ -171,6 +194,12 @@ class ReactorReceiverArguments(
     ReceiverArguments, HandlerArguments[Item], ReactorArguments, Generic[Item], total=False
 ):
     """What receiving sockets for Twisted take."""
+
+
+class ReactorSubscriberArguments(
+    SubscriberArguments, HandlerArguments[Item], ReactorArguments, Generic[Item], total=False
+):
+    """What a Subscriber takes on Twisted beside its tags and its format."""
 
 
 class ReactorExchangeArguments(

@@ -40,9 +40,9 @@ def audience_of(format: str, given: Any) -> Audience:
     Raises:
         TypeError: `barrier` is no bool.
     """
-    barrier = given.pop("barrier", False)
-    if not isinstance(barrier, bool):
+    barrier = given.pop("barrier", None)
+    if not isinstance(barrier, bool | None):
         raise TypeError(f"barrier={barrier!r}: give True or False")
     options = given.get("options")
     newest = isinstance(options, Mapping) and bool(options.get(zmq.CONFLATE))
-    return Audience(format, barrier=barrier, newest=newest)
+    return Audience(format, barrier=bool(barrier), newest=newest)

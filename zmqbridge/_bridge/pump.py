@@ -67,7 +67,7 @@ class Pump(Sending):
     """
 
     __slots__ = (
-        "_burst", "_catch_up", "_end", "_holding", "_more", "_read_at", "_recv",
+        "_burst", "_catch_up", "_end", "_holding", "_keeps_up", "_more", "_read_at", "_recv",
         "_reported", "lost", "received",
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ class Pump(Sending):
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
         # Whether the last burst ended because of its length, and when it ended.
-        self._more = False
+        self._more = self._keeps_up = False
         self._read_at = 0.0
         self._reported = False
         self._burst = BURST // 4
@@ -189,6 +189,10 @@ class Pump(Sending):
             if self._unreported:
                 self._report()
 
+    def keep_up(self) -> None:
+        """Read as much as ever, however long it takes to handle that: it gives way to newer."""
+        self._keeps_up = True
+
     def fetch(self) -> None:
         """Read a burst for a call that does not wait, while no call waits."""
         burst: list[Message] = []
@@ -254,7 +258,7 @@ class Pump(Sending):
         # True when the burst ended before the messages did. It has the loop of `_take` again,
         # because a call would be most of what a message costs here.
         now = self.monotonic()
-        if self._more:
+        if self._more and not self._keeps_up:
             self._burst = next_length(self._burst, now - self._read_at)
         room = int(min(self._pattern.room(), self._burst))
         self._more = room == self._burst

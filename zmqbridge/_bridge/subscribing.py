@@ -44,7 +44,7 @@ class Subscribing(Received[Publication, Waiter]):
 
     __slots__ = (
         "_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions", "_takes_any",
-        "barriers",
+        "barriers", "suffix",
     )  # fmt: skip
 
     def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
@@ -52,6 +52,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._split = format.split
         self._takes_any = format.split not in (split_topic, split_two_parts)
         self._subscriptions = Subscriptions(format.head)
+        self.suffix = b""  # what is behind each tag in its subscription
         self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
         self._passed = 0
@@ -87,13 +88,15 @@ class Subscribing(Received[Publication, Waiter]):
         """Drop the publications that are here only because of a subscription that has ended."""
         if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
-        orphaned = self._subscriptions.orphaned
-        inbox = self.inbox
+        orphaned, inbox = self._orphaned, self.inbox
         inbox.sift(lambda publication: not orphaned(publication, prefix))
         if self._newest and orphaned(self._newest[0], prefix):
             self._newest.clear()
             inbox.unwanted += 1
         self._given_up = True
+
+    def _orphaned(self, publication: Publication, prefix: bytes) -> bool:
+        return self._subscriptions.orphaned(publication, prefix)
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
         if self._takes_any or self.barriers:
@@ -194,8 +197,9 @@ def subscribe(self: Any, tag: Address = b"") -> None:
         ValueError: the tag has more than 4,096 bytes.
         SocketClosed: the socket is closed.
     """
-    self._link.check_open()
-    self._link.socket.setsockopt(zmq.SUBSCRIBE, as_prefix(tag))
+    link = self._link
+    link.check_open()
+    link.socket.setsockopt(zmq.SUBSCRIBE, as_prefix(as_name(tag, "a tag") + link.pattern.suffix))
 
 
 def unsubscribe(self: Any, tag: Address = b"") -> None:
@@ -208,8 +212,9 @@ def unsubscribe(self: Any, tag: Address = b"") -> None:
         TypeError: the tag is neither str nor bytes-like.
         SocketClosed: the socket is closed.
     """
-    self._link.check_open()
-    self._link.socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag"))
+    link = self._link
+    link.check_open()
+    link.socket.setsockopt(zmq.UNSUBSCRIBE, as_name(tag, "a tag") + link.pattern.suffix)
 
 
 def subscribe_onward(self: Any, tag: Address = b"") -> None:

@@ -16,7 +16,7 @@ class Subscriptions:
     publication, so a prefix may be longer than the tag, and reach into the NUL and the body.
 
     - commands: `add`, `remove`
-    - getters: `wants`, `orphaned`, ``len()``
+    - getters: `wants`, `orphaned`, ``len()``, ``in``
 
     Args:
         head: returns the first bytes of the first part in which a publication came, at most so
@@ -32,6 +32,9 @@ class Subscriptions:
 
     def __len__(self) -> int:
         return len(self._counts)
+
+    def __contains__(self, prefix: bytes) -> bool:
+        return prefix in self._counts
 
     def add(self, prefix: bytes) -> None:
         """Subscribe to a prefix once more."""

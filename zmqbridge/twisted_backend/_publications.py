@@ -23,12 +23,12 @@ from typing import (
 import zmq
 from twisted.internet.defer import Deferred
 
+from zmqbridge._bridge.choosing import pattern_of
 from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.subscribing import (
     Changes,
     Relayed,
-    Subscribing,
     as_tags,
     subscribe,
     subscribe_onward,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Options,
         ReactorExchangeArguments,
         ReactorReceiverArguments,
+        ReactorSubscriberArguments,
     )
 
 
@@ -66,7 +67,7 @@ class Subscriber(Receiver[Publication]):
     Args:
         tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.
         format: in which parts publications come, see `zmqbridge.arguments.Format`.
-        arguments: `zmqbridge.arguments.ReactorReceiverArguments`.
+        arguments: `zmqbridge.arguments.ReactorSubscriberArguments`.
     """
 
     kind: ClassVar[int] = zmq.SUB
@@ -79,7 +80,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: OneBody = "joined",
-        **arguments: Unpack[ReactorReceiverArguments[tuple[bytes, bytes]]],
+        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, bytes]]],
     ) -> None: ...
 
     @overload
@@ -88,7 +89,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["parts"],
-        **arguments: Unpack[ReactorReceiverArguments[tuple[bytes, Message]]],
+        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, Message]]],
     ) -> None: ...
 
     @overload
@@ -97,7 +98,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["raw"],
-        **arguments: Unpack[ReactorReceiverArguments[Message]],
+        **arguments: Unpack[ReactorSubscriberArguments[Message]],
     ) -> None: ...
 
     def __init__(
@@ -105,11 +106,10 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: FormatName = "joined",
-        **arguments: Unpack[ReactorReceiverArguments[Any]],
+        **arguments: Unpack[ReactorSubscriberArguments[Any]],
     ) -> None:
         wanted = as_tags(tags, arguments)
-        pattern_of: Any = partial(Subscribing, format=format_named(format))
-        super().__init__(arguments, pattern_of=pattern_of)
+        super().__init__(arguments, pattern_of=pattern_of(format, arguments))
         for tag in wanted:
             self.subscribe(tag)
 
@@ -236,8 +236,8 @@ class XSubscriber(Receiver[Publication]):
         **arguments: Unpack[ReactorReceiverArguments[Any]],
     ) -> None:
         wanted = as_tags(tags, arguments)
-        pattern_of: Any = partial(Relayed, format=format_named(format))
-        super().__init__(arguments, pattern_of=pattern_of)
+        relayed: Any = partial(Relayed, format=format_named(format))
+        super().__init__(arguments, pattern_of=relayed)
         for tag in wanted:
             self.subscribe(tag)
 

@@ -1,0 +1,95 @@
+"""Choosing: a SUB that takes exact tags only, or the newest publication of each tag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from math import inf
+from typing import Any, TypeVar
+
+from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.subscribing import Publication, Subscribing
+from zmqbridge.core.conflate import ConflatingInbox
+from zmqbridge.core.formats import Format, format_named
+from zmqbridge.core.framing import SEPARATOR, Message
+
+Split = TypeVar("Split")
+
+
+class Choosing(Subscribing[Any, Any]):
+    """SUB: not all that has a tag that begins as one that is subscribed to.
+
+    Args:
+        format: that of the publications.
+        exact: which tags are others than those that are subscribed to: True to look at each
+            publication; the publisher can do it where a tag has an end, which is "framed".
+        conflate: of each tag only the newest publication waits.
+        bounds: those of the inbox.
+    """
+
+    __slots__ = ("_by_tag", "_exact")
+
+    def __init__(
+        self,
+        decode: None = None,
+        *,
+        format: Format,
+        exact: bool | str | None,
+        conflate: bool,
+        **bounds: Any,
+    ) -> None:
+        self._by_tag = conflate
+        self._exact = exact is True
+        super().__init__(format=format, **bounds)
+        self.suffix = SEPARATOR if exact == "framed" else b""
+        if conflate:
+            prefetch = bounds["prefetch"]
+            self.inbox = ConflatingInbox(inf if prefetch is None else prefetch)
+            self.room = self.inbox.room
+
+    def joined(self, link: Link) -> None:
+        super().joined(link)
+        if self._by_tag:
+            link.pump.keep_up()
+
+    def split(self, split: Callable[[Message], Split], burst: Iterable[Message]) -> list[Split]:
+        publications: list[Any] = super().split(split, burst)
+        if not self._exact:
+            return publications
+        tags = self._subscriptions
+        exact = [each for each in publications if each[0] in tags]
+        self.inbox.unwanted += len(publications) - len(exact)
+        return exact
+
+    def limit(self) -> None:
+        if self.conflates or not self._by_tag:
+            super().limit()
+
+    def _orphaned(self, publication: Publication, prefix: bytes) -> bool:
+        if self._exact:
+            return publication[0] not in self._subscriptions  # type: ignore[index]
+        return super()._orphaned(publication, prefix)
+
+
+def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any]]:
+    """Take out the arguments of a Subscriber beside its format; what makes its pattern.
+
+    Raises:
+        TypeError: `exact` or `conflate` is of another type.
+        ValueError: there is no such format, or it does not go with these arguments.
+    """
+    named = format_named(format)
+    exact, conflate = given.pop("exact", None), given.pop("conflate", None)
+    if exact != "framed" and not isinstance(exact, bool | None):
+        raise TypeError(f"exact={exact!r}: give True, False or 'framed'")
+    if not isinstance(conflate, bool | None):
+        raise TypeError(f"conflate={conflate!r}: give True or False")
+    if exact == "framed" and format != "joined":
+        raise ValueError(f"exact='framed' is for format='joined', and not for {format!r}")
+    if conflate and format == "raw":
+        raise ValueError("conflate=True is by tag, and in format='raw' there is none")
+    if conflate and given.get("prefetch_bytes") is not None:
+        raise ValueError("conflate=True holds one of each tag: it goes without prefetch_bytes")
+    if exact or conflate:
+        return partial(Choosing, format=named, exact=exact, conflate=bool(conflate))
+    return partial(Subscribing, format=named)
