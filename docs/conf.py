@@ -83,5 +83,9 @@ OF_OTHERS = """
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(OF_OTHERS.split())})(\..*)?"),
     # Type variables, aliases, and what is private.
-    (r"py:.*", r"(.*\.)?(Item(_co)?|Waiter|Key|Result|Body|FormatName|Monitor|SimContext)"),
+    (
+        r"py:.*",
+        r"(.*\.)?(Item(_co)?|Waiter|Key|Result|Body|Publication|FormatName|Monitor|NothingNow|Source"
+        r"|SimContext)",
+    ),
 ]
