@@ -11,6 +11,8 @@ nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "core", "tests", "sim", "original_suite", "docs"]
 
+# Most tests wait most of the time. `nox -s tests -- -n 0` runs them in one process.
+AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 
 
@@ -94,7 +96,7 @@ def differential(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Everything else, on this Python."""
     install(session, "test")
-    session.run("pytest", "--ignore=tests/core", *session.posargs)
+    session.run("pytest", "--ignore=tests/core", *AT_ONCE, *session.posargs)
 
 
 @nox.session
@@ -121,7 +123,7 @@ def pythons(session: nox.Session) -> None:
 def loops(session: nox.Session) -> None:
     """The whole contract suite on all twelve loops, where the ordinary one takes five for most."""
     install(session, "test")
-    session.run("pytest", "tests/contract", *session.posargs, env={"EVERY_WORLD": "1"})
+    session.run("pytest", "tests/contract", *AT_ONCE, *session.posargs, env={"EVERY_WORLD": "1"})
 
 
 @nox.session(python="3.11")  # of which these versions are; the lowest Twisted warns on later ones

@@ -3,6 +3,7 @@
 python -m benchmarks                    all workloads, and how cost grows
 python -m benchmarks receive send       these workloads
 python -m benchmarks growth             how cost grows, alone
+python -m benchmarks simulation         what a request costs on the simulated network
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from benchmarks import plot, report
 from benchmarks.runner import Failed, measure
 from benchmarks.subjects import SUBJECTS
 from benchmarks.workloads import WORKLOADS
+
+ALONE = ["growth", "simulation"]
 
 
 def progress(text: str) -> None:
@@ -51,7 +54,7 @@ def run(workloads: list[str], subjects: list[str], rounds: int) -> report.Result
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("what", nargs="*", help=f"growth, {', '.join(WORKLOADS)}")
+    parser.add_argument("what", nargs="*", help=f"{', '.join(ALONE)}, {', '.join(WORKLOADS)}")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
     parser.add_argument("--subjects", default=",".join(SUBJECTS), help="default: %(default)s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results here")
@@ -61,8 +64,9 @@ def main() -> None:
     options = parser.parse_args()
     what = options.what or [*WORKLOADS, "growth"]
     subjects = options.subjects.split(",")
-    for name in [name for name in what if name not in WORKLOADS and name != "growth"]:
-        parser.error(f"there is no workload {name!r}: choose from {', '.join(WORKLOADS)}, growth")
+    for name in [name for name in what if name not in WORKLOADS and name not in ALONE]:
+        known = ", ".join([*WORKLOADS, *ALONE])
+        parser.error(f"there is no workload {name!r}: choose from {known}")
     for name in [name for name in subjects if name not in SUBJECTS]:
         parser.error(f"there is no subject {name!r}: choose from {', '.join(SUBJECTS)}")
 
@@ -73,6 +77,10 @@ def main() -> None:
         from benchmarks import growth  # which traces memory, as PyPy cannot
 
         bounds = growth.measured(progress)
+    if "simulation" in what:
+        from benchmarks import simulation
+
+        bounds += simulation.measured(progress)
     if results:
         print(report.targets(results))
     if bounds:

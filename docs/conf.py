@@ -74,7 +74,7 @@ if "DOCS_ONLINE" in os.environ:
     }
 OF_OTHERS = """
     zmq twisted prometheus_client opentelemetry asyncio anyio collections typing
-    contextlib zope types os
+    contextlib zope types os random hypothesis
     bytes bytearray memoryview str int float bool object None type tuple list dict set
     Iterable Iterator Sequence Callable Mapping Awaitable Coroutine Hashable Any Self ClassVar Final
     Deferred Enum IntEnum Exception BaseException TypeError ValueError OSError KeyError ImportError
@@ -82,5 +82,6 @@ OF_OTHERS = """
 """
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(OF_OTHERS.split())})(\..*)?"),
-    (r"py:.*", r"(.*\.)?(Item|Waiter|Key|Monitor)"),  # type variables, and one private class
+    # Type variables, aliases, and what is private.
+    (r"py:.*", r"(.*\.)?(Item(_co)?|Waiter|Key|Result|Body|FormatName|Monitor|SimContext)"),
 ]

@@ -9,11 +9,15 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import json
 import logging
 import os
 import select
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -349,6 +353,57 @@ if hasattr(select, "kqueue"):  # as on macOS, where there is no epoll
     WORLDS["kqueue"] = lambda: TwistedWorld(lambda: make_reactor("kqueue"))
 
 
+class Interpreters:
+    """What is asked of `zygote` where there is no fork: each start is one of Python itself."""
+
+    def __init__(self) -> None:
+        self.started: dict[int, subprocess.Popen[bytes]] = {}
+
+    def ask(self, what: str, *arguments: Any) -> Any:
+        return getattr(self, what)(*arguments)
+
+    def run(self, command: list[str], folder: str, out: str, err: str, strict: bool) -> int:
+        warns = ["-W", "error" if strict else "error::ResourceWarning"]
+        with open(out, "wb") as to, open(err, "wb") as complaints:
+            process = subprocess.Popen(
+                [sys.executable, *warns, *command], cwd=folder, stdout=to, stderr=complaints
+            )
+        self.started[process.pid] = process
+        return process.pid
+
+    def wait(self, pid: int, seconds: float) -> int | None:
+        try:
+            return self.started[pid].wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Callable[..., Any]]:
+    """Asks the process that is `tests/zygote.py`, whose docstring says what it can be asked."""
+    if not hasattr(os, "fork") or sys.implementation.name != "cpython":
+        yield Interpreters().ask
+        return
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        asks, answers = process.stdin, process.stdout
+
+        def ask(*what: Any) -> Any:
+            asks.write(json.dumps(what) + "\n")
+            asks.flush()
+            return json.loads(answers.readline())
+
+        yield ask
+        asks.close()
+
+
 @pytest.fixture
 def deaf_loop() -> type[DeafLoop]:
     return DeafLoop
@@ -406,10 +461,16 @@ def world_of(item: pytest.Item) -> str | None:
     return name and name.removeprefix("facade on ")  # as tests/interop has it
 
 
+def names_of(mark: pytest.Mark) -> list[str]:
+    """The arguments that a marker ``parametrize`` gives."""
+    given: str | list[str] = mark.args[0]
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+
+
 def has_its_own_worth(item: pytest.Item) -> bool:
     if "EVERY_WORLD" in os.environ or world_of(item) not in VARIANTS:
         return True
-    asked_for = any("w" in mark.args[0] for mark in item.iter_markers("parametrize"))
+    asked_for = any("w" in names_of(mark) for mark in item.iter_markers("parametrize"))
     return asked_for or item.get_closest_marker("every_world") is not None
 
 

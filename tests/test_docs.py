@@ -25,7 +25,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from docpages import DOCS, ROOT, blocks_of, pages
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OF_PAGES = set(PROJECT["dependency-groups"]["pages"])
+OF_PAGES.add("hypothesis")  # it warns of trio's random numbers, as the zygote froze who holds them
 PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it
@@ -53,27 +53,6 @@ def runs() -> list[Any]:
     for block in PYTHON:
         found.setdefault((block.page, block.together or block.line), []).append(block)
     return [pytest.param(run, id=f"{run[0].page}:{run[0].line}") for run in found.values()]
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Callable[..., Any]]:
-    if not hasattr(os, "fork") or sys.implementation.name != "cpython":
-        pytest.skip("there is no fork, or each start takes seconds")
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": ""},
-    ) as process:
-
-        def ask(*what: Any) -> int:
-            process.stdin.write(json.dumps(what) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        yield ask
-        process.stdin.close()
 
 
 def does_something(program: str) -> bool:
@@ -105,6 +84,10 @@ def with_ports(text: str, ports: dict[str, str]) -> str:
     return PORT.sub(lambda port: ports.get(port[0], port[0]), text)
 
 
+@pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.implementation.name != "cpython",
+    reason="there is no fork, or each start takes seconds",
+)
 @pytest.mark.parametrize("run", runs())
 def test_each_block_does_as_the_page_says(
     run: list[Any], zygote: Callable[..., Any], tmp_path: Path
@@ -123,7 +106,7 @@ def test_each_block_does_as_the_page_says(
         folder.mkdir()
         file, out, err = (folder / name for name in ("program.py", "out", "err"))
         file.write_text(with_ports(program, ports), encoding="utf-8")
-        asked = [*map(str, (file, folder, out, err)), strict]
+        asked = [str(file)], *map(str, (folder, out, err)), strict
         started.append((zygote("run", *asked), out, err))
     *others, last = started
     try:

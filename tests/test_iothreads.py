@@ -18,7 +18,7 @@ import zmq
 
 from zmqbridge import hold_io_threads, txzmq
 from zmqbridge._bridge import iothreads
-from zmqbridge._bridge.iothreads import CROWD, OwnContext, threads_named
+from zmqbridge._bridge.iothreads import LARGE_BURST, OwnContext, threads_named
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -221,12 +221,12 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own: OwnContext) -> 
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
 )
 @pytest.mark.parametrize(
-    ("messages", "policy"), [(CROWD - 2, os.SCHED_OTHER), (10 * CROWD, os.SCHED_BATCH)]
+    ("messages", "policy"), [(LARGE_BURST - 2, os.SCHED_OTHER), (10 * LARGE_BURST, os.SCHED_BATCH)]
 )
 async def test_while_a_crowd_of_requests_is_answered(
     w: World, messages: int, policy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(iothreads, "STREAK", 0)
+    monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
     seen = set()
     async with w.Replier(bind="inproc://crowd") as replier:
         context = replier.socket.context
@@ -238,7 +238,7 @@ async def test_while_a_crowd_of_requests_is_answered(
             for number in range(messages):
                 request = await replier.receive()
                 # The first may come alone, and who takes long makes way for a turn.
-                if 1 < number < CROWD // 2:
+                if 1 < number < LARGE_BURST // 2:
                     seen.update(policies(context))
                 await request.reply(b"y")
             assert seen == {policy}
@@ -249,13 +249,13 @@ async def test_while_a_crowd_of_requests_is_answered(
 async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(iothreads, "STREAK", 0)
+    monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
     async with w.Puller(bind="inproc://amid") as puller, w.Puller() as keeper:
         context = keeper.socket.context
         named(context)
         with context.socket(zmq.PUSH) as peer:
             peer.connect("inproc://amid")
-            for _ in range(10 * CROWD):
+            for _ in range(10 * LARGE_BURST):
                 peer.send(b"x")
             await puller.receive()
             await puller.receive()
@@ -278,7 +278,7 @@ async def test_who_is_told_not_to_hold_touches_no_threads_policy(
     def refused(*arguments: Any) -> None:
         raise AssertionError(arguments)
 
-    monkeypatch.setattr(iothreads, "STREAK", 0)
+    monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
     if said != "meanwhile":
         monkeypatch.setattr(os, "sched_setscheduler", refused)
     if said == "before":
@@ -288,7 +288,7 @@ async def test_who_is_told_not_to_hold_touches_no_threads_policy(
         async with w.Puller(bind="inproc://told", **options) as puller:
             with puller.socket.context.socket(zmq.PUSH) as peer:
                 peer.connect("inproc://told")
-                for _ in range(20 * CROWD):
+                for _ in range(20 * LARGE_BURST):
                     peer.send(b"x")
                 await puller.receive()
                 await puller.receive()
@@ -298,9 +298,9 @@ async def test_who_is_told_not_to_hold_touches_no_threads_policy(
                     hold_io_threads(False)
                     await w.until(lambda: policies(context) == [os.SCHED_OTHER])
                     monkeypatch.setattr(os, "sched_setscheduler", refused)
-                    for _ in range(20 * CROWD):
+                    for _ in range(20 * LARGE_BURST):
                         peer.send(b"x")
-                for _ in range(20 * CROWD - 2):
+                for _ in range(20 * LARGE_BURST - 2):
                     await puller.receive()
 
 
@@ -322,19 +322,19 @@ def test_what_is_said_about_holding_is_yes_or_no(permission: Any) -> None:
 def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(
     own: OwnContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(iothreads, "LATE", 10)
-    for _ in range(iothreads.STREAK):
-        assert not own.holding.before(CROWD)
-        own.holding.after(CROWD)
-    assert not own.holding.before(CROWD - 1)
-    assert own.holding.before(CROWD)
+    monkeypatch.setattr(iothreads, "MAX_GAP", 10)
+    for _ in range(iothreads.IN_A_ROW):
+        assert not own.holding.before(LARGE_BURST)
+        own.holding.after(LARGE_BURST)
+    assert not own.holding.before(LARGE_BURST - 1)
+    assert own.holding.before(LARGE_BURST)
     assert own.holding.held
     assert policies(own) == [os.SCHED_BATCH] * 2
     own.holding.let_go()
     assert not own.holding.held
     assert policies(own) == [os.SCHED_OTHER] * 2
-    monkeypatch.setattr(iothreads, "LATE", -1)
-    assert not own.holding.before(CROWD)
+    monkeypatch.setattr(iothreads, "MAX_GAP", -1)
+    assert not own.holding.before(LARGE_BURST)
 
 
 def test_the_context_of_a_factory_of_the_facade_is_one() -> None:

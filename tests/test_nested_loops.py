@@ -256,7 +256,7 @@ def test_of_those_whose_peer_has_died_the_first_runs_the_loop_until_the_others_k
                     router.send_nowait(peer, bytes(4096))
                 sending.extend(asyncio.ensure_future(send_and_nest(number)) for number in range(3))
                 await asyncio.sleep(0)
-            await asyncio.wait_for(asyncio.gather(*sending), 10)
+            await asyncio.wait_for(asyncio.gather(*sending), 30)
             if COMPILED:  # elsewhere frames name no connection, and reading on tells
                 assert router.statistics().unread == 1
 

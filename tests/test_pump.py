@@ -23,7 +23,7 @@ from zmqbridge import (
 )
 from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
-from zmqbridge._bridge.iothreads import CROWD, Holding, OwnContext
+from zmqbridge._bridge.iothreads import LARGE_BURST, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
 from zmqbridge.core.patterns import NOTHING
@@ -899,6 +899,25 @@ def test_what_waits_for_a_peer_that_leaves_is_counted_and_reported(
         assert drained(other) == [[b"x"]]
 
 
+def test_what_raises_when_a_call_that_does_not_wait_reports_loses_no_turn(
+    driven: Make, plain: Make
+) -> None:
+    driver = driven(zmq.PULL, bind="inproc://malformed", report=interrupt)
+    driver.settle()
+
+    def feed(burst: list[Any]) -> Any:
+        driver.deliver(burst)
+        driver.rejected = MalformedMessage("no", burst[-1])
+        return (), NOTHING
+
+    driver.feed = feed
+    send_all(plain(zmq.PUSH, "inproc://malformed"), numbered(0, BURST + 5))
+    with pytest.raises(KeyboardInterrupt):
+        driver.pump.fetch()
+    assert 0 < len(driver.received) < BURST
+    assert driver.owed
+
+
 def test_what_raises_when_a_gone_peer_is_reported_loses_nothing(router: Any, member: Any) -> None:
     leaving, other = member(b"leaving"), member(b"other")
     for message in to(b"leaving", 0, 7):
@@ -1104,7 +1123,7 @@ class TestCrowds:
     @pytest.fixture(autouse=True)
     def first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The first crowd will do."""
-        monkeypatch.setattr(iothreads, "STREAK", 0)
+        monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
 
     @pytest.mark.parametrize(
         ("late", "held"),
@@ -1119,18 +1138,18 @@ class TestCrowds:
         late: float,
         held: list[bool],
     ) -> None:
-        monkeypatch.setattr(iothreads, "STREAK", 2)
-        monkeypatch.setattr(iothreads, "LATE", late)
+        monkeypatch.setattr(iothreads, "IN_A_ROW", 2)
+        monkeypatch.setattr(iothreads, "MAX_GAP", late)
         puller = driven(zmq.PULL, bind="inproc://a")
         peer = plain(zmq.PUSH, "inproc://a")
         seen = []
         puller.deliver = lambda burst: seen.append(context.holding.held)
         for _ in held:
-            send_all(peer, numbered(0, CROWD))
+            send_all(peer, numbered(0, LARGE_BURST))
             puller.turn()
         assert seen == held
 
-    @pytest.mark.parametrize(("messages", "held"), [(CROWD, False), (CROWD + 1, True)])
+    @pytest.mark.parametrize(("messages", "held"), [(LARGE_BURST, False), (LARGE_BURST + 1, True)])
     def test_the_io_thread_is_held_from_a_crowd_to_the_next_turn(
         self,
         driven: Make,
@@ -1158,7 +1177,7 @@ class TestCrowds:
             raise ZeroDivisionError
 
         puller = driven(zmq.PULL, bind="inproc://a", deliver=deliver)
-        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, LARGE_BURST))
         with pytest.raises(ZeroDivisionError):
             puller.turn()
         assert context.holding.held
@@ -1168,9 +1187,9 @@ class TestCrowds:
     def test_closing_lets_go(self, driven: Make, plain: Make, context: OwnContext) -> None:
         puller = driven(zmq.PULL, bind="inproc://a")
         puller.deliver = lambda burst: puller.pump.close()
-        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+        send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, LARGE_BURST))
         puller.turn()
-        assert puller.pump.received == CROWD
+        assert puller.pump.received == LARGE_BURST
         assert (context.holding.held, puller.owed) == (False, False)
 
 
@@ -1178,6 +1197,6 @@ def test_a_context_of_the_users_is_not_touched(
     driven: Make, plain: Make, context: zmq.Context[zmq.Socket[bytes]]
 ) -> None:
     puller = driven(zmq.PULL, bind="inproc://a")
-    send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, CROWD))
+    send_all(plain(zmq.PUSH, "inproc://a"), numbered(0, LARGE_BURST))
     puller.turn()
-    assert (puller.bursts, puller.owed) == ([CROWD], False)
+    assert (puller.bursts, puller.owed) == ([LARGE_BURST], False)

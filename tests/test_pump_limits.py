@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +28,7 @@ from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.catchup import QUIET, SETTLES
 from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.pacing import BURST
+from zmqbridge.core.pacing import BURST, SLICE
 
 if TYPE_CHECKING:
     from tests.conftest import Make
@@ -329,6 +330,34 @@ def test_where_nothing_else_tells_who_has_gone_a_patrol_reads_on_but_not_without
         driver.settle()
     until(lambda: driver.pump.send([b"stuck", b"x"]) or driver.pump.queued)
     assert patrols() == 11_000
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_patrol_that_reads_on_comes_again_soon_and_counts_what_it_has_read(
+    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    # On a slow machine a turn reads a few messages in its time.
+    clock = (number * SLICE * (0.6 if slow else 0) for number in itertools.count())
+    set_clock(monkeypatch, lambda: next(clock))
+    monkeypatch.setattr(patrol, "BEYOND", most := 1000)
+    options = {"ROUTER_MANDATORY": 1, "SNDHWM": 1}
+    driver = driven(zmq.ROUTER, bind="inproc://soon", hwm=0, socket_options=options)
+    driver.room = lambda: 0
+    plain(zmq.DEALER, "inproc://soon", hwm=1, IDENTITY=b"stuck")
+    asks = plain(zmq.DEALER, "inproc://soon", hwm=0, IDENTITY=b"asks")
+    driver.settle()
+    driver.pump.queues.high = 100_000
+    until(lambda: driver.pump.send([b"stuck", b"x"]) or driver.pump.queued)
+    for _ in range(2 * most):
+        asks.send(b"?")
+    driver.settle()
+    pauses = [driver.pump.patrol()]
+    while pauses[-1] < PATROL:
+        driver.settle()
+        pauses.append(driver.pump.patrol())
+    assert most <= driver.pump.received < most + BURST
+    assert set(pauses[:-1]) == {0.02}
+    assert slow is (len(pauses) > 50)
 
 
 def test_by_which_connection_peers_came_is_noted_however_they_are_read_and_anew_by_and_by(

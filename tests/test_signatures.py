@@ -31,7 +31,7 @@ RECEIVES: dict[str, object] = {"prefetch": None, "prefetch_bytes": None}
 REACTOR: dict[str, object] = {"reactor": None}
 HANDLER: dict[str, object] = {"handler": None}
 TAKES: dict[str, dict[str, object]] = {
-    "Publisher": FORMAT | COMMON | SENDS,
+    "Publisher": FORMAT | COMMON | SENDS | {"barrier": None},
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
     "Subscriber": {"tags": ()} | FORMAT | COMMON | RECEIVES,

@@ -2,8 +2,8 @@
 
 A line of JSON on stdin asks for something, a line on stdout answers:
 
-- ``["run", file, folder, out, err, strict]``: start a program there; the answer is its process id.
-  If it is strict, a warning is an error; else only one of a forgotten resource;
+- ``["run", [file, argument, ...], folder, out, err, strict]``: start a program there; the answer is
+  its process id. If it is strict, a warning is an error; else only one of a forgotten resource;
 - ``["wait", pid, seconds]``: the answer is its exit status, null when the time is up.
 
 A child leaves `serve` and runs its program at the top level, so it ends as any interpreter does.
@@ -35,8 +35,8 @@ PRELOADED = [  # some are on Linux alone, or not installed
 ]
 
 
-def become(file: str, folder: str, out: str, err: str, strict: bool) -> None:
-    """Make this child look like ``python file`` in a shell."""
+def become(command: list[str], folder: str, out: str, err: str, strict: bool) -> None:
+    """Make this child look like ``python file argument ...`` in a shell."""
     for number, path, mode in (
         (0, os.devnull, os.O_RDONLY),
         (1, out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
@@ -50,8 +50,8 @@ def become(file: str, folder: str, out: str, err: str, strict: bool) -> None:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", ResourceWarning)
     os.chdir(folder)
-    sys.argv[:] = [file]
-    sys.path[0] = folder
+    sys.argv[:] = command
+    sys.path[0] = os.path.dirname(command[0])
 
 
 def wait(pid: int, seconds: float) -> int | None:
@@ -73,7 +73,7 @@ def serve() -> str | None:
             answer: int | None = os.fork()
             if not answer:
                 become(*arguments)
-                program: str = arguments[0]
+                program: str = arguments[0][0]
                 return program
         else:
             answer = wait(*arguments)

@@ -29,9 +29,11 @@ __all__ = [
     "Format",
     "HandlerArguments",
     "Options",
+    "PublisherArguments",
     "ReactorArguments",
     "ReactorContextArguments",
     "ReactorExchangeArguments",
+    "ReactorPublisherArguments",
     "ReactorReceiverArguments",
     "ReactorSenderArguments",
     "ReceiverArguments",
@@ -102,6 +104,18 @@ class SenderArguments(SocketArguments, total=False):
     send_queue: float | None
 
 
+class PublisherArguments(SenderArguments, total=False):
+    """What a Publisher takes beside its format.
+
+    Attributes:
+        barrier: subscribers that await `Subscriber.ready` get an answer, a message of four parts
+            under a tag of their own. A peer of another library that subscribes to everything sees
+            one such message for each.
+    """
+
+    barrier: bool
+
+
 class ReceiverArguments(SocketArguments, total=False):
     """What receiving sockets take.
 
@@ -147,6 +161,10 @@ class ReactorContextArguments(ContextArguments, ReactorArguments, total=False):
 
 class ReactorSenderArguments(SenderArguments, ReactorArguments, total=False):
     """What sending sockets for Twisted take."""
+
+
+class ReactorPublisherArguments(PublisherArguments, ReactorArguments, total=False):
+    """What a Publisher takes on Twisted beside its format."""
 
 
 class ReactorReceiverArguments(

@@ -117,6 +117,34 @@ class ConnectTimeout(ZmqBridgeError, TimeoutError):
         self.failure = failure
 
 
+class TooFewSubscribers(ZmqBridgeError, TimeoutError):
+    """There were not as many subscriptions as `wait_for` was to wait for when the time was over.
+
+    Attributes:
+        found: how many there were.
+    """
+
+    def __init__(self, tag: bytes, count: int, found: int, timeout: float) -> None:
+        super().__init__(
+            f"{found} subscriptions, and not {count}, meet the tag {tag!r} after {timeout:g} s"
+        )
+        self.found = found
+
+
+class NotAnswered(ZmqBridgeError, TimeoutError):
+    """No publisher has answered `ready` in time, or not each to which the subscriber connects.
+
+    Only a `Publisher` of this library answers, and only when it was made with ``barrier=True``. So
+    the error does not say that no publisher is there.
+    """
+
+    def __init__(self, answers: int, wanted: int, timeout: float) -> None:
+        super().__init__(
+            f"{answers} of {wanted} publishers answered within {timeout:g} seconds: each must be a "
+            "Publisher(barrier=True), and be there"
+        )
+
+
 class HandshakeFailed(ZmqBridgeError):
     """Every server that this socket connects to has refused it; the text has the last cause.
 

@@ -75,7 +75,7 @@ class CurveClient:
         secret_key: the client's secret key, likewise.
     """
 
-    wary: ClassVar[bool] = True  # shows credentials, which the server may refuse
+    has_credentials: ClassVar[bool] = True  # shows credentials, which the server may refuse
 
     server_key: str | BytesLike
     public_key: str | BytesLike
@@ -115,7 +115,7 @@ class PlainClient:
         password: 1 to 255 bytes.
     """
 
-    wary: ClassVar[bool] = True
+    has_credentials: ClassVar[bool] = True
 
     username: str | BytesLike
     password: str | BytesLike = field(repr=False)

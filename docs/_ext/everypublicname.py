@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MODULES = ["", ".arguments", ".security", ".asyncio_backend", ".twisted_backend", ".core", ".txzmq"]
-MODULES += [".proxies", ".metrics", ".tracing"]
+MODULES += [".proxies", ".metrics", ".tracing", ".testing"]
 # What only the library itself uses.
 OURS_ALONE = {"closed_error", "defaults", "high", "log", "way_in"}
 

@@ -117,7 +117,7 @@ async def test_receivers_are_a_crowd_as_well(w: World) -> None:
 
 async def test_a_crowd_whose_time_is_up_is_told_while_the_loop_goes_on(w: World) -> None:
     async with w.Requester(bind=TCP) as requester:
-        asked = Asked(w, requester, CROWD, timeout=0.5)
+        asked = Asked(w, requester, CROWD, timeout=0.2)
         await w.until(lambda: requester.statistics().accepted == CROWD)
         await asked.until_all_ended(w)
         assert requester.statistics().queued == 0

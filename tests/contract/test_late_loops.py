@@ -110,13 +110,13 @@ async def test_replies_without_end_hold_up_no_timeout_for_long(w: World) -> None
             while not stop.is_set():
                 router.send_multipart([peer, b"nobody's", b"", b"x"])
 
-    async with w.Requester(timeout=0.2) as requester:
+    async with w.Requester(timeout=0.1) as requester:
         thread = threading.Thread(target=flood, args=[requester.bind("tcp://127.0.0.1:*")])
         thread.start()
         try:
             asking = w.spawn(requester.request(b"?"))
             await w.until(lambda: requester.statistics().late_replies > 100)
-            time.sleep(0.3)
+            time.sleep(0.15)
             with pytest.raises(RequestTimeout):
                 await asking
         finally:

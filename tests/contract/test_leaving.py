@@ -145,10 +145,11 @@ async def test_what_libzmq_holds_stays_with_it(w: World) -> None:
         assert answered == replier.statistics().received < 10
         await w.until(lambda: requester.statistics().received == answered)
         await w.settled()
-        assert [w.done(each) for each in asking] == [True] * answered + [False] * (10 - answered)
+        done = [w.done(each) for each in asking]  # not the first ones, on trio
+        assert done.count(True) == answered
         requester.close()
         for number, each in enumerate(asking):
-            if number < answered:
+            if done[number]:
                 assert await each == [b"%d" % number]
             else:
                 with pytest.raises(SocketClosed):

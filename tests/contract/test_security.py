@@ -90,6 +90,34 @@ async def served(
         await serving
 
 
+@pytest.mark.parametrize(("sending", "receiving"), [("PUSH", "Puller"), ("XPUB", "Subscriber")])
+async def test_what_a_server_has_sent_is_received_though_it_hangs_up(
+    w: World, sending: str, receiving: str
+) -> None:
+    # With IMMEDIATE libzmq would drop what is not read yet.
+    context = zmq.Context()
+    server = context.socket(getattr(zmq, sending))
+    with context, server:
+        server.curve_server, server.curve_secretkey = True, SERVER[1]
+        server.linger = 20_000
+        server.bind(TCP)
+        there = server.last_endpoint.decode()
+        async with getattr(w, receiving)(connect=there, security=client(ALICE)) as receiver:
+            if sending == "XPUB":
+                receiver.subscribe(b"")
+                await w.until(lambda: server.poll(0))  # it knows
+            else:
+                await w.until(lambda: server.poll(0, zmq.POLLOUT))
+            for number in range(5):
+                server.send(b"%d" % number)
+            server.close()
+            context.term()  # all was sent
+            time.sleep(0.2)  # the loop is held up, while libzmq receives it
+            await w.until(lambda: receiver.statistics().received == 5)
+            for number in range(5):
+                assert (await receiver.receive())[-1] == b"%d" % number
+
+
 async def asked(w: World, address: str, security: CurveClient | PlainClient) -> bool:
     """Whether this client comes in; if not, it must be told why within a second."""
     async with w.Requester(connect=address, security=security, timeout=20) as requester:

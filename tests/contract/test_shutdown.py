@@ -19,6 +19,7 @@ import pytest
 import zmq
 
 from zmqbridge import QueueFull, RequestTimeout, SocketClosed, asyncio_backend, twisted_backend
+from zmqbridge._bridge import link
 
 if TYPE_CHECKING:
     from tests.conftest import Puller, Pusher, Replier, Request, Requester, Router, World
@@ -304,6 +305,19 @@ async def test_a_forgotten_socket_says_where_it_was_made(w: World) -> None:
             await w.sleep(0)
         # PyPy collects who refers to it before it, and a thread may be looking at it.
         await w.until(lambda: gc.collect() != -1 and any(map(tells, caught)))
+
+
+def test_a_forgotten_socket_warns_also_when_the_names_of_its_module_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from twisted.internet.testing import MemoryReactorClock
+
+    # As at the end of a process, when Python clears modules in an order of its own.
+    forgotten = twisted_backend.Puller(reactor=MemoryReactorClock())
+    monkeypatch.setattr(link, "warnings", None)
+    with pytest.warns(ResourceWarning, match="unclosed <Puller"):  # noqa: PT031
+        del forgotten
+        gc.collect()
 
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="its collector itself takes seconds")

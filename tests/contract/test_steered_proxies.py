@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from zmqbridge import (
     ProxyStalled,
     SocketClosed,
 )
+from zmqbridge._bridge import proxying
 from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.proxies import ProxyStatistics, Side
 from zmqbridge.security import CurveClient, CurveServer
@@ -319,8 +321,23 @@ async def test_a_socket_in_its_context_reaches_it_by_inproc_and_ends_with_it(w: 
 def test_one_that_is_forgotten_warns_and_ends() -> None:
     proxy = Proxy("pipeline", HERE, HERE)
     ended = proxy._engine.ended
-    with pytest.warns(ResourceWarning, match="unclosed <Proxy pipeline"):
+    with pytest.warns(ResourceWarning, match="unclosed <Proxy pipeline"):  # noqa: PT031
         del proxy
+        gc.collect()
+    ended.result(20)
+
+
+def test_one_that_is_forgotten_warns_also_when_the_names_of_its_module_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As at the end of a process, when Python clears modules in an order of its own.
+    proxy = Proxy("pipeline", HERE, HERE)
+    ended = proxy._engine.ended
+    for name in "warnings", "sys":
+        monkeypatch.setattr(proxying, name, None)
+    with pytest.warns(ResourceWarning, match="unclosed <Proxy pipeline"):  # noqa: PT031
+        del proxy
+        gc.collect()
     ended.result(20)
 
 

@@ -66,9 +66,11 @@ async def subscribed(w: World, xpub: zmq.Socket[bytes], *prefixes: bytes) -> Non
 def made(
     w: World, setting: str, address: str, context: zmq.Context[zmq.Socket[bytes]]
 ) -> Subscriber:
+    soon = {zmq.RECONNECT_IVL: 10}  # milliseconds; it is 100 otherwise
     if setting == "options":
-        return w.Subscriber(MANY, connect=address, options={zmq.SNDHWM: 10}, context=context)
-    subscriber = w.Subscriber(connect=address, context=context)
+        few = soon | {zmq.SNDHWM: 10}
+        return w.Subscriber(MANY, connect=address, options=few, context=context)
+    subscriber = w.Subscriber(connect=address, options=soon, context=context)
     if setting == "raw":
         subscriber.socket.set_hwm(10)
     for tag in MANY:

@@ -141,7 +141,8 @@ async def test_calls_with_the_wrong_things(w: World) -> None:
 
 
 SOCKETS = [
-    "Dealer", "Publisher", "Puller", "Pusher", "Replier", "Requester", "Router", "Subscriber",
+    "Dealer", "Pair", "Publisher", "Puller", "Pusher", "Replier", "Requester", "Router",
+    "Subscriber", "XPublisher", "XSubscriber",
 ]  # fmt: skip
 
 
@@ -176,7 +177,7 @@ async def test_so_does_an_authenticator_and_a_proxy(w: World, kind: str, given: 
 
 @pytest.mark.parametrize("kind", SOCKETS)
 async def test_an_address_without_its_name_is_told_it(w: World, kind: str) -> None:
-    given: Any = {"Subscriber": ["a tag"], "Requester": [5.0]}.get(kind, [])
+    given: list[Any] = ["a tag"] if "Subscriber" in kind else [5.0] if kind == "Requester" else []
     for address in "tcp://127.0.0.1:5555", b"tcp://127.0.0.1:5555":
         with pytest.raises(TypeError) as raised:
             getattr(w, kind)(*given, address)

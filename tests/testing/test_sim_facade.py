@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.task import deferLater
 
 from zmqbridge.testing import Network, NotSimulated, SimReactor, Stalled, Twice, check_determinism
 from zmqbridge.testing._sim_reactor import run_on_twisted
+from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.txzmq import (
     ZmqEndpoint,
     ZmqFactory,
@@ -144,6 +146,7 @@ def test_after_a_cut_and_a_silence():
         asking = requester()
         await asking.sendMsg(b"1")
         network.cut("main", "server")
+        await deferLater(global_reactor(), 1)
         await asking.sendMsg(b"2")
         network.silence("main", "server")
         network.after(50, lambda: network.heal("main", "server"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import zmq
@@ -255,6 +256,7 @@ def test_after_a_cut_they_connect_again(loop):
         async with loop.Requester(connect=ADDRESS, timeout=5) as requester:
             await requester.request(b"1")
             network.cut("main", "server")
+            await loop.sleep(1)
             assert await requester.request(b"2") == [b"2"]
 
     loop.run(main, network)
@@ -497,3 +499,22 @@ def test_what_differs_is_shown(loop):
 
     with pytest.raises(NotDeterministic, match=r"two runs of seed 3 differ: .*message"):
         check_determinism(main, 3, loop.name)
+
+
+def test_a_part_beyond_maxmsgsize_ends_the_connection(loop: Any) -> None:
+    network = Network()
+
+    async def main() -> None:
+        options = {zmq.MAXMSGSIZE: 10}
+        async with (
+            loop.Puller(bind="tcp://*:5555", options=options) as puller,
+            loop.Pusher(connect="tcp://main:5555") as pusher,
+        ):
+            await pusher.push(bytes(10))
+            assert await puller.receive() == [bytes(10)]
+            await pusher.push(bytes(11))
+            await loop.sleep(1)
+            assert puller.statistics().received == 1
+
+    loop.run(main, network)
+    assert [event.what for event in network.trace].count("disconnected") >= 1

@@ -35,9 +35,10 @@ class Addressed(Guard):
         pump: what sends and receives on it.
         addresses: where it is bound and connected.
         monitor: what libzmq tells of its connections; None until it is needed.
+        servers: at how many of the addresses it is connected, and not bound.
     """
 
-    __slots__ = ("_any_key", "addresses", "monitor", "pump", "socket")
+    __slots__ = ("_any_key", "addresses", "monitor", "pump", "servers", "socket")
 
     socket: Any
     pump: Pump
@@ -45,6 +46,7 @@ class Addressed(Guard):
     def __init__(self, driver: Driver, closed_error: type[SocketClosed]) -> None:
         super().__init__(driver, closed_error)
         self.addresses: list[str] = []
+        self.servers = 0
         self.monitor: Monitor | None = None
         self._any_key = False  # whether the server lets in every client
 
@@ -90,6 +92,7 @@ class Addressed(Guard):
         refuse_open_server(self.socket, any_key=self._any_key)
         name = self._at("connect to", opening.connect, address)
         self.addresses.append(name)
+        self.servers += 1
         if self.monitor is not None:
             self.monitor.connections.expect(name)
 
@@ -117,6 +120,7 @@ class Addressed(Guard):
         self._leave(address, False)
         name = self._at("disconnect from", raw(self.socket).disconnect, address)
         self._forget(name)
+        self.servers -= 1
         if self.monitor is not None:
             self.monitor.link.catch_up()
             self.monitor.connections.forget(name)

@@ -24,7 +24,7 @@ from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.endings import endings, in_child_of_multiprocessing, in_thread
-from zmqbridge._bridge.guards import Owned, in_forked_child, leave_to_parent, living, snapshot
+from zmqbridge._bridge.guards import Owned, in_forked_child, leave_to_parent, open_sockets, snapshot
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.lingers import closing
 from zmqbridge.errors import ContextInUse
@@ -185,7 +185,7 @@ class SharedContext:
     def _open(self) -> list[tuple[Any, str]]:
         return [
             (each, "{}:{}".format(*each.made))  # type: ignore[attr-defined]
-            for each in snapshot(living)
+            for each in snapshot(open_sockets)
             if getattr(each, "own_context", False)
             and each.context is self._context  # type: ignore[attr-defined]
             and not each.closed  # type: ignore[attr-defined]
@@ -206,7 +206,7 @@ class SharedContext:
         """Give what was sent just before the end its time, as daemon threads would be cut off."""
         begun = monotonic()
         others = _others()
-        if any(_is_of_a_factory(each) for each in snapshot(living)):
+        if any(_is_of_a_factory(each) for each in snapshot(open_sockets)):
             # txZMQ left these sockets to the end of the process, and over ipc that loses less: a
             # receiver that reads slowly loses the contents of its kernel buffer when its peer
             # hangs up.
@@ -259,7 +259,7 @@ def _close_idle() -> set[zmq.Context[Any]]:
     """Close the sockets that no thread can be using; returns the contexts of the others."""
     left = set()
     idle: list[tuple[zmq.Socket[Any], int]] = []
-    for each in snapshot(living):
+    for each in snapshot(open_sockets):
         socket = _socket_of(each)
         if socket is None:
             continue

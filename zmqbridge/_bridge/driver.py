@@ -113,7 +113,7 @@ class Keeper:
     def rest(self) -> None:
         """Stop the timer, as nothing needs it."""
 
-    def lost(self) -> bool:
+    def timer_cancelled(self) -> bool:
         """The program has cancelled the timer; True if the timer will be set again in time."""
         return False
 

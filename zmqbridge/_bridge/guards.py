@@ -49,7 +49,7 @@ def in_forked_child(call: Callable[[], object]) -> None:
         os.register_at_fork(after_in_child=call)
 
 
-living: WeakSet[Owned] = WeakSet()
+open_sockets: WeakSet[Owned] = WeakSet()
 # The parent's contexts. A child keeps them until it ends, because pyzmq would warn when they die.
 _contexts: list[zmq.Context[Any]] = []
 
@@ -79,9 +79,9 @@ def busy(home: int, maker: int, running: bool, over: bool) -> bool:
 
 
 def _in_child() -> None:
-    for owned in snapshot(living):
+    for owned in snapshot(open_sockets):
         owned.disown()
-    living.clear()
+    open_sockets.clear()
 
 
 in_forked_child(_in_child)

@@ -33,12 +33,13 @@ HIDDEN = (OSError, RuntimeError, zmq.ZMQError, TypeError)
 
 # A burst of this number of messages is large. To hold the I/O thread and let it go takes 1.2 µs,
 # and the answers to fewer messages would gain little by leaving together.
-CROWD = 16
-# A thread is held after this number of large bursts, each of which came within LATE seconds after
-# the last. Where other programs keep all cores busy, a held thread may wait for the end of their
-# time slice, 4 ms, even after it was let go. Then the next burst comes late, and is not held.
-STREAK = 4
-LATE = 0.003  # seconds
+LARGE_BURST = 16
+# A thread is held after this number of large bursts, each of which came within MAX_GAP seconds
+# after the last. Where other programs keep all cores busy, a held thread may wait for the end of
+# their time slice, 4 ms, even after it was let go. Then the next burst comes late, and the thread
+# is not held for that one.
+IN_A_ROW = 4
+MAX_GAP = 0.003  # seconds
 
 _numbers = count(1)
 
@@ -62,7 +63,7 @@ class Holding:
             it closes.
     """
 
-    __slots__ = ("_context", "_crowds", "_handled_at", "_holdable", "_looking", "_name",
+    __slots__ = ("_context", "_handled_at", "_holdable", "_large_bursts", "_looking", "_name",
                  "_threads", "held")  # fmt: skip
 
     def __init__(self, context: zmq.Context[Any], name: bytes) -> None:
@@ -73,25 +74,25 @@ class Holding:
         # For sockets of several loops. It may be taken twice, as a forgotten socket ends anywhere.
         self._looking = RLock()
         # How many large bursts came close upon each other, and when the last one was handled.
-        self._crowds = 0
+        self._large_bursts = 0
         self._handled_at = 0.0
         self.held = False
 
     def before(self, burst_size: int) -> bool:
         """A burst will be handled now; True if the threads are held meanwhile."""
-        if burst_size < CROWD or not Permission.given:
+        if burst_size < LARGE_BURST or not Permission.given:
             return False
-        if monotonic() - self._handled_at > LATE:
-            self._crowds = 0
-        if self._crowds < STREAK:
+        if monotonic() - self._handled_at > MAX_GAP:
+            self._large_bursts = 0
+        if self._large_bursts < IN_A_ROW:
             return False
         self.held = self.hold()
         return self.held
 
     def after(self, burst_size: int) -> None:
         """The burst was handled."""
-        if burst_size >= CROWD:
-            self._crowds += 1
+        if burst_size >= LARGE_BURST:
+            self._large_bursts += 1
             self._handled_at = monotonic()
 
     def hold(self) -> bool:

@@ -104,7 +104,7 @@ class Deadlines(Keeper):
             self.table.armed = inf
             self._driver.disarm()
 
-    def lost(self) -> bool:
+    def timer_cancelled(self) -> bool:
         self.table.armed = inf  # the next request sets it anew
         return True
 

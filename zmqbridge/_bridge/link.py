@@ -17,7 +17,7 @@ from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
-from zmqbridge._bridge.guards import calling_place, leave_to_parent, living
+from zmqbridge._bridge.guards import calling_place, leave_to_parent, open_sockets
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
     from zmqbridge.arguments import Addresses, Options
     from zmqbridge.security import Security
+
+# When a peer hangs up, with IMMEDIATE libzmq drops what the peer has sent and we have not read yet.
+# A socket that sends nothing has no use for IMMEDIATE.
+LISTENERS = frozenset((zmq.PULL, zmq.SUB))
 
 
 class Owner(Protocol):
@@ -69,8 +73,8 @@ class Link(Addressed):
     """
 
     __slots__ = (
-        "__weakref__", "_remains", "_wary", "at_end", "closed", "context", "made", "own_context",
-        "owner", "pattern", "unheard", "untold",
+        "__weakref__", "_has_credentials", "_remains", "at_end", "closed", "context", "made",
+        "own_context", "owner", "pattern", "unheard", "untold",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +92,7 @@ class Link(Addressed):
         self.untold: Untold | None = None
         self.at_end: Callable[[], Callable[[], object] | None] = nothing
         self._remains: list[Any] = []  # containers of waiters and messages, to be freed in slices
-        self._wary = self.own_context = False
+        self._has_credentials = self.own_context = False
         self.unheard = True
         self.open(high, **given)
 
@@ -124,10 +128,10 @@ class Link(Addressed):
         self.closed = False
         self.driver.drive(self)
         self.pattern.joined(self)
-        living.add(self)
+        open_sockets.add(self)
         try:
             self._set_options(options or {}, security)
-            if monitor or self._wary:
+            if monitor or self._has_credentials:
                 self.attach()
             self.take_places(bind, connect)
         except Exception:
@@ -139,17 +143,18 @@ class Link(Addressed):
         minds: Any = getattr(self.pattern, "option_set", None)
         # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
-            self.owner.kind, BridgedSocket if minds is None else ReceivingSocket
+            self.pattern.socket_type or self.owner.kind,
+            BridgedSocket if minds is None else ReceivingSocket,
         )
         if minds is not None and isinstance(socket, Telling):
             socket.tell(minds)
         return socket
 
     def _set_options(self, wanted: Options, security: Security | None) -> None:
-        self._wary = getattr(security, "wary", False)
+        self._has_credentials = getattr(security, "has_credentials", False)
         self._any_key = getattr(security, "any_key", False)
         defaults = {zmq.LINGER: LINGER, **self.owner.defaults}
-        if self._wary:
+        if self._has_credentials and self.owner.kind not in LISTENERS:
             # Otherwise libzmq drops the messages that it has taken for a peer that refuses us.
             defaults[zmq.IMMEDIATE] = 1
         for option, value in defaults.items():
@@ -187,7 +192,9 @@ class Link(Addressed):
         if self.monitor is None:
             from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
-            self.monitor = Monitor(self, complete=not self.addresses, wary=self._wary)
+            self.monitor = Monitor(
+                self, complete=not self.addresses, has_credentials=self._has_credentials
+            )
         return self.monitor
 
     def usable(self) -> BridgedSocket:
@@ -306,11 +313,12 @@ class Link(Addressed):
         state = "closed" if closed else ", ".join(self.addresses) or "no address"
         return f"<{self.owner.__name__} {state}>"
 
-    def __del__(self) -> None:
+    # When the process ends, the names of this module may be None already (CPython without the GIL).
+    def __del__(self, warn: Any = warnings.warn) -> None:
         # When the process ends, the loop of another thread may still use it.
         if not getattr(self, "closed", True) and not self.socket._shadow:
             text = f"unclosed {self!r}, made in {self.made[0]}:{self.made[1]}"
-            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+            warn(text, ResourceWarning, stacklevel=2, source=self)
             if not self.socket.closed:  # as it is when the process has exited
                 self.close_socket()
 

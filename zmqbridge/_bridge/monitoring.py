@@ -80,7 +80,7 @@ class Monitor(Pattern, Keeper):
     Args:
         monitored: the link of the socket of which libzmq is to tell from now on.
         complete: whether nothing has happened on that socket before.
-        wary: that socket shows credentials, which a server may refuse.
+        has_credentials: that socket shows credentials, which a server may refuse.
         report: called with an error that no call gets, once for each cause; by default by the
             driver of that socket.
 
@@ -99,12 +99,12 @@ class Monitor(Pattern, Keeper):
         monitored: Monitorable,
         *,
         complete: bool,
-        wary: bool,
+        has_credentials: bool,
         report: Callable[[BaseException], object] | None = None,
     ) -> None:
         super().__init__()
         self.complete: bool = complete
-        self.connections: ConnectionState = ConnectionState(wary)
+        self.connections: ConnectionState = ConnectionState(has_credentials)
         self._report = report or monitored.driver.report
         self._storm = Storm()
         self._aside: list[Message] | None = None  # events that must not be delivered yet

@@ -339,12 +339,11 @@ class Proxying:
         where = " - ".join(", ".join(each) for each in self._places[:2])
         return f"<{type(self).__name__} {self._kind} {'closed' if self.closed else where}>"
 
-    def __del__(self) -> None:
+    # When the process ends, the names of this module may be None already (CPython without the GIL).
+    def __del__(self, warn: Any = warnings.warn, is_finalizing: Any = sys.is_finalizing) -> None:
         if self.closed or self._engine.forked:
             return
         place = "{}:{}".format(*self._made)
-        warnings.warn(
-            f"unclosed {self!r}, made in {place}", ResourceWarning, stacklevel=2, source=self
-        )
-        if not sys.is_finalizing():  # when no thread would run any more
+        warn(f"unclosed {self!r}, made in {place}", ResourceWarning, stacklevel=2, source=self)
+        if not is_finalizing():  # when no thread would run any more
             self._stop()

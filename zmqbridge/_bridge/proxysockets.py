@@ -15,6 +15,7 @@ from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.lingers import LINGER, closing
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
+from zmqbridge._bridge.publishing import OF_PUBLISHERS
 from zmqbridge.core.checks import several
 from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, OptionError
@@ -23,7 +24,11 @@ from zmqbridge.proxies import KINDS, Side
 AnySocket = zmq.Socket[bytes]
 
 # Subscriptions are messages of an XSUB, which are lost above its mark without a word.
-DEFAULTS: Mapping[int, Mapping[int, int]] = {zmq.XSUB: {zmq.SNDHWM: 0}}
+DEFAULTS: Mapping[int, Mapping[int, int]] = {
+    zmq.XSUB: {zmq.SNDHWM: 0},
+    zmq.XPUB: OF_PUBLISHERS,
+    zmq.PUB: OF_PUBLISHERS,
+}
 STEERING = "inproc://zmqbridge.proxy"
 
 
@@ -72,10 +77,11 @@ def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened
         types = KINDS.get(kind) if isinstance(kind, str) else None
         if types is None:
             raise ValueError(f"kind={kind!r}: give one of {', '.join(KINDS)}")
-        front, back = (
+        # A list: from a generator, PyPy would replace the text of a TypeError by its own.
+        front, back = [
             _open(context, getattr(zmq, type_), side_of(sides[name], name), made)
             for type_, name in zip(types, ("front", "back"), strict=True)
-        )
+        ]
         capture = sides["capture"]
         if capture is not None:
             # A PUB, because it waits for no reader: with another type a slow or a missing reader

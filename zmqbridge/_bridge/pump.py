@@ -66,7 +66,7 @@ class Pump(Sending):
 
     __slots__ = (
         "_burst", "_catch_up", "_end", "_holding", "_more", "_read_at", "_recv",
-        "_reported", "lost", "received",
+        "_reported", "lost",
     )  # fmt: skip
 
     def __init__(
@@ -87,7 +87,6 @@ class Pump(Sending):
         self._read_at = 0.0
         self._reported = False
         self._burst = BURST // 4
-        self.received = 0
         self.lost = 0
 
     def ring(self) -> None:
@@ -195,21 +194,21 @@ class Pump(Sending):
             self._driver.report(error)
 
     def fetch(self) -> None:
-        """Read a burst for one who does not wait, where nobody waits who would have to be told."""
+        """Read a burst for a call that does not wait, while no call waits."""
         burst: list[Message] = []
         again = True
         try:
             again = self._read(burst)
         except (zmq.ZMQError, ZmqBridgeError):
-            pass  # the turn meets the same, and tells the driver
+            pass  # the turn meets the same error and handles it
+        if again:
+            self.schedule()
         if burst:
             self.received += len(burst)
             self._pattern.feed(burst)
             rejected, self._pattern.rejected = self._pattern.rejected, None
             if rejected is not None:
                 self._driver.report(rejected)
-        if again:
-            self.schedule()
 
     def _hand_over(self, burst: list[Message]) -> None:
         told = self._pattern.feed(burst)

@@ -40,7 +40,8 @@ class Sending:
 
     __slots__ = (
         "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
-        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent", "stalled",
+        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "received",
+        "sent", "stalled",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class Sending:
         self.due = False
         self.closed = False
         self.sent = 0
+        self.received = 0
         self.stalled: Callable[[SendQueue[Any]], None] = ignore
 
     def turn(self) -> None:
@@ -204,6 +206,13 @@ class Sending:
             self._driver.tell(waiters)
         return waiters is not None
 
+    def mind_sending(self, minded: bool) -> None:
+        """Whether a send may hide what has come, so that a turn is to follow it.
+
+        A pattern for which it is early enough to read when more comes, spares the turns.
+        """
+        self._sending_hides = minded
+
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""
         if not self.due and not self.closed:
@@ -321,9 +330,9 @@ class Sending:
         if waiters:
             self.standing_by(self._driver.tell, waiters)
         patrol.untried = list(self.queues)
+        before = self.received
         self.turn()
-        patrol.end(stuck)
-        return self.pause_of_patrols()
+        return min(patrol.end(stuck, self.received - before), self.pause_of_patrols())
 
     def pause_of_patrols(self) -> float:
         """The seconds between two patrols while as many peers are stuck as now."""

@@ -8,36 +8,49 @@ from typing import Any, TypeVar
 
 import zmq
 
+from zmqbridge._bridge.barrier import Barriers
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge.core.checks import several
-from zmqbridge.core.formats import Format
-from zmqbridge.core.framing import Address, Message, as_name
+from zmqbridge.core.formats import Format, split_two_parts
+from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
-from zmqbridge.core.topics import Change, Subscribed, Unsubscribed, pack_change, split_change
+from zmqbridge.core.topics import (
+    Change,
+    Subscribed,
+    Unsubscribed,
+    as_prefix,
+    is_answer,
+    pack_change,
+    split_change,
+)
 
 Publication = TypeVar("Publication")
 Waiter = TypeVar("Waiter")
 
-# Where a feed is faster than we can read, so that there is always a newer one, the newest of so
-# many has to do.
+# If publications come faster than we read, there is always a newer one. Then we deliver the newest
+# of this number.
 PASSED = 4 * HIGH
 
 
 class Subscribing(Received[Publication, Waiter]):
     """SUB: publications in one format.
 
-    With CONFLATE it holds back what is not the newest, and so it asks the socket whether there is
-    more.
+    With CONFLATE it delivers only the newest publication, so it asks the socket whether there is a
+    newer one.
     """
 
-    __slots__ = ("_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions")
+    __slots__ = (
+        "_given_up", "_link", "_newest", "_passed", "_split", "_subscriptions", "_takes_any",
+        "barriers",
+    )  # fmt: skip
 
     def __init__(self, decode: None = None, *, format: Format, **bounds: Any) -> None:
         super().__init__(self._publications, **{**bounds, "weigh": format.weigh})
         self._split = format.split
+        self._takes_any = format.split not in (split_topic, split_two_parts)
         self._subscriptions = Subscriptions(format.head)
         self._given_up = False  # a subscription, since the last message was read
         self._newest: list[Publication] = []  # while there may be a newer one
@@ -45,6 +58,7 @@ class Subscribing(Received[Publication, Waiter]):
 
     def joined(self, link: Link) -> None:
         self._link = link
+        self.barriers = Barriers(self, link)
 
     def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
         # A user may do all of this on the raw socket, too.
@@ -56,7 +70,7 @@ class Subscribing(Received[Publication, Waiter]):
         elif option == zmq.SNDHWM and value:
             raw(socket).set(socket, option, 0)
         elif option == zmq.CONFLATE:
-            # libzmq would keep only the newest of our subscriptions, too. So it is done here.
+            # libzmq would also keep only the newest of our subscriptions. So we conflate here.
             raw(socket).set(socket, option, 0)
         super().option_set(socket, option, value)
 
@@ -70,7 +84,7 @@ class Subscribing(Received[Publication, Waiter]):
             super().limit()
 
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
-        """Drop what is here for the sake of a subscription that is no more."""
+        """Drop the publications that are here only because of a subscription that has ended."""
         if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
         orphaned = self._subscriptions.orphaned
@@ -82,17 +96,29 @@ class Subscribing(Received[Publication, Waiter]):
         self._given_up = True
 
     def _publications(self, burst: list[Message]) -> Iterable[Publication]:
+        if self._takes_any or self.barriers:
+            burst = self.barriers.pass_on(burst)
+        malformed = self.malformed
         publications = self.split(self._split, burst)
+        if self.malformed > malformed:
+            self._forgive(burst)
         if self._given_up and publications:
-            # libzmq fetches one in advance when EVENTS are read, and does not look at it again.
+            # When EVENTS are read, libzmq fetches one message, and does not filter that again.
             if self._subscriptions.orphaned(publications[0], b""):
                 del publications[0]
                 self.inbox.unwanted += 1
             self._given_up = False
         return self._newest_of(publications) if self.conflates else publications
 
+    def _forgive(self, burst: list[Message]) -> None:
+        """What a publisher answers to another subscriber is no fault of its own."""
+        answers = len(burst) - len(self.barriers.pass_on(burst))
+        self.malformed -= answers
+        if answers and self.rejected is not None and is_answer(self.rejected.message):
+            self.rejected = None
+
     def _newest_of(self, publications: list[Publication]) -> list[Publication]:
-        """Nothing, while libzmq has a newer one."""
+        """The newest of these publications; nothing while libzmq has a newer one."""
         held = [*self._newest, *publications]
         self._newest = held[-1:]
         self.inbox.unwanted += len(held) - len(self._newest)
@@ -109,7 +135,7 @@ class Subscribing(Received[Publication, Waiter]):
         self._newest.clear()
 
     def close(self, remains: list[Any]) -> list[Any]:
-        waiters = super().close(remains)
+        waiters = super().close(remains) + self.barriers.close()
         self.unclaimed += len(self._newest)
         self._newest.clear()
         return waiters
@@ -120,7 +146,7 @@ class Subscribing(Received[Publication, Waiter]):
 
 
 class Relayed(Received[Publication, Waiter]):
-    """XSUB: publications in one format, as they come. Whoever sends subscriptions sees to them."""
+    """XSUB: publications in one format, as they come; it does not count its subscriptions."""
 
     __slots__ = ()
 
@@ -137,7 +163,7 @@ class Relayed(Received[Publication, Waiter]):
 
 
 class Changes(Received[Change, Waiter]):
-    """XPUB: what subscribers want from now on, and no more."""
+    """XPUB: what subscribers subscribe to and unsubscribe from."""
 
     __slots__ = ()
 
@@ -150,9 +176,9 @@ def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
 
     Raises:
         TypeError: a tag is neither str nor bytes-like.
-        ValueError: a tag is an address, and no address is given.
+        ValueError: a tag is an address, and no address is given; or it is too long.
     """
-    wanted = [as_name(tag, "a tag") for tag in several(tags, "tags")]
+    wanted = [as_prefix(tag) for tag in several(tags, "tags")]
     if not (given.get("bind") or given.get("connect")):
         for tag in wanted:
             if re.match(rb"(tcp|ipc|inproc)://", tag):
@@ -165,16 +191,18 @@ def subscribe(self: Any, tag: Address = b"") -> None:
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
+        ValueError: the tag has more than 4,096 bytes.
         SocketClosed: the socket is closed.
     """
     self._link.check_open()
-    self._link.socket.setsockopt(zmq.SUBSCRIBE, as_name(tag, "a tag"))
+    self._link.socket.setsockopt(zmq.SUBSCRIBE, as_prefix(tag))
 
 
 def unsubscribe(self: Any, tag: Address = b"") -> None:
     """Undo one `subscribe`; a tag that was never subscribed is fine.
 
-    After the last of a tag nothing is delivered that came for it alone, also if it was here.
+    After the last one of a tag, no publication is delivered that came only for this tag, also none
+    that is already here.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
@@ -185,23 +213,24 @@ def unsubscribe(self: Any, tag: Address = b"") -> None:
 
 
 def subscribe_onward(self: Any, tag: Address = b"") -> None:
-    """Ask the publishers for what has a tag that starts with `tag`; ``""`` means all.
+    """Ask the publishers for publications whose tag starts with `tag`; ``""`` means all.
 
     The subscription is a message, and counts as sent. Publishers to which this socket connects
     later are told, too.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
+        ValueError: the tag has more than 4,096 bytes.
         SocketClosed: the socket is closed.
     """
     self._link.check_open()
-    self._pump.send((pack_change(Subscribed(as_name(tag, "a tag"))),))
+    self._pump.send((pack_change(Subscribed(as_prefix(tag))),))
 
 
 def unsubscribe_onward(self: Any, tag: Address = b"") -> None:
     """Undo one `subscribe`; a tag that was never subscribed is fine.
 
-    What is under way then is still received: nothing is filtered here.
+    Publications that are under way are still received, because nothing is filtered here.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.

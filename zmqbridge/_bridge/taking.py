@@ -14,7 +14,7 @@ Item_co = TypeVar("Item_co", covariant=True)
 
 
 class Receives(Protocol[Item_co]):
-    """What the receivers of both backends have."""
+    """A receiving socket of either backend."""
 
     _link: Link
     empty_error: ClassVar[type[QueueEmpty]]
@@ -33,12 +33,12 @@ class Receives(Protocol[Item_co]):
 def receive_nowait(self: Receives[Item_co]) -> Item_co:
     """Take the next message if one is here, also one that libzmq has received already.
 
-    Calls of `receive` that wait come first: what is promised to one of them is not taken.
+    Calls of `receive` that wait come first: a message that is promised to one of them is not taken.
 
     Raises:
-        QueueEmpty: there is none for this call; on asyncio this is also an `anyio.WouldBlock`.
+        QueueEmpty: no message is here for this call; on asyncio this is also an `anyio.WouldBlock`.
         SocketClosed: the socket is closed.
-        ContextTerminated: somebody terminated the context.
+        ContextTerminated: the context was terminated.
     """
     try:
         return self._inbox.pop()  # type: ignore[no-any-return]
@@ -60,9 +60,9 @@ def receive_nowait(self: Receives[Item_co]) -> Item_co:
 
 
 def _fetched(link: Link, inbox: Inbox[Any, Any]) -> Any:
-    """What is read from libzmq now, unless others wait, for whom it would be; else None.
+    """A message that is read from libzmq now; None if there is none, or if other calls wait for it.
 
-    What comes to nothing, as malformed messages do, is passed, for a slice of time at the most.
+    Messages that are not delivered, e.g. malformed ones, are skipped, for a slice of time at most.
     """
     pump = link.pump
     end, received = pump.monotonic() + SLICE, -1
@@ -71,7 +71,7 @@ def _fetched(link: Link, inbox: Inbox[Any, Any]) -> Any:
         if pump.monotonic() > end:
             break
         received = pump.received
-        inbox.standing += 1  # or nothing is read where that is done on demand alone
+        inbox.standing += 1  # or messages are read only for calls that wait
         try:
             pump.fetch()
         finally:

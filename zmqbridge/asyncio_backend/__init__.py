@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.asyncio_backend._publications import Publisher, Subscriber, XPublisher, XSubscriber
+from zmqbridge.asyncio_backend._publications import Subscriber, XPublisher, XSubscriber
+from zmqbridge.asyncio_backend._publisher import Publisher
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.asyncio_backend.sockets import (
     Dealer,

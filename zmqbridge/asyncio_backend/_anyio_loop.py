@@ -49,7 +49,7 @@ def hold_interrupts(*functions: Callable[..., object]) -> None:
             trio.lowlevel.enable_ki_protection(function)
 
 
-class Nowhere:
+class NoLoop:
     """Stands for the loop of a socket that has none: it was not used yet, or it is closed."""
 
     def is_closed(self) -> bool:

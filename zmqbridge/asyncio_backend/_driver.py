@@ -22,7 +22,7 @@ from zmqbridge._bridge.untold import another
 from zmqbridge.asyncio_backend._anyio_loop import (
     AnyioLoop,
     AnyioWaiter,
-    Nowhere,
+    NoLoop,
     log_error,
     name_of,
     native_loop,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from zmqbridge.asyncio_backend._selector_thread import ThreadReader
 
 AnyWaiter = Waiter | FutureWaiter | AnyioWaiter[Any]
-NO_LOOP: Any = Nowhere()
+NO_LOOP: Any = NoLoop()
 
 
 class CannotWatch(LoopError):

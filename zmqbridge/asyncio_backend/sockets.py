@@ -1,6 +1,6 @@
 """The patterns for asyncio; `zmqbridge.twisted_backend.sockets` has the same with Deferreds.
 
-Those of publications are in `_publications`. What their constructors take is described in
+Those of publications are in `_publisher` and `_publications`. What their constructors take is in
 `zmqbridge.arguments`, and what all of them can do in `Link`.
 
 Every call may raise `SocketClosed`, `ContextTerminated`, and `LoopError` when there is no running
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from zmqbridge.asyncio_backend._serving import Serving
 
 
-# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
-# or type checkers would differ on what it is.
+# The calls of a Dealer, and of a Pusher under other names: an alias costs no frame. They are
+# `Final`, because otherwise type checkers would differ on what they are.
 async def send(self: Socket, *parts: BytesLike) -> None:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
 
@@ -104,13 +104,13 @@ class Requester(Socket):
     """
 
     kind: ClassVar[int] = zmq.DEALER
-    # Without it a DEALER deals half of the requests to an endpoint where nobody listens.
+    # Without it a DEALER gives half of the requests to an address where no peer listens.
     defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
 
     def __init__(self, timeout: float | None = None, **arguments: Unpack[SenderArguments]) -> None:
         self._timeout = default_timeout(timeout)
         pattern: Requests[Any] = Requests()
-        # Each queued request belongs to a caller who waits, and leaves the queue with the call.
+        # The caller of each queued request waits; with the call, its request leaves the queue.
         super().__init__(pattern, arguments, high_of(arguments, inf))
         link = self._link
         self._deadlines = Deadlines(
@@ -157,7 +157,7 @@ class Replier(Receiver[Request]):
     """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
 
     kind: ClassVar[int] = zmq.ROUTER
-    # A peer that is gone is an error, not a silent loss.
+    # A reply to a peer that is gone raises an error, and is not lost in silence.
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
     def __init__(self, **arguments: Unpack[ExchangeArguments]) -> None:
@@ -171,10 +171,10 @@ class Replier(Receiver[Request]):
     ) -> None:
         """Call ``await handler(request)`` for each request, until the socket is closed or stopped.
 
-        Each call is made in a copy of the context in which `serve` was called. What a handler
-        raises is reported through the loop's exception handler, a cancellation too that nobody
-        aimed at `serve`, and its request stays unanswered. That a peer does not take its replies
-        is reported once for each peer. Cancelling `serve` cancels the handlers under way.
+        Each call is made in a copy of the context in which `serve` was called. The loop's exception
+        handler is told what a handler raises, also a cancellation that was not meant for `serve`;
+        the request stays unanswered. A peer that does not take its replies is reported once.
+        Cancelling `serve` cancels the handlers under way.
 
         Args:
             handler: answers by ``await request.reply(...)``.
@@ -184,16 +184,16 @@ class Replier(Receiver[Request]):
             ValueError: the limit is less than one.
         """
         at_once(limit)
-        from zmqbridge.asyncio_backend._serving import Serving  # loaded by those who serve
+        from zmqbridge.asyncio_backend._serving import Serving  # loaded by programs that serve
 
         serving = Serving(self, handler, limit, self._patrols.blame)
         self._serving.append(serving)
         await serving.run()
 
     async def stop_serving(self, timeout: float | None = None) -> list[Request]:
-        """Take no request from libzmq any more, have those that are here handled, and end `serve`.
+        """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and is to be closed. Requests that libzmq has
+        From then on the socket can still reply, and should be closed. Requests that libzmq has
         already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
         documentation for how to have few of them.
 
@@ -220,7 +220,7 @@ class Replier(Receiver[Request]):
     _weigh = staticmethod(bytes_of)
 
     async def _reply(self, message: Message) -> None:
-        # It waits for no peer: what has no room any more is refused.
+        # This waits for no peer: a reply for which there is no room is refused.
         pump, driver = self._pump, self._driver
         if pump.sent >= driver.yield_at or driver.here() != driver.place._thread_id:
             driver.enter()
@@ -285,7 +285,7 @@ class Router(Receiver[tuple[bytes, Message]]):
 class Pair(Receiver[Message]):
     """PAIR: messages to the one peer that there can be, and from it, as their parts.
 
-    For two threads or tasks of one program, over inproc: a second peer is turned away, silently.
+    For two threads or tasks of one program, over inproc. A second peer is refused in silence.
     """
 
     kind: ClassVar[int] = zmq.PAIR

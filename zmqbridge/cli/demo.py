@@ -14,7 +14,7 @@ from typing import Any
 import zmq
 
 from zmqbridge.cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted
-from zmqbridge.cli.demo_troupe import Failed, Interrupted, Troupe
+from zmqbridge.cli.demo_processes import Failed, Interrupted, Processes
 
 REDRAW = 0.05  # seconds between two states of the live line
 # The longest path of a temporary folder, in characters, for which ours still fits into an ipc
@@ -124,16 +124,16 @@ def run(count: int, transport: str | None) -> int:
         return 2
     screen = Screen()
     transport = transport or ("ipc" if has_ipc() else "tcp")
-    with Troupe() as troupe:
+    with Processes() as processes:
         try:
-            tallies = perform(troupe, screen, count, transport)
-            troupe.farewell()
+            tallies = perform(processes, screen, count, transport)
+            processes.farewell()
         except Interrupted as interrupt:
             screen.say("Interrupted; both processes are stopped.")
             return 128 + int(interrupt.args[0])
         except Failed as failure:
             screen.say(f"FAILED: {failure}")
-            for complaint in troupe.complaints():
+            for complaint in processes.complaints():
                 screen.say(complaint)
             return 1
         except BrokenPipeError:  # the reader of our output has closed the pipe
@@ -146,31 +146,31 @@ def run(count: int, transport: str | None) -> int:
     return 0
 
 
-def perform(troupe: Troupe, screen: Screen, count: int, transport: str) -> list[Tally]:
+def perform(processes: Processes, screen: Screen, count: int, transport: str) -> list[Tally]:
     """Start both processes and run one flow after the other; returns the tallies."""
     screen.say(f"A Twisted and an asyncio process, over {transport}:\n")
     screen.progress("starting …")
     # The name of a flow goes into the braces.
-    addresses = f"ipc://{troupe.folder}/{{}}" if transport == "ipc" else "tcp://127.0.0.1:*"
-    troupe.start(TWISTED, "zmqbridge.cli.demo_twisted", str(count), addresses)
-    troupe.start(ASYNCIO, "zmqbridge.cli.demo_asyncio", str(count))
-    bound = troupe.hear("the addresses of the Twisted process")["bound"]
-    troupe.order(ASYNCIO, json.dumps(bound))
+    addresses = f"ipc://{processes.folder}/{{}}" if transport == "ipc" else "tcp://127.0.0.1:*"
+    processes.start(TWISTED, "zmqbridge.cli.demo_twisted", str(count), addresses)
+    processes.start(ASYNCIO, "zmqbridge.cli.demo_asyncio", str(count))
+    bound = processes.hear("the addresses of the Twisted process")["bound"]
+    processes.order(ASYNCIO, json.dumps(bound))
     unheard = {key for key, flow in FLOWS.items() if flow.pattern == "publish"}
     while unheard:
         waiting = " and ".join(f"the {FLOWS[key].receiver} subscriber" for key in sorted(unheard))
-        unheard.discard(troupe.hear(waiting)["heard"])
+        unheard.discard(processes.hear(waiting)["heard"])
     screen.say(f"{'':<27}" + "".join(f"{name:>12}" for name in (*COLUMNS, "messages/s")))
-    return [play(troupe, screen, key, Tally(flow, count)) for key, flow in FLOWS.items()]
+    return [play(processes, screen, key, Tally(flow, count)) for key, flow in FLOWS.items()]
 
 
-def play(troupe: Troupe, screen: Screen, key: str, tally: Tally) -> Tally:
+def play(processes: Processes, screen: Screen, key: str, tally: Tally) -> Tally:
     """Run one flow until each of its messages is accounted for."""
     tally.began = time.monotonic()
-    troupe.order(tally.flow.sender, key)
+    processes.order(tally.flow.sender, key)
     while not tally.complete:
         screen.progress(tally.bar)
-        tally.note(troupe.hear(f"{tally.flow}: {tally.missing}"))
+        tally.note(processes.hear(f"{tally.flow}: {tally.missing}"))
     screen.say(tally.row)
     return tally
 

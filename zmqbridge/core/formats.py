@@ -52,9 +52,9 @@ class Format(NamedTuple):
     Attributes:
         pack: the parts of a publication of a (tag, body), or an error that says what is wrong.
         split: what `receive` gives for a message; raises `MalformedMessage` for another format's.
-        head: the first bytes of the first part in which what `receive` gives has come, at most so
-            many; libzmq compares them with the subscriptions.
-        weigh: how many bytes that has.
+        head: the first bytes, at most a given number, of the first part of a received publication;
+            libzmq compares them with the subscriptions.
+        weigh: how many bytes an item has that `receive` gives.
     """
 
     pack: Callable[[bytes, Any], Sequence[BytesLike]]
@@ -97,7 +97,7 @@ def several_parts(body: Several) -> list[BytesLike]:
     """The parts of a publication that may have any number of them.
 
     Raises:
-        TypeError: the body is one part, or nothing of the kind.
+        TypeError: the body is one part, or no iterable of parts.
     """
     one = isinstance(body, str | bytes | bytearray | memoryview)
     if one or not isinstance(body, Iterable):
@@ -149,7 +149,7 @@ def format_named(name: object) -> Format:
     """The format of this name.
 
     Raises:
-        ValueError: there is none; the text has the names.
+        ValueError: there is no such format; the text has the names.
     """
     found = FORMATS.get(name) if isinstance(name, str) else None
     if found is None:

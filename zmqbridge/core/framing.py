@@ -1,4 +1,4 @@
-"""Framing: pure functions between what users say and the parts that go over the wire.
+"""Framing: pure functions between what users give and get and the parts on the wire.
 
 A message is a ``list[bytes]``, a part one frame of it. The shapes are txZMQ's, which are those of
 any REQ, REP, PUB and SUB:
@@ -8,7 +8,7 @@ any REQ, REP, PUB and SUB:
 - what comes to a ROUTER has the peer in front of it, and one more part for each proxy on the way;
 - what a ROUTER sends is ``[peer, *parts]``.
 
-The hot paths of the backends spell `pack_request` and `pack_reply` out where a call of them would
+The hot paths of the backends have `pack_request` and `pack_reply` written out, where a call would
 be one more Python frame for each message.
 """
 

@@ -17,10 +17,10 @@ Split = TypeVar("Split")
 Waiter = TypeVar("Waiter", bound=Hashable)
 
 NOTHING: Iterable[Any] = repeat(None)
-"""The results of waiters who are only woken: None for each, however many they are."""
+"""The results of waiters that are only woken: None for any number of them."""
 
 Told = tuple[Sequence[Any], Iterable[Any]]
-"""Waiters, and what each of them gets, at the same place."""
+"""Waiters, and the result of each of them, in the same order."""
 
 
 def bytes_in(parts: Iterable[Sized]) -> int:
@@ -34,7 +34,7 @@ def bytes_from_peer(item: tuple[bytes, Message]) -> int:
 
 
 class Pattern:
-    """What all patterns have in common; by itself that of PUB and PUSH, who receive nothing.
+    """What all patterns have in common; by itself, the pattern of sockets that receive nothing.
 
     - inputs: `feed` (a burst was received)
     - commands: `joined`, `close`, `disown`
@@ -46,10 +46,13 @@ class Pattern:
     Attributes:
         room: returns how many messages it would take now.
         malformed: how many messages did not have the shape of the pattern.
-        rejected: the last of them that was not reported yet.
+        rejected: the error of the last one that was not reported yet.
+        socket_type: the type of the socket that it needs; 0 for that of its class.
     """
 
     __slots__ = ("malformed", "rejected", "room")
+
+    socket_type: int = 0
 
     def __init__(self, room: Callable[[], float] = lambda: BURST) -> None:
         self.room: Callable[[], float] = room
@@ -57,14 +60,14 @@ class Pattern:
         self.rejected: MalformedMessage | None = None
 
     def joined(self, link: Any) -> None:
-        """It has a socket now; a pattern that uses that keeps it."""
+        """The pattern has a socket now; a pattern that uses the link keeps it."""
 
     def feed(self, burst: list[Message]) -> Told:
-        """Take a burst of received messages; returns who is to be told, and what."""
+        """Take a burst of received messages; returns the waiters to tell, and their results."""
         return (), NOTHING
 
     def split(self, split: Callable[[Message], Split], burst: Iterable[Message]) -> list[Split]:
-        """What the messages of a burst are by a function that raises `MalformedMessage`."""
+        """Split each message by a function; count those for which it raises `MalformedMessage`."""
         items, malformed = split_all(split, burst)
         if malformed:
             self.malformed += len(malformed)
@@ -72,14 +75,14 @@ class Pattern:
         return items
 
     def why_silent(self) -> str:
-        """What its user has forgotten, so that nothing will come; "" if nothing is known."""
+        """Why no message will come, if the user has forgotten something; else ""."""
         return ""
 
     def close(self, remains: list[Any]) -> list[Any]:
         """Drop what is held, and return all waiters: the socket is closing.
 
         Args:
-            remains: what held all that is appended, lists and dicts: to free it takes a while.
+            remains: the lists and dicts that held it are appended: to free them takes a while.
         """
         return []
 
@@ -92,15 +95,15 @@ class Pattern:
 
 
 class Receiving(Pattern, Generic[Item, Waiter]):
-    """The pattern of those whose messages wait in an inbox until a receiver takes them.
+    """The pattern of receiving sockets: messages wait in an inbox until a receiver takes them.
 
     A waiter of `feed` gets the result None: it may `take` its message from the inbox now.
 
     Args:
-        decode: makes of a burst what the receivers get; by default that are the messages.
+        decode: makes of a burst what the receivers get; by default they get the messages.
         prefetch: how many messages may wait that no receiver has asked for; by default as many as
             `high`, but at most 1,000.
-        prefetch_bytes: with how many bytes in the inbox reading pauses as well.
+        prefetch_bytes: at how many bytes in the inbox reading pauses, too.
         weigh: how many bytes an item has.
 
     Attributes:
@@ -138,7 +141,7 @@ class Receiving(Pattern, Generic[Item, Waiter]):
         self.inbox.limit(0 if self.conflates else prefetch)
 
     def feed(self, burst: list[Message]) -> Told:
-        """Put a burst into the inbox; returns the receivers who may take a message."""
+        """Put a burst into the inbox; returns the receivers that may take a message."""
         inbox = self.inbox
         inbox.put(burst if self._decode is None else self._decode(burst))  # type: ignore[arg-type]
         return inbox.notify(), NOTHING
@@ -164,7 +167,7 @@ class Receiving(Pattern, Generic[Item, Waiter]):
 
 
 class Requests(Pattern, Generic[Waiter]):
-    """The pattern of requests: each reply is for the waiter who has sent the request.
+    """The pattern of requests: each reply is for the waiter of its request.
 
     Attributes:
         table: the open requests.
@@ -177,12 +180,12 @@ class Requests(Pattern, Generic[Waiter]):
         self.table: RequestTable[Waiter] = RequestTable()
 
     def joined(self, link: Any) -> None:
-        """Its requests have ids of the world that the socket is in."""
+        """Take the ids of requests from the random numbers of the link's world."""
         self.table.ids = request_ids(link.random())
 
     def feed(self, burst: list[Message]) -> Told:
         """Match a burst of replies; returns the waiters whose reply is among them."""
-        # Two lists, for a list of pairs would be as many more objects to collect.
+        # Two lists, because a list of pairs would be one more object for each reply.
         waiters, replies = [], []
         match = self.table.match
         for message in burst:

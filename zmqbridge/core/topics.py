@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from zmqbridge.core.framing import SEPARATOR
+from zmqbridge.core.framing import SEPARATOR, BytesLike, as_name
 from zmqbridge.errors import MalformedMessage
 
-LONGEST = 4096  # bytes of a prefix that is remembered; of longer ones only how many there are
+# Bytes of a prefix that may be subscribed to; of longer ones only how many there are is remembered.
+# A SUB or XSUB that drops one of a million bytes ends its process: libzmq does so recursively.
+LONGEST = 4096
 # A subscriber that asks for a barrier subscribes to a topic of its own, of this form and length.
 PRIVATE = b"\0r"
 PRIVATE_LENGTH = 10
@@ -29,9 +31,31 @@ class Unsubscribed(NamedTuple):
 Change = Subscribed | Unsubscribed
 
 
+def as_prefix(tag: str | BytesLike) -> bytes:
+    """A tag to subscribe to as ``bytes``; a ``str`` is encoded as UTF-8.
+
+    Raises:
+        TypeError: the tag is neither ``str`` nor bytes-like.
+        ValueError: it is too long.
+    """
+    prefix = as_name(tag, "a tag")
+    if len(prefix) > LONGEST:
+        raise ValueError(f"a tag of {len(prefix)} bytes: subscribe to {LONGEST} bytes at most")
+    return prefix
+
+
 def is_private(prefix: bytes) -> bool:
     """Whether a subscription only asks for a barrier, so that no publication is meant for it."""
     return len(prefix) == PRIVATE_LENGTH and prefix.startswith(PRIVATE)
+
+
+def is_answer(message: list[bytes]) -> bool:
+    """Whether this is what a publisher answers to one that asks for a barrier.
+
+    It has four parts, so that no publication of ours is taken for it: in one part, that of an empty
+    tag begins with NUL as well.
+    """
+    return len(message) == 4 and is_private(message[0]) and not message[2] and not message[3]
 
 
 def split_change(message: list[bytes]) -> Change:

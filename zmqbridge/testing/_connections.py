@@ -72,6 +72,7 @@ class Connection:
         end.known = True
         kind = self._sockets[side].kind
         far.picky = isinstance(kind, Req)
+        far.most = self._sockets[side].options[zmq.MAXMSGSIZE]
         if kind.names:
             end.incoming.wake()
 

@@ -23,14 +23,16 @@ DEFAULTS: dict[int, Any] = {
 }  # fmt: skip
 
 # Of these only the default is simulated.
-FIXED = frozenset({zmq.MAXMSGSIZE, zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO})
+FIXED = frozenset({zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO})
 # Nothing here would be different with another value.
 IDLE = frozenset({zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_CNT, zmq.TCP_KEEPALIVE_IDLE,
                   zmq.TCP_KEEPALIVE_INTVL, zmq.BACKLOG, zmq.HANDSHAKE_IVL,
                   zmq.RATE})  # fmt: skip
 KEYS = frozenset({zmq.CURVE_SERVERKEY, zmq.CURVE_PUBLICKEY, zmq.CURVE_SECRETKEY})
-LEAST: dict[int, int] = {zmq.SNDHWM: 0, zmq.RCVHWM: 0, zmq.LINGER: -1, zmq.RECONNECT_IVL: -1,
-         zmq.RECONNECT_IVL_MAX: 0, zmq.HEARTBEAT_IVL: 0, zmq.HEARTBEAT_TIMEOUT: 0}  # fmt: skip
+LEAST: dict[int, int] = {
+    zmq.SNDHWM: 0, zmq.RCVHWM: 0, zmq.LINGER: -1, zmq.MAXMSGSIZE: -1, zmq.RECONNECT_IVL: -1,
+    zmq.RECONNECT_IVL_MAX: 0, zmq.HEARTBEAT_IVL: 0, zmq.HEARTBEAT_TIMEOUT: 0,
+}  # fmt: skip
 ONE = frozenset({zmq.ROUTING_ID})
 
 

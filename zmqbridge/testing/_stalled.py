@@ -8,7 +8,7 @@ from inspect import iscoroutine
 from math import inf
 from typing import Any, NamedTuple
 
-from zmqbridge._bridge.guards import living, snapshot
+from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge._bridge.keepers import Deadlines
 from zmqbridge.testing.errors import Stalled
 from zmqbridge.testing.network import Network
@@ -88,7 +88,7 @@ class Life:
 
 def answers_are_due(network: Network) -> bool:
     """Whether a request of a process that lives has a deadline."""
-    for owned in snapshot(living):
+    for owned in snapshot(open_sockets):
         socket: Any = owned.libzmq()
         if getattr(socket, "network", None) is network:
             alive = socket.context is socket.node.context and socket.node.alive

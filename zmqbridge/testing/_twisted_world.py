@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from zmqbridge._bridge.guards import living, snapshot
+from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge.testing._current import current, enter, lives
 from zmqbridge.testing._stalled import Who
 
@@ -93,7 +93,7 @@ class TwistedWorld:
                 with suppress(Exception):
                     program.context.copy().run(program.done.cancel)
             self.programs.pop(program, None)
-        for owned in snapshot(living):
+        for owned in snapshot(open_sockets):
             if getattr(owned.libzmq(), "context", None) is process:
                 context.run(owned.disown)
         self.reactor.forget(node)

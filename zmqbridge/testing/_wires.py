@@ -32,10 +32,11 @@ class Wire:
         ends: the source says no more; the target is told when all has arrived.
         emptied: is called when all has been taken from the source.
         picky: the target is a REQ's, which hangs up on what is no answer.
+        most: how many bytes a part may have that the target takes, -1 for any number.
     """
 
     __slots__ = ("_busy_until", "_capacity", "_connection", "_due", "_last", "_side", "_took",
-                 "_travelling", "bytes", "emptied", "ends", "picky", "source",
+                 "_travelling", "bytes", "emptied", "ends", "most", "picky", "source",
                  "target")  # fmt: skip
 
     def __init__(self, connection: Connection, side: int, transport: str) -> None:
@@ -45,6 +46,7 @@ class Wire:
         self._travelling: deque[tuple[float, int, Message, float]] = deque()
         self._last = self._busy_until = 0.0
         self._due = self.picky = False
+        self.most = -1
         self._took = -1.0  # when it has taken something last
         self.source: Pipe | None = None
         self.target: Pipe | None = None
@@ -136,7 +138,7 @@ class Wire:
             _, size, message, sent = travelling.popleft()
             self.bytes -= size
             self._connection.delivered(self._side, message, sent)
-            if self.picky and not well_formed(message):
+            if (self.picky and not well_formed(message)) or -1 < self.most < max(map(len, message)):
                 self._connection.misunderstood(1 - self._side)
                 return
             target.write(message)

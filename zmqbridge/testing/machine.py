@@ -19,10 +19,10 @@ SECONDS = st.sampled_from([0.0, 0.0001, 0.001, 0.01, 0.1, 0.2, 1.0])
 class NetworkMachine(RuleBasedStateMachine):
     """Cuts, silences, slows, pauses and lets time pass, between the rules of a subclass.
 
-    A subclass names its `nodes`, starts programs on them by `start` in an ``@initialize`` rule of
-    its own, adds rules for what its application does, and checks what must hold. It calls
-    coroutines by `do`, which lets the simulated time pass until they return. At the end all faults
-    are healed before `check` is called once more.
+    A subclass names its `nodes`, starts programs on them by `start` in `begin`, adds rules for what
+    its application does, and checks what must hold. It calls coroutines by `do`, which lets the
+    simulated time pass until they return. At the end all faults are healed before `check` is
+    called.
 
     Attributes:
         nodes: the names; a subclass sets it, at least two.
@@ -40,6 +40,10 @@ class NetworkMachine(RuleBasedStateMachine):
         self._started: set[str] = set()
         for name in self.nodes:
             self.network.node(name)
+        self.begin()
+
+    def begin(self) -> None:
+        """Called when a machine is made; a subclass overrides it."""
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def _by_a_seed(self, seed: int) -> None:

@@ -3,7 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.twisted_backend._publications import Publisher, Subscriber, XPublisher, XSubscriber
+from zmqbridge.twisted_backend._publications import Subscriber, XPublisher, XSubscriber
+from zmqbridge.twisted_backend._publisher import Publisher
 from zmqbridge.twisted_backend._request import Request
 from zmqbridge.twisted_backend.sockets import (
     Dealer,

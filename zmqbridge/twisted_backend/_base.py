@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Self, TypeVar
@@ -29,7 +29,8 @@ from zmqbridge.errors import (
 )
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._handlers import dispatch, follow
+from zmqbridge.twisted_backend._handlers import dispatch
+from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend._sending import Sent
 from zmqbridge.twisted_backend._waiters import Receipt
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import zmq
 
     from zmqbridge._bridge.events import Events
+    from zmqbridge._bridge.monitoring import Monitor
     from zmqbridge.arguments import Options
     from zmqbridge.core.monitor import MonitorEvent
 
@@ -170,23 +172,7 @@ class Socket:
         if handler is not None:
             handles(handler)
         self._link.check_open()
-        events = self._link.attach().listen()
-        if handler is not None:
-            Deferred.fromCoroutine(self._hand_over(events, handler))
-        return events
-
-    async def _hand_over(self, events: Events, handler: Callable[[MonitorEvent], object]) -> None:
-        report = self._driver.report
-        try:
-            async for event in events:
-                try:
-                    follow(handler(event), report)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    report(error)
-        except ContextTerminated:
-            pass
+        return hand_over(self._link.attach().listen(), handler, self._driver.report)
 
     def connected(self, timeout: float = inf) -> Deferred[None]:
         """Fire when a peer is there: when its handshake has succeeded, or at once if it has.
@@ -204,17 +190,31 @@ class Socket:
         seconds(timeout)
         from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
+        peers: list[Monitor] = []  # known when it begins
+
+        async def until_connected() -> None:
+            peers.append(of_peers(self._link))
+            await peers[0].until_connected()
+
+        return self._unless_late(until_connected, timeout, lambda: peers[0].no_peer(timeout))
+
+    def _unless_late(
+        self,
+        wait: Callable[[], Coroutine[Any, Any, None]],
+        timeout: float,
+        error: Callable[[], Exception],
+    ) -> Deferred[None]:
+        """Fire when `wait` has ended, or fail with this error when the time is over before."""
         try:
             self._link.check_open()
-            monitor = of_peers(self._link)
         except LoopError:
             raise
-        except ZmqBridgeError as error:
-            return fail(error)
-        waiting = Deferred.fromCoroutine(monitor.until_connected())
+        except ZmqBridgeError as closed:
+            return fail(closed)
+        waiting = Deferred.fromCoroutine(wait())
 
         def too_late(_: object, timeout: float) -> NoReturn:
-            raise monitor.no_peer(timeout)
+            raise error()
 
         if timeout < inf:
             waiting.addTimeout(timeout, steady(self._driver.reactor), too_late)

@@ -19,7 +19,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.guards import in_forked_child, living, snapshot
+from zmqbridge._bridge.guards import in_forked_child, open_sockets, snapshot
 
 # The clocks are compared at this interval while a socket is open on a real reactor; each time takes
 # 15 µs. When the wall clock is set back, a call that is due then is late by this much at the most.
@@ -153,7 +153,7 @@ def _needed(reactor: Any) -> bool:
     try:
         # Left half-way, an iterator keeps what it came to, on PyPy beyond the next collection: then
         # a forgotten socket would live as long as we ask.
-        with closing(iter(_delays)) as delays, closing(iter(living)) as sockets:  # type: ignore[type-var]
+        with closing(iter(_delays)) as delays, closing(iter(open_sockets)) as sockets:  # type: ignore[type-var]
             return any(each.active() and each.reactor is reactor for each in delays) or any(
                 _open_on(each, reactor) for each in sockets
             )
@@ -172,6 +172,6 @@ def set_right(reactor: Any) -> None:
     for delay in snapshot(_delays):
         if delay.reactor is reactor:
             delay.set_right()
-    for owned in snapshot(living):
+    for owned in snapshot(open_sockets):
         if _open_on(owned, reactor):
             owned.driver.correct()  # type: ignore[attr-defined]

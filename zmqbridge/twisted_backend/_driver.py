@@ -219,7 +219,7 @@ class ReactorDriver(Pace):
     def timer_cancelled(self, call: Any) -> None:
         """The timer was cancelled."""
         # If it is still our timer, the program has cancelled it. Then the alarm comes early.
-        if self.timer is call and not self.keeper.lost():
+        if self.timer is call and not self.keeper.timer_cancelled():
             call_anyway(self.reactor, ref(self), "alarm")
 
     def read_again(self) -> None:

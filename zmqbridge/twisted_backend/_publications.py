@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -14,15 +15,15 @@ from typing import (
     Final,
     Generic,
     Literal,
-    Protocol,
     Unpack,
     final,
     overload,
 )
 
 import zmq
+from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.publishing import packing_of
+from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.subscribing import (
     Changes,
@@ -34,6 +35,7 @@ from zmqbridge._bridge.subscribing import (
     unsubscribe,
     unsubscribe_onward,
 )
+from zmqbridge.core.checks import seconds
 from zmqbridge.core.formats import (
     Body,
     FormatName,
@@ -42,83 +44,19 @@ from zmqbridge.core.formats import (
     Several,
     format_named,
 )
-from zmqbridge.core.framing import Address, BytesLike, Message, as_name
-from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.topics import Change
-from zmqbridge.twisted_backend._base import Receiver, Socket
+from zmqbridge.errors import NotAnswered
+from zmqbridge.twisted_backend._base import Receiver
+from zmqbridge.twisted_backend._publisher import publish
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.link import Link
-    from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import (
         Addresses,
         Options,
         ReactorExchangeArguments,
         ReactorReceiverArguments,
-        ReactorSenderArguments,
     )
-
-
-class Publishing(Protocol[Body]):
-    """What has a format in which it publishes."""
-
-    _link: Link
-    _pump: Pump
-
-    @property
-    def _pack(self) -> Callable[[bytes, Body], Sequence[BytesLike]]: ...
-
-
-def publish(self: Publishing[Body], body: Body, tag: Address = b"") -> None:
-    """Publish `body` under `tag`. It never waits: a slow subscriber misses messages.
-
-    In the formats "parts" and "raw" the body is a list of parts; in "raw" there is no tag.
-
-    Raises:
-        TypeError: the body does not have the type of the format, e.g. a str.
-        ValueError: the tag holds a NUL byte, which only "two-part" and "parts" allow; a "raw"
-            publication has a tag, or no part.
-    """
-    self._link.check_open()
-    if type(tag) is not bytes:
-        tag = as_name(tag, "a tag")
-    self._pump.send(self._pack(tag, body))
-
-
-@final
-class Publisher(Socket, Generic[Body]):
-    """PUB: to all subscribers that are there and want the tag; others miss the message.
-
-    Args:
-        format: in which parts publications go over the wire, see `zmqbridge.arguments.Format`.
-        arguments: `zmqbridge.arguments.ReactorSenderArguments`.
-    """
-
-    kind: ClassVar[int] = zmq.PUB
-
-    @overload
-    def __init__(
-        self: Publisher[BytesLike],
-        *,
-        format: OneBody = "joined",
-        **arguments: Unpack[ReactorSenderArguments],
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self: Publisher[Several],
-        *,
-        format: Literal["parts", "raw"],
-        **arguments: Unpack[ReactorSenderArguments],
-    ) -> None: ...
-
-    def __init__(
-        self, *, format: FormatName = "joined", **arguments: Unpack[ReactorSenderArguments]
-    ) -> None:
-        self._pack: Callable[[bytes, Body], Sequence[BytesLike]] = packing_of(format, arguments)
-        super().__init__(Pattern(), arguments, high_of(arguments))
-
-    publish: Final = publish
 
 
 @final
@@ -132,7 +70,7 @@ class Subscriber(Receiver[Publication]):
     """
 
     kind: ClassVar[int] = zmq.SUB
-    # Subscriptions are messages to the publisher, and those above this mark libzmq drops.
+    # Subscriptions are messages to the publisher; libzmq drops those above this mark.
     defaults: ClassVar[Options] = {zmq.SNDHWM: 0}
 
     @overload
@@ -178,14 +116,37 @@ class Subscriber(Receiver[Publication]):
     subscribe: Final = subscribe
     unsubscribe: Final = unsubscribe
 
+    def ready(self, timeout: float = inf) -> Deferred[None]:
+        """Fire when nothing will be missed that is published from then on under its tags.
+
+        Each publisher answers for itself, also behind proxies: one for each address to which the
+        socket is connected. Of a bound socket the first answer counts.
+
+        Args:
+            timeout: seconds, ``math.inf`` for ever.
+
+        Raises:
+            NotAnswered: not all have answered in time. Only a ``Publisher(barrier=True)`` answers.
+            SocketClosed: the socket is closed, or was while this waited.
+            TypeError, ValueError: the timeout is no number, or not greater than zero.
+        """
+        seconds(timeout)
+        pattern: Any = self._pattern
+        barriers, answers = pattern.barriers, set[bytes]()
+        return self._unless_late(
+            lambda: barriers.passed(answers),
+            timeout,
+            lambda: NotAnswered(len(answers), barriers.wanted(), timeout),
+        )
+
 
 @final
 class XPublisher(Receiver[Change], Generic[Body]):
     """XPUB: publishes as `Publisher`, and receives what subscribers want.
 
     `receive` and ``async for`` give `zmqbridge.Subscribed` and `zmqbridge.Unsubscribed`. By
-    default, as libzmq has it, these are the first subscription of a tag and the end of its last;
-    ``options={zmq.XPUB_VERBOSER: 1}`` gives each. Read them: what is not read waits in libzmq
+    default, as in libzmq, these are the first subscription to a tag and the end of the last one;
+    ``options={zmq.XPUB_VERBOSER: 1}`` gives all of them. Read them: unread ones wait in libzmq
     without a bound.
 
     Args:
@@ -194,6 +155,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
     """
 
     kind: ClassVar[int] = zmq.XPUB
+    defaults: ClassVar[Options] = OF_PUBLISHERS
 
     @overload
     def __init__(
@@ -227,8 +189,8 @@ class XPublisher(Receiver[Change], Generic[Body]):
 class XSubscriber(Receiver[Publication]):
     """XSUB: receives as `Subscriber`, whose subscriptions are messages and filter nothing here.
 
-    So it also receives what was under way when a tag was unsubscribed, and what a publisher sends
-    to all. It stands in the middle of a broker, whose other side is an `XPublisher`.
+    So it also receives publications that were under way when a tag was unsubscribed, and those that
+    a publisher sends to all. It is one side of a broker, whose other side is an `XPublisher`.
 
     Args:
         tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.

@@ -49,8 +49,8 @@ class Sent(Deferred[None]):
         return iter(())
 
 
-# The calls of a Dealer, and of a Pusher under another name: an alias costs no frame. It is `Final`,
-# or type checkers would differ on what it is.
+# The calls of a Dealer, and of a Pusher under other names: an alias costs no frame. They are
+# `Final`, because otherwise type checkers would differ on what they are.
 def send(self: Socket, *parts: BytesLike) -> Deferred[None]:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
 

@@ -1,11 +1,11 @@
 """The patterns for Twisted; `zmqbridge.asyncio_backend.sockets` has the same for asyncio.
 
-Those of publications are in `_publications`. What their constructors take is described in
+Those of publications are in `_publisher` and `_publications`. What their constructors take is in
 `zmqbridge.arguments`, and what all of them can do in `Link`.
 
-Misuse (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait`` calls) is raised by the call;
-what may happen to correct calls too, as `SocketClosed` and `ContextTerminated`, comes with the
-Deferred. Cancelling a Deferred is always safe.
+A call raises errors of misuse itself (`TypeError`, `ValueError`, `QueueFull` of the ``_nowait``
+calls). Errors of correct calls, as `SocketClosed` and `ContextTerminated`, come with the Deferred.
+Cancelling a Deferred is always safe.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Requester(Socket):
     """
 
     kind: ClassVar[int] = zmq.DEALER
-    # Without it a DEALER deals half of the requests to an endpoint where nobody listens.
+    # Without it a DEALER gives half of the requests to an address where no peer listens.
     defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
 
     def __init__(
@@ -95,7 +95,7 @@ class Requester(Socket):
     ) -> None:
         self._timeout = default_timeout(timeout)
         pattern: Requests[Reply] = Requests()
-        # Each queued request belongs to a caller who waits, and leaves the queue with the call.
+        # The caller of each queued request waits; with the call, its request leaves the queue.
         super().__init__(pattern, arguments, high_of(arguments, inf))
         link = self._link
         self._deadlines = Deadlines(
@@ -142,7 +142,7 @@ class Replier(Receiver[Request]):
     """Replies over ROUTER: `receive` and ``async for`` give requests, `serve` handles them."""
 
     kind: ClassVar[int] = zmq.ROUTER
-    # A peer that is gone is an error, not a silent loss.
+    # A reply to a peer that is gone raises an error, and is not lost in silence.
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
 
     def __init__(self, **arguments: Unpack[ReactorExchangeArguments[Request]]) -> None:
@@ -158,10 +158,9 @@ class Replier(Receiver[Request]):
         """Call ``handler(request)`` for each request; fires when the socket is closed or stopped.
 
         The handler may return a Deferred or a coroutine. Each call is made in a copy of the
-        context in which `serve` was called. What a handler raises or fails with is logged, a
-        cancellation too that nobody aimed at `serve`, and its request stays unanswered. That a
-        peer does not take its replies is logged once for each peer. Cancelling `serve` cancels
-        the handlers under way.
+        context in which `serve` was called. What a handler raises or fails with is logged, also a
+        cancellation that was not meant for `serve`; the request stays unanswered. A peer that does
+        not take its replies is logged once. Cancelling `serve` cancels the handlers under way.
 
         Args:
             handler: answers by ``request.reply(...)``.
@@ -171,7 +170,7 @@ class Replier(Receiver[Request]):
             ValueError: the limit is less than one.
         """
         at_once(limit)
-        from zmqbridge.twisted_backend._serving import Serving  # loaded by those who serve
+        from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
 
         clock = steady(self._driver.reactor)
         serving = Serving(self, handler, limit, self._patrols.blame, clock)
@@ -179,9 +178,9 @@ class Replier(Receiver[Request]):
         return Deferred.fromCoroutine(serving.run())
 
     def stop_serving(self, timeout: float | None = None) -> Deferred[list[Request]]:
-        """Take no request from libzmq any more, have those that are here handled, and end `serve`.
+        """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and is to be closed. Requests that libzmq has
+        From then on the socket can still reply, and should be closed. Requests that libzmq has
         already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
         documentation for how to have few of them.
 
@@ -213,7 +212,7 @@ class Replier(Receiver[Request]):
     _weigh = staticmethod(bytes_of)
 
     def _reply(self, message: Message) -> Deferred[None]:
-        # It waits for no peer: what has no room any more is refused.
+        # This waits for no peer: a reply for which there is no room is refused.
         pump, driver = self._pump, self._driver
         try:
             if pump.sent >= driver.yield_at or get_ident() != driver.home_thread:
@@ -290,7 +289,7 @@ class Router(Receiver[tuple[bytes, Message]]):
 class Pair(Receiver[Message]):
     """PAIR: messages to the one peer that there can be, and from it, as their parts.
 
-    For two threads or tasks of one program, over inproc: a second peer is turned away, silently.
+    For two threads or tasks of one program, over inproc. A second peer is refused in silence.
     """
 
     kind: ClassVar[int] = zmq.PAIR

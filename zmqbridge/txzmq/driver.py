@@ -15,7 +15,7 @@ from zmq import Socket, constants, error
 
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import Bridged
-from zmqbridge._bridge.guards import living
+from zmqbridge._bridge.guards import open_sockets
 from zmqbridge._bridge.lingers import closing
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
@@ -101,7 +101,7 @@ class Driver(Reader):
         """Start reading."""
         if self.socket is not None:
             self.socket.watch(self.pump.schedule)
-        living.add(self.link)
+        open_sockets.add(self.link)
         self._begun = True
         self.ask_reactor()
 
@@ -176,7 +176,7 @@ class Driver(Reader):
         def report(problem: BaseException) -> None:
             log.callWithContext({"system": self._prefix()}, self.report, problem)
 
-        self.monitor = Monitor(self.link, complete=True, wary=True, report=report)
+        self.monitor = Monitor(self.link, complete=True, has_credentials=True, report=report)
 
     def expect(self, address: Any) -> None:
         """Tell the monitor that the socket connects to one more address."""

@@ -8,7 +8,7 @@ import zmq
 
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.context import end, loose, shared
-from zmqbridge._bridge.guards import leave_to_parent, living
+from zmqbridge._bridge.guards import leave_to_parent, open_sockets
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.twisted_backend._reactors import global_reactor
 
@@ -85,7 +85,7 @@ def stay_with_process(factory: Any) -> None:
     if isinstance(factory, ZmqFactory):
         if factory._zmqbridge__guard is None:
             factory._zmqbridge__guard = Stay(factory)
-        living.add(factory._zmqbridge__guard)
+        open_sockets.add(factory._zmqbridge__guard)
 
 
 def check_open(connection: Any) -> None:

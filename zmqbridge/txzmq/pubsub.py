@@ -13,6 +13,7 @@ from zmqbridge.core.formats import head_of_first
 from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
+from zmqbridge.core.topics import as_prefix
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
 from zmqbridge.txzmq.driver import Driver
 
@@ -83,7 +84,7 @@ class ZmqSubConnection(ZmqConnection):
     def subscribe(self, tag: str | BytesLike) -> None:
         """Also receive publications whose tag starts with `tag`."""
         self._zmqbridge__driver.check_open()
-        self.socket.set(constants.SUBSCRIBE, as_name(tag, "a tag"))
+        self.socket.set(constants.SUBSCRIBE, as_prefix(tag))
 
     def unsubscribe(self, tag: str | BytesLike) -> None:
         """Undo one `subscribe`; a tag that was never subscribed is fine."""

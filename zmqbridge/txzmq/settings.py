@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from zmq import constants
 
+from zmqbridge._bridge.publishing import OF_PUBLISHERS
 from zmqbridge.security import Security
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def _options(connection: ZmqConnection) -> dict[int, Any]:
         constants.SNDHWM: connection.highWaterMark,
         constants.RCVHWM: connection.highWaterMark,
     }
+    if connection.socketType in (constants.PUB, constants.XPUB):
+        options |= OF_PUBLISHERS
     if connection.tcpKeepalive:
         options[constants.TCP_KEEPALIVE] = connection.tcpKeepalive
         options[constants.TCP_KEEPALIVE_CNT] = connection.tcpKeepaliveCount

@@ -38,7 +38,7 @@ class Interrupted(Exception):
     """A signal ends the demo; the only argument is the number of the signal."""
 
 
-class Troupe:
+class Processes:
     """The two processes, their temporary folder, and one queue for their news and for signals."""
 
     def __init__(self) -> None:

@@ -1,0 +1,220 @@
+"""Audience: the pattern of a Publisher: who subscribes to what, and an answer to who is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import zmq
+
+from zmqbridge._bridge.calls import random_of
+from zmqbridge._bridge.events import Listening
+from zmqbridge.core.framing import SEPARATOR, Address, Message, as_name
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
+from zmqbridge.core.topics import (
+    LONGEST,
+    Change,
+    Subscribed,
+    Topics,
+    is_private,
+    split_change,
+)
+from zmqbridge.errors import MalformedMessage, StateUnknown, TooFewSubscribers, ZmqBridgeError
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.link import Link
+
+# Messages of a burst: to read and to handle so many subscriptions takes less than a millisecond.
+BURST = 100
+UNREAD = 100_000  # changes that a slow listener may have still to read
+
+
+class Audience(Pattern):
+    """XPUB: what its subscribers want, those who wait for subscribers, and who listens.
+
+    Nobody waits most of the time. Then subscriptions are read when more come, or when somebody
+    asks, and a publication costs what it costs on PUB.
+
+    Args:
+        format: in which parts the publications go.
+        barrier: subscribers that ask whether they will hear all from now on get an answer.
+        newest: libzmq is to keep only the newest publication, which it does for PUB alone.
+
+    Attributes:
+        topics: what the subscribers want.
+    """
+
+    __slots__ = (
+        "__weakref__", "_barrier", "_link", "_listeners", "_read_at", "_tail", "_waiters",
+        "socket_type", "topics",
+    )  # fmt: skip
+
+    def __init__(self, format: str, *, barrier: bool = False, newest: bool = False) -> None:
+        super().__init__(lambda: BURST)
+        self.topics = Topics()
+        self._barrier = barrier
+        self._tail = SEPARATOR if format == "joined" else b""
+        self._waiters: dict[Any, None] = {}
+        self._listeners: WeakSet[Listening[Change]] = WeakSet()
+        self._read_at = 0  # how many messages were sent when it last read
+        self.socket_type = zmq.PUB if newest else 0
+
+    def joined(self, link: Link) -> None:
+        self._link = link
+        self._mind()
+
+    def _mind(self) -> None:
+        heeded = self._barrier or bool(self._waiters) or bool(self._listeners)
+        self._link.pump.mind_sending(heeded)
+
+    def feed(self, burst: list[Message]) -> Told:
+        changes, answers = [], []
+        for change in self.split(split_change, burst):
+            if is_private(change.tag):
+                if self._barrier and type(change) is Subscribed:
+                    answers.append(change.tag)
+                continue
+            if type(change) is Subscribed:
+                self.topics.added(change.tag)
+            else:
+                self.topics.removed(change.tag)
+            if len(change.tag) > LONGEST:
+                self.malformed += 1
+                text = f"a subscription of {len(change.tag)} bytes"
+                self.rejected = MalformedMessage(text, [change.tag[:LONGEST]])
+            else:
+                changes.append(change)
+        for listener in list(self._listeners):
+            listener.put(changes)
+        for tag in answers:
+            self._answer(tag)
+        self._mind()
+        return self._take_waiters(), NOTHING
+
+    def _answer(self, tag: bytes) -> None:
+        # Each answer is another, so that those of several publishers, and of several ways to
+        # one of them, can be counted.
+        try:
+            self._link.pump.send([tag, random_of(self._link.socket)(8), b"", b""])
+        except ZmqBridgeError:
+            pass  # a turn meets the same, and tells the driver
+
+    def look(self) -> Topics:
+        """What is known now; what libzmq knows already is read first, if that may be hidden.
+
+        Raises:
+            StateUnknown: the socket is a PUB.
+            SocketClosed: it is closed.
+        """
+        link = self._link
+        link.check_open()
+        if self.socket_type:
+            raise StateUnknown(f"{link!r}: with zmq.CONFLATE libzmq does not tell who subscribes")
+        pump = link.pump
+        if self._read_at != pump.sent and not (self._waiters or self._listeners):
+            self._read_at = pump.sent
+            pump.turn()
+        return self.topics
+
+    def head(self, tag: Address) -> bytes:
+        """What the first part of a publication under this tag begins with."""
+        return (tag if type(tag) is bytes else as_name(tag, "a tag")) + self._tail
+
+    async def until(self, tag: Address, count: int) -> None:
+        """Wait until so many subscriptions meet a tag."""
+        head = self.head(tag)
+        topics = self.look()
+        while topics.matching(head) < count:
+            await self.arrival()
+
+    def too_few(self, tag: Address, count: int, timeout: float) -> TooFewSubscribers:
+        """The error when so many did not come in time."""
+        head = self.head(tag)
+        found = self.topics.matching(head)
+        return TooFewSubscribers(head.removesuffix(self._tail), count, found, timeout)
+
+    def listen(self) -> Listening[Change]:
+        """Add a listener and return it."""
+        self.look()
+        listener: Listening[Change] = Listening(self, UNREAD)
+        self._listeners.add(listener)
+        self._mind()
+        return listener
+
+    def arrival(self) -> Awaitable[None]:
+        """Wait for the next changes."""
+        self._link.check_open()
+        arrival: Awaitable[None] = self._link.driver.room_in(self)
+        return arrival
+
+    def wait(self, waiter: Any) -> None:
+        """Register a waiter, which the next changes wake."""
+        self._waiters[waiter] = None
+        self._mind()
+
+    def forget(self, waiter: Any) -> None:
+        """Remove a waiter that does not wait any more."""
+        self._waiters.pop(waiter, None)
+        self._mind()
+
+    def notify(self) -> None:
+        """Wake all waiters."""
+        self._link.driver.tell(self._take_waiters())
+
+    def _take_waiters(self) -> list[Any]:
+        waiters = list(self._waiters)
+        self._waiters.clear()
+        return waiters
+
+    def close(self, remains: list[Any]) -> list[Any]:
+        self.topics.clear()
+        for listener in self._listeners:
+            listener.drop()
+        return self._take_waiters()
+
+    def counts(self) -> dict[str, int]:
+        # Subscriptions are no messages to anybody.
+        return {"malformed": self.malformed, "received": self.malformed}
+
+
+def count_wanted(count: int) -> int:
+    """How many subscriptions to wait for.
+
+    Raises:
+        TypeError: it is no int.
+        ValueError: it is less than one.
+    """
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"count={count!r}: give a number of subscriptions")
+    if count < 1:
+        raise ValueError(f"count={count!r}: nothing to wait for")
+    return count
+
+
+def subscribers(self: Any, tag: Address = b"") -> int:
+    """How many subscriptions a publication under `tag` meets now.
+
+    A subscription of ``""`` meets all, and one of a prefix longer than the tag does not count. A
+    subscriber with two subscriptions that meet it counts twice; a proxy counts once, however many
+    are behind it.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        StateUnknown: the socket was made with ``zmq.CONFLATE``.
+        SocketClosed: the socket is closed.
+    """
+    audience: Audience = self._audience
+    return audience.look().matching(audience.head(tag))
+
+
+def wanted(self: Any, tag: Address = b"") -> bool:
+    """Whether anybody may hear a publication under `tag`; else it need not even be made.
+
+    Raises:
+        TypeError: the tag is neither str nor bytes-like.
+        StateUnknown: the socket was made with ``zmq.CONFLATE``.
+        SocketClosed: the socket is closed.
+    """
+    audience: Audience = self._audience
+    return audience.look().wanted(audience.head(tag))

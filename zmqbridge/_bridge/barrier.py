@@ -1,0 +1,106 @@
+"""Barrier: how a subscriber learns that it will miss nothing from now on, through proxies, too.
+
+It subscribes to a topic of its own, behind all that it has subscribed to before. The subscriptions
+of a connection keep their order, so a publisher that knows of this one knows of the others; and as
+it answers on that topic, what it publishes later comes after the answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from zmqbridge._bridge.calls import random_of, raw
+from zmqbridge.core.framing import Message
+from zmqbridge.core.pacing import SHORTEST
+from zmqbridge.core.topics import PRIVATE, is_answer
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.link import Link
+    from zmqbridge.core.patterns import Receiving
+
+
+class Barriers:
+    """The barriers that are waited for, each with the answers that have come.
+
+    While there is one, the socket reads also when its inbox is full: the answer may be behind what
+    libzmq has received, and nobody may be there to take it. That is bounded by libzmq's own marks.
+    """
+
+    __slots__ = ("_answers", "_link", "_pattern", "_waiters")
+
+    def __init__(self, pattern: Receiving[Any, Any], link: Link) -> None:
+        self._pattern = pattern
+        self._link = link
+        self._answers: dict[bytes, set[bytes]] = {}
+        self._waiters: dict[Any, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._answers)
+
+    async def passed(self, answers: set[bytes]) -> None:
+        """Wait until every publisher has answered.
+
+        Args:
+            answers: gets them.
+        """
+        link = self._link
+        topic = PRIVATE + random_of(link.socket)(8)
+        self._answers[topic] = answers
+        self._pattern.room = self._room
+        self._set(zmq.SUBSCRIBE, topic)
+        try:
+            while len(answers) < self.wanted():
+                await link.driver.room_in(self)
+        finally:
+            del self._answers[topic]
+            if not self._answers:
+                self._pattern.room = self._pattern.inbox.room
+            if not link.closed:
+                self._set(zmq.UNSUBSCRIBE, topic)
+
+    def wanted(self) -> int:
+        """How many have to answer: one for each address at which the socket is connected."""
+        return max(1, self._link.servers)
+
+    def _set(self, option: int, topic: bytes) -> None:
+        # It is nobody's tag, so nobody minds it.
+        socket = self._link.socket
+        raw(socket).set(socket, option, topic)
+        self._link.pump.schedule()
+
+    def _room(self) -> float:
+        return max(SHORTEST, self._pattern.inbox.room())
+
+    def pass_on(self, burst: list[Message]) -> list[Message]:
+        """Take the answers out of a burst, and wake those for whom they are."""
+        rest = []
+        for message in burst:
+            if not is_answer(message):
+                rest.append(message)
+                continue
+            self._pattern.inbox.unwanted += 1
+            if (answers := self._answers.get(message[0])) is not None:
+                answers.add(message[1])
+        # Not before the publications that came before it are in the inbox.
+        if self._waiters and len(rest) < len(burst) and not self._link.driver.soon(self._tell):
+            self._tell()
+        return rest
+
+    def _tell(self) -> None:
+        self._link.driver.tell(self.close())
+
+    def wait(self, waiter: Any) -> None:
+        """Register a waiter, which an answer wakes."""
+        self._waiters[waiter] = None
+
+    def forget(self, waiter: Any) -> None:
+        """Remove a waiter that does not wait any more."""
+        self._waiters.pop(waiter, None)
+
+    def close(self) -> list[Any]:
+        """Remove and return all waiters."""
+        waiters = list(self._waiters)
+        self._waiters.clear()
+        return waiters
