@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
     from zmqbridge.testing.nodes import Node
 
+# What a thread of libzmq has read from the kernel at the most, and a receiver at its mark has not.
+BUFFER = 8192  # bytes
+
 
 class Connection:
     """Two ends over tcp or ipc, with a wire each way; side 0 has connected, side 1 was bound.
@@ -134,8 +137,8 @@ class Connection:
             self._listener.connections.pop(self, None)
         return end
 
-    def _lost(self, wire: Wire, side: int, why: str) -> None:
-        for message in wire.drop():
+    def _lost(self, wire: Wire, side: int, why: str, kept: int = 0) -> None:
+        for message in wire.drop(kept):
             self.network.fault(
                 "lost", self.nodes[side].name, self.nodes[1 - side].name, message, why
             )
@@ -174,7 +177,7 @@ class Connection:
         other.target = None
         self._lost(other, 1 - side, "the receiver closed")
         if self._transport == "ipc" and wire.stalled and not self._sockets[side].held:
-            self._lost(wire, side, "ipc, and the receiver was at its mark")
+            self._lost(wire, side, "ipc, and the receiver was at its mark", BUFFER)
         if end is None:
             wire.finish()
             return

@@ -64,8 +64,8 @@ class End:
         then: is called when the socket has let go.
     """
 
-    __slots__ = ("answered", "connecter", "connection", "far", "incoming", "known", "left", "open",
-                 "outgoing", "owner", "peer", "receives", "sends", "side",
+    __slots__ = ("answered", "asked", "connecter", "connection", "far", "incoming", "known",
+                 "left", "open", "outgoing", "owner", "peer", "receives", "sends", "side",
                  "spent", "subscribed", "then", "told")  # fmt: skip
 
     def __init__(
@@ -76,6 +76,7 @@ class End:
         self.outgoing = Pipe(outgoing_high, NOWHERE, self, conflates)
         self.receives, self.sends = incoming_high, outgoing_high
         self.open = True
+        self.asked = False  # the peer to let go
         self.told = self.spent = self.left = self.answered = self.known = False
         self.peer = b""
         self.connection: Connection | None = None
@@ -150,6 +151,7 @@ class End:
         if self.told:
             self.answer()
             return False
+        self.asked = True
         if self.far is not None:
             self.far.owner.hangs_up(self.far)
             self.far.incoming.end()
