@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import zmq
 
 from zmqbridge.testing.network import Network
+from zmqbridge.testing.nodes import Node
 
 TASKS = Path("/proc/self/task")
 # So much virtual time passes while the model settles: all that a program waits for but LINGER.
@@ -47,8 +48,8 @@ class Model:
     """The simulated network."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.network = Network(seed)
-        self.node = self.network.node("main")
+        self.network: Network = Network(seed)
+        self.node: Node = self.network.node("main")
 
     def socket(self, kind: int) -> Any:
         """A simulated socket."""
