@@ -47,15 +47,12 @@ class Restarted:
 
 
 class Ask(NamedTuple):
-    """What to ask for.
-
-    Attributes:
-        asked: which publications.
-        afresh: on a new connection, as an answer to an earlier one may still be under way.
-    """
+    """What to ask for."""
 
     asked: Asked
+    """Which publications."""
     afresh: bool
+    """On a new connection, as an answer to an earlier one may still be under way."""
 
 
 class Lane:
