@@ -69,10 +69,11 @@ class Lane:
     __slots__ = ("checked", "held", "last", "live", "tag")
 
     def __init__(self, last: int, tag: bytes) -> None:
-        self.last = last
-        self.live = self.checked = -1
+        self.last: int = last
+        self.live: int = -1
+        self.checked: int = -1
         self.held: deque[Numbered] = deque()
-        self.tag = tag
+        self.tag: bytes = tag
 
 
 class Incoming:

@@ -35,7 +35,7 @@ class Listener:
         self.socket = socket
         self.name = name
         self.keys = keys
-        self.transport = name.partition(":")[0]
+        self.transport: str = name.partition(":")[0]
         self.connections: dict[Connection, None] = {}
         for key in keys:
             socket.network.listeners[key] = self
@@ -62,7 +62,7 @@ class Connecter:
         self.socket = socket
         self.name = name
         self.key = key
-        self.transport = name.partition(":")[0]
+        self.transport: str = name.partition(":")[0]
         self.end: End | None = None
         self.connection: Connection | None = None
         self._wanted = True

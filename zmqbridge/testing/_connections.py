@@ -15,6 +15,7 @@ from zmqbridge.testing._wires import Wire
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
+    from zmqbridge.testing.network import Network
     from zmqbridge.testing.nodes import Node
 
 # What a thread of libzmq has read from the kernel at the most, and a receiver at its mark has not.
@@ -32,7 +33,7 @@ class Connection:
     def __init__(
         self, connecter: Connecter, listener: Listener, client: End | None, server: End
     ) -> None:
-        self.network = connecter.network
+        self.network: Network = connecter.network
         self._connecter = connecter
         self._listener = listener
         self._names = (connecter.name, listener.name)
@@ -40,12 +41,12 @@ class Connection:
         self.nodes: tuple[Node, Node] = (connecter.socket.node, listener.socket.node)
         self._kinds = (connecter.socket.kind_name, listener.socket.kind_name)
         self._transport = connecter.transport
-        self.name = connecter.name
+        self.name: str = connecter.name
         self._ends: list[End | None] = [client, server]
         self._stands = [True, True]  # what each side thinks
         self._began = self.network.now
         self._blocks = 0  # how often it was blocked anew
-        self.wires = [Wire(self, side, self._transport) for side in (0, 1)]
+        self.wires: list[Wire] = [Wire(self, side, self._transport) for side in (0, 1)]
         self.network.connections[self] = None
         connecter.connection = self
         listener.connections[self] = None

@@ -71,16 +71,21 @@ class End:
     def __init__(
         self, owner: Owner, incoming_high: int, outgoing_high: int, conflates: bool = False
     ) -> None:
-        self.owner = owner
-        self.incoming = Pipe(incoming_high, self, NOWHERE, conflates)
-        self.outgoing = Pipe(outgoing_high, NOWHERE, self, conflates)
-        self.receives, self.sends = incoming_high, outgoing_high
-        self.open = True
-        self.asked = False  # the peer to let go
-        self.told = self.spent = self.left = self.answered = self.known = False
-        self.peer = b""
+        self.owner: Owner = owner
+        self.incoming: Pipe = Pipe(incoming_high, self, NOWHERE, conflates)
+        self.outgoing: Pipe = Pipe(outgoing_high, NOWHERE, self, conflates)
+        self.receives: int = incoming_high
+        self.sends: int = outgoing_high
+        self.open: bool = True
+        self.asked: bool = False  # the peer to let go
+        self.told: bool = False
+        self.spent: bool = False
+        self.left: bool = False
+        self.answered: bool = False
+        self.known: bool = False
+        self.peer: bytes = b""
         self.connection: Connection | None = None
-        self.side = 0
+        self.side: int = 0
         self.connecter: Connecter | None = None
         self.far: End | None = None
         self.subscribed: set[bytes] = set()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import zmq
 
@@ -172,7 +172,8 @@ class SimSocket(SocketState):
                 for end in self._ends:
                     end.limit(self.options[zmq.RCVHWM], self.options[zmq.SNDHWM])
 
-    getsockopt, setsockopt = get, set
+    getsockopt: Final = get
+    setsockopt: Final = set
 
     def bind(self, addr: Any) -> None:
         """Listen at an address."""

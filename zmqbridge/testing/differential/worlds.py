@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import zmq
 
 from zmqbridge.testing.network import Network
+from zmqbridge.testing.nodes import Node
 
 DIRECTORY = Path(tempfile.gettempdir()) / f"differential-{os.getpid()}"  # of ipc's paths
 TASKS = Path("/proc/self/task")
@@ -45,8 +46,8 @@ class Model:
     """The simulated network."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.network = Network(seed)
-        self.node = self.network.node("main")
+        self.network: Network = Network(seed)
+        self.node: Node = self.network.node("main")
 
     def socket(self, kind: int) -> Any:
         """A simulated socket."""
