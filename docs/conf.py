@@ -80,8 +80,12 @@ OF_OTHERS = """
     Deferred Enum IntEnum Exception BaseException TypeError ValueError OSError KeyError ImportError
     RuntimeError TimeoutError MemoryError
 """
+UNNAMED = """
+    Item Item_co Waiter Key Result Body Source Publication
+    FormatName NothingNow Monitor SimContext
+"""
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(OF_OTHERS.split())})(\..*)?"),
     # Type variables, aliases, and what is private.
-    (r"py:.*", r"(.*\.)?(Item(_co)?|Waiter|Key|Result|Body|FormatName|Monitor|SimContext)"),
+    (r"py:.*", rf"(.*\.)?({'|'.join(UNNAMED.split())})"),
 ]

@@ -410,7 +410,7 @@ def test_a_tap_whose_output_nobody_reads_holds_up_nobody() -> None:
         assert tap.wait(BOUND) == 0
         out, err = tap.communicate(timeout=BOUND)
     missed = int(err.split()[-1])
-    assert 0 < missed < 5000
+    assert 0 < missed <= 5000  # all, if a first burst was longer than the pipe
     assert 0 < out.count(b"\n") < 5000
 
 

@@ -158,7 +158,7 @@ class PublicationsMissed(ZmqBridgeError):
     def __init__(self, gap: Gap) -> None:
         of = f" of the tag {gap.tag!r}" if gap.tag else ""
         super().__init__(f"missed the publications {gap.first} to {gap.last}{of}")
-        self.gap = gap
+        self.gap: Gap = gap
 
 
 class PublisherRestarted(ZmqBridgeError):
@@ -173,7 +173,7 @@ class PublisherRestarted(ZmqBridgeError):
     def __init__(self, restarted: Restarted) -> None:
         of = f" with the tag {restarted.tag!r}" if restarted.tag else ""
         super().__init__(f"the publisher has begun anew{of}")
-        self.restarted = restarted
+        self.restarted: Restarted = restarted
 
 
 class HandshakeFailed(ZmqBridgeError):

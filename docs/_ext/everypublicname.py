@@ -54,6 +54,8 @@ def main() -> None:
     known = described(Path(sys.argv[1]))
     elsewhere = {"zmqbridge.core.Peer": "zmqbridge.security.Peer"}
     elsewhere["zmqbridge.core.Policy"] = "zmqbridge.security.Policy"
+    for name in ("Subscribed", "Unsubscribed"):
+        elsewhere[f"zmqbridge.{name}"] = f"zmqbridge.core.{name}"
     names = sorted(set(public()))
     missing = [name for name in names if elsewhere.get(name, name) not in known]
     print(f"{len(names)} public names, {len(missing)} without a description", *missing, sep="\n  ")

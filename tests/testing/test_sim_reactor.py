@@ -282,6 +282,37 @@ def test_a_killed_node_is_never_called_again(reactor: Any, logged: Any) -> None:
     assert logged == []
 
 
+def test_what_a_process_has_asked_for_is_not_done_by_the_next(reactor: Any) -> None:
+    made: list[Any] = []
+    server = reactor.network.node("server")
+    server.start(lambda: (reactor.callLater(5, made.append, "old"), None)[1])
+    server.restart(lambda: (reactor.callLater(5, made.append, "new"), None)[1])
+    assert len(reactor.getDelayedCalls()) == 1
+    reactor.advance(10)
+    assert made == ["new"]
+
+
+def test_what_has_come_before_a_pause_is_read_after_it(reactor: Any) -> None:
+    got: list[Any] = []
+    puller, pusher = sockets(reactor, ("Puller", "server"), ("Pusher", "client"))
+    puller.bind(ADDRESS)
+    pusher.connect(ADDRESS)
+    reactor.run_until(pusher.push(b"1"))
+    assert reactor.run_until(puller.receive()) == [b"1"]
+    reactor.advance(1)
+    puller.receive().addCallback(got.append)
+    pusher.push(b"2")
+    reactor.network.deliver_until(reactor.seconds() + 1)
+    reactor.network.node("server").pause()
+    reactor.advance(5)
+    assert got == []
+    reactor.network.node("server").resume()
+    reactor.advance(1)
+    assert got == [[b"2"]]
+    puller.close()
+    pusher.close()
+
+
 def test_calls_of_a_paused_node_wait(reactor: Any) -> None:
     made: list[Any] = []
     server = reactor.network.node("server")

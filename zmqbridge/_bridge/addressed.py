@@ -46,7 +46,7 @@ class Addressed(Guard):
     def __init__(self, driver: Driver, closed_error: type[SocketClosed]) -> None:
         super().__init__(driver, closed_error)
         self.addresses: list[str] = []
-        self.servers = 0
+        self.servers: int = 0
         self.monitor: Monitor | None = None
         self._any_key = False  # whether the server lets in every client
 

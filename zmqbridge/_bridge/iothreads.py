@@ -76,7 +76,7 @@ class Holding:
         # How many large bursts came close upon each other, and when the last one was handled.
         self._large_bursts = 0
         self._handled_at = 0.0
-        self.held = False
+        self.held: bool = False
 
     def before(self, burst_size: int) -> bool:
         """A burst will be handled now; True if the threads are held meanwhile."""
@@ -151,7 +151,7 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
     # Class attributes, because pyzmq takes other names for options of the context.
     holding: Holding | None = None
     # When the linger of all its closed sockets is over, on time.monotonic; see `context.py`.
-    lingers_until = 0.0
+    lingers_until: float = 0.0
 
     def __init__(self, io_threads: int = 1, shadow: Any = 0) -> None:
         super().__init__(io_threads, shadow)  # type: ignore[call-overload]

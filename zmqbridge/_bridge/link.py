@@ -17,7 +17,7 @@ from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
-from zmqbridge._bridge.guards import calling_place, leave_to_parent, open_sockets
+from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open_sockets
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
@@ -86,14 +86,15 @@ class Link(Addressed):
         given: Mapping[str, Any] = {},
     ) -> None:
         super().__init__(driver, owner.closed_error)
-        self.closed = True
+        self.closed: bool = True
         self.owner: Any = owner
-        self.pattern = pattern
+        self.pattern: Pattern = pattern
         self.untold: Untold | None = None
         self.at_end: Callable[[], Callable[[], object] | None] = nothing
         self._remains: list[Any] = []  # containers of waiters and messages, to be freed in slices
-        self._has_credentials = self.own_context = False
-        self.unheard = True
+        self._has_credentials = False
+        self.own_context: bool = False
+        self.unheard: bool = True
         self.open(high, **given)
 
     def open(
@@ -114,17 +115,17 @@ class Link(Addressed):
 
             refuse(self.owner, unknown)
         opening.check(options, context)
-        self.made = calling_place()
+        self.made: Place = calling_place()
         try:
             if (context := shared.stand_in(context)) is None:
                 context = shared.acquire()
                 self.own_context = True
-            self.context = context
+            self.context: zmq.Context[Any] = context
             self.socket: BridgedSocket = self._new_socket()
         except zmq.ZMQError as error:
             self._release_context()
             raise explained(error, context) from None
-        self.pump = Pump(self.socket, self.driver, self.pattern, self.end, high)
+        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high)
         self.closed = False
         self.driver.drive(self)
         self.pattern.joined(self)
@@ -197,7 +198,7 @@ class Link(Addressed):
         if self.monitor is None:
             from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
-            self.monitor = Monitor(
+            self.monitor: Monitor | None = Monitor(
                 self, complete=not self.addresses, has_credentials=self._has_credentials
             )
         return self.monitor

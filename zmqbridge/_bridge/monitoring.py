@@ -117,7 +117,7 @@ class Monitor(Pattern, Keeper):
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
         self._driver = monitored.driver.beside()
-        self.link = Link(type(self), self._driver, self, given={"context": monitored.context})
+        self.link: Link = Link(type(self), self._driver, self, given={"context": monitored.context})
         self.link.said = True  # in a forked child the monitored socket alone reports it
         self._driver.keeper = self
         try:

@@ -95,9 +95,3 @@ def serve_replays(audience: Audience, link: Link, sequence: Numbers | None, give
     except BaseException:
         link.close()
         raise
-
-
-def replay_address(self: Any) -> str | None:
-    """Where publications are asked for again, with a wildcard port resolved; None for nowhere."""
-    replays = self._audience.replays
-    return None if replays is None else replays.address

@@ -71,6 +71,8 @@ class Pump(Sending):
         "_reported", "lost", "received",
     )  # fmt: skip
 
+    due: bool
+
     def __init__(
         self,
         socket: zmq.Socket[bytes],
@@ -89,8 +91,8 @@ class Pump(Sending):
         self._read_at = 0.0
         self._reported = False
         self._burst = BURST // 4
-        self.received = 0
-        self.lost = 0
+        self.received: int = 0
+        self.lost: int = 0
 
     def ring(self) -> None:
         """The FD rang: hand over the message that made it ring, then do what a turn does.

@@ -48,22 +48,22 @@ class Sending:
     ) -> None:
         self._send = send_of(socket)
         self._get = raw(socket).get.__get__(socket)
-        self.monotonic = clock_of(socket)
+        self.monotonic: Callable[[], float] = clock_of(socket)
         self._driver = driver
         self._pattern = pattern
         kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that a stuck peer holds up no other.
         self._patrol = Patrol() if kind == zmq.ROUTER else None
-        self.queues = Outbox(high, by_peer=kind == zmq.ROUTER)
+        self.queues: Outbox = Outbox(high, by_peer=kind == zmq.ROUTER)
         # A socket that cannot receive loses no signal of the FD by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
         # The loop's queue, in which a turn stands by; None if the loop does not show it.
         self._loop_queue: deque[Any] | None = None
         self._standby: Any = None
         self._unreported: tuple[Exception, ...] = ()  # what the turn is to report when it ends
-        self.due = False
-        self.closed = False
-        self.sent = 0
+        self.due: bool = False
+        self.closed: bool = False
+        self.sent: int = 0
         self.stalled: Callable[[SendQueue[Any]], None] = ignore
 
     @property
@@ -72,12 +72,12 @@ class Sending:
         return self.queues.queued
 
     # Those of the outbox, without one more Python frame.
-    backlog = property(attrgetter("queues.backlog"))
-    queue_of = property(attrgetter("queues.queue_of"))
-    refused = property(attrgetter("queues.refused"))
-    dropped = property(attrgetter("queues.dropped"))
-    unreachable = property(attrgetter("queues.unreachable"))
-    withdrawn = property(attrgetter("queues.withdrawn"))
+    backlog: property = property(attrgetter("queues.backlog"))
+    queue_of: property = property(attrgetter("queues.queue_of"))
+    refused: property = property(attrgetter("queues.refused"))
+    dropped: property = property(attrgetter("queues.dropped"))
+    unreachable: property = property(attrgetter("queues.unreachable"))
+    withdrawn: property = property(attrgetter("queues.withdrawn"))
 
     def send(self, message: Sequence[Any], key: Hashable = None) -> None:
         """Send a message, or queue it when the peer pushes back.

@@ -28,7 +28,6 @@ from zmqbridge._bridge.events import Listening
 from zmqbridge._bridge.publishing import (
     OF_PUBLISHERS,
     packing_and_audience,
-    replay_address,
     serve_replays,
 )
 from zmqbridge._bridge.received import high_of
@@ -123,7 +122,12 @@ class Publisher(Socket, Generic[Body]):
     publish: Final = publish
     subscribers: Final = subscribers
     wanted: Final = wanted
-    replay_address = property(replay_address)
+
+    @property
+    def replay_address(self) -> str | None:
+        """Where publications are asked for again, a wildcard port resolved; None for nowhere."""
+        replays = self._audience.replays
+        return None if replays is None else replays.address
 
     async def wait_for(self, tag: Address = b"", count: int = 1, timeout: float = inf) -> None:
         """Wait until at least `count` subscriptions meet `tag`, as `subscribers` counts them.

@@ -19,7 +19,7 @@ COUNT = 10_000
 TYPES = ["PAIR", "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER"]
 
 # Of each socket: what it does, what its words are, and an example.
-SOCKETS = {
+SOCKETS: dict[str, tuple[str, str | None, str]] = {
     "push": ("send each line to one of the pullers, in turn", None, "seq 10 | %s push -c {a}"),
     "pull": ("write what pushers send", None, "%s pull -b {a} --count 10"),
     "pub": ("publish each line", "TAG", "date | %s pub -b {a} clock"),

@@ -99,7 +99,7 @@ class Output:
         descriptor_of(sys.stdout, "output")
         self._form = options.form
         self._flushes = False
-        self.written = 0
+        self.written: int = 0
 
     def write(self, item: Item) -> None:
         """Write a message."""

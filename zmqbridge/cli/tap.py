@@ -98,7 +98,7 @@ class Printing(Thread):
     ) -> None:
         super().__init__(name="zmqbridge-printing", daemon=True)
         self._form, self._count, self._loop = form, count, loop
-        self.parts = 0
+        self.parts: int = 0
         self.stops = False
         self.ended: asyncio.Future[None] = loop.create_future()
         self._captured = context.socket(zmq.SUB)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 from typing import Any, TypeVar
 
@@ -71,11 +71,12 @@ class ConflatingInbox(Inbox[Publication, Waiter]):
     __slots__ = ()
 
     messages: Any
+    unwanted: int
 
     def __init__(self, high: float = inf) -> None:
         super().__init__(high, 0 if high == inf else -1)
         self.messages = NewestByTag()
-        self.pop = self.messages.popleft
+        self.pop: Callable[[], Publication] = self.messages.popleft
 
     def put(self, items: Iterable[Publication]) -> None:
         """Take a burst of publications."""

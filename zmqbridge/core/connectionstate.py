@@ -75,7 +75,7 @@ class ConnectionState:
         self._failing: Counter[str] = Counter()  # handshakes that failed, not disconnected yet
         self._left: set[str] = set()
         self.failure: MonitorEvent | None = None
-        self.failures = 0
+        self.failures: int = 0
         # By the addresses that we connect to: the refusal, None while there is none; the cause of
         # the last one, which outlives a new attempt; and when to try again.
         self._refusals: dict[str, HandshakeFailed | None] = {}

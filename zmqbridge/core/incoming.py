@@ -47,15 +47,12 @@ class Restarted:
 
 
 class Ask(NamedTuple):
-    """What to ask for.
-
-    Attributes:
-        asked: which publications.
-        afresh: on a new connection, as an answer to an earlier one may still be under way.
-    """
+    """What to ask for."""
 
     asked: Asked
+    """Which publications."""
     afresh: bool
+    """On a new connection, as an answer to an earlier one may still be under way."""
 
 
 class Lane:
@@ -72,10 +69,11 @@ class Lane:
     __slots__ = ("checked", "held", "last", "live", "tag")
 
     def __init__(self, last: int, tag: bytes) -> None:
-        self.last = last
-        self.live = self.checked = -1
+        self.last: int = last
+        self.live: int = -1
+        self.checked: int = -1
         self.held: deque[Numbered] = deque()
-        self.tag = tag
+        self.tag: bytes = tag
 
 
 class Incoming:

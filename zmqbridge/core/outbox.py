@@ -35,11 +35,11 @@ class Outbox(dict[bytes, SendQueue[Any]]):
 
     def __init__(self, high: float = HIGH, *, by_peer: bool = False) -> None:
         self._by_peer = by_peer
-        self.high = high
-        self.refused = 0
-        self.dropped = 0
-        self.unreachable = 0
-        self.withdrawn = 0
+        self.high: float = high
+        self.refused: int = 0
+        self.dropped: int = 0
+        self.unreachable: int = 0
+        self.withdrawn: int = 0
 
     @property
     def queued(self) -> int:

@@ -177,6 +177,9 @@ class Requests(Pattern, Generic[Waiter]):
 
     __slots__ = ("table",)
 
+    malformed: int
+    rejected: MalformedMessage | None
+
     def __init__(self) -> None:
         super().__init__()
         self.table: RequestTable[Waiter] = RequestTable()

@@ -63,7 +63,7 @@ class RequestTable(Generic[Waiter]):
         self.by_id: dict[bytes, Waiter] = {}
         self._deadlines: DeadlineHeap[bytes] = DeadlineHeap()
         self.timed: dict[bytes, float] = self._deadlines.deadlines
-        self.ids = request_ids()
+        self.ids: Iterator[bytes] = request_ids()
         self.armed: float = inf
         self.late: int = 0
 

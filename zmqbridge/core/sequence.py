@@ -53,15 +53,12 @@ def split_answer(message: Message) -> tuple[bytes | None, int, bytes]:
 
 
 class Asked(NamedTuple):
-    """Which publications are to be sent again.
-
-    Attributes:
-        start: from which number on; -1 for the latest of each tag.
-        tag: the tag; for the latest a prefix. None for all.
-    """
+    """Which publications are to be sent again."""
 
     start: int
+    """From which number on; -1 for the latest of each tag."""
     tag: bytes | None = None
+    """The tag; for the latest a prefix. None for all."""
 
 
 def pack_asked(asked: Asked) -> Message:

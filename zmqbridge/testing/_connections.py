@@ -15,7 +15,11 @@ from zmqbridge.testing._wires import Wire
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
+    from zmqbridge.testing.network import Network
     from zmqbridge.testing.nodes import Node
+
+# What a thread of libzmq has read from the kernel at the most, and a receiver at its mark has not.
+BUFFER = 8192  # bytes
 
 
 class Connection:
@@ -29,7 +33,7 @@ class Connection:
     def __init__(
         self, connecter: Connecter, listener: Listener, client: End | None, server: End
     ) -> None:
-        self.network = connecter.network
+        self.network: Network = connecter.network
         self._connecter = connecter
         self._listener = listener
         self._names = (connecter.name, listener.name)
@@ -37,12 +41,12 @@ class Connection:
         self.nodes: tuple[Node, Node] = (connecter.socket.node, listener.socket.node)
         self._kinds = (connecter.socket.kind_name, listener.socket.kind_name)
         self._transport = connecter.transport
-        self.name = connecter.name
+        self.name: str = connecter.name
         self._ends: list[End | None] = [client, server]
         self._stands = [True, True]  # what each side thinks
         self._began = self.network.now
         self._blocks = 0  # how often it was blocked anew
-        self.wires = [Wire(self, side, self._transport) for side in (0, 1)]
+        self.wires: list[Wire] = [Wire(self, side, self._transport) for side in (0, 1)]
         self.network.connections[self] = None
         connecter.connection = self
         listener.connections[self] = None
@@ -134,8 +138,8 @@ class Connection:
             self._listener.connections.pop(self, None)
         return end
 
-    def _lost(self, wire: Wire, side: int, why: str) -> None:
-        for message in wire.drop():
+    def _lost(self, wire: Wire, side: int, why: str, kept: int = 0) -> None:
+        for message in wire.drop(kept):
             self.network.fault(
                 "lost", self.nodes[side].name, self.nodes[1 - side].name, message, why
             )
@@ -174,7 +178,7 @@ class Connection:
         other.target = None
         self._lost(other, 1 - side, "the receiver closed")
         if self._transport == "ipc" and wire.stalled and not self._sockets[side].held:
-            self._lost(wire, side, "ipc, and the receiver was at its mark")
+            self._lost(wire, side, "ipc, and the receiver was at its mark", BUFFER)
         if end is None:
             wire.finish()
             return

@@ -64,22 +64,28 @@ class End:
         then: is called when the socket has let go.
     """
 
-    __slots__ = ("answered", "connecter", "connection", "far", "incoming", "known", "left", "open",
-                 "outgoing", "owner", "peer", "receives", "sends", "side",
+    __slots__ = ("answered", "asked", "connecter", "connection", "far", "incoming", "known",
+                 "left", "open", "outgoing", "owner", "peer", "receives", "sends", "side",
                  "spent", "subscribed", "then", "told")  # fmt: skip
 
     def __init__(
         self, owner: Owner, incoming_high: int, outgoing_high: int, conflates: bool = False
     ) -> None:
-        self.owner = owner
-        self.incoming = Pipe(incoming_high, self, NOWHERE, conflates)
-        self.outgoing = Pipe(outgoing_high, NOWHERE, self, conflates)
-        self.receives, self.sends = incoming_high, outgoing_high
-        self.open = True
-        self.told = self.spent = self.left = self.answered = self.known = False
-        self.peer = b""
+        self.owner: Owner = owner
+        self.incoming: Pipe = Pipe(incoming_high, self, NOWHERE, conflates)
+        self.outgoing: Pipe = Pipe(outgoing_high, NOWHERE, self, conflates)
+        self.receives: int = incoming_high
+        self.sends: int = outgoing_high
+        self.open: bool = True
+        self.asked: bool = False  # the peer to let go
+        self.told: bool = False
+        self.spent: bool = False
+        self.left: bool = False
+        self.answered: bool = False
+        self.known: bool = False
+        self.peer: bytes = b""
         self.connection: Connection | None = None
-        self.side = 0
+        self.side: int = 0
         self.connecter: Connecter | None = None
         self.far: End | None = None
         self.subscribed: set[bytes] = set()
@@ -150,6 +156,7 @@ class End:
         if self.told:
             self.answer()
             return False
+        self.asked = True
         if self.far is not None:
             self.far.owner.hangs_up(self.far)
             self.far.incoming.end()

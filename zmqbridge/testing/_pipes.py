@@ -47,11 +47,12 @@ class Pipe:
 
     def __init__(self, high: int, reader: Reader, writer: Writer, conflates: bool = False) -> None:
         self.queue: deque[Message] = deque()
-        self.high = 0 if conflates else high
-        self.conflates = conflates
-        self.reader = reader
-        self.writer = writer
-        self.asleep = self.ended = False
+        self.high: int = 0 if conflates else high
+        self.conflates: bool = conflates
+        self.reader: Reader = reader
+        self.writer: Writer = writer
+        self.asleep: bool = False
+        self.ended: bool = False
         self._low = (self.high + 1) // 2
         self._written = self._read = self._told = self._seen = 0
 

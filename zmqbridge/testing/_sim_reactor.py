@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from math import inf
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorAlreadyRunning
@@ -63,12 +63,12 @@ class SimReactor(MemoryReactor):
 
     def __init__(self, network: Network | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.network = Network() if network is None else network
+        self.network: Network = Network() if network is None else network
         if not isinstance(self.network.driver, ByHand):
             raise ValueError(f"{self.network!r} has a loop already: make a network for each")
         self.network.driver = self._world = TwistedWorld(self)
         self.running = self.hasRun = True
-        self.threadpool = None
+        self.threadpool: None = None
         self._calls = Delayed(self.seconds)
         self._soon: list[tuple[Context, Callable[[], object]]] = []
         self._held: dict[Node, list[tuple[Context, Callable[[], object]]]] = {}
@@ -146,8 +146,7 @@ class SimReactor(MemoryReactor):
 
     def removeAll(self) -> list[Any]:
         """Call none of them any more, and return them."""
-        readers = self.getReaders()
-        for each in readers:
+        for each in (readers := self.getReaders()):
             self.removeReader(each)
         return readers
 
@@ -171,7 +170,9 @@ class SimReactor(MemoryReactor):
         """
         raise NotSimulated("threads are not simulated: their time is real")
 
-    callInThreadWithCallback = suggestThreadPoolSize = getThreadPool = callInThread
+    callInThreadWithCallback: Final = callInThread
+    suggestThreadPoolSize: Final = callInThread
+    getThreadPool: Final = callInThread
 
     def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., object], *args: Any, **kw: Any
@@ -190,12 +191,14 @@ class SimReactor(MemoryReactor):
 
     def stop(self) -> None:
         """Stop, for all nodes: what waits for a shutdown is called, and `run` returns."""
-        self.running, self.hasStopped = False, True
+        self.running = False
+        self.hasStopped: bool = True
         self.fireSystemEvent("shutdown")
 
     def crash(self) -> None:
         """Stop at once."""
-        self.running, self.hasCrashed = False, True
+        self.running = False
+        self.hasCrashed: bool = True
 
     def run(self, installSignalHandlers: bool = False) -> None:
         """Let time pass until somebody calls `stop`.
@@ -204,7 +207,7 @@ class SimReactor(MemoryReactor):
             Stalled: nothing can go on any more.
             Exception: what a program of a node raised.
         """
-        self.running = True
+        self.running: bool = True
         self._go_on_until(self._over, Who("run", self))
 
     def _over(self) -> bool:

@@ -19,6 +19,8 @@ from zmqbridge.testing._types import KINDS
 
 if TYPE_CHECKING:
     from zmqbridge.testing._context import SimContext
+    from zmqbridge.testing.network import Network
+    from zmqbridge.testing.nodes import Node
 
 # The kinds that conflate; a SUB would conflate its subscriptions, too, in libzmq as here.
 Command = Callable[[End], object]
@@ -41,15 +43,15 @@ class SocketState:
 
     def __init__(self, context: SimContext, kind: int) -> None:
         self.context = context
-        self.node = context.node
-        self.network = context.node.network
-        self.type = zmq.SocketType(kind)
+        self.node: Node = context.node
+        self.network: Network = context.node.network
+        self.type: zmq.SocketType = zmq.SocketType(kind)
         self.kind_name = self.type.name
         self.options: dict[int, Any] = dict(DEFAULTS)
         self.closed = False
-        self.rings = False
+        self.rings: bool = False
         self.bell: Any = None  # a real descriptor, where the loop needs one
-        self.number = self.network.number()
+        self.number: int = self.network.number()
         self.kind: Kind = KINDS[kind](self)
         self._dead = False
         self._begun: list[bytes] = []  # the parts of the message that is being sent
@@ -164,7 +166,7 @@ class SocketState:
     def _answered(self, end: End) -> None:
         far = end.far
         self.let_go(end)
-        if far is not None:
+        if far is not None and not far.asked:
             far.owner.let_go(far)
 
     def let_go(self, end: End) -> None:

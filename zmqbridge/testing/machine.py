@@ -13,7 +13,7 @@ from zmqbridge.testing.network import LATENCY, Network
 
 Result = TypeVar("Result")
 
-SECONDS = st.sampled_from([0.0, 0.0001, 0.001, 0.01, 0.1, 0.2, 1.0])
+SECONDS: st.SearchStrategy[float] = st.sampled_from([0.0, 0.0001, 0.001, 0.01, 0.1, 0.2, 1.0])
 
 
 class NetworkMachine(RuleBasedStateMachine):
@@ -71,7 +71,7 @@ class NetworkMachine(RuleBasedStateMachine):
         a = first % count
         return self.nodes[a], self.nodes[(a + 1 + second % (count - 1)) % count]
 
-    numbers = st.integers(0, 11)
+    numbers: ClassVar[st.SearchStrategy[int]] = st.integers(0, 11)
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:

@@ -67,8 +67,8 @@ class Network:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed={seed!r}: give a whole number")
         self.seed = seed
-        self.now = 0.0
-        self.random = Random(seed)
+        self.now: float = 0.0
+        self.random: Random = Random(seed)
         self.nodes: dict[str, Node] = {}
         self.rung: dict[Any, None] = {}
         self.driver: Any = ByHand()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
+    from zmqbridge.testing._context import SimContext
     from zmqbridge.testing.network import Network
 
 
@@ -25,9 +26,9 @@ class Node:
     def __init__(self, network: Network, name: str) -> None:
         self.network = network
         self.name = name
-        self.alive = True
-        self.paused = False
-        self.context = network.new_context(self)
+        self.alive: bool = True
+        self.paused: bool = False
+        self.context: SimContext = network.new_context(self)
         self._program: Callable[[], Any] | None = None
 
     def kill(self) -> None:
@@ -99,7 +100,8 @@ class ByHand:
     def kill(self, node: Node) -> None:
         """There is nothing to end."""
 
-    pause = resume = kill
+    pause: Final = kill
+    resume: Final = kill
 
     def descriptor(self, socket: Any) -> int | None:
         """No real descriptor is needed."""

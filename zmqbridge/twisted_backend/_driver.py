@@ -37,6 +37,7 @@ from zmqbridge.twisted_backend._waiters import Waiter
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
+    from zmqbridge._bridge.pump import Pump
 
 
 @implementer(IReadDescriptor)
@@ -87,7 +88,7 @@ class ReactorDriver(Pace):
 
     def drive(self, link: Link) -> None:
         self.link = link
-        self.pump = link.pump
+        self.pump: Pump = link.pump
 
     def check_open(self) -> None:
         """Refuse a call that cannot be served."""

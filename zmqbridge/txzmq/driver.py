@@ -54,6 +54,8 @@ class Driver(Reader):
         unclaimed: how many messages waited when it was shut down.
     """
 
+    own_clock: bool
+
     def __init__(
         self, connection: Any, reactor: Any, whole: Callable[[Any], Message], module: dict[str, Any]
     ) -> None:
@@ -70,7 +72,7 @@ class Driver(Reader):
     def take(self, socket: Any, high: float) -> None:
         """Work on this socket from now on; it may be a mock."""
         if not isinstance(socket, Bridged):
-            self.pump = NoPump()
+            self.pump: Any = NoPump()
             return
         kind = socket.getsockopt(constants.TYPE)
         # libzmq's own REQ and REP sockets refuse to receive twice in a row; with one message at a
@@ -81,7 +83,7 @@ class Driver(Reader):
         if isinstance(socket, WatchedSocket):
             socket.tell_of_meddling(self._meddled)
         if untouched(socket):
-            self.quick = socket
+            self.quick: Any = socket
 
     def descriptor(self) -> Any:
         """The file descriptor by which libzmq signals."""

@@ -22,7 +22,7 @@ class Hooks(Pattern):
     def __init__(self) -> None:
         super().__init__(lambda: self.most - len(self.unhandled))
         self.unhandled: deque[Message] = deque()
-        self.most = BURST
+        self.most: int = BURST
 
     def feed(self, burst: list[Message]) -> Told:
         self.unhandled.extend(burst)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from twisted.internet import defer
@@ -50,17 +50,19 @@ class Expiring(Deadlines):
 class Asking(Driver):
     """The driver of requests: they wait here for a peer, and one timer serves all of them."""
 
+    remains: list[Any]
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         # Each waiter with its own timer, or with None if the common timer serves it.
         self.table: RequestTable[tuple[defer.Deferred[Message], Any]] = RequestTable()
         self.has_timers = False  # whether some waiters have timers of their own
-        self.canceller = self._cancelled  # one bound method for all requests
+        self.canceller: Callable[[Any], None] = self._cancelled  # one bound method for all requests
 
     def take(self, socket: Any, high: float) -> None:
         super().take(socket, high)
-        self.ids = request_ids(random_of(socket))
-        self.ours = next(self.ids)[:8]  # the prefix of each of our ids
+        self.ids: Iterator[bytes] = request_ids(random_of(socket))
+        self.ours: bytes = next(self.ids)[:8]  # the prefix of each of our ids
         self.deadlines: Expiring = Expiring(self)
 
     def open_requests(self) -> RequestTable[tuple[defer.Deferred[Message], Any]]:
@@ -138,7 +140,7 @@ class Replying(Driver):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.routes = ReplyRoutes()
+        self.routes: ReplyRoutes = ReplyRoutes()
 
     def open_routes(self) -> ReplyRoutes:
         """The routes of the open requests; `_routingInfo` may be another dict than before."""
