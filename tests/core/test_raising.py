@@ -14,6 +14,7 @@ def test_an_error_is_got_by_poll_in_its_place() -> None:
     inbox: RaisingInbox[str] = RaisingInbox()
     error = LookupError()
     inbox.put([1])
+    inbox.expect()
     inbox.put([error, 2])
     assert len(inbox) == 3
     assert inbox.pop() == 1
@@ -24,6 +25,7 @@ def test_an_error_is_got_by_poll_in_its_place() -> None:
     assert inbox.pop() == 2
     with pytest.raises(IndexError):
         inbox.pop()
+    assert inbox.pop == inbox.messages.popleft
 
 
 def test_an_error_is_promised_as_a_message_is() -> None:
@@ -31,7 +33,11 @@ def test_an_error_is_promised_as_a_message_is() -> None:
     error = LookupError()
     inbox.wait("one")
     inbox.wait("two")
+    inbox.put([1])
+    assert inbox.notify() == ["one"]
+    inbox.expect()
     inbox.put([error, 2])
-    assert inbox.notify() == ["one", "two"]
-    assert inbox.take("two") is error
-    assert inbox.take("one") == 2
+    assert inbox.notify() == ["two"]
+    assert inbox.take("two") == 1
+    assert inbox.take("one") is error
+    assert inbox.pop() == 2

@@ -102,6 +102,16 @@ def test_without_anybody_to_ask_each_gap_is_told_at_once() -> None:
     assert incoming.next_deadline() == float("inf")
 
 
+def test_a_burst_is_what_its_publications_are_one_by_one() -> None:
+    for by_tag in (False, True):
+        incoming = Incoming(asks=False, by_tag=by_tag)
+        burst = [[b"t", pack_number(n), b"%d" % n] for n in (7, 8, 11, 0)]
+        odd = [[b"t", END, b""], [b"t", b"1234567", b""], [b"t"]]
+        key = b"t" if by_tag else b""
+        assert incoming.heard([*burst[:2], *odd, *burst[2:]]) == odd
+        assert told(incoming) == [7, 8, Gap(9, 10, key), 11, Restarted(key), 0]
+
+
 def test_numbers_that_go_back_are_a_publisher_that_has_restarted() -> None:
     incoming = Incoming(asks=False)
     assert heard(incoming, 7, 8, 0, 1) == [7, 8, Restarted(), 0, 1]

@@ -78,6 +78,11 @@ class Replays(Pattern, Keeper):
         """Where it is bound."""
         return self.link.addresses[0]
 
+    @property
+    def busy(self) -> int:
+        """How many peers have still to get a part of their answer."""
+        return len(self._answers)
+
     def feed(self, burst: list[Message]) -> Told:
         for route, asked in self.split(split_question, burst):
             if len(self._answers) < MOST or tuple(route) in self._answers:

@@ -62,6 +62,7 @@ class Sequencing(Subscribing[Any, Any]):
         self._raises = raises
         self._security = security
         self._asking: Asking | None = None
+        self.inbox: Any
         if raises:
             self.inbox = RaisingInbox()
             self.room = self.inbox.room
@@ -77,12 +78,10 @@ class Sequencing(Subscribing[Any, Any]):
     def _publications(self, burst: list[Message]) -> Iterable[Any]:
         if self.barriers:
             burst = self.barriers.pass_on(burst)
-        malformed, incoming = self.malformed, self._incoming
-        live = incoming.live
-        for tag, number, body in self.split(split_numbered, burst):
-            live(tag, number, body)
-        if self.malformed > malformed:
-            self._forgive(burst)
+        odd = self._incoming.heard(burst)
+        if odd:
+            self.split(split_numbered, odd)
+            self._forgive(odd)
         if self._asking is not None:
             self._asking.ask()
         self._given_up = False
@@ -93,6 +92,7 @@ class Sequencing(Subscribing[Any, Any]):
         if self._raises and self._incoming.told:
             items = [each if type(each) is tuple else error_of(each) for each in items]
             self._incoming.told = False
+            self.inbox.expect()
         return items
 
     def _deliver(self) -> None:

@@ -76,7 +76,8 @@ class ConflatingInbox(Inbox[Publication, Waiter]):
     def __init__(self, high: float = inf) -> None:
         super().__init__(high, 0 if high == inf else -1)
         self.messages = NewestByTag()
-        self.pop: Callable[[], Publication] = self.messages.popleft
+        self._popleft = self.messages.popleft
+        self.pop: Callable[[], Publication] = self._popleft
 
     def put(self, items: Iterable[Publication]) -> None:
         """Take a burst of publications."""

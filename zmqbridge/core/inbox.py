@@ -52,7 +52,8 @@ class Inbox(Generic[Item, Waiter]):
     """
 
     __slots__ = (
-        "_high", "_low", "_newest", "_on_demand", "_waiters", "ended", "messages", "paused", "pop",
+        "_high", "_low", "_newest", "_on_demand", "_popleft", "_waiters", "ended", "messages",
+        "paused", "pop",
         "promised", "standing", "unwanted",
     )  # fmt: skip
 
@@ -63,7 +64,9 @@ class Inbox(Generic[Item, Waiter]):
         self.unwanted: int = 0
         self.paused: bool = False
         self.ended: bool = False
-        self.pop: Callable[[], Item] = self.messages.popleft
+        # What `pop` is while nothing is promised and nothing paused.
+        self._popleft: Callable[[], Item] = self.messages.popleft
+        self.pop: Callable[[], Item] = self._popleft
         # Each with whether `notify` has returned it; those are the first ones, `promised` of them.
         self._waiters: dict[Waiter, bool] = {}
         self._on_demand = not high
@@ -131,7 +134,7 @@ class Inbox(Generic[Item, Waiter]):
         if self.paused:
             self.relax()
         elif not self.promised:
-            self.pop = self.messages.popleft
+            self.pop = self._popleft
         return item
 
     def relax(self) -> bool:
@@ -228,7 +231,7 @@ class Inbox(Generic[Item, Waiter]):
 
     def _set_pop(self) -> None:
         if not self.promised and not self.paused:
-            self.pop = self.messages.popleft
+            self.pop = self._popleft
 
 
 class WeighedInbox(Inbox[Item, Waiter]):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
-from zmqbridge.core.sequence import Asked, Numbered
+from zmqbridge.core.framing import Message
+from zmqbridge.core.sequence import END, LENGTH, Asked, Numbered
 
 HOLD = 10_000  # publications that wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of them
@@ -82,8 +83,8 @@ class Incoming:
     Nothing is delivered while an older one is missing that may still come; what comes meanwhile is
     held, up to a bound. With the first one that comes the count begins.
 
-    - inputs: `live` (a publication came), `replayed`, `replay_ended` (parts of an answer came),
-      `due` (time passed)
+    - inputs: `live`, `heard` (publications came), `replayed`, `replay_ended` (parts of an answer
+      came), `due` (time passed)
     - commands: `take`, `ask`, `abandon`, `close`
     - getters: `next_deadline`, `held`, and the counts below
 
@@ -171,6 +172,27 @@ class Incoming:
         else:
             self._advance(key, lane, number)
             self._deliver(lane, (tag, number, body))
+
+    def heard(self, burst: list[Message]) -> list[Message]:
+        """Numbered publications came, as they are on the wire; returns what is none.
+
+        It is `live` for each, without its frame for one that comes in order.
+        """
+        odd: list[Message] = []
+        lanes, ready, by_tag = self._lanes, self._ready, self._by_tag
+        for message in burst:
+            if len(message) != 3 or len(message[1]) != LENGTH or message[1] == END:
+                odd.append(message)
+                continue
+            tag, raw, body = message
+            number = int.from_bytes(raw, "big")
+            lane = lanes.get(tag if by_tag else b"")
+            if lane is not None and number == lane.last + 1:
+                lane.last = lane.live = number
+                ready.append((tag, body))
+            else:
+                self.live(tag, number, body)
+        return odd
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
         """A part of an answer came.

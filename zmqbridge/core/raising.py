@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Hashable
+from typing import Any, TypeVar
 
 from zmqbridge.core.inbox import Inbox
 
@@ -13,35 +13,24 @@ Waiter = TypeVar("Waiter", bound=Hashable)
 class RaisingInbox(Inbox[Any, Waiter]):
     """Messages and errors, in their order. `pop` gives no error: that comes by `poll` or `take`.
 
-    What the driver owes besides: an error that it has got is raised to the receiver.
+    - commands: those of `Inbox`, and `expect`
+
+    What the driver owes besides: it calls `expect` before it puts an error, and raises an error
+    that it has got to the receiver.
     """
 
-    __slots__ = ("_errors", "_pop")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self._errors = False  # whether there may be one
-        super().__init__()
+    def expect(self) -> None:
+        """An error will be put: look at each message that is popped until there is none."""
+        if self.pop == self._popleft:
+            self.pop = self._pop_message
+        self._popleft = self._pop_message
 
-    @property
-    def pop(self) -> Callable[[], Any]:
-        """As that of `Inbox`; it raises IndexError also where an error is here."""
-        if self._errors:
-            if not self.messages:
-                self._errors = False
-            elif isinstance(self.messages[0], Exception):
-                return _call_poll
-        return self._pop
-
-    @pop.setter
-    def pop(self, call: Callable[[], Any]) -> None:
-        self._pop = call
-
-    def put(self, items: Iterable[Any]) -> None:
-        """Append a burst of messages and errors."""
-        items = list(items)
-        self._errors = self._errors or any(isinstance(each, Exception) for each in items)
-        super().put(items)
-
-
-def _call_poll() -> NoReturn:
-    raise IndexError
+    def _pop_message(self) -> Any:
+        if not self.messages:
+            self._popleft = self.messages.popleft
+            self._set_pop()
+        elif isinstance(self.messages[0], Exception):
+            raise IndexError("an error is next")
+        return self.messages.popleft()

@@ -114,7 +114,7 @@ class Outgoing:
         self._most = size
         self._by_tag = by_tag
         self._first = first
-        self._kept: dict[int, Kept] = {}  # by place; the places have no holes
+        self._kept: dict[int, tuple[bytes, bytes, bytes]] = {}  # by place; the places have no holes
         # Of each tag how many it has had, and the place of the latest.
         self._last: dict[bytes, tuple[int, int]] = {}
         self.oldest: int = 0
@@ -133,7 +133,7 @@ class Outgoing:
         else:
             count = place
         number = (self._first + count).to_bytes(LENGTH, "big")
-        self._kept[place] = Kept(tag, number, body)
+        self._kept[place] = (tag, number, body)
         self.end = place + 1
         self.size += len(tag) + len(body)
         if self.end - self.oldest > self._keep or self.size > self._most:
@@ -142,8 +142,8 @@ class Outgoing:
 
     def _drop(self) -> None:
         while self.end - self.oldest > self._keep or self.size > self._most:
-            kept = self._kept.pop(self.oldest)
-            self.size -= len(kept.tag) + len(kept.body)
+            tag, _, body = self._kept.pop(self.oldest)
+            self.size -= len(tag) + len(body)
             self.oldest += 1
 
     def replay(self, asked: Asked, place: int, most: int, size: int) -> tuple[list[Kept], int]:
@@ -162,7 +162,7 @@ class Outgoing:
             place = max(place, min(asked.start - self._first, self.end))
         found: list[Kept] = []
         for at in range(place, min(place + most, self.end)):
-            kept = self._kept[at]
+            kept = Kept(*self._kept[at])
             place = at + 1
             if self._is_asked_for(asked, kept, at):
                 found.append(kept)

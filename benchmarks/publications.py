@@ -1,0 +1,181 @@
+"""Measures what publish and subscribe with state costs, each figure against its bound.
+
+python -m benchmarks.publications            all of them
+python -m benchmarks.publications topics     memory of a topic that is subscribed to
+python -m benchmarks.publications sequenced  numbered publications, beside plain ones
+python -m benchmarks.publications replay     the latency of live ones while 10,000 are sent again
+python -m benchmarks.publications crowd      how long 1,000 subscribers hold a publisher's loop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import zmq
+
+from zmqbridge import Sequence
+from zmqbridge.asyncio_backend import Publisher, Subscriber
+from zmqbridge.core import Topics
+
+ANYWHERE = "tcp://127.0.0.1:*"
+UNLIMITED: dict[int, int] = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
+BODY = b"x" * 64
+
+
+def show(what: str, figure: float, bound: float, *, least: bool = False) -> None:
+    """Print a figure, and whether it keeps its bound."""
+    kept = figure >= bound if least else figure <= bound
+    print(f"{what}: {figure:.3g} ({'at least' if least else 'at most'} {bound:g})", flush=True)
+    if not kept:
+        print("  which is missed", flush=True)
+
+
+def topics() -> None:
+    """A million of them."""
+    held = Topics()
+    tracemalloc.start()
+    for number in range(1_000_000):
+        held.added(b"topic/%d/of/many" % number)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    show("bytes for a topic", used / len(held), 200)
+
+
+NUMBER = bytes(8)
+# What is published, and the arguments of both ends.
+SHAPES: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "in one part": (BODY, {}, {}),
+    "in three parts": ([NUMBER, BODY], {"format": "parts"}, {"format": "parts"}),
+    "numbered": (BODY, {"sequence": Sequence()}, {"numbered_by": "publisher"}),
+}
+
+
+async def throughput(count: int, shape: str) -> tuple[float, float]:
+    """Publications a second through both ends, and the CPU seconds that publishing took."""
+    body, publishes, receives = SHAPES[shape]
+    async with Publisher(bind=ANYWHERE, barrier=True, options=UNLIMITED, **publishes) as publisher:
+        [address] = publisher.addresses
+        async with Subscriber("", connect=address, options=UNLIMITED, **receives) as subscriber:
+            await subscriber.ready(10)
+            begin, spent = time.perf_counter(), 0.0
+            for _ in range(count // 100):
+                before = time.thread_time()
+                for _ in range(100):
+                    publisher.publish(body, b"tag")
+                spent += time.thread_time() - before
+                for _ in range(100):
+                    await subscriber.receive()
+            return count / (time.perf_counter() - begin), spent
+
+
+def sequenced() -> None:
+    """Each shape in turn, several times."""
+    found: dict[str, list[tuple[float, float]]] = {shape: [] for shape in SHAPES}
+    for _ in range(7):
+        for shape, results in found.items():
+            results.append(asyncio.run(throughput(50_000, shape)))
+    rates = {shape: median(rate for rate, _ in results) for shape, results in found.items()}
+    for shape, results in found.items():
+        spent = median(cpu for _, cpu in results) / 50_000
+        print(f"{shape}: {rates[shape]:,.0f}/s, of which publishing takes {spent * 1e6:.2f} µs")
+    numbered = rates["numbered"]
+    show("of plain ones in three parts", numbered / rates["in three parts"], 0.7, least=True)
+    print(f"of plain ones in one part: {numbered / rates['in one part']:.2f}")
+
+
+async def latency(publisher: Any, subscriber: Any, while_: Callable[[], bool]) -> list[float]:
+    """The seconds from publishing to receiving, of one after the other."""
+    found = []
+    while while_():
+        begin = time.perf_counter()
+        publisher.publish(BODY, b"live")
+        await subscriber.receive()
+        found.append(time.perf_counter() - begin)
+    return found
+
+
+async def replayed() -> float:
+    """How many times as long a live publication takes while others are sent again."""
+    sequence = Sequence(ANYWHERE)
+    async with Publisher(bind=ANYWHERE, barrier=True, sequence=sequence) as publisher:
+        [address] = publisher.addresses
+        async with Subscriber("live", connect=address, numbered_by="publisher") as subscriber:
+            await subscriber.ready(10)
+            for _ in range(10_000):
+                publisher.publish(BODY, b"kept")
+            rounds = iter(range(2000))
+            quiet = await latency(publisher, subscriber, lambda: next(rounds, None) is not None)
+            with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+                dealer.set(zmq.RCVHWM, 0)
+                dealer.connect(str(publisher.replay_address))
+                dealer.send_multipart([b"", bytes(8)])
+                end = publisher._audience.replays
+                assert end is not None
+                await asyncio.sleep(0.01)
+                busy = await latency(publisher, subscriber, lambda: bool(end.busy))
+            print(f"quiet {median(quiet) * 1e6:.0f} µs, during {median(busy) * 1e6:.0f} µs", end="")
+            print(f" ({len(busy)} live ones meanwhile)")
+            return median(busy) / median(quiet)
+
+
+def replay() -> None:
+    """Several times."""
+    ratios = [asyncio.run(replayed()) for _ in range(5)]
+    show("the latency of live ones during a replay", median(ratios), 2)
+
+
+async def coming_and_going() -> list[float]:
+    """The seconds of CPU of each turn in which subscriptions are read."""
+    async with Publisher(bind=ANYWHERE) as publisher:
+        turns: list[float] = []
+        turn = publisher._pump.ring
+
+        def measured() -> None:
+            before = time.thread_time()
+            turn()
+            turns.append(time.thread_time() - before)
+
+        publisher.subscribers()
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
+        loop.add_reader(publisher.socket.fileno(), measured)
+        with zmq.Context() as context:
+            context.set(zmq.MAX_SOCKETS, 3000)
+            subs = []
+            for _ in range(1000):
+                sub = context.socket(zmq.SUB)
+                sub.linger = 0
+                sub.subscribe(b"news")
+                sub.connect(publisher.addresses[0])
+                subs.append(sub)
+            while publisher.subscribers("news") < 1000:
+                await asyncio.sleep(0.001)
+            for sub in subs:
+                sub.close()
+            while publisher.subscribers("news"):
+                await asyncio.sleep(0.001)
+        return turns
+
+
+def crowd() -> None:
+    """The longest turn."""
+    longest = [max(asyncio.run(coming_and_going())) for _ in range(3)]
+    show("milliseconds of the longest turn", median(longest) * 1000, 1)
+
+
+ALL: dict[str, Callable[[], None]] = {
+    "topics": topics,
+    "sequenced": sequenced,
+    "replay": replay,
+    "crowd": crowd,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ALL:
+        ALL[name]()
