@@ -31,6 +31,7 @@ CORE = [
     "conflate",
     "sequence",
     "incoming",
+    "gaps",
     "raising",
     "zap",
 ]

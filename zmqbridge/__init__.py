@@ -41,13 +41,13 @@ from zmqbridge.errors import (
 )
 
 if TYPE_CHECKING:
-    from zmqbridge.core.incoming import Gap, Restarted
+    from zmqbridge.core.gaps import Gap, Restarted
     from zmqbridge.core.topics import Subscribed, Unsubscribed
     from zmqbridge.sequences import Sequence
 
 _OF_PUBLICATIONS = {
-    "Gap": "zmqbridge.core.incoming",
-    "Restarted": "zmqbridge.core.incoming",
+    "Gap": "zmqbridge.core.gaps",
+    "Restarted": "zmqbridge.core.gaps",
     "Sequence": "zmqbridge.sequences",
     "Subscribed": "zmqbridge.core.topics",
     "Unsubscribed": "zmqbridge.core.topics",

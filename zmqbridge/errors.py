@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zmqbridge.core.incoming import Gap, Restarted
+    from zmqbridge.core.gaps import Gap, Restarted
     from zmqbridge.core.monitor import MonitorEvent
 
 

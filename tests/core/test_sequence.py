@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 from machines import SequenceMachine
 
-from zmqbridge.core.incoming import Ask, Gap, Incoming, Restarted
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.incoming import Ask, Incoming
 from zmqbridge.core.sequence import (
     END,
     Asked,

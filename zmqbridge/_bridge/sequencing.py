@@ -9,7 +9,8 @@ from zmqbridge._bridge.asking import Asking
 from zmqbridge._bridge.subscribing import Subscribing
 from zmqbridge.core.formats import Format, bytes_of_all, head_of_first
 from zmqbridge.core.framing import Message
-from zmqbridge.core.incoming import Gap, Incoming
+from zmqbridge.core.gaps import Gap
+from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.raising import RaisingInbox
 from zmqbridge.core.sequence import split_numbered
 from zmqbridge.errors import PublicationsMissed, PublisherRestarted, ZmqBridgeError
@@ -106,11 +107,6 @@ class Sequencing(Subscribing[Any, Any]):
 
     def _orphaned(self, publication: Any, prefix: bytes) -> bool:
         return type(publication) is tuple and super()._orphaned(publication, prefix)
-
-    def disown(self) -> None:
-        super().disown()
-        if self._asking is not None:
-            self._asking.link.disown()
 
     def close(self, remains: list[Any]) -> list[Any]:
         unread = self._unread()

@@ -171,6 +171,9 @@ class LoopDriver(Pace):
 
     def beside(self) -> LoopDriver:
         other = LoopDriver()
+        # One that asks again on a new socket has no use for the old one.
+        links = ((each, getattr(each, "link", None)) for each in self._beside)
+        self._beside = [each for each, link in links if link is not None and not link.closed]
         self._beside.append(other)
         return other
 

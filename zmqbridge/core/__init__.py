@@ -29,8 +29,9 @@ if TYPE_CHECKING:
         split_request,
         split_topic,
     )
+    from zmqbridge.core.gaps import Gap, Restarted
     from zmqbridge.core.inbox import Inbox, WeighedInbox
-    from zmqbridge.core.incoming import Ask, Gap, Incoming, Restarted
+    from zmqbridge.core.incoming import Ask, Incoming
     from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
     from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.raising import RaisingInbox
@@ -99,7 +100,8 @@ _MODULES = {
         *("join_peer", "split_peers"),
     ),
     "inbox": ("Inbox", "WeighedInbox"),
-    "incoming": ("Ask", "Gap", "Incoming", "Restarted"),
+    "gaps": ("Gap", "Restarted"),
+    "incoming": ("Ask", "Incoming"),
     "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
     "outbox": ("Outbox",),
     "raising": ("RaisingInbox",),

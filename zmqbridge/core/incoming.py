@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
 from zmqbridge.core.framing import Message
+from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.sequence import END, LENGTH, Asked, Numbered
 
 HOLD = 10_000  # publications that wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of them
 SLOWEST = 30.0  # seconds; the pause before one more attempt grows up to this
 CHECKED = 64  # tags whose end is looked at in an interval
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Publications that were missed for good, in their place among those that came.
-
-    Attributes:
-        first: the number of the first of them.
-        last: the number of the last of them.
-        tag: their tag, where each tag has numbers of its own; else ``b""``.
-    """
-
-    first: int
-    last: int
-    tag: bytes = b""
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """The publisher began anew with its numbers: what is known of its state holds no more.
-
-    How many of its last publications before that were missed, nothing tells.
-
-    Attributes:
-        tag: the tag, where each tag has numbers of its own; else ``b""``.
-    """
-
-    tag: bytes = b""
 
 
 class Ask(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from zmqbridge.core.incoming import Gap, Incoming, Restarted
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.sequence import Asked, Outgoing
 
 TAGS = [b"a", b"b"]
