@@ -76,12 +76,20 @@ def nightly(session: nox.Session) -> None:
     session.log(f"seed {seed}; again: nox -s nightly -- --hypothesis-seed={seed}")
     if not given:
         session.notify("soak", ["--seed", seed])
+        session.notify("differential", ["--seed", seed, "--programs", "2000"])
     session.run(
         *["pytest", "-v", "--confcutdir=tests/core", "tests/core"],
         *["--hypothesis-profile=nightly", f"--hypothesis-seed={seed}"],
         *[each for each in session.posargs if each not in given],
         env={"PYTHONPATH": "."},
     )
+
+
+@nox.session
+def differential(session: nox.Session) -> None:
+    """The simulated network against libzmq: ``nox -s differential -- --seed S --programs N``."""
+    install(session, "test")
+    session.run("python", "-m", "zmqbridge.testing", "differential", *session.posargs)
 
 
 @nox.session

@@ -31,6 +31,7 @@ CORE = [
     "conflate",
     "sequence",
     "incoming",
+    "raising",
     "zap",
 ]
 BRIDGE = Path(zmqbridge.__file__).parent / "_bridge"
@@ -40,6 +41,7 @@ BLOCKED = {
     "zmqbridge.errors": ["zmq", *LOOPS],
     "zmqbridge.security": ["zmq", *LOOPS],
     "zmqbridge.proxies": ["zmq", *LOOPS],
+    "zmqbridge.sequences": ["zmq", *LOOPS],
     "zmqbridge.asyncio_backend.proxy": ["twisted", "zmqbridge.twisted_backend"],
     "zmqbridge.twisted_backend.proxy": ["anyio", "zmqbridge.asyncio_backend"],
     "zmqbridge.core": ["zmq", "socket", *LOOPS],

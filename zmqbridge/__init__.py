@@ -26,6 +26,8 @@ from zmqbridge.errors import (
     PeerUnreachable,
     ProxyFailed,
     ProxyStalled,
+    PublicationsMissed,
+    PublisherRestarted,
     QueueEmpty,
     QueueFull,
     RequestTimeout,
@@ -39,8 +41,17 @@ from zmqbridge.errors import (
 )
 
 if TYPE_CHECKING:
+    from zmqbridge.core.incoming import Gap, Restarted
     from zmqbridge.core.topics import Subscribed, Unsubscribed
+    from zmqbridge.sequences import Sequence
 
+_OF_PUBLICATIONS = {
+    "Gap": "zmqbridge.core.incoming",
+    "Restarted": "zmqbridge.core.incoming",
+    "Sequence": "zmqbridge.sequences",
+    "Subscribed": "zmqbridge.core.topics",
+    "Unsubscribed": "zmqbridge.core.topics",
+}
 _OF_BACKENDS = {
     "Authenticator", "Dealer", "Pair", "Proxy", "Publisher", "Puller", "Pusher", "Replier",
     "Request", "Requester", "Router", "Subscriber", "XPublisher", "XSubscriber", "end_context",
@@ -48,10 +59,10 @@ _OF_BACKENDS = {
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Subscribed", "Unsubscribed"):
-        from zmqbridge.core import topics  # few need it
+    if name in _OF_PUBLICATIONS:
+        from importlib import import_module  # few need them
 
-        return getattr(topics, name)
+        return getattr(import_module(_OF_PUBLICATIONS[name]), name)
     if name in _OF_BACKENDS:
         raise ImportError(
             f"{name} is a name of both backends: import it from zmqbridge.asyncio_backend or from "
@@ -90,6 +101,7 @@ __all__ = [
     "ConnectTimeout",
     "ContextInUse",
     "ContextTerminated",
+    "Gap",
     "HandshakeFailed",
     "LoopError",
     "MalformedMessage",
@@ -100,10 +112,14 @@ __all__ = [
     "PeerUnreachable",
     "ProxyFailed",
     "ProxyStalled",
+    "PublicationsMissed",
+    "PublisherRestarted",
     "QueueEmpty",
     "QueueFull",
     "RequestTimeout",
     "ResourcesExhausted",
+    "Restarted",
+    "Sequence",
     "SocketClosed",
     "StateUnknown",
     "Subscribed",

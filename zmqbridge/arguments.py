@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 from zmqbridge.core.formats import FormatName
 from zmqbridge.core.framing import Address
+from zmqbridge.sequences import By, Sequence
 
 if TYPE_CHECKING:
     import zmq
@@ -29,6 +30,7 @@ __all__ = [
     "ExchangeArguments",
     "Format",
     "HandlerArguments",
+    "OnGap",
     "Options",
     "PublisherArguments",
     "ReactorArguments",
@@ -64,6 +66,8 @@ What comes in another shape is malformed: counted in ``statistics()``, reported 
 not delivered.
 """
 
+OnGap = Literal["raise", "report"]
+"""Whether it is raised or delivered that publications were missed."""
 Exact = bool | Literal["framed"]
 """Whether, and where, publications with longer tags are left out."""
 
@@ -117,9 +121,12 @@ class PublisherArguments(SenderArguments, total=False):
         barrier: subscribers that await `Subscriber.ready` get an answer, a message of four parts
             under a tag of their own. A peer of another library that subscribes to everything sees
             one such message for each.
+        sequence: number the publications, and keep the last ones for who has missed them: a
+            `zmqbridge.Sequence`. Then a publication has three parts: tag, number, body.
     """
 
     barrier: bool | None
+    sequence: Sequence | None
 
 
 class ReceiverArguments(SocketArguments, total=False):
@@ -147,10 +154,21 @@ class SubscriberArguments(ReceiverArguments, total=False):
         conflate: of each tag only the newest publication waits in the inbox, in the order in which
             the tags came. So a slow receiver gets what holds now, and what waits is bounded by the
             number of tags; `prefetch` bounds them, too. What gave way counts as ``unwanted``.
+        numbered_by: the publications are numbered, and by what: ``"publisher"`` or ``"tag"``.
+            Several publishers behind one socket need numbers by tag, and tags of their own.
+        replay: where publications that are missing are asked for; the numbers are by publisher
+            unless `numbered_by` says otherwise. Nothing newer is delivered while an older one may
+            still come.
+        on_gap: what becomes of what was missed for good: ``"raise"``, by default, raises
+            `PublicationsMissed` in its place, and `PublisherRestarted`; ``"report"``, by default
+            with a handler, delivers a `zmqbridge.Gap`, and `zmqbridge.Restarted`.
     """
 
     exact: Exact | None
     conflate: bool | None
+    numbered_by: By | None
+    replay: Address | None
+    on_gap: OnGap | None
 
 
 class ExchangeArguments(SenderArguments, ReceiverArguments, total=False):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zmqbridge.core.incoming import Gap, Restarted
     from zmqbridge.core.monitor import MonitorEvent
 
 
@@ -143,6 +144,36 @@ class NotAnswered(ZmqBridgeError, TimeoutError):
             f"{answers} of {wanted} publishers answered within {timeout:g} seconds: each must be a "
             "Publisher(barrier=True), and be there"
         )
+
+
+class PublicationsMissed(ZmqBridgeError):
+    """Numbered publications were missed for good; raised where they would have been delivered.
+
+    The next call goes on with the publication after them.
+
+    Attributes:
+        gap: which, as a `Gap`.
+    """
+
+    def __init__(self, gap: Gap) -> None:
+        of = f" of the tag {gap.tag!r}" if gap.tag else ""
+        super().__init__(f"missed the publications {gap.first} to {gap.last}{of}")
+        self.gap: Gap = gap
+
+
+class PublisherRestarted(ZmqBridgeError):
+    """A publisher began anew with its numbers: what is known of its state holds no more.
+
+    The next call goes on with its first publication that is there.
+
+    Attributes:
+        restarted: of which tag, as a `Restarted`.
+    """
+
+    def __init__(self, restarted: Restarted) -> None:
+        of = f" with the tag {restarted.tag!r}" if restarted.tag else ""
+        super().__init__(f"the publisher has begun anew{of}")
+        self.restarted: Restarted = restarted
 
 
 class HandshakeFailed(ZmqBridgeError):

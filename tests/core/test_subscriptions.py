@@ -41,6 +41,7 @@ def test_what_is_wanted_is_counted_as_libzmq_counts_it(
                 model.remove(prefix)
             assert subscriptions.remove(prefix) == last
         assert len(subscriptions) == len(set(model))
+        assert (prefix in subscriptions) == (prefix in model)
         wanted = any(message[0].startswith(each) for each in model)
         assert subscriptions.wants(publication) == wanted
         alone = message[0].startswith(prefix) and not wanted

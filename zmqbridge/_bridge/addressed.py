@@ -57,6 +57,9 @@ class Addressed(Guard):
         for address in several(connect, "connect"):
             self.connect(address)
 
+    def at_one_more(self, address: Address) -> None:
+        """Refuse an address that is one too many."""
+
     def bind(self, address: Address) -> str:
         """Bind to one more address and return it resolved.
 
@@ -72,6 +75,7 @@ class Addressed(Guard):
             SocketClosed: the socket is closed.
         """
         self.check_open()
+        self.at_one_more(address)
         refuse_open_server(self.socket, any_key=self._any_key)
         resolved = self._at("bind to", addresses.bind, address)
         self.addresses.append(resolved)
@@ -89,6 +93,7 @@ class Addressed(Guard):
             SocketClosed: the socket is closed.
         """
         self.check_open()
+        self.at_one_more(address)
         refuse_open_server(self.socket, any_key=self._any_key)
         name = self._at("connect to", opening.connect, address)
         self.addresses.append(name)

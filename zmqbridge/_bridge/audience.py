@@ -24,6 +24,8 @@ from zmqbridge.errors import MalformedMessage, StateUnknown, TooFewSubscribers, 
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
+    from zmqbridge._bridge.replays import Replays
+    from zmqbridge.core.sequence import Outgoing
 
 # Messages of a burst: to read and to handle so many subscriptions takes less than a millisecond.
 BURST = 100
@@ -43,11 +45,13 @@ class Audience(Pattern):
 
     Attributes:
         topics: what the subscribers want.
+        outgoing: the numbers of publications, where they have such.
+        replays: where it is asked for publications again.
     """
 
     __slots__ = (
         "__weakref__", "_barrier", "_link", "_listeners", "_read_at", "_tail", "_waiters",
-        "socket_type", "topics",
+        "outgoing", "replays", "socket_type", "topics",
     )  # fmt: skip
 
     def __init__(self, format: str, *, barrier: bool = False, newest: bool = False) -> None:
@@ -59,6 +63,8 @@ class Audience(Pattern):
         self._listeners: WeakSet[Listening[Change]] = WeakSet()
         self._read_at = 0  # how many messages were sent when it last read
         self.socket_type = zmq.PUB if newest else 0
+        self.outgoing: Outgoing | None = None
+        self.replays: Replays | None = None
 
     def joined(self, link: Link) -> None:
         self._link = link
@@ -171,7 +177,10 @@ class Audience(Pattern):
         self.topics.clear()
         for listener in self._listeners:
             listener.drop()
-        return self._take_waiters()
+        waiters = self._take_waiters()
+        if self.replays is not None:
+            waiters += self.replays.end()
+        return waiters
 
     def counts(self) -> dict[str, int]:
         # Subscriptions are no messages to anybody.

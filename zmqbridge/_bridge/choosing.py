@@ -12,6 +12,7 @@ from zmqbridge._bridge.subscribing import Publication, Subscribing
 from zmqbridge.core.conflate import ConflatingInbox
 from zmqbridge.core.formats import Format, format_named
 from zmqbridge.core.framing import SEPARATOR, Message
+from zmqbridge.sequences import counted_by
 
 Split = TypeVar("Split")
 
@@ -90,6 +91,56 @@ def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any
         raise ValueError("conflate=True is by tag, and in format='raw' there is none")
     if conflate and given.get("prefetch_bytes") is not None:
         raise ValueError("conflate=True holds one of each tag: it goes without prefetch_bytes")
+    sequenced = sequencing_of(format, given)
+    if sequenced is not None:
+        if exact or conflate:
+            raise ValueError("numbered publications go without exact= and conflate=")
+        return sequenced
     if exact or conflate:
         return partial(Choosing, format=named, exact=exact, conflate=bool(conflate))
     return partial(Subscribing, format=named)
+
+
+def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any]] | None:
+    """Take out the arguments of numbered publications; None where there are none.
+
+    Raises:
+        ValueError: they do not go together, or with the format.
+    """
+    by, replay = given.pop("numbered_by", None), given.pop("replay", None)
+    on_gap, handler = given.pop("on_gap", None), given.get("handler")
+    if by is None and replay is None:
+        if on_gap is not None:
+            raise ValueError("on_gap= is for numbered publications: give numbered_by= or replay=")
+        return None
+    by_tag = counted_by(by or "publisher")
+    if on_gap not in (None, "raise", "report"):
+        raise ValueError(f"on_gap={on_gap!r}: give 'raise' or 'report'")
+    if on_gap == "raise" and handler is not None:
+        raise ValueError("on_gap='raise' has nobody to raise to, where there is a handler")
+    if format != "joined":
+        raise ValueError(f"numbered publications have a format of their own, not {format!r}")
+    from zmqbridge._bridge.sequencing import Sequencing  # few need it
+
+    return partial(
+        Sequencing,
+        by_tag=by_tag,
+        replay=replay,
+        raises=on_gap != "report" and handler is None,
+        security=given.get("security"),
+    )
+
+
+def begin(link: Link) -> None:
+    """Begin to ask for publications that are missing, where that is wanted.
+
+    Raises:
+        AddressError: of the address at which to ask; then the subscriber is closed.
+    """
+    start = getattr(link.pattern, "begin", None)
+    if start is not None:
+        try:
+            start(link)
+        except BaseException:
+            link.close()
+            raise

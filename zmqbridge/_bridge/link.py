@@ -28,11 +28,11 @@ from zmqbridge._bridge.untold import Untold, is_crowd
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import SocketClosed, ZmqBridgeError
+from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
-    from zmqbridge.arguments import Addresses, Options
+    from zmqbridge.arguments import Address, Addresses, Options
     from zmqbridge.security import Security
 
 # When a peer hangs up, with IMMEDIATE libzmq drops what the peer has sent and we have not read yet.
@@ -187,6 +187,11 @@ class Link(Addressed):
         self.end()
 
     # What backends and patterns build on.
+
+    def at_one_more(self, address: Address) -> None:
+        if self.pattern.alone and self.addresses:
+            text = f"{self!r} cannot be at {address!r}, too: {self.pattern.alone}"
+            raise AddressError(text, address)
 
     def attach(self) -> Monitor:
         """The monitor of this socket, which is attached if there was none."""

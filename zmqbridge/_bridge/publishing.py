@@ -8,10 +8,13 @@ from typing import Any
 import zmq
 
 from zmqbridge._bridge.audience import Audience
+from zmqbridge._bridge.link import Link
 from zmqbridge.core.formats import format_named
-from zmqbridge.core.framing import BytesLike
+from zmqbridge.core.framing import BytesLike, as_body
+from zmqbridge.core.sequence import Outgoing
 from zmqbridge.core.topics import LONGEST
 from zmqbridge.errors import OptionError
+from zmqbridge.sequences import Sequence as Numbers
 
 # What comes to a publisher are subscriptions, and for each byte of one libzmq keeps a hundred.
 # Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
@@ -34,15 +37,61 @@ def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[Bytes
     return pack
 
 
-def audience_of(format: str, given: Any) -> Audience:
-    """Take out the arguments of a Publisher beside its format; returns its pattern.
+def packing_and_audience(
+    format: str, given: Any
+) -> tuple[Callable[[bytes, Any], Sequence[BytesLike]], Audience]:
+    """Take out the arguments of a Publisher beside its format; returns `packing_of`, its pattern.
 
     Raises:
-        TypeError: `barrier` is no bool.
+        TypeError: `barrier` is no bool, or `sequence` no `zmqbridge.Sequence`.
+        ValueError: there is no such format, or it does not go with a sequence.
+        OptionError: nor does CONFLATE, or it does not with the format.
     """
-    barrier = given.pop("barrier", None)
+    barrier, sequence = given.pop("barrier", None), given.pop("sequence", None)
     if not isinstance(barrier, bool | None):
         raise TypeError(f"barrier={barrier!r}: give True or False")
+    pack = packing_of(format, given)
     options = given.get("options")
     newest = isinstance(options, Mapping) and bool(options.get(zmq.CONFLATE))
-    return Audience(format, barrier=bool(barrier), newest=newest)
+    audience = Audience("sequenced" if sequence else format, barrier=bool(barrier), newest=newest)
+    if sequence is None:
+        return pack, audience
+    if not isinstance(sequence, Numbers):
+        raise TypeError(f"sequence={sequence!r}: give a zmqbridge.Sequence")
+    if format != "joined":
+        raise ValueError(f"sequence= has a format of its own, and format={format!r} another")
+    if newest:
+        raise OptionError("zmq.CONFLATE keeps the newest part alone, and sequence= has three")
+    audience.outgoing = Outgoing(
+        sequence.keep, sequence.size, by_tag=sequence.by == "tag", first=sequence.first
+    )
+    return numbering(audience.outgoing), audience
+
+
+def numbering(outgoing: Outgoing) -> Callable[[bytes, Any], Sequence[BytesLike]]:
+    """What makes the parts of a numbered publication out of its tag and its body."""
+    number = outgoing.number
+
+    def pack(tag: bytes, body: Any) -> Sequence[BytesLike]:
+        if type(body) is not bytes:
+            body = as_body(body)
+        return tag, number(tag, body), body
+
+    return pack
+
+
+def serve_replays(audience: Audience, link: Link, sequence: Numbers | None, given: Any) -> None:
+    """Answer who asks for publications again, where that is wanted.
+
+    Raises:
+        AddressError: as `Link.bind`; then the publisher is closed.
+    """
+    if sequence is None or sequence.replay is None or audience.outgoing is None:
+        return
+    from zmqbridge._bridge.replays import Replays  # few need it
+
+    try:
+        audience.replays = Replays(link, audience.outgoing, sequence.replay, given.get("security"))
+    except BaseException:
+        link.close()
+        raise

@@ -56,6 +56,8 @@ def receive_nowait(self: Receives[Item_co]) -> Item_co:
         if inbox.ended:
             raise link.closed_error(f"{link!r} was told to stop: it takes nothing any more")
         raise self.empty_error(f"{link!r} has no message now")
+    if isinstance(item, Exception):  # see `RaisingInbox`
+        raise item
     return item  # type: ignore[no-any-return]
 
 

@@ -251,4 +251,6 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             item = inbox.take(waiter)  # None if the message was unsubscribed since then
         if paused and not inbox.paused:
             self._pump.schedule()
+        if isinstance(item, Exception):  # see `RaisingInbox`
+            raise item
         return item

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from zmqbridge.core.incoming import Ask, Gap, Incoming, Restarted
     from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
     from zmqbridge.core.outbox import Outbox
+    from zmqbridge.core.raising import RaisingInbox
     from zmqbridge.core.requests import RequestTable, request_ids
     from zmqbridge.core.routes import ReplyRoutes
     from zmqbridge.core.sendqueue import SendQueue
@@ -60,6 +61,7 @@ __all__ = [
     "Peer",
     "Policy",
     "Question",
+    "RaisingInbox",
     "ReplyRoutes",
     "RequestTable",
     "Restarted",
@@ -100,6 +102,7 @@ _MODULES = {
     "incoming": ("Ask", "Gap", "Incoming", "Restarted"),
     "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
     "outbox": ("Outbox",),
+    "raising": ("RaisingInbox",),
     "requests": ("RequestTable", "request_ids"),
     "routes": ("ReplyRoutes",),
     "sendqueue": ("SendQueue",),

@@ -102,7 +102,8 @@ class Incoming:
     Attributes:
         missed: how many publications were told to be missing.
         doubled: how many came that had come already.
-        unasked: parts of an answer that nobody has asked for.
+        unasked: parts of an answer that nobody has asked for; `ends` of them are end marks.
+        told: there was a `Gap` or `Restarted` since the driver has set this to False.
         failures: attempts that have failed since one succeeded.
     """
 
@@ -141,6 +142,8 @@ class Incoming:
         self.missed: int = 0
         self.doubled: int = 0
         self.unasked: int = 0
+        self.ends: int = 0
+        self.told: bool = False
         self.failures: int = 0
 
     def take(self) -> list[Any]:
@@ -202,6 +205,7 @@ class Incoming:
         key, self._asked = self._asked, None
         if key is None:
             self.unasked += 1
+            self.ends += 1
             return
         self._deadline, self._not_before, self.failures = inf, now, 0
         lane = self._lanes[key]
@@ -272,6 +276,7 @@ class Incoming:
         self._advance(key, lane, lane.live)
         self._drain(lane)
         self._ready.append(Restarted(key))
+        self.told = True
         lane.last = lane.live = -1
         self._wanting.pop(key, None)
         if self._asked == key:  # the answer is about what is no more
@@ -304,6 +309,7 @@ class Incoming:
             until = min(number, held[0][1]) if held else number
             if until > lane.last + 1:
                 self._ready.append(Gap(lane.last + 1, until - 1, key))
+                self.told = True
                 self.missed += until - 1 - lane.last
                 lane.last = until - 1
             if held and held[0][1] == until < number:

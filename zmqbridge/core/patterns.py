@@ -47,11 +47,13 @@ class Pattern:
         room: returns how many messages it would take now.
         malformed: how many messages did not have the shape of the pattern.
         rejected: the error of the last one that was not reported yet.
+        alone: it makes sense of one address only; why, or "".
         socket_type: the type of the socket that it needs; 0 for that of its class.
     """
 
     __slots__ = ("malformed", "rejected", "room")
 
+    alone: str = ""
     socket_type: int = 0
 
     def __init__(self, room: Callable[[], float] = lambda: BURST) -> None:

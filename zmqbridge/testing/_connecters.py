@@ -92,7 +92,8 @@ class Connecter:
         if self._blocked(listener):
             self.network.waiting[self] = None
             return
-        self.socket.happened(zmq.Event.CONNECT_DELAYED, self.name, 115)  # EINPROGRESS
+        if self.transport == "tcp":  # ipc connects at once, or not
+            self.socket.happened(zmq.Event.CONNECT_DELAYED, self.name, 115)  # EINPROGRESS
         there = self.socket.node if listener is None else listener.socket.node
         way = self.network.pace(self.socket.node, there)[0]
         if listener is None:
@@ -164,16 +165,8 @@ class Connecter:
         if server.closed:
             self._failed()
             return
-        if verdict.event:
-            for socket, name in ((self.socket, self.name), (server, listener.name)):
-                socket.happened(verdict.event, name, verdict.value)
-                socket.happened(zmq.Event.DISCONNECTED, name, 0)
-            self.network.fault("refused", self.socket.node.name, server.node.name, (), self.name)
-            # A client that was refused by name gives up (``error_reason`` in libzmq's session).
-            if verdict.final:
-                self._wanted = False
-            else:
-                self.retry()
+        if not verdict.accepts:
+            self._refused(listener, verdict)
             return
         self._pause = 0.0
         end = self.end
@@ -185,6 +178,28 @@ class Connecter:
         connection = Connection(self, listener, end, server.new_end())
         if end is not None and end.left:
             connection.read_no_more(0, lambda: self.sent(end))
+
+    def _refused(self, listener: Listener, verdict: Verdict) -> None:
+        server = listener.socket
+        if verdict.event:
+            server.happened(verdict.event, listener.name, verdict.value)
+        self.network.fault("refused", self.socket.node.name, server.node.name, (), self.name)
+        if verdict.holds:
+            patience = self.socket.options[zmq.HANDSHAKE_IVL] / 1000
+            if patience:
+                unheard = Verdict(int(zmq.Event.HANDSHAKE_FAILED_NO_DETAIL))
+                self._later(patience, lambda: self._refused(listener, unheard))
+            return
+        if verdict.event:
+            seen = verdict.event if verdict.client is None else verdict.client
+            self.socket.happened(seen, self.name, verdict.value if seen == verdict.event else 0)
+        server.happened(zmq.Event.DISCONNECTED, listener.name, 0)
+        self.socket.happened(zmq.Event.DISCONNECTED, self.name, 0)
+        # A client that understood the refusal gives up (``engine_error`` in session_base.cpp).
+        if verdict.final:
+            self._wanted = False
+        else:
+            self.retry()
 
     def lost(self) -> None:
         """The connection was lost."""
@@ -229,7 +244,7 @@ class Connecter:
             return
         if end is not self._first and self.connection is not None:
             # As libzmq does not know which end it has made since, it only ends the session.
-            self._closing = True
+            self.end, self._wanted = None, False
             self.connection.shut(0)
             return
         end.left = self._closing = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
     from zmqbridge.testing.network import Network
     from zmqbridge.testing.nodes import Node
+
+# What a thread of libzmq has read from the kernel at the most, and a receiver at its mark has not.
+BUFFER = 8192  # bytes
+ALL = sys.maxsize  # bytes
 
 
 class Connection:
@@ -110,13 +115,14 @@ class Connection:
         """This side has heard what no peer may say, and hangs up for good."""
         self._stands[side] = False
         end = self._detach(side)
-        self.wires[side].drop()
+        wire = self.wires[side]
+        self._lost(wire, side, "the sender hung up", BUFFER if self._transport == "ipc" else ALL)
         self._sockets[side].happened(zmq.Event.DISCONNECTED, self._names[side], 0)
         if side == 0:
             self._connecter.broken()
         elif end is not None:
             end.hang_up()
-        self._lose(1 - side)
+        wire.finish()
 
     # How it ends.
 
@@ -135,8 +141,8 @@ class Connection:
             self._listener.connections.pop(self, None)
         return end
 
-    def _lost(self, wire: Wire, side: int, why: str) -> None:
-        for message in wire.drop():
+    def _lost(self, wire: Wire, side: int, why: str, kept: int = 0) -> None:
+        for message in wire.drop(kept):
             self.network.fault(
                 "lost", self.nodes[side].name, self.nodes[1 - side].name, message, why
             )
@@ -175,7 +181,7 @@ class Connection:
         other.target = None
         self._lost(other, 1 - side, "the receiver closed")
         if self._transport == "ipc" and wire.stalled and not self._sockets[side].held:
-            self._lost(wire, side, "ipc, and the receiver was at its mark")
+            self._lost(wire, side, "ipc, and the receiver was at its mark", BUFFER)
         if end is None:
             wire.finish()
             return

@@ -64,8 +64,8 @@ class End:
         then: is called when the socket has let go.
     """
 
-    __slots__ = ("answered", "connecter", "connection", "far", "incoming", "known", "left", "open",
-                 "outgoing", "owner", "peer", "receives", "sends", "side",
+    __slots__ = ("answered", "asked", "connecter", "connection", "far", "incoming", "known",
+                 "left", "open", "outgoing", "owner", "peer", "receives", "sends", "side",
                  "spent", "subscribed", "then", "told")  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class End:
         self.receives: int = incoming_high
         self.sends: int = outgoing_high
         self.open: bool = True
+        self.asked: bool = False  # the peer to let go
         self.told: bool = False
         self.spent: bool = False
         self.left: bool = False
@@ -155,6 +156,7 @@ class End:
         if self.told:
             self.answer()
             return False
+        self.asked = True
         if self.far is not None:
             self.far.owner.hangs_up(self.far)
             self.far.incoming.end()

@@ -23,7 +23,6 @@ ZAP = "inproc://zeromq.zap.01"
 # ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH in zmq.h; a wrong key gives one of CURVE's own.
 MISMATCH = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 CRYPTOGRAPHIC = int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
-INVALID = int(zmq.PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_READY)
 
 
 class Verdict(NamedTuple):
@@ -33,11 +32,20 @@ class Verdict(NamedTuple):
         event: the monitor event of a failure, 0 for success.
         value: the value of that event.
         final: the client does not try again by itself.
+        client: the event that the client sees, if it sees another.
+        holds: the server neither accepts nor refuses; the client waits for its HANDSHAKE_IVL.
     """
 
     event: int = 0
     value: int = 0
     final: bool = False
+    client: int | None = None
+    holds: bool = False
+
+    @property
+    def accepts(self) -> bool:
+        """Whether they may talk."""
+        return not (self.event or self.final)
 
 
 DONE = Verdict()
@@ -56,11 +64,11 @@ def shake(client: SimSocket, server: SimSocket, settle: Settle) -> None:
     mechanism = client.mechanism
     failed = int(zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
     if mechanism != server.mechanism:
-        settle(Verdict(failed, MISMATCH))
+        settle(Verdict(failed, MISMATCH, final=True))
     elif server.type not in FITS[client.type]:
-        settle(Verdict(failed, INVALID))
+        settle(Verdict(final=True))
     elif mechanism == CURVE and ours[zmq.CURVE_SERVERKEY] != public_of(theirs[zmq.CURVE_SECRETKEY]):
-        settle(Verdict(failed, CRYPTOGRAPHIC))
+        settle(Verdict(failed, CRYPTOGRAPHIC, client=int(zmq.Event.HANDSHAKE_FAILED_NO_DETAIL)))
     elif _asks(server, mechanism):
         _ask(client, server, NAMES[mechanism], _credentials(client, mechanism), settle)
     else:
@@ -117,8 +125,8 @@ class Asker:
             self._settle(DONE)
         else:
             code = int(status) if status.isdigit() else 500
-            final = status == b"400"
-            self._settle(Verdict(int(zmq.Event.HANDSHAKE_FAILED_AUTH), code, final))
+            failed = int(zmq.Event.HANDSHAKE_FAILED_AUTH)
+            self._settle(Verdict(failed, code, final=code != 300, holds=code == 300))
 
     def drains(self, end: End) -> None:
         """There is nothing more to ask."""
@@ -152,7 +160,7 @@ def _ask(
             settle(DONE)
         return
     request = [
-        b"", b"1.0", b"%d" % server.network.number(), server.options[zmq.ZAP_DOMAIN], b"127.0.0.1",
+        b"", b"1.0", b"1", server.options[zmq.ZAP_DOMAIN], b"127.0.0.1",
         client.options[zmq.ROUTING_ID], mechanism, *credentials,
     ]  # fmt: skip
     Asker(server, settle).ask(handler, request)

@@ -230,7 +230,10 @@ class SimSocket(SocketState):
         name = _text(addr)
         if name in self.meetings:
             for end in self.meetings.pop(name):
-                self.leave(end)
+                if end.told:  # what its peer has sent can still be read
+                    end.open = False
+                else:
+                    self.leave(end)
         elif name in self._connecters:
             for connecter in self._connecters.pop(name):
                 connecter.leave(self._linger(name))
@@ -251,6 +254,8 @@ class SimSocket(SocketState):
             return
         if linger is not None:
             self.options[zmq.LINGER] = linger
+        for name in self._listeners:
+            self.happened(zmq.Event.CLOSED, name, 0)
         self.monitor(None)
         self._silence()
         self.closed = True

@@ -166,7 +166,7 @@ class SocketState:
     def _answered(self, end: End) -> None:
         far = end.far
         self.let_go(end)
-        if far is not None:
+        if far is not None and not far.asked:
             far.owner.let_go(far)
 
     def let_go(self, end: End) -> None:

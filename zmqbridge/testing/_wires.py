@@ -166,9 +166,13 @@ class Wire:
         if not self._due and (self._travelling or self.ends):
             self._look_at(max(self._connection.network.now, self._first()))
 
-    def drop(self) -> list[Message]:
-        """Lose what is on the way, and return that."""
-        lost = [message for _, _, message, _ in self._travelling]
-        self._travelling.clear()
-        self.bytes = 0
-        return lost
+    def drop(self, kept: int = 0) -> list[Message]:
+        """Lose what is on the way beyond so many bytes, and return that."""
+        travelling, size = self._travelling, 0
+        first = 0
+        while first < len(travelling) and size + travelling[first][1] <= kept:
+            size += travelling[first][1]
+            first += 1
+        lost = [travelling.pop()[2] for _ in range(len(travelling) - first)]
+        self.bytes = size
+        return lost[::-1]

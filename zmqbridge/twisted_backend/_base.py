@@ -308,7 +308,7 @@ class Receiver(Socket, Generic[Item]):
         if paused and not inbox.paused:
             self._pump.schedule()
         if item is not None:
-            return succeed(item)
+            return fail(item) if isinstance(item, Exception) else succeed(item)
         if self._link.unheard:
             self._link.warn_of_silence()
         if inbox.ended:

@@ -23,7 +23,7 @@ from typing import (
 import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.choosing import pattern_of
+from zmqbridge._bridge.choosing import begin, pattern_of
 from zmqbridge._bridge.publishing import OF_PUBLISHERS, packing_of
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.subscribing import (
@@ -110,6 +110,7 @@ class Subscriber(Receiver[Publication]):
     ) -> None:
         wanted = as_tags(tags, arguments)
         super().__init__(arguments, pattern_of=pattern_of(format, arguments))
+        begin(self._link)
         for tag in wanted:
             self.subscribe(tag)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import (
     TYPE_CHECKING,
+    Any,
     ClassVar,
     Final,
     Generic,
@@ -24,7 +25,11 @@ from twisted.internet.defer import Deferred
 
 from zmqbridge._bridge.audience import count_wanted, subscribers, wanted
 from zmqbridge._bridge.events import Listening
-from zmqbridge._bridge.publishing import OF_PUBLISHERS, audience_of, packing_of
+from zmqbridge._bridge.publishing import (
+    OF_PUBLISHERS,
+    packing_and_audience,
+    serve_replays,
+)
 from zmqbridge._bridge.received import high_of
 from zmqbridge.core.checks import handles, seconds
 from zmqbridge.core.formats import (
@@ -107,13 +112,21 @@ class Publisher(Socket, Generic[Body]):
     def __init__(
         self, *, format: FormatName = "joined", **arguments: Unpack[ReactorPublisherArguments]
     ) -> None:
-        self._pack: Callable[[bytes, Body], Sequence[BytesLike]] = packing_of(format, arguments)
-        self._audience = audience_of(format, arguments)
+        sequence: Any = arguments.get("sequence")
+        self._pack: Callable[[bytes, Body], Sequence[BytesLike]]
+        self._pack, self._audience = packing_and_audience(format, arguments)
         super().__init__(self._audience, arguments, high_of(arguments))
+        serve_replays(self._audience, self._link, sequence, arguments)
 
     publish: Final = publish
     subscribers: Final = subscribers
     wanted: Final = wanted
+
+    @property
+    def replay_address(self) -> str | None:
+        """Where publications are asked for again, a wildcard port resolved; None for nowhere."""
+        replays = self._audience.replays
+        return None if replays is None else replays.address
 
     def wait_for(self, tag: Address = b"", count: int = 1, timeout: float = inf) -> Deferred[None]:
         """Fire when at least `count` subscriptions meet `tag`, as `subscribers` counts them.

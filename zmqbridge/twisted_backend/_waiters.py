@@ -27,7 +27,9 @@ class Receipt(Waiter):
     def told(self, result: None) -> None:  # type: ignore[override]
         """There is a message for it, unless that was just unsubscribed, or the inbox closed."""
         item = self.inbox.take(self) if self.inbox.promised else None
-        if item is not None:
+        if isinstance(item, Exception):  # see `RaisingInbox`
+            self.errback(item)
+        elif item is not None:
             self.callback(item)
 
     def withdraw(self) -> None:

@@ -6,7 +6,7 @@ it does its work. Then have pytest collect the ``TestCase`` of the subclass.
 """
 
 from .connections import PeerMachine, RefusalMachine
-from .receiving import InboxMachine, WeighedInboxMachine
+from .receiving import InboxMachine, RaisingInboxMachine, WeighedInboxMachine
 from .requests import DeadlineMachine, RequestMachine, RouteMachine
 from .sending import SendQueueMachine
 from .sequences import SequenceMachine
@@ -18,6 +18,7 @@ __all__ = [
     "DeadlineMachine",
     "InboxMachine",
     "PeerMachine",
+    "RaisingInboxMachine",
     "RefusalMachine",
     "RequestMachine",
     "RouteMachine",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
+from zmqbridge.core.raising import RaisingInbox
 
 LIMITS = st.one_of(st.integers(2, 6), st.integers(0, 6))
 
@@ -185,3 +186,10 @@ class WeighedInboxMachine(InboxMachine):
 
     def heavy(self, most: int) -> bool:
         return sum(map(self.size_of, self.messages)) > most
+
+
+class RaisingInboxMachine(InboxMachine):
+    """The same inbox where no message is an error."""
+
+    def make(self) -> Inbox[Any, str]:
+        return RaisingInbox()

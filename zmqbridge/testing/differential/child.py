@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from zmqbridge.testing.differential.playing import Observed, play
 from zmqbridge.testing.differential.programs import Program
-from zmqbridge.testing.differential.worlds import Real
+from zmqbridge.testing.differential.worlds import DIRECTORY, Real
+
+Task = Callable[[], object]
+
+
+def in_child(task: Task) -> object:
+    """What a function returns in a process of its own; None if that is aborted.
+
+    Args:
+        task: a function of a module, or a `functools.partial` of one.
+
+    Raises:
+        RuntimeError: it raised; the text says what.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "zmqbridge.testing.differential.child"],
+        input=pickle.dumps(task), capture_output=True, check=False,
+    )  # fmt: skip
+    if done.returncode > 0:
+        raise RuntimeError(done.stderr.decode())
+    result: object = pickle.loads(done.stdout) if done.returncode == 0 else None
+    return result
+
+
+def play_on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observed]]:
+    """Play programs on libzmq in this process."""
+    return play(programs, Real(patience))
 
 
 def on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observed] | None]:
@@ -20,15 +49,9 @@ def on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observe
         programs: for one process.
         patience: see `Real`.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "zmqbridge.testing.differential.child", str(patience)],
-        input=pickle.dumps(list(programs)), capture_output=True, check=False,
-    )  # fmt: skip
-    if done.returncode == 0:
-        observed: list[list[Observed] | None] = pickle.loads(done.stdout)
-        return observed
-    if done.returncode > 0:
-        raise RuntimeError(done.stderr.decode())
+    observed: Any = in_child(partial(play_on_libzmq, list(programs), patience))
+    if observed is not None:
+        return list(observed)
     if len(programs) == 1:
         return [None]
     half = len(programs) // 2
@@ -36,13 +59,11 @@ def on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observe
 
 
 def main() -> None:
-    """Read programs, play them, and write what came of them."""
-    programs = pickle.load(sys.stdin.buffer)
-    world = Real(float(sys.argv[1]))
-    observed = play(programs, world)
-    sys.stdout.buffer.write(pickle.dumps(observed))
+    """Read what is to be called, call it, and write what it returned."""
+    task: Task = pickle.load(sys.stdin.buffer)
+    sys.stdout.buffer.write(pickle.dumps(task()))
     sys.stdout.buffer.flush()
-    world.end()
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
     os._exit(0)  # whatever lingers
 
 

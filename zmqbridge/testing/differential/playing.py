@@ -82,7 +82,7 @@ class Player:
         try:
             return CALLS[step.what](self, step.socket, step.argument)
         except zmq.ZMQError as error:
-            return _name(error)
+            return name_of(error)
 
     def _address(self, name: str) -> str:
         return self.world.address(self.program.transport, f"{self.name}{name}")
@@ -156,7 +156,7 @@ class Player:
             try:
                 self.sockets[number].send_multipart(parts, zmq.DONTWAIT)
             except zmq.ZMQError as error:
-                came.append(_name(error))
+                came.append(name_of(error))
                 break
             came.append("ok")
         return came
@@ -168,7 +168,7 @@ class Player:
             try:
                 message = self.sockets[number].recv_multipart(zmq.DONTWAIT)
             except zmq.ZMQError as error:
-                came.append(_name(error))
+                came.append(name_of(error))
                 break
             if self.program.sockets[number].kind == "ROUTER":
                 self._last[number] = message[0]
@@ -199,7 +199,8 @@ CALLS: dict[str, Call] = {
 }  # fmt: skip
 
 
-def _name(error: zmq.ZMQError) -> str:
+def name_of(error: zmq.ZMQError) -> str:
+    """What an error is called."""
     number = error.errno or 0
     own = {int(zmq.EFSM): "EFSM", int(zmq.ETERM): "ETERM"}
     return own.get(number) or errno.errorcode.get(number, str(number))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import select
-import shutil
 import socket
 import tempfile
 import time
@@ -16,6 +16,7 @@ import zmq
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import Node
 
+DIRECTORY = Path(tempfile.gettempdir()) / f"differential-{os.getpid()}"  # of ipc's paths
 TASKS = Path("/proc/self/task")
 # So much virtual time passes while the model settles: all that a program waits for but LINGER.
 PASSES = 0.1  # seconds
@@ -39,9 +40,6 @@ class World(Protocol):
 
     def rings(self, socket: Any) -> bool:
         """Whether the FD of a socket is readable now."""
-
-    def end(self) -> None:
-        """Give back what it has taken."""
 
 
 class Model:
@@ -69,12 +67,11 @@ class Model:
         """Whether its FD would be readable."""
         return bool(socket.rings)
 
-    def end(self) -> None:
-        """There is nothing to give back."""
-
 
 class Real:
     """Libzmq, over the loopback, paths in a directory of its own, or inproc.
+
+    What it has taken is not given back: its process ends when all was played.
 
     Args:
         patience: how much longer than usual it waits until it takes libzmq for quiet.
@@ -84,20 +81,17 @@ class Real:
         self.patience = patience
         self.context: zmq.Context[Any] = zmq.Context()
         self.context.max_sockets = 100_000
-        self._directory = tempfile.mkdtemp(prefix="zmqd")
         self._reserved: dict[str, socket.socket] = {}
-        self._sockets: list[Any] = []
 
     def socket(self, kind: int) -> Any:
         """A socket of plain pyzmq."""
-        made = self.context.socket(kind)
-        self._sockets.append(made)
-        return made
+        return self.context.socket(kind)
 
     def address(self, transport: str, name: str) -> str:
         """A port that nobody else gets, a path of our own, a name in our own context."""
         if transport == "ipc":
-            return f"ipc://{self._directory}/{name}"
+            DIRECTORY.mkdir(exist_ok=True)
+            return f"ipc://{DIRECTORY}/{name}"
         if transport == "inproc":
             return f"inproc://{name}"
         if name not in self._reserved:
@@ -126,14 +120,6 @@ class Real:
         poll = select.poll()
         poll.register(socket.get(zmq.FD), select.POLLIN)
         return bool(poll.poll(0))
-
-    def end(self) -> None:
-        """Close all; the context is not ended, as some of its sockets linger."""
-        for each in self._sockets:
-            each.close(0)
-        for holder in self._reserved.values():
-            holder.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def _activity() -> Sequence[str] | None:

@@ -1,0 +1,37 @@
+"""RaisingInbox: an error among messages is got in its place, and never by `pop`."""
+
+from __future__ import annotations
+
+import pytest
+from machines import RaisingInboxMachine
+
+from zmqbridge.core.raising import RaisingInbox
+
+TestReceivers = RaisingInboxMachine.TestCase
+
+
+def test_an_error_is_got_by_poll_in_its_place() -> None:
+    inbox: RaisingInbox[str] = RaisingInbox()
+    error = LookupError()
+    inbox.put([1])
+    inbox.put([error, 2])
+    assert len(inbox) == 3
+    assert inbox.pop() == 1
+    for _ in range(2):
+        with pytest.raises(IndexError):
+            inbox.pop()
+    assert inbox.poll() is error
+    assert inbox.pop() == 2
+    with pytest.raises(IndexError):
+        inbox.pop()
+
+
+def test_an_error_is_promised_as_a_message_is() -> None:
+    inbox: RaisingInbox[str] = RaisingInbox()
+    error = LookupError()
+    inbox.wait("one")
+    inbox.wait("two")
+    inbox.put([error, 2])
+    assert inbox.notify() == ["one", "two"]
+    assert inbox.take("two") is error
+    assert inbox.take("one") == 2

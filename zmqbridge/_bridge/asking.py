@@ -1,0 +1,124 @@
+"""Asking: the DEALER by which a Subscriber asks a publisher for what it has missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import zmq
+
+from zmqbridge._bridge.driver import Keeper
+from zmqbridge._bridge.link import Link
+from zmqbridge.core.framing import Message
+from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
+from zmqbridge.core.sequence import pack_asked, split_answer
+from zmqbridge.errors import SocketClosed, ZmqBridgeError
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import Address, Options
+
+
+class Asking(Pattern, Keeper):
+    """Asks when publications are missing, and gives what comes to the one who puts it in order.
+
+    Args:
+        subscriber: the link of the socket that subscribes.
+        incoming: puts publications in order.
+        address: where to ask.
+        security: that of the subscriber.
+        wanted: whether a publication is one that is subscribed to.
+        deliver: called when more may be delivered.
+
+    Attributes:
+        parts: publications that came in answers.
+        unwanted: those of them that nobody wants.
+    """
+
+    kind: ClassVar[int] = zmq.DEALER
+    # Else a question to a publisher that is gone for good would wait for it.
+    defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1, zmq.RCVHWM: 0, zmq.LINGER: 0}
+    closed_error: ClassVar[type[SocketClosed]] = SocketClosed
+
+    def __init__(
+        self,
+        subscriber: Link,
+        incoming: Incoming,
+        address: Address,
+        security: Any,
+        wanted: Callable[[Any], bool],
+        deliver: Callable[[], object],
+    ) -> None:
+        super().__init__()
+        self._of = subscriber
+        self._incoming = incoming
+        self._address = address
+        self._security = security
+        self._wanted = wanted
+        self._deliver = deliver
+        self._at = inf
+        self.parts = 0
+        self.unwanted = 0
+        self._open()
+
+    def _open(self) -> None:
+        driver = self._of.driver.beside()
+        given = {
+            "context": self._of.context,
+            "security": self._security,
+            "connect": self._address,
+        }
+        self._driver = driver
+        self.link = Link(type(self), driver, self, given=given)
+        self.link.said = True  # in a forked child the subscriber alone reports it
+        driver.keeper = self
+        self._of.driver.join(driver)
+
+    def feed(self, burst: list[Message]) -> Told:
+        incoming, now = self._incoming, self._driver.now()
+        for tag, number, body in self.split(split_answer, burst):
+            if number < 0:
+                incoming.replay_ended(now)
+                continue
+            self.parts += 1
+            wanted = tag is None or self._wanted((tag, body))
+            self.unwanted += not wanted
+            incoming.replayed(tag, number, body if wanted else None, now)
+        self._deliver()
+        self.ask()
+        return (), NOTHING
+
+    def ask(self) -> None:
+        """Send what there is to ask, and set the timer."""
+        incoming = self._incoming
+        if self.link.closed:
+            return
+        now = self._driver.now()
+        ask = incoming.ask(now)
+        if ask is not None:
+            if ask.afresh:
+                self.end()
+                self._open()
+                self._at = inf
+            try:
+                self.link.pump.send(pack_asked(ask.asked))
+            except ZmqBridgeError:
+                pass  # it is as if there came no answer
+        due = incoming.next_deadline()
+        if due < self._at:
+            self._at = due
+            self._driver.call_at(max(due, now))
+
+    def alarm(self) -> None:
+        self._at = inf
+        self.link.catch_up()  # an answer that has come must not lose against a loop held up
+        self._incoming.due(self._driver.now())
+        self._deliver()
+        self.ask()
+
+    def end(self) -> Iterable[Any]:
+        """Close; who waits here is returned."""
+        if self.link.closed:
+            return []
+        return [*self._driver.stop(), *self.link.close_socket()]

@@ -1,0 +1,150 @@
+"""Replays: the ROUTER at which a Publisher is asked for its last publications again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import zmq
+
+from zmqbridge._bridge.driver import Keeper
+from zmqbridge._bridge.link import Link
+from zmqbridge.core.framing import Message, split_request
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
+from zmqbridge.core.sequence import END, Asked, Outgoing, split_asked
+from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, SocketClosed
+
+if TYPE_CHECKING:
+    from zmqbridge.arguments import Address, Options
+
+# Publications of a part of an answer, and their bytes; and of those that are looked at for it. A
+# part takes some hundred microseconds at most, then the loop has its turn.
+PART = 16
+PART_BYTES = 65_536
+PAUSE = 0.01  # seconds until a peer that takes nothing is tried again
+PATIENCE = 30.0  # seconds after which its answer is given up
+MOST = 1000  # answers at a time
+
+
+class Answer:
+    """What one peer has still to get.
+
+    Attributes:
+        asked: what it has asked for.
+        place: how far it has got.
+        since: when it took something last.
+    """
+
+    __slots__ = ("asked", "place", "since")
+
+    def __init__(self, asked: Asked, now: float) -> None:
+        self.asked = asked
+        self.place = 0
+        self.since = now
+
+
+class Replays(Pattern, Keeper):
+    """Answers in parts, one peer after the other, so that no answer holds up the publications.
+
+    Args:
+        publisher: the link of the socket that publishes.
+        outgoing: what it has published.
+        address: where to bind.
+        security: that of the publisher.
+    """
+
+    kind: ClassVar[int] = zmq.ROUTER
+    # A peer that does not read is to be noticed, and its answer to wait here.
+    defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
+    closed_error: ClassVar[type[SocketClosed]] = SocketClosed
+
+    def __init__(
+        self, publisher: Link, outgoing: Outgoing, address: Address, security: Any
+    ) -> None:
+        super().__init__()
+        self._outgoing = outgoing
+        self._answers: dict[tuple[bytes, ...], Answer] = {}
+        self._at = inf
+        self._driver = publisher.driver.beside()
+        given = {"context": publisher.context, "security": security, "bind": address}
+        self.link = Link(type(self), self._driver, self, given=given)
+        self.link.said = True  # in a forked child the publisher alone reports it
+        self._driver.keeper = self
+        publisher.driver.join(self._driver)
+
+    @property
+    def address(self) -> str:
+        """Where it is bound."""
+        return self.link.addresses[0]
+
+    def feed(self, burst: list[Message]) -> Told:
+        for route, asked in self.split(split_question, burst):
+            if len(self._answers) < MOST or tuple(route) in self._answers:
+                # Who asks anew has given up what it asked before.
+                self._answers[tuple(route)] = Answer(asked, self._driver.now())
+            else:
+                self.malformed += 1
+                self.rejected = MalformedMessage(f"more than {MOST} replays at a time", route)
+        self._set(0)
+        return (), NOTHING
+
+    def alarm(self) -> None:
+        self._at = inf
+        pump = self.link.pump
+        if pump.queues:
+            pump.patrol()
+        busy = False
+        for route, answer in list(self._answers.items()):
+            if pump.queues.get(route[0]):
+                if self._driver.now() > answer.since + PATIENCE:
+                    del self._answers[route]
+                continue
+            busy = True
+            if self._send_part(route, answer):
+                self._answers.pop(route, None)
+        if self._answers or pump.queues:
+            self._set(0 if busy and self._answers else PAUSE)
+
+    def _set(self, pause: float) -> None:
+        due = self._driver.now() + pause
+        if self._answers and due < self._at and not self.link.closed:
+            self._at = due
+            self._driver.call_at(due)
+
+    def _send_part(self, route: tuple[bytes, ...], answer: Answer) -> bool:
+        # True when nothing more is to be sent to this peer.
+        outgoing, send = self._outgoing, self.link.pump.send
+        answer.since = self._driver.now()
+        narrow = answer.asked.tag is None and answer.asked.start >= 0
+        look = PART if narrow else 20 * PART  # most of them are of other tags
+        found, answer.place = outgoing.replay(answer.asked, answer.place, look, PART_BYTES)
+        try:
+            for kept in found:
+                send((*route, b"", kept.tag, kept.number, kept.body))
+            if answer.place < outgoing.end:
+                return False
+            send((*route, b"", b"", END, b""))
+        except (PeerUnreachable, QueueFull):
+            pass  # it has left, or reads nothing: it will ask again
+        return True
+
+    def close(self, remains: list[Any]) -> list[Any]:
+        self._answers.clear()
+        return []
+
+    def end(self) -> Iterable[Any]:
+        """The publisher closes: close, too."""
+        if self.link.closed:
+            return []
+        return [*self._driver.stop(), *self.link.close_socket()]
+
+
+def split_question(message: Message) -> tuple[Message, Asked]:
+    """The (route, question) of a message that asks for publications again.
+
+    Raises:
+        MalformedMessage: it asks for nothing of the kind.
+    """
+    route, parts = split_request(message, 0)
+    return route, split_asked(parts)

@@ -1,0 +1,241 @@
+"""Fixed: programs that show one thing each, and must come out alike on the model and on libzmq."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import zmq
+
+from zmqbridge.testing.differential.stage import Stage
+
+Play = Callable[[Stage], object]
+
+
+class Fixed(NamedTuple):
+    """A program that was written by hand.
+
+    Attributes:
+        name: what it shows.
+        play: says what came of it.
+    """
+
+    name: str
+    play: Play
+
+
+def subscriptions_beyond_the_mark(stage: Stage) -> object:
+    """5,000 subscriptions, of which a SUB's mark lets 1,000 through (zeromq/libzmq#4064)."""
+    publisher, subscriber = stage.socket(zmq.XPUB), stage.socket(zmq.SUB)
+    for number in range(5000):
+        subscriber.set(zmq.SUBSCRIBE, b"%d" % number)
+    stage.tie(publisher, subscriber)
+    heard = len(stage.received(publisher))
+    unlimited = stage.socket(zmq.SUB)
+    unlimited.set(zmq.SNDHWM, 0)
+    for number in range(5000, 10_000):
+        unlimited.set(zmq.SUBSCRIBE, b"%d" % number)
+    stage.connect(unlimited)
+    return heard, len(stage.received(publisher))
+
+
+def reports(verbosity: int) -> Play:
+    """What an XPUB tells of two subscribers of one topic."""
+
+    def play(stage: Stage) -> object:
+        publisher = stage.socket(zmq.XPUB)
+        if verbosity:
+            publisher.set(verbosity, 1)
+        subscribers = [stage.socket(zmq.SUB) for _ in range(2)]
+        stage.tie(publisher, *subscribers)
+        told = []
+        for subscriber in subscribers:
+            subscriber.set(zmq.SUBSCRIBE, b"t")
+            stage.settle()
+            told.append(stage.received(publisher))
+        subscribers[0].set(zmq.UNSUBSCRIBE, b"t")
+        stage.settle()
+        told.append(stage.received(publisher))
+        subscribers[1].close()
+        stage.settle()
+        told.append([*stage.received(publisher), *stage.received(publisher)])
+        return told
+
+    return play
+
+
+def whole_messages(stage: Stage) -> object:
+    """Parts are sent whole, or not at all; a mark of one counts messages."""
+    pusher, puller = stage.socket(zmq.PUSH), stage.socket(zmq.PULL)
+    pusher.set(zmq.SNDHWM, 2)
+    puller.set(zmq.RCVHWM, 1)
+    stage.tie(puller, pusher)
+    pusher.send_multipart([b"a", b"", b"b"], zmq.DONTWAIT)
+    pusher.send(b"half", zmq.DONTWAIT | zmq.SNDMORE)
+    stage.settle()
+    first = stage.received(puller)
+    pusher.close()
+    stage.settle()
+    return first, stage.received(puller)
+
+
+def closing_at_the_mark(stage: Stage) -> object:
+    """A sender closes while its receiver is at the mark (zeromq/libzmq#4660)."""
+    pusher, puller = stage.socket(zmq.PUSH), stage.socket(zmq.PULL)
+    puller.set(zmq.RCVHWM, 1)
+    stage.tie(puller, pusher)
+    for number in range(50):
+        pusher.send(b"%02d" % number + bytes(1000), zmq.DONTWAIT)
+    stage.settle()
+    pusher.close(5000)
+    stage.settle()
+    came: list[Any] = []
+    came += stage.received(puller)
+    return "all" if len(came) == 50 else "some are lost" if 0 < len(came) < 50 else len(came)
+
+
+def unreachable(stage: Stage) -> object:
+    """What a ROUTER with MANDATORY says of a peer: there, closed, never there."""
+    router, dealer = stage.socket(zmq.ROUTER), stage.socket(zmq.DEALER)
+    router.set(zmq.ROUTER_MANDATORY, 1)
+    dealer.set(zmq.ROUTING_ID, b"peer")
+    stage.tie(router, dealer)
+    said = [stage.sent(router, b"peer", b"x"), stage.sent(router, b"nobody", b"x")]
+    dealer.close()
+    stage.settle()
+    return [*said, stage.sent(router, b"peer", b"x")]
+
+
+def of_a_process(end: str, heartbeats: bool) -> Play:
+    """What a ROUTER with MANDATORY says of a peer whose process was killed or stopped."""
+
+    def play(stage: Stage) -> object:
+        router = stage.socket(zmq.ROUTER)
+        router.set(zmq.ROUTER_MANDATORY, 1)
+        if heartbeats:
+            router.set(zmq.HEARTBEAT_IVL, 100)
+            router.set(zmq.HEARTBEAT_TIMEOUT, 300)
+        stage.bind(router)
+        process = stage.process()
+        there = stage.until(lambda: stage.sent(router, b"peer", b"x") == "ok")
+        getattr(process, end)()
+        gone = stage.until(lambda: stage.sent(router, b"peer", b"x") == "EHOSTUNREACH")
+        process.kill()
+        return there, gone
+
+    return play
+
+
+def monitored(course: Callable[[Stage, Any, Any], object], ordered: bool = True) -> Play:
+    """Which events both sides see, each at its first time.
+
+    Args:
+        course: what happens.
+        ordered: the order is compared, too.
+    """
+
+    def play(stage: Stage) -> object:
+        server, client = stage.socket(zmq.PULL), stage.socket(zmq.PUSH)
+        events = stage.monitor(server), stage.monitor(client)
+        came = course(stage, server, client)
+        stage.settle()
+        stage.settle()
+        seen = [_first(stage.events(each)) for each in events]
+        return came, seen if ordered else [sorted(each) for each in seen]
+
+    return play
+
+
+def connected(stage: Stage, server: Any, client: Any) -> object:
+    """A connection, that is lost."""
+    stage.tie(server, client)
+    server.close()
+    return None
+
+
+def refused(stage: Stage, server: Any, client: Any) -> object:
+    """Nobody listens."""
+    stage.connect(client)
+    return None
+
+
+def of_other_kinds(stage: Stage, server: Any, client: Any) -> object:
+    """The kinds do not fit."""
+    stranger = stage.socket(zmq.SUB)
+    events = stage.monitor(stranger)
+    stage.tie(server, stranger)
+    stage.settle()
+    return _first(stage.events(events))
+
+
+def _first(events: Iterable[str]) -> list[str]:
+    # Who hangs up first is a race; the loser sees but the end, and a client then tries again.
+    free = ("HANDSHAKE_FAILED_NO_DETAIL", "CONNECT_RETRIED")
+    seen = list(dict.fromkeys(events))
+    return [each for each in seen if each not in free]
+
+
+def plain(status: bytes | None) -> Callable[[Stage, Any, Any], object]:
+    """PLAIN, and a ZAP handler that says this; None for no handler."""
+
+    def course(stage: Stage, server: Any, client: Any) -> object:
+        server.set(zmq.PLAIN_SERVER, 1)
+        client.set(zmq.PLAIN_USERNAME, b"user")
+        client.set(zmq.PLAIN_PASSWORD, b"pass")
+        return stage.authenticated(server, client, status)
+
+    return course
+
+
+def curve(right: bool, status: bytes | None) -> Callable[[Stage, Any, Any], object]:
+    """CURVE, with the server's key or with another, and a handler or none."""
+
+    def course(stage: Stage, server: Any, client: Any) -> object:
+        keys = [zmq.curve_keypair() for _ in range(3)]
+        server.set(zmq.CURVE_SERVER, 1)
+        server.set(zmq.CURVE_SECRETKEY, keys[0][1])
+        client.set(zmq.CURVE_PUBLICKEY, keys[1][0])
+        client.set(zmq.CURVE_SECRETKEY, keys[1][1])
+        client.set(zmq.CURVE_SERVERKEY, keys[0][0] if right else keys[2][0])
+        return stage.authenticated(server, client, status)
+
+    return course
+
+
+def null(status: bytes) -> Callable[[Stage, Any, Any], object]:
+    """NULL with a domain, which asks the handler."""
+
+    def course(stage: Stage, server: Any, client: Any) -> object:
+        server.set(zmq.ZAP_DOMAIN, b"global")
+        return stage.authenticated(server, client, status)
+
+    return course
+
+
+def _other_mechanism(stage: Stage, server: Any, client: Any) -> object:
+    server.set(zmq.PLAIN_SERVER, 1)
+    stage.tie(server, client)
+    return None
+
+
+def fixed() -> Iterable[Fixed]:
+    """All of them."""
+    yield Fixed("5,000 subscriptions", subscriptions_beyond_the_mark)
+    for verbosity in (0, zmq.XPUB_VERBOSE, zmq.XPUB_VERBOSER):
+        yield Fixed(f"XPUB reports, {verbosity or 'by default'!s}", reports(verbosity))
+    yield Fixed("whole messages, marks of 1", whole_messages)
+    yield Fixed("closing at the mark", closing_at_the_mark)
+    yield Fixed("unreachable after close", unreachable)
+    for end, heartbeats in (("kill", False), ("stop", False), ("stop", True)):
+        name = f"unreachable after {end}{', with heartbeats' if heartbeats else ''}"
+        yield Fixed(name, of_a_process(end, heartbeats))
+    for course in (connected, refused, of_other_kinds, _other_mechanism):
+        ordered = course is not _other_mechanism  # there both sides hang up
+        yield Fixed(f"monitor: {course.__name__.strip('_')}", monitored(course, ordered))
+    for status in (b"200", b"400", b"300", b"500", None):
+        yield Fixed(f"PLAIN, handler says {status!r}", monitored(plain(status)))
+    for right, verdict in ((True, b"200"), (True, b"400"), (True, None), (False, b"200")):
+        name = f"CURVE, {'right' if right else 'wrong'} key, handler says {verdict!r}"
+        yield Fixed(name, monitored(curve(right, verdict)))
+    for said in (b"200", b"400"):
+        yield Fixed(f"NULL with a domain, handler says {said!r}", monitored(null(said)))

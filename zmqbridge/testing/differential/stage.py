@@ -1,0 +1,194 @@
+"""Stage: what fixed programs are written with, the same on the model and on libzmq."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from zmqbridge.testing.differential.playing import name_of
+from zmqbridge.testing.differential.worlds import Model, Real
+
+PEER = """
+import sys, time, zmq
+socket = zmq.Context().socket(zmq.DEALER)
+socket.set(zmq.ROUTING_ID, b"peer")
+socket.connect(sys.argv[1])
+time.sleep(30)
+"""
+ENOUGH = 1.0  # seconds, after which nothing more is waited for
+ROUNDS = 60  # of reading, as who tries to connect again makes events for ever
+
+
+class Stage:
+    """One address of one world.
+
+    Args:
+        world: where.
+        transport: of the address.
+    """
+
+    def __init__(self, world: Model | Real, transport: str) -> None:
+        self._world = world
+        self._transport = transport
+        self.address = world.address(transport, "stage")
+        self._number = 0
+
+    def socket(self, kind: int) -> Any:
+        """A new socket."""
+        socket = self._world.socket(kind)
+        socket.set(zmq.RECONNECT_IVL, 10)
+        socket.set(zmq.LINGER, 0)
+        return socket
+
+    def bind(self, socket: Any) -> None:
+        """Bind it."""
+        socket.bind(self.address)
+
+    def connect(self, socket: Any) -> None:
+        """Connect it, and let the time go on."""
+        socket.connect(self.address)
+        self.settle()
+
+    def tie(self, server: Any, *clients: Any) -> None:
+        """Bind one, and connect the others."""
+        self.bind(server)
+        for client in clients:
+            self.connect(client)
+
+    def settle(self) -> None:
+        """Let the time go on until nothing happens any more."""
+        self._world.settle(True)
+
+    def received(self, socket: Any, most: int = ROUNDS) -> list[Any]:
+        """What is there, and what comes while it is read."""
+        came: list[Any] = []
+        idle = rounds = 0
+        while idle < 2 and rounds < most:
+            rounds += 1
+            before = len(came)
+            while True:
+                try:
+                    came.append(socket.recv_multipart(zmq.DONTWAIT))
+                except zmq.Again:
+                    break
+            idle = 0 if len(came) > before else idle + 1
+            self.settle()
+        return came
+
+    def sent(self, socket: Any, *parts: bytes) -> str:
+        """What comes of sending."""
+        try:
+            socket.send_multipart(parts, zmq.DONTWAIT)
+        except zmq.ZMQError as error:
+            return name_of(error)
+        return "ok"
+
+    def until(self, holds: Callable[[], bool]) -> bool:
+        """Whether something comes true within a while."""
+        world = self._world
+        end = self._now() + ENOUGH
+        while not (held := holds()) and self._now() < end:
+            if isinstance(world, Model):
+                world.network.deliver_until(world.network.now + 0.01)
+            else:
+                time.sleep(0.01)
+        return held
+
+    def _now(self) -> float:
+        world = self._world
+        return world.network.now if isinstance(world, Model) else time.monotonic()
+
+    def process(self) -> Any:
+        """A process with a DEALER of the routing id ``peer`` that connects, to be ended."""
+        if isinstance(self._world, Real):
+            return RealProcess(self.address)
+        return SimulatedProcess(self._world, self.address)
+
+    def monitor(self, socket: Any) -> Any:
+        """What tells of the events of a socket."""
+        self._number += 1
+        name = f"inproc://monitor.{self._number}"
+        socket.monitor(name, zmq.EVENT_ALL)
+        pair = self._world.socket(zmq.PAIR)
+        pair.connect(name)
+        return pair
+
+    def events(self, monitor: Any) -> list[str]:
+        """The events so far, by name, with the value where that is a verdict."""
+        told = []
+        for message in self.received(monitor, 2):
+            event = parse_monitor_message(message)
+            name = zmq.Event(event["event"]).name or ""
+            if name in ("HANDSHAKE_FAILED_AUTH", "HANDSHAKE_FAILED_PROTOCOL"):
+                name += f" {event['value']}"
+            told.append(name)
+        return told
+
+    def authenticated(self, server: Any, client: Any, status: bytes | None) -> object:
+        """Tie two, play their ZAP handler, and see whether a message gets through."""
+        handler = None
+        if status is not None:
+            handler = self.socket(zmq.ROUTER)
+            handler.bind("inproc://zeromq.zap.01")
+        self.tie(server, client)
+        self.sent(client, b"message")
+        asked: list[Any] = []
+        for _ in range(4):
+            if handler is not None and status is not None:
+                for request in self.received(handler):
+                    asked.append(request[3:5] + request[7:8])
+                    answer = [*request[:2], b"1.0", request[3], status, b"", b"", b""]
+                    self.sent(handler, *answer)
+            self.settle()
+        return self.received(server), asked[:1]
+
+
+class RealProcess:
+    """A process, by its signals."""
+
+    def __init__(self, address: str) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", PEER, address])
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+
+class SimulatedProcess:
+    """A node."""
+
+    def __init__(self, world: Model, address: str) -> None:
+        self._node = world.network.node("peer")
+        socket: Any = self._node.context.socket(zmq.DEALER)
+        socket.set(zmq.ROUTING_ID, b"peer")
+        socket.connect(address)
+
+    def kill(self) -> None:
+        """As by SIGKILL."""
+        self._node.kill()
+
+    def stop(self) -> None:
+        """As by SIGSTOP."""
+        self._node.pause()
+
+
+def model(transport: str) -> Stage:
+    """A stage on the simulated network."""
+    return Stage(Model(), transport)
+
+
+def real(transport: str, patience: float = 1.0) -> Stage:
+    """A stage on libzmq, which is waited for so patiently."""
+    return Stage(Real(patience), transport)
