@@ -54,7 +54,7 @@ def main() -> None:
     known = described(Path(sys.argv[1]))
     elsewhere = {"zmqbridge.core.Peer": "zmqbridge.security.Peer"}
     elsewhere["zmqbridge.core.Policy"] = "zmqbridge.security.Policy"
-    for name in ("Subscribed", "Unsubscribed"):
+    for name in ("Gap", "Restarted", "Subscribed", "Unsubscribed"):
         elsewhere[f"zmqbridge.{name}"] = f"zmqbridge.core.{name}"
     names = sorted(set(public()))
     missing = [name for name in names if elsewhere.get(name, name) not in known]

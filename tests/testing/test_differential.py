@@ -17,7 +17,8 @@ from zmqbridge.testing.differential.command import differs
 from zmqbridge.testing.differential.fixed import fixed
 from zmqbridge.testing.differential.judging import differing, on_model, parting
 from zmqbridge.testing.differential.playing import Observed
-from zmqbridge.testing.differential.programs import TRANSPORTS, Program, Spec, Step, generate, valid
+from zmqbridge.testing.differential.programs import Program, Spec, Step, valid
+from zmqbridge.testing.differential.writing import TRANSPORTS, generate
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
 FIXED = {each.name: each for each in fixed()}
@@ -52,7 +53,7 @@ def test_only_tcp_delivers_what_was_sent_before_a_close_at_the_mark() -> None:
 def test_a_program_is_made_by_its_seed_alone() -> None:
     assert generate(7) == generate(7) != generate(8)
     assert all(valid(generate(seed)) for seed in range(100))
-    code = "from zmqbridge.testing.differential.programs import generate; print(generate(7))"
+    code = "from zmqbridge.testing.differential.writing import generate; print(generate(7))"
     for seed in "12":
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True,

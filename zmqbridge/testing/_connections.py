@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # What a thread of libzmq has read from the kernel at the most, and a receiver at its mark has not.
 BUFFER = 8192  # bytes
+ALL = sys.maxsize  # bytes
 
 
 class Connection:
@@ -113,13 +115,14 @@ class Connection:
         """This side has heard what no peer may say, and hangs up for good."""
         self._stands[side] = False
         end = self._detach(side)
-        self.wires[side].drop()
+        wire = self.wires[side]
+        self._lost(wire, side, "the sender hung up", BUFFER if self._transport == "ipc" else ALL)
         self._sockets[side].happened(zmq.Event.DISCONNECTED, self._names[side], 0)
         if side == 0:
             self._connecter.broken()
         elif end is not None:
             end.hang_up()
-        self._lose(1 - side)
+        wire.finish()
 
     # How it ends.
 

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from zmqbridge.testing.errors import NotSimulated
+
 Message = Sequence[bytes]
 
 
@@ -69,6 +71,8 @@ class Pipe:
         """Put a message in; the writer has asked whether the pipe is `full`."""
         self._written += 1
         if self.conflates:
+            if len(message) > 1:
+                raise NotSimulated("zmq.CONFLATE with a message of several parts is not simulated")
             self.queue.clear()
         self.queue.append(message)
         if self.asleep:

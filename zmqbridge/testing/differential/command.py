@@ -12,8 +12,8 @@ from zmqbridge.testing.differential import stage
 from zmqbridge.testing.differential.child import in_child
 from zmqbridge.testing.differential.fixed import Fixed, fixed
 from zmqbridge.testing.differential.judging import differing
-from zmqbridge.testing.differential.programs import generate
 from zmqbridge.testing.differential.shrinking import shrink
+from zmqbridge.testing.differential.writing import generate
 
 PATIENCES = (1.0, 6.0)
 TOGETHER = 4  # processes, which wait most of the time

@@ -37,7 +37,7 @@ class Stage:
     def __init__(self, world: Model | Real, transport: str) -> None:
         self._world = world
         self._transport = transport
-        self.address = world.address(transport, "stage")
+        self.address: str = world.address(transport, "stage")
         self._number = 0
 
     def socket(self, kind: int) -> Any:

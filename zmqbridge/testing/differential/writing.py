@@ -1,0 +1,245 @@
+"""Writing: makes random programs, each from its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Any
+
+import zmq
+
+from zmqbridge.testing._types import FITS
+from zmqbridge.testing.differential.programs import Program, Spec, Step, valid
+
+TRANSPORTS = ("tcp", "ipc", "inproc")
+# Kinds that are drawn together, so that most of a program's sockets can talk to each other.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "publish": ("PUB", "XPUB", "SUB", "XSUB", "SUB"),
+    "pipeline": ("PUSH", "PULL"),
+    "route": ("ROUTER", "DEALER", "ROUTER", "DEALER"),
+    "request": ("REQ", "REP", "DEALER", "ROUTER"),
+    "pair": ("PAIR",),
+}
+TOPICS = (b"", b"a", b"ab", b"b")
+MARKS = (0, 1, 1, 2, 3, 4, 7)
+NAMES = (b"one", b"two", b"one")
+# Long enough for all of a program: whoever lingers at all does so until the end.
+LONG = 5000  # milliseconds
+
+
+def _flags(random: Random, *options: int) -> list[tuple[int, int | bytes]]:
+    return [(option, 1) for option in options if random.random() < 0.3]
+
+
+def _own_options(random: Random, kind: str) -> list[tuple[int, int | bytes]]:
+    own: dict[str, tuple[int, ...]] = {
+        "XPUB": (zmq.XPUB_VERBOSE, zmq.XPUB_VERBOSER, zmq.XPUB_NODROP),
+        "PUB": (zmq.XPUB_NODROP,),
+        "ROUTER": (zmq.ROUTER_MANDATORY, zmq.ROUTER_HANDOVER, zmq.PROBE_ROUTER),
+        "DEALER": (zmq.PROBE_ROUTER,),
+        "REQ": (zmq.REQ_RELAXED, zmq.REQ_CORRELATE),
+    }
+    return _flags(random, *own.get(kind, ()))
+
+
+def options_of(random: Random, kind: str) -> tuple[tuple[int, int | bytes], ...]:
+    """Options for a socket of this kind."""
+    options: list[tuple[int, int | bytes]] = []
+    # A PUB at its mark does not see that a peer has gone, and loses a message to it, or not.
+    marks = (zmq.SNDHWM,) if kind == "PUB" else (zmq.SNDHWM, zmq.RCVHWM)
+    options += [(mark, random.choice(MARKS)) for mark in marks if random.random() < 0.6]
+    if random.random() < 0.2:
+        options.append((zmq.IMMEDIATE, 1))
+    if kind in ("PUSH", "PULL") and random.random() < 0.1:
+        options.append((zmq.CONFLATE, 1))
+    if kind in ("ROUTER", "DEALER", "REQ", "REP") and random.random() < 0.4:
+        options.append((zmq.ROUTING_ID, random.choice(NAMES)))
+    options.append((zmq.LINGER, random.choice((0, LONG))))
+    return (*options, *_own_options(random, kind))
+
+
+class _Author:
+    """Writes the steps of one program, and knows what is bound and open while it does."""
+
+    def __init__(self, random: Random, transport: str, sockets: Sequence[Spec]) -> None:
+        self.random = random
+        self.transport = transport
+        self.sockets = sockets
+        self.settles = random.choice((1.0, 1.0, 0.7))
+        self.steps: list[Step] = []
+        self.open = set(range(len(sockets)))
+        self.bound: dict[str, int] = {}
+        self.connected: list[tuple[int, str]] = []
+        self.binders: dict[str, int] = {}
+
+    def write(self, what: str, socket: int, argument: Any = None) -> None:
+        # Over a wire, what is done at once is done in any order, and only that of messages is free.
+        free = self.transport == "inproc" or (
+            what == "send" and not any(map(self._trickles, self.open))
+        )
+        settles = not free or what == "close" or self.random.random() < self.settles
+        if what == "receive" and self._trickles(socket):
+            # How many come while it reads is nobody's business, but one at a time is.
+            argument, settles = 1, True
+        self.steps.append(Step(what, socket, argument, settles))
+
+    def _trickles(self, socket: int) -> bool:
+        marks = dict(self.sockets[socket].options)
+        if self.sockets[socket].kind == "XPUB":
+            return True  # what libzmq's threads say in between is reported, too
+        return self.transport != "inproc" and marks.get(zmq.RCVHWM, 0) != 0
+
+    def fitting(self, binder: int) -> list[int]:
+        fits = FITS[self.sockets[binder].type]
+        return [n for n, spec in enumerate(self.sockets) if n != binder and spec.type in fits]
+
+    def begin(self) -> None:
+        """Binds and connects, in any order."""
+        wanted: list[tuple[str, int, str]] = []
+        binders = [n for n in range(len(self.sockets)) if self.fitting(n)]
+        for address in "ab"[: self.random.randint(1, 2)]:
+            binder = self.random.choice(binders)
+            self.binders[address] = binder
+            wanted.append(("bind", binder, address))
+            wanted += [("connect", n, address) for n in self.fitting(binder)
+                       if self.random.random() < 0.8]  # fmt: skip
+        self.random.shuffle(wanted)
+        if self.random.random() < 0.7:
+            wanted.sort(key=lambda each: each[0])  # most programs bind first
+        for what, socket, address in wanted:
+            self.tie(what, socket, address)
+        for n, spec in enumerate(self.sockets):
+            if spec.kind in ("SUB", "XSUB"):
+                self.write("subscribe", n, self.random.choice(TOPICS))
+
+    def end(self) -> None:
+        """Whatever is left is received."""
+        for socket in sorted(self.open):
+            self.write("events", socket)
+            for _ in range(5 if self._trickles(socket) else 1):
+                self.write("receive", socket, 100)
+
+    def tie(self, what: str, socket: int, address: str) -> None:
+        if what == "bind":
+            self.bound[address] = socket
+        else:
+            self.connected.append((socket, address))
+        self.write(what, socket, address)
+
+    def go_on(self) -> None:
+        """Any step."""
+        moves: list[tuple[int, Callable[[], None]]] = [
+            (8, self._send), (8, self._receive), (4, self._events), (2, self._subscribe),
+            (1, self._connect), (1, self._disconnect), (1, self._unbind), (1, self._rebind),
+            (1, self._close), (1, self._open),
+        ]  # fmt: skip
+        self.random.choices([move for _, move in moves], [weight for weight, _ in moves])[0]()
+
+    def _any(self, those: Iterable[Any]) -> Any:
+        there = list(those)
+        return self.random.choice(there) if there else None
+
+    def _send(self) -> None:
+        socket = self._any(self.open)
+        if socket is None:
+            return
+        kind, random = self.sockets[socket].kind, self.random
+        if kind == "SUB":
+            return
+        head: tuple[bytes, ...] = ()
+        counts: tuple[int, ...] = (1, 1, 2, 3, 5, 9)
+        if (zmq.CONFLATE, 1) in self.sockets[socket].options:
+            counts = (1,)  # how many of a burst are lost is nobody's business
+        if kind in ("PUB", "XPUB"):
+            head = (random.choice((b"a", b"abc", b"b", b"c")),)
+        elif kind == "XSUB":
+            head = (random.choice((b"\1a", b"\0a", b"\1", b"\0", b"up")),)
+        elif kind == "ROUTER":
+            name = random.choice((b"reply", b"reply", b"reply", b"one", b"two", b"nobody"))
+            head = (name, b"") if random.random() < 0.5 else (name,)
+        elif kind == "DEALER" and len(counts) > 1:
+            head = random.choice(((), (b"",), (b"more", b"")))
+        self.write("send", socket, (random.choice(counts), *head))
+
+    def _receive(self) -> None:
+        socket = self._any(self.open)
+        if socket is not None:
+            self.write("receive", socket, self.random.choice((1, 2, 100, 100)))
+
+    def _events(self) -> None:
+        socket = self._any(self.open)
+        if socket is not None:
+            self.write("events", socket)
+
+    def _subscribe(self) -> None:
+        socket = self._any(n for n in self.open if self.sockets[n].kind in ("SUB", "XSUB"))
+        if socket is not None:
+            what = self.random.choice(("subscribe", "unsubscribe"))
+            self.write(what, socket, self.random.choice(TOPICS))
+
+    def _connect(self) -> None:
+        address = self._any(self.binders)
+        socket = self._any(n for n in self.fitting(self.binders[address]) if n in self.open)
+        if socket is not None:
+            self.tie("connect", socket, address)
+
+    def _disconnect(self) -> None:
+        tie = self._any(tie for tie in self.connected if tie[0] in self.open)
+        if tie is not None:
+            self.connected.remove(tie)
+            self.write("disconnect", *tie)
+
+    def _unbind(self) -> None:
+        address = self._any(self.bound)
+        if address is not None:
+            self.write("unbind", self.bound.pop(address), address)
+
+    def _rebind(self) -> None:
+        address = self._any(a for a in self.binders if a not in self.bound)
+        if address is not None and self.binders[address] in self.open:
+            self.tie("bind", self.binders[address], address)
+
+    def _close(self) -> None:
+        socket = self._any(self.open)
+        if socket is not None:
+            self.open.remove(socket)
+            self.bound = {a: n for a, n in self.bound.items() if n != socket}
+            self.connected = [tie for tie in self.connected if tie[0] != socket]
+            self.write("close", socket)
+
+    def _open(self) -> None:
+        socket = self._any(set(range(len(self.sockets))) - self.open)
+        if socket is not None:
+            self.open.add(socket)
+            self.write("open", socket)
+            for address, binder in self.binders.items():
+                if binder == socket and address not in self.bound:
+                    self.tie("bind", socket, address)
+
+
+def generate(
+    seed: int, kinds: Sequence[str] = (), transports: Sequence[str] = TRANSPORTS
+) -> Program:
+    """A random program, always the same from one seed.
+
+    Args:
+        seed: decides everything.
+        kinds: the names of the socket types to draw from; any family of them by default.
+        transports: those to draw from.
+    """
+    random = Random(seed)
+    transport = random.choice(list(transports))
+    those = list(kinds) or FAMILIES[random.choice(list(FAMILIES))]
+    while True:
+        names = [random.choice(list(those)) for _ in range(random.randint(2, 4))]
+        sockets = tuple(Spec(name, options_of(random, name)) for name in names)
+        author = _Author(random, transport, sockets)
+        if not any(author.fitting(n) for n in range(len(sockets))):
+            continue
+        author.begin()
+        for _ in range(random.randint(4, 16)):
+            author.go_on()
+        author.end()
+        program = Program(seed, transport, sockets, tuple(author.steps))
+        if valid(program):
+            return program
