@@ -76,17 +76,7 @@ class Stage:
 
     def spawn(self, node: str, main: Callable[[], Awaitable[None]]) -> None:
         """Run a program on a node; what it raises ends the run."""
-
-        async def guarded() -> None:
-            it = self.network.node(node)
-            context = it.context
-            try:
-                await main()
-            except Exception as error:
-                if it.alive and it.context is context:
-                    self.network.fail(error)
-
-        self.network.node(node).start(guarded)
+        self.network.node(node).start(main)
 
     def trouble(self, *nodes: str, kinds: Any = ("cut", "silence", "one_way", "slow")) -> None:
         """Have faults happen to these nodes."""

@@ -5,7 +5,8 @@ The rules are those of libzmq 4.3.5, whose file is named with each class.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 
@@ -44,9 +45,11 @@ class Kind:
         ends: all that were attached and are not gone, oldest first.
         hasty: what a peer sent before it went is not read any more.
         names: it wants to know the routing ids of its peers.
+        switches: the options that only this kind has, each with the attribute that it sets.
     """
 
     hasty = names = False
+    switches: ClassVar[Mapping[int, str]] = {}
 
     def __init__(self, socket: SocketState) -> None:
         self.socket = socket
@@ -140,7 +143,10 @@ class Kind:
 
     def set(self, option: int, value: Any) -> bool:
         """Take an option that only this kind has; False if it has no such option."""
-        return False
+        name = self.switches.get(option)
+        if name is not None:
+            setattr(self, name, bool(value))
+        return name is not None
 
 
 class Pull(Kind):
@@ -199,18 +205,13 @@ class Push(Balanced):
 class Dealer(Balanced):
     """DEALER (dealer.cpp)."""
 
+    switches: ClassVar[Mapping[int, str]] = {zmq.PROBE_ROUTER: "probes"}
     probes = False
 
     def attach(self, end: End) -> None:
         if self.probes:
             probe(end)
         super().attach(end)
-
-    def set(self, option: int, value: Any) -> bool:
-        if option == zmq.PROBE_ROUTER:
-            self.probes = bool(value)
-            return True
-        return False
 
 
 def probe(end: End) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from struct import pack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import zmq
 
@@ -19,6 +20,11 @@ class Router(Kind):
     """ROUTER (router.cpp): the first part names the peer."""
 
     names = True
+    switches: ClassVar[Mapping[int, str]] = {
+        zmq.ROUTER_MANDATORY: "mandatory",
+        zmq.ROUTER_HANDOVER: "handover",
+        zmq.PROBE_ROUTER: "probes",
+    }
     probes = mandatory = handover = False
 
     def __init__(self, socket: SocketState) -> None:
@@ -108,16 +114,6 @@ class Router(Kind):
         if to is not None and to.can_write() and len(message) > 1:
             to.outgoing.write(message[1:])
 
-    def set(self, option: int, value: Any) -> bool:
-        name = {
-            zmq.ROUTER_MANDATORY: "mandatory",
-            zmq.ROUTER_HANDOVER: "handover",
-            zmq.PROBE_ROUTER: "probes",
-        }.get(option)  # type: ignore[call-overload]
-        if name:
-            setattr(self, name, bool(value))
-        return bool(name)
-
 
 class Rep(Router):
     """REP (rep.cpp): the answer goes where the request came from."""
@@ -158,6 +154,11 @@ class Rep(Router):
 class Req(Dealer):
     """REQ (req.cpp): one request, then its answer."""
 
+    switches: ClassVar[Mapping[int, str]] = {
+        **Dealer.switches,
+        zmq.REQ_CORRELATE: "correlates",
+        zmq.REQ_RELAXED: "relaxed",
+    }
     correlates = relaxed = False
 
     def __init__(self, socket: SocketState) -> None:
@@ -211,13 +212,6 @@ class Req(Dealer):
                 self._waits = False
                 return message[len(head) :]
         return None
-
-    def set(self, option: int, value: Any) -> bool:
-        name = {zmq.REQ_CORRELATE: "correlates", zmq.REQ_RELAXED: "relaxed"}.get(option)  # type: ignore[call-overload]
-        if name:
-            setattr(self, name, bool(value))
-            return True
-        return super().set(option, value)
 
 
 def well_formed(message: Message) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 
@@ -69,6 +69,11 @@ def distribute(ends: Iterable[End], message: Message) -> None:
 class XPublisher(Kind):
     """XPUB (xpub.cpp)."""
 
+    switches: ClassVar[Mapping[int, str]] = {
+        zmq.XPUB_VERBOSE: "verbose",
+        zmq.XPUB_VERBOSER: "verboser",
+        zmq.XPUB_NODROP: "keeps",
+    }
     tells = True
     verbose = verboser = keeps = False
 
@@ -131,16 +136,6 @@ class XPublisher(Kind):
 
     def send(self, message: Message) -> None:
         distribute(self._wanting(message[0]), message)
-
-    def set(self, option: int, value: Any) -> bool:
-        name = {
-            zmq.XPUB_VERBOSE: "verbose",
-            zmq.XPUB_VERBOSER: "verboser",
-            zmq.XPUB_NODROP: "keeps",
-        }.get(option)  # type: ignore[call-overload]
-        if name:
-            setattr(self, name, bool(value))
-        return bool(name)
 
 
 class Publisher(XPublisher):
