@@ -9,7 +9,6 @@ from weakref import WeakSet
 import zmq
 
 from zmqbridge._bridge.calls import random_of
-from zmqbridge._bridge.events import Listening
 from zmqbridge.core.framing import SEPARATOR, Address, Message, as_name
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.topics import (
@@ -23,6 +22,7 @@ from zmqbridge.core.topics import (
 from zmqbridge.errors import MalformedMessage, StateUnknown, TooFewSubscribers, ZmqBridgeError
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.events import Listening
     from zmqbridge._bridge.link import Link
     from zmqbridge._bridge.replays import Replays
     from zmqbridge.core.sequence import Outgoing
@@ -143,6 +143,8 @@ class Audience(Pattern):
     def listen(self) -> Listening[Change]:
         """Add a listener and return it."""
         self.look()
+        from zmqbridge._bridge.events import Listening  # few listen
+
         listener: Listening[Change] = Listening(self, UNREAD)
         self._listeners.add(listener)
         self._mind()

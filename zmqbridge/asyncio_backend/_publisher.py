@@ -24,7 +24,6 @@ import anyio
 import zmq
 
 from zmqbridge._bridge.audience import count_wanted, subscribers, wanted
-from zmqbridge._bridge.events import Listening
 from zmqbridge._bridge.publishing import (
     OF_PUBLISHERS,
     packing_and_audience,
@@ -43,6 +42,7 @@ from zmqbridge.core.framing import Address, BytesLike, as_name
 from zmqbridge.core.topics import Change
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.events import Listening
     from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import (
         Options,

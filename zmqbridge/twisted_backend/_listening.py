@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from zmqbridge._bridge.events import Listening
 from zmqbridge.errors import ContextTerminated
 from zmqbridge.twisted_backend._handlers import follow
 
-Listener = TypeVar("Listener", bound=Listening[Any])
+if TYPE_CHECKING:
+    from zmqbridge._bridge.events import Listening
+
+Listener = TypeVar("Listener", bound="Listening[Any]")
 
 
 def hand_over(

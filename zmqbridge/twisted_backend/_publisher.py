@@ -24,7 +24,6 @@ import zmq
 from twisted.internet.defer import Deferred
 
 from zmqbridge._bridge.audience import count_wanted, subscribers, wanted
-from zmqbridge._bridge.events import Listening
 from zmqbridge._bridge.publishing import (
     OF_PUBLISHERS,
     packing_and_audience,
@@ -44,6 +43,7 @@ from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._listening import hand_over
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.events import Listening
     from zmqbridge._bridge.link import Link
     from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import (
