@@ -110,6 +110,13 @@ def until(condition: Callable[..., object], *drivers: Driver) -> None:
             driver.step(1)
 
 
+def has_sent_all(driver: Driver, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while driver.pump.queues and time.monotonic() < end:
+        driver.step(1)
+    return not driver.pump.queues
+
+
 def before(pump: Pump, name: str, number: int, action: Callable[[], object]) -> None:
     """Let something happen just before the pump's next call number so-and-so of libzmq."""
     call, calls = getattr(pump, name), itertools.count(1)
@@ -755,11 +762,7 @@ def test_whoever_wants_to_know_is_told_when_messages_begin_to_wait(
 @pytest.mark.parametrize("parts", [2, 3, 4])
 @pytest.mark.parametrize(
     ("kind", "transport"),
-    [
-        *itertools.product([zmq.PUSH, zmq.DEALER], ["inproc", "ipc"]),
-        # It turns away who comes before the other has quite gone, which over inproc is for good.
-        (zmq.PAIR, "ipc"),
-    ],
+    list(itertools.product([zmq.PUSH, zmq.DEALER, zmq.PAIR], ["inproc", "ipc"])),
 )
 def test_a_message_whose_peer_left_in_its_middle_goes_whole_to_the_next(
     driven: Make,
@@ -791,6 +794,10 @@ def test_a_message_whose_peer_left_in_its_middle_goes_whole_to_the_next(
         sender.pump.send([b"after", b"it"])
         sender.settle()
         peer = plain(answers, address)
+        # A PAIR that comes before the other has quite gone is turned away for good: it comes again.
+        while kind == zmq.PAIR and not has_sent_all(sender, 0.5):
+            peer.close(0)
+            peer = plain(answers, address)
         until(lambda s=sender: not s.pump.queues, sender)
         sender.pump.send([b"last"])
         taken: list[Any] = []
