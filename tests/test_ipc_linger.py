@@ -234,7 +234,7 @@ def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(
     receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = descriptors()
-    monkeypatch.setattr(ipclinger, "PATIENCE", 0.3)
+    monkeypatch.setattr(ipclinger, "UNREAD_LIMIT", 0.3)
     pusher = filled(receiver, context)
     begun = time.monotonic()
     pusher.close()
@@ -499,14 +499,14 @@ def test_a_process_of_which_all_was_read_ends_at_once(receiver: Receiver, end: s
         assert process.stdout.readline() == "leaves\n"
         begun = time.monotonic()
         assert process.wait(BOUND) == 0
-        assert time.monotonic() - begun < 0.8 * ipclinger.PATIENCE
+        assert time.monotonic() - begun < 0.8 * ipclinger.UNREAD_LIMIT
 
 
 def test_a_process_whose_peer_never_reads_ends(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ipclinger.PATIENCE == 5
-    monkeypatch.setitem(ENDS, "asyncio", "tests.ipclinger.PATIENCE = 1\n" + ENDS["asyncio"])
+    assert ipclinger.UNREAD_LIMIT == 5
+    monkeypatch.setitem(ENDS, "asyncio", "tests.ipclinger.UNREAD_LIMIT = 1\n" + ENDS["asyncio"])
     with sender("asyncio", receiver.address) as process:
         receiver.read(1)
         assert process.stdout.readline() == "leaves\n"

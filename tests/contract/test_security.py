@@ -314,7 +314,7 @@ async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(
 async def test_a_callback_that_takes_too_long_lets_nobody_in(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{w.backend.__name__}.authenticator.PATIENCE", 0.05)
+    monkeypatch.setattr(f"{w.backend.__name__}.authenticator.CALLBACK_TIMEOUT", 0.05)
 
     async def check(peer: Peer) -> None:
         await w.sleep(100)

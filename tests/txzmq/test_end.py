@@ -139,7 +139,7 @@ def test_addresses_are_free_when_a_factory_was_shut_down(
     w: World, addresses: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # However late libzmq's thread comes to it; a machine that is busy is made up for here.
-    monkeypatch.setattr(zmqbridge.txzmq.factory, "PATIENCE", 0)
+    monkeypatch.setattr(zmqbridge.txzmq.factory, "END_TIMEOUT", 0)
     with zmq.Context() as other:
         for _ in range(25):
             factory = ZmqFactory()
@@ -190,7 +190,7 @@ def test_it_is_waited_for_until_they_are_free_and_no_longer(
         return len(asked) >= wanted
 
     monkeypatch.setattr(zmqbridge._bridge.addresses, "is_free", is_free)
-    monkeypatch.setattr(zmqbridge._bridge.addresses, "PATIENCE", 0.6)
+    monkeypatch.setattr(zmqbridge._bridge.addresses, "RELEASE_TIMEOUT", 0.6)
     took = []
     for wanted, linger in [  # noqa: B007
         (5, 1500),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PART = 16
 PART_BYTES = 65_536
 PAUSE = 0.01  # seconds until a peer that takes nothing is tried again
-PATIENCE = 30.0  # seconds after which its answer is given up
+ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time
 
 
@@ -102,7 +102,7 @@ class Replays(Pattern, Keeper):
         busy = False
         for route, answer in list(self._answers.items()):
             if pump.queues.get(route[0]):
-                if self._driver.now() > answer.since + PATIENCE:
+                if self._driver.now() > answer.since + ANSWER_TIMEOUT:
                     del self._answers[route]
                 continue
             busy = True

@@ -14,7 +14,7 @@ from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_
 from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
-from zmqbridge.core.checks import patience, seconds
+from zmqbridge.core.checks import check_optional_timeout, check_timeout
 from zmqbridge.core.framing import Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
@@ -107,7 +107,7 @@ class Socket:
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         self._driver.enter()
         with anyio.move_on_after(timeout):
             while (queue := self._pump.backlog()) is not None:
@@ -158,7 +158,7 @@ class Socket:
             LoopError: there is no running loop, or it is not this socket's.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         self._driver.enter()
         from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 

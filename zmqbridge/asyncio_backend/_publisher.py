@@ -31,12 +31,12 @@ from zmqbridge._bridge.publishing import (
 )
 from zmqbridge._bridge.received import high_of
 from zmqbridge.asyncio_backend._base import Socket
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
-    Several,
 )
 from zmqbridge.core.framing import Address, BytesLike, as_name
 from zmqbridge.core.topics import Change
@@ -104,7 +104,7 @@ class Publisher(Socket, Generic[Body]):
 
     @overload
     def __init__(
-        self: Publisher[Several],
+        self: Publisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[PublisherArguments],
@@ -143,7 +143,7 @@ class Publisher(Socket, Generic[Body]):
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the tag, the count or the timeout is none.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         count_wanted(count)
         self._driver.enter()
         audience = self._audience

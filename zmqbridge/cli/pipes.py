@@ -27,7 +27,7 @@ from zmqbridge.cli.piping import (
     FAILED,
     NO_FIELD,
     OK,
-    PATIENCE,
+    SEND_TIMEOUT,
     Options,
     Output,
     all_sent,
@@ -137,7 +137,7 @@ async def sub(options: Options) -> int:
 async def req(options: Options) -> int:
     """Send lines as requests, and write their replies."""
     output, status = Output(options), OK
-    timeout = PATIENCE if options.timeout == inf else options.timeout
+    timeout = SEND_TIMEOUT if options.timeout == inf else options.timeout
     async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
         async for number, item in items(options):
             try:

@@ -43,7 +43,7 @@ FormatName = Literal["joined", "two-part", "parts", "raw"]
 OneBody = Literal["joined", "two-part"]
 """The formats in which a publication is a tag and one body."""
 
-Several = Iterable[BytesLike]
+ManyParts = Iterable[BytesLike]
 
 
 class Format(NamedTuple):
@@ -72,16 +72,16 @@ def pack_two_parts(tag: bytes, body: BytesLike) -> Sequence[BytesLike]:
     return tag, body if type(body) is bytes else as_body(body)
 
 
-def pack_parts(tag: bytes, body: Several) -> Sequence[BytesLike]:
+def pack_parts(tag: bytes, body: ManyParts) -> Sequence[BytesLike]:
     """The parts ``[tag, *body]``.
 
     Raises:
         TypeError: the body is no iterable of parts.
     """
-    return tag, *several_parts(body)
+    return tag, *as_part_list(body)
 
 
-def pack_raw(tag: bytes, body: Several) -> Sequence[BytesLike]:
+def pack_raw(tag: bytes, body: ManyParts) -> Sequence[BytesLike]:
     """The parts as they are.
 
     Raises:
@@ -90,10 +90,10 @@ def pack_raw(tag: bytes, body: Several) -> Sequence[BytesLike]:
     """
     if tag:
         raise ValueError(f"the tag {tag!r}: a raw publication has none but its first part")
-    return several_parts(body)
+    return as_part_list(body)
 
 
-def several_parts(body: Several) -> list[BytesLike]:
+def as_part_list(body: ManyParts) -> list[BytesLike]:
     """The parts of a publication that may have any number of them.
 
     Raises:

@@ -16,7 +16,7 @@ from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.core.checks import handles, patience, seconds
+from zmqbridge.core.checks import check_handler, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
@@ -126,7 +126,7 @@ class Socket:
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         try:
             self._link.check_open()
         except SocketClosed as error:
@@ -170,7 +170,7 @@ class Socket:
             TypeError: the handler cannot be called.
         """
         if handler is not None:
-            handles(handler)
+            check_handler(handler)
         self._link.check_open()
         return hand_over(self._link.attach().listen(), handler, self._driver.report)
 
@@ -187,7 +187,7 @@ class Socket:
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         peers: list[Monitor] = []  # known when it begins
@@ -251,7 +251,7 @@ class Receiver(Socket, Generic[Item]):
         pattern_of: Callable[..., Received[Item, Deferred[Item]]] = Received,
     ) -> None:
         handler = given.pop("handler", None)
-        self._handler = handler and handles(handler)
+        self._handler = handler and check_handler(handler)
         # Empty or not: `dispatch` looks at it for each message, and a method would cost a frame.
         self._halted: list[bool] = []
         self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))

@@ -30,12 +30,12 @@ from zmqbridge._bridge.publishing import (
     serve_replays,
 )
 from zmqbridge._bridge.received import high_of
-from zmqbridge.core.checks import handles, seconds
+from zmqbridge.core.checks import check_handler, check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
-    Several,
 )
 from zmqbridge.core.framing import Address, BytesLike, as_name
 from zmqbridge.core.topics import Change
@@ -103,7 +103,7 @@ class Publisher(Socket, Generic[Body]):
 
     @overload
     def __init__(
-        self: Publisher[Several],
+        self: Publisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[ReactorPublisherArguments],
@@ -142,7 +142,7 @@ class Publisher(Socket, Generic[Body]):
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the tag, the count or the timeout is none.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         count_wanted(count)
         audience = self._audience
         audience.head(tag)
@@ -168,5 +168,5 @@ class Publisher(Socket, Generic[Body]):
             TypeError: the handler cannot be called.
         """
         if handler is not None:
-            handles(handler)
+            check_handler(handler)
         return hand_over(self._audience.listen(), handler, self._driver.report)

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, fail
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
-from zmqbridge.core.checks import at_once, patience, seconds
+from zmqbridge.core.checks import check_limit, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -125,7 +125,7 @@ class Requester(Socket):
             if get_ident() != self._driver.home_thread:
                 self._link.check_open()
             waiter.request_id = self._deadlines.open(
-                waiter, parts, self._timeout if timeout is None else seconds(timeout)
+                waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
             )
         except LoopError:
             raise
@@ -169,7 +169,7 @@ class Replier(Receiver[Request]):
         Raises:
             ValueError: the limit is less than one.
         """
-        at_once(limit)
+        check_limit(limit)
         from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
 
         clock = steady(self._driver.reactor)
@@ -196,7 +196,7 @@ class Replier(Receiver[Request]):
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         try:
             self._link.check_open()
         except SocketClosed as error:

@@ -21,7 +21,7 @@ from zmqbridge._bridge.calls import facade_socket
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
-from zmqbridge.core.checks import patience
+from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.core.framing import BytesLike, Message, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
@@ -235,7 +235,7 @@ class ZmqConnection:
         """
         driver = self._zmqbridge__driver
         driver.check_open()
-        return Deferred.fromCoroutine(driver.drain(patience(timeout)))
+        return Deferred.fromCoroutine(driver.drain(check_optional_timeout(timeout)))
 
     def __repr__(self) -> str:
         # A constructor that raises may have set neither.

@@ -37,25 +37,25 @@ def in_child(task: Task) -> object:
     return result
 
 
-def play_on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observed]]:
+def play_on_libzmq(programs: Sequence[Program], wait_factor: float) -> list[list[Observed]]:
     """Play programs on libzmq in this process."""
-    return play(programs, Real(patience))
+    return play(programs, Real(wait_factor))
 
 
-def on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observed] | None]:
+def on_libzmq(programs: Sequence[Program], wait_factor: float) -> list[list[Observed] | None]:
     """What comes of programs on libzmq, which are played side by side; None if it aborts.
 
     Args:
         programs: for one process.
-        patience: see `Real`.
+        wait_factor: see `Real`.
     """
-    observed: Any = in_child(partial(play_on_libzmq, list(programs), patience))
+    observed: Any = in_child(partial(play_on_libzmq, list(programs), wait_factor))
     if observed is not None:
         return list(observed)
     if len(programs) == 1:
         return [None]
     half = len(programs) // 2
-    return on_libzmq(programs[:half], patience) + on_libzmq(programs[half:], patience)
+    return on_libzmq(programs[:half], wait_factor) + on_libzmq(programs[half:], wait_factor)
 
 
 def main() -> None:

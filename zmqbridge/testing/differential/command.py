@@ -15,7 +15,7 @@ from zmqbridge.testing.differential.judging import differing
 from zmqbridge.testing.differential.shrinking import shrink
 from zmqbridge.testing.differential.writing import generate
 
-PATIENCES = (1.0, 6.0)
+WAIT_FACTORS = (1.0, 6.0)
 TOGETHER = 4  # processes, which wait most of the time
 WIRES = ("tcp", "ipc")
 
@@ -24,17 +24,17 @@ def differs(program: Fixed, transport: str) -> tuple[object, object] | None:
     """What came of a fixed program on the model and on libzmq, if that differs for good."""
     ours = program.play(stage.model(transport))
     theirs: object = None
-    for patience in PATIENCES:
-        theirs = in_child(partial(play_fixed, program.name, transport, patience))
+    for wait_factor in WAIT_FACTORS:
+        theirs = in_child(partial(play_fixed, program.name, transport, wait_factor))
         if ours == theirs:
             return None
     return ours, theirs
 
 
-def play_fixed(name: str, transport: str, patience: float) -> object:
+def play_fixed(name: str, transport: str, wait_factor: float) -> object:
     """Play a fixed program on libzmq in this process."""
     (program,) = (each for each in fixed() if each.name == name)
-    return program.play(stage.real(transport, patience))
+    return program.play(stage.real(transport, wait_factor))
 
 
 def compare(seed: int, programs: int, by_hand: bool = True) -> int:

@@ -12,8 +12,8 @@ from zmqbridge.testing.differential.worlds import Model
 
 # So many programs wait together for libzmq to fall quiet.
 TOGETHER = 24
-# A difference must be there again when libzmq is given so much more time.
-PATIENCES = (1.0, 4.0, 12.0)
+# A difference counts only if it is still there when libzmq has so many times more time.
+WAIT_FACTORS = (1.0, 4.0, 12.0)
 
 
 class Difference(NamedTuple):
@@ -48,12 +48,12 @@ def differing(programs: Sequence[Program]) -> list[Difference]:
     """Play programs in both worlds, and find where these part for good."""
     left = {program: on_model(program) for program in programs}
     found: list[Difference] = []
-    for patience in PATIENCES:
+    for wait_factor in WAIT_FACTORS:
         found = []
         those = list(left)
         for at in range(0, len(those), TOGETHER):
             batch = those[at : at + TOGETHER]
-            for program, real in zip(batch, on_libzmq(batch, patience), strict=True):
+            for program, real in zip(batch, on_libzmq(batch, wait_factor), strict=True):
                 step = None if real is None else parting(program.steps, left[program], real)
                 if real is None or step is None:
                     del left[program]

@@ -189,6 +189,6 @@ def model(transport: str) -> Stage:
     return Stage(Model(), transport)
 
 
-def real(transport: str, patience: float = 1.0) -> Stage:
+def real(transport: str, wait_factor: float = 1.0) -> Stage:
     """A stage on libzmq, which is waited for so patiently."""
-    return Stage(Real(patience), transport)
+    return Stage(Real(wait_factor), transport)

@@ -74,11 +74,11 @@ class Real:
     What it has taken is not given back: its process ends when all was played.
 
     Args:
-        patience: how much longer than usual it waits until it takes libzmq for quiet.
+        wait_factor: how many times longer than usual it waits before it takes libzmq to be idle.
     """
 
-    def __init__(self, patience: float = 1.0) -> None:
-        self.patience = patience
+    def __init__(self, wait_factor: float = 1.0) -> None:
+        self.wait_factor = wait_factor
         self.context: zmq.Context[Any] = zmq.Context()
         self.context.max_sockets = 100_000
         self._reserved: dict[str, socket.socket] = {}
@@ -104,8 +104,8 @@ class Real:
 
     def settle(self, ties: bool) -> None:
         """Wait until the threads of libzmq have slept for a while, but not for ever."""
-        quiet = (0.03 if ties else 0.004) * self.patience
-        latest = time.monotonic() + (0.08 if ties else 0.05) * self.patience
+        quiet = (0.03 if ties else 0.004) * self.wait_factor
+        latest = time.monotonic() + (0.08 if ties else 0.05) * self.wait_factor
         seen, since = _activity(), time.monotonic()
         while time.monotonic() < latest:
             time.sleep(0.001)
