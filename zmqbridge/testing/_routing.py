@@ -1,4 +1,4 @@
-"""Routing: the simulated ROUTER, and REQ and REP, who remember where to answer."""
+"""Routing: the simulated ROUTER, and REQ and REP, which remember the peer of a request."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Router(Kind):
         if end not in self._unnamed:
             super().readable(end)
         elif not end.known:
-            end.dry()  # so that it is told when the peer says its name
+            end.dry()  # so that the pipe tells when the peer sends its routing id
         elif self._name(end):
             self._unnamed.discard(end)
             self._in.add(end)
@@ -57,7 +57,7 @@ class Router(Kind):
             name = self._new_name()
         elif (other := self._peers.get(name)) is not None:
             if not self.handover:
-                return False  # it is not heard
+                return False  # the peer is ignored
             other.peer = self._new_name()
             self._peers[other.peer] = other
             self.socket.leave(other)
@@ -100,7 +100,7 @@ class Router(Kind):
     def begin(self, first: bytes, more: bool) -> None:
         self._to = None
         if not more:
-            return  # it has but an address, and is lost
+            return  # a message that has only an address is lost
         end = self._peers.get(first)
         if end is not None and end.can_write():
             self._to = end
@@ -116,7 +116,7 @@ class Router(Kind):
 
 
 class Rep(Router):
-    """REP (rep.cpp): the answer goes where the request came from."""
+    """REP (rep.cpp): the reply goes to the peer of the request."""
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
@@ -130,7 +130,7 @@ class Rep(Router):
             if b"" in parts[1:-1]:
                 bottom = parts.index(b"", 1)
                 self._route = parts[: bottom + 1]
-                # Whether there is room for the answer is decided here.
+                # As in libzmq, the room for the reply is decided with the request.
                 Router.begin(self, parts[0], True)
                 return parts[bottom + 1 :]
         return None
@@ -152,7 +152,7 @@ class Rep(Router):
 
 
 class Req(Dealer):
-    """REQ (req.cpp): one request, then its answer."""
+    """REQ (req.cpp): one request, then its reply."""
 
     switches: ClassVar[Mapping[int, str]] = {
         **Dealer.switches,
@@ -192,7 +192,7 @@ class Req(Dealer):
         turns = self._out
         self._asked = turns.ends[turns.current] if super().has_out() else None
         super().send([*self._head(), *message])
-        # An answer that came too late for the request before is not taken for one to this.
+        # Drop late replies to earlier requests: the next message is the reply to this one.
         while self._next() is not None:
             pass
         self._waits = True
@@ -215,7 +215,7 @@ class Req(Dealer):
 
 
 def well_formed(message: Message) -> bool:
-    """Whether REQ's session lets a message pass; if not, it hangs up (``push_msg`` in req.cpp)."""
+    """Whether a REQ's session accepts a message; if not, it hangs up (``push_msg`` in req.cpp)."""
     numbered = len(message[0]) == 4 and len(message) > 1
     rest = message[1:] if numbered else message
     return len(rest) > 1 and not rest[0]

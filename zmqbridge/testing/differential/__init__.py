@@ -1,1 +1,1 @@
-"""Differential: the same programs on the simulated network and on libzmq, compared."""
+"""Differential: plays the same programs on the simulated network and on libzmq, and compares."""
