@@ -1,4 +1,4 @@
-"""Incoming: puts numbered publications in order, asks for those that are missing, tells of gaps."""
+"""Incoming: puts numbered publications in order, asks for missing ones, and tells of gaps."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.sequence import END, LENGTH, Asked, Numbered
 
-HOLD = 10_000  # publications that wait for older ones
-HOLD_SIZE = 64 * 1024 * 1024  # bytes of them
-SLOWEST = 30.0  # seconds; the pause before one more attempt grows up to this
-CHECKED = 64  # tags whose end is looked at in an interval
+HOLD = 10_000  # publications that may wait for older ones
+HOLD_SIZE = 64 * 1024 * 1024  # bytes of these
+SLOWEST = 30.0  # seconds; the longest pause before the next attempt
+CHECKED = 64  # tags for whose last publications we ask in an interval
 
 
 class Ask(NamedTuple):
-    """What to ask for."""
+    """A question to the publisher."""
 
     asked: Asked
-    """Which publications."""
+    """The wanted publications."""
     afresh: bool
-    """On a new connection, as an answer to an earlier one may still be under way."""
+    """Whether to ask on a new connection, as the answer to an earlier question may still come."""
 
 
 class Lane:
@@ -49,8 +49,8 @@ class Lane:
 class Incoming:
     """Numbered publications of one publisher, or of several whose tags tell them apart.
 
-    Nothing is delivered while an older one is missing that may still come; what comes meanwhile is
-    held, up to a bound. With the first one that comes the count begins.
+    While an older publication is missing that may still come, newer ones are held, up to a bound.
+    The count begins with the first publication that comes.
 
     - inputs: `live`, `heard` (publications came), `replayed`, `replay_ended` (parts of an answer
       came), `due` (time passed)
@@ -61,13 +61,13 @@ class Incoming:
     `ask` returns until that is None. Set a timer to `next_deadline()` and call `due` then.
 
     Args:
-        asks: whether missing ones can be asked for; else each is told at once.
-        by_tag: each tag has numbers of its own.
-        hold: how many may be held, and of how many bytes.
+        asks: whether missing publications can be asked for; if not, each gap is told at once.
+        by_tag: whether each tag has numbers of its own.
+        hold: how many publications may be held, and how many bytes.
         timeout: seconds without a part of the answer after which an attempt has failed.
-        pause: seconds before the next attempt; twice as long each time.
-        attempts: how many may fail before what is held is delivered nevertheless.
-        interval: seconds after which it is asked whether the last ones were missed.
+        pause: seconds before the next attempt; it doubles each time.
+        attempts: after how many failed attempts the held publications are delivered with gaps.
+        interval: after how many seconds without a publication we ask for missed ones.
 
     Attributes:
         missed: how many publications were told to be missing.
@@ -117,12 +117,12 @@ class Incoming:
         self.failures: int = 0
 
     def take(self) -> list[Any]:
-        """What may be delivered: (tag, body) of publications, `Gap` and `Restarted`, in order."""
+        """Take what is ready: (tag, body) of publications, `Gap` and `Restarted`, in order."""
         ready, self._ready = self._ready, []
         return ready
 
     def live(self, tag: bytes, number: int, body: bytes) -> None:
-        """A publication came."""
+        """Take a publication that came without being asked for."""
         key = tag if self._by_tag else b""
         lane = self._lanes.get(key)
         if lane is None:
@@ -164,12 +164,12 @@ class Incoming:
         return odd
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
-        """A part of an answer came.
+        """Take a part of an answer.
 
         Args:
-            tag: None where the publisher leaves it out.
+            tag: the tag, or None if the publisher leaves it out.
             number: the number of the publication.
-            body: None if it is not wanted, so that only its number counts.
+            body: the body, or None if it is not wanted, so that only its number counts.
             now: the time.
         """
         key = self._asked
@@ -186,13 +186,13 @@ class Incoming:
             self._holed = True  # the peer has it, but it was lost on the way
             self.doubled += 1
             return
-        # What it does not begin with, nobody has any more.
+        # An answer begins with the oldest publication that is left: older ones are gone for good.
         self._advance(key, lane, number)
         self._deliver(lane, (lane.tag if tag is None else tag, number, body))
         self._drain(lane)
 
     def replay_ended(self, now: float) -> None:
-        """The end mark of an answer came."""
+        """Take the end mark of an answer."""
         key, self._asked = self._asked, None
         if key is None:
             self.unasked += 1
@@ -201,14 +201,14 @@ class Incoming:
         self._deadline, self._not_before, self.failures = inf, now, 0
         lane = self._lanes[key]
         if not self._begun:
-            # What was published before the question would be in the answer.
+            # The answer is empty, so all publications before the question are gone for good.
             self._advance(key, lane, self._live_then)
             self._drain(lane)
         if lane.held or self._holed:
             self._wanting[key] = None
 
     def due(self, now: float) -> None:
-        """Time passed: an attempt may have failed, or it may be time to look for the last ones."""
+        """Let time pass: an attempt may have failed, or it may be time to ask for the last ones."""
         if now >= self._deadline:
             self._fail(now)
         if now >= self._check_at:
@@ -222,7 +222,7 @@ class Incoming:
                 lane.checked = lane.live
 
     def ask(self, now: float) -> Ask | None:
-        """What to ask for now, if there is anything; that is under way then."""
+        """The question to ask now, if any; from now on it counts as asked."""
         if not self._asks:
             return None
         if self._check_at == inf and self._lanes:
@@ -238,12 +238,12 @@ class Incoming:
         return Ask(Asked(lane.last + 1, key if self._by_tag else None), afresh)
 
     def next_deadline(self) -> float:
-        """When `due`, or `ask` again, has something to do; ``inf`` for never."""
+        """The time at which `due` or `ask` has something to do, ``inf`` for never."""
         again = self._not_before if self._wanting and self._asked is None else inf
         return min(self._deadline, self._check_at, again)
 
     def abandon(self) -> None:
-        """Wait for nothing any more: deliver what is held, with the gaps before it."""
+        """Stop waiting: deliver all held publications, with the gaps before them."""
         self._wanting.clear()
         for key, lane in self._lanes.items():
             if lane.held:
@@ -251,10 +251,11 @@ class Incoming:
                 self._drain(lane)
 
     def close(self, remains: list[Any]) -> None:
-        """Drop all.
+        """Drop all publications.
 
         Args:
-            remains: what held it is appended. To free it takes a while, so the caller chooses when.
+            remains: gets the objects that held them. To free these takes a while, so the caller
+                decides when.
         """
         remains += [self._lanes, self._ready]
         self._lanes, self._ready = OrderedDict(), []
@@ -294,7 +295,7 @@ class Incoming:
             self.abandon()
 
     def _advance(self, key: bytes, lane: Lane, number: int) -> None:
-        # What is missing before this number is so for good.
+        # Publications before this number that are missing now will not come any more.
         while lane.last + 1 < number:
             held = lane.held
             until = min(number, held[0][1]) if held else number
