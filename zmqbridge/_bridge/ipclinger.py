@@ -134,7 +134,6 @@ class Keeper:
         # One thread may take the lock twice: the garbage collector can end a forgotten socket
         # anywhere, also while the lock is held.
         self._lock = threading.RLock()
-        self._news = threading.Event()
         self._watching = False
         self._due: Counter[Place] = Counter()  # how many connections have yet to go
 
@@ -183,10 +182,8 @@ class Keeper:
             self._due[place] += max(0, min(unheld(place), goes))
         self._due += due
         self._kept_at = monotonic()  # other sockets that close now need copies, too
-        if kept:
-            self._news.set()
-            if not self._watching:
-                self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
+        if kept and not self._watching:
+            self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
         return bool(kept)
 
     def _find(self, wanted: set[Place]) -> Iterator[Copy]:
@@ -255,12 +252,8 @@ class Keeper:
                 if not left:
                     self._watching = False
                     return
-            pause = max(pause, SHARE * (monotonic() - begun))
-            if self._news.wait(pause):
-                self._news.clear()
-                pause = SOON
-            else:
-                pause = min(2 * pause, SELDOM)
+            time.sleep(max(pause, SHARE * (monotonic() - begun)))
+            pause = min(2 * pause, SELDOM)
 
     def _look(self, exiting: bool = False) -> int:
         # Called with the lock held; returns how many are left.
