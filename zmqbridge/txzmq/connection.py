@@ -26,6 +26,7 @@ from zmqbridge.core.framing import BytesLike, Message, as_parts
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
 from zmqbridge.security import Security
+from zmqbridge.twisted_backend._leaving import drain
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
 from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.endpoints import ZmqEndpoint as ZmqEndpoint
@@ -235,7 +236,7 @@ class ZmqConnection:
         """
         driver = self._zmqbridge__driver
         driver.check_open()
-        return Deferred.fromCoroutine(driver.drain(check_optional_timeout(timeout)))
+        return Deferred.fromCoroutine(drain(driver, check_optional_timeout(timeout)))
 
     def __repr__(self) -> str:
         # A constructor that raises may have set neither.
