@@ -22,7 +22,8 @@ socket.set(zmq.ROUTING_ID, b"peer")
 socket.connect(sys.argv[1])
 time.sleep(30)
 """
-ENOUGH = 1.0  # seconds, after which nothing more is waited for
+ENOUGH = 1.0  # seconds, after which nothing more is waited for; for each unit of patience
+STARTING = 25.0  # seconds that a process has to come
 ROUNDS = 60  # of reading, as who tries to connect again makes events for ever
 
 
@@ -39,6 +40,7 @@ class Stage:
         self._transport = transport
         self.address: str = world.address(transport, "stage")
         self._number = 0
+        self.patience = world.patience if isinstance(world, Real) else 1.0
 
     def socket(self, kind: int) -> Any:
         """A new socket."""
@@ -90,10 +92,10 @@ class Stage:
             return name_of(error)
         return "ok"
 
-    def until(self, holds: Callable[[], bool]) -> bool:
-        """Whether something comes true within a while."""
+    def until(self, holds: Callable[[], bool], enough: float | None = None) -> bool:
+        """Whether something comes true within a while, in seconds."""
         world = self._world
-        end = self._now() + ENOUGH
+        end = self._now() + (ENOUGH * self.patience if enough is None else enough)
         while not (held := holds()) and self._now() < end:
             if isinstance(world, Model):
                 world.network.deliver_until(world.network.now + 0.01)
