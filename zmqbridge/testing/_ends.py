@@ -38,7 +38,8 @@ class Nowhere:
         """It stays where it is."""
 
     def drains(self, pipe: Pipe) -> None:
-        """There is nobody to send more."""
+        """There is nobody to send more, until a connection comes back."""
+        pipe.learn()
 
 
 NOWHERE = Nowhere()
