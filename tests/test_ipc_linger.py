@@ -465,7 +465,7 @@ SENDER = """
 import sys
 sys.path.insert(0, sys.argv[3])
 import test_ipc_linger as tests
-tests.ipclinger.PATIENCE = 20  # on a busy machine others may keep the reader for some seconds
+tests.ipclinger.UNREAD_LIMIT = 20  # on a busy machine others may keep the reader for some seconds
 address, many, message = sys.argv[1], int(sys.argv[2]), tests.message
 async def written():
     if many > 1:

@@ -208,7 +208,8 @@ def subscribers(self: Any, tag: Address = b"") -> int:
 
     A subscription of ``""`` meets all, and one of a prefix longer than the tag does not count. A
     subscriber with two subscriptions that meet it counts twice; a proxy counts once, however many
-    are behind it.
+    are behind it. One of another library that subscribes to a tag several times counts as often;
+    libzmq tells of one end alone, so the others stay counted.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.
