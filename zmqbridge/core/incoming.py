@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
-from zmqbridge.core.sequence import END, LENGTH, Asked, Numbered
+from zmqbridge.core.lanes import Lane
+from zmqbridge.core.sequence import COPY, END, LENGTH, Asked
 
 HOLD = 10_000  # publications that wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of them
@@ -25,36 +27,15 @@ class Ask(NamedTuple):
     """On a new connection, as an answer to an earlier one may still be under way."""
 
 
-class Lane:
-    """What has come under one count: of a publisher, or of one of its tags.
-
-    Attributes:
-        last: the number of the last one that was delivered, or told to be missing.
-        live: the number of the last one that came without being asked for; -1 for none.
-        checked: what `live` was when it was last looked whether anything comes.
-        held: those that came, and wait for older ones.
-        tag: the tag of what is missing, where the answer leaves it out.
-    """
-
-    __slots__ = ("checked", "held", "last", "live", "tag")
-
-    def __init__(self, last: int, tag: bytes) -> None:
-        self.last: int = last
-        self.live: int = -1
-        self.checked: int = -1
-        self.held: deque[Numbered] = deque()
-        self.tag: bytes = tag
-
-
 class Incoming:
     """Numbered publications of one publisher, or of several whose tags tell them apart.
 
     Nothing is delivered while an older one is missing that may still come; what comes meanwhile is
     held, up to a bound. With the first one that comes the count begins.
 
-    - inputs: `live`, `heard` (publications came), `replayed`, `replay_ended` (parts of an answer
-      came), `due` (time passed)
-    - commands: `take`, `ask`, `abandon`, `close`
+    - inputs: `live`, `copied`, `heard` (publications came), `replayed`, `replay_ended` (parts of an
+      answer came), `due` (time passed)
+    - commands: `take`, `ask`, `abandon`, `drop`, `close`
     - getters: `next_deadline`, `held`, and the counts below
 
     What the driver owes: after each input give the receivers what `take` returns, and send what
@@ -71,7 +52,7 @@ class Incoming:
 
     Attributes:
         missed: how many publications were told to be missing.
-        doubled: how many came that had come already.
+        doubled: how many came that had come already, or were not wanted any more.
         unasked: parts of an answer that nobody has asked for; `ends` of them are end marks.
         told: there was a `Gap` or `Restarted` since the driver has set this to False.
         failures: attempts that have failed since one succeeded.
@@ -101,7 +82,7 @@ class Incoming:
         self._size = 0  # bytes that are held
         # The lane of the answer that is under way: what was live when it was asked for, whether
         # a part has come, and whether one is missing between them.
-        self._asked: bytes | None = None
+        self._asked: Any = None
         self._live_then = -1
         self._begun = self._holed = False
         self._afresh = False
@@ -142,6 +123,14 @@ class Incoming:
             self._advance(key, lane, number)
             self._deliver(lane, (tag, number, body))
 
+    def copied(self, tag: bytes, number: int, body: bytes) -> None:
+        """The last publication of a tag came once more, as somebody else has subscribed."""
+        lane = self._lanes.get(tag)
+        if lane is not None and number == lane.live:
+            self.doubled += 1
+        else:
+            self.live(tag, number, body)
+
     def heard(self, burst: list[Message]) -> list[Message]:
         """Numbered publications came, as they are on the wire; returns what is none.
 
@@ -159,6 +148,8 @@ class Incoming:
             if lane is not None and number == lane.last + 1:
                 lane.last = lane.live = number
                 ready.append((tag, body))
+            elif by_tag and number >= COPY:
+                self.copied(tag, number - COPY, body)
             else:
                 self.live(tag, number, body)
         return odd
@@ -250,6 +241,18 @@ class Incoming:
                 self._advance(key, lane, lane.live)
                 self._drain(lane)
 
+    def drop(self, wanted: Callable[[bytes], bool]) -> None:
+        """Drop what waits of tags that are not wanted (any more), and the counts of such tags."""
+        for key, lane in list(self._lanes.items()):
+            if self._by_tag and not wanted(key):
+                self._forget(key, lane)
+            else:
+                lane.held = deque(
+                    (tag, number, body if wanted(tag) else None) for tag, number, body in lane.held
+                )
+        held = [each for lane in self._lanes.values() for each in lane.held]
+        self.held, self._size = len(held), sum(len(body or b"") for _, _, body in held)
+
     def close(self, remains: list[Any]) -> None:
         """Drop all.
 
@@ -269,11 +272,19 @@ class Incoming:
         self._ready.append(Restarted(key))
         self.told = True
         lane.last = lane.live = -1
+        self._unask(key)
+
+    def _forget(self, key: bytes, lane: Lane) -> None:
+        self.doubled += len(lane.held)
+        del self._lanes[key]
+        self._unask(key)
+
+    def _unask(self, key: bytes) -> None:
         self._wanting.pop(key, None)
         if self._asked == key:  # the answer is about what is no more
             self._asked, self._deadline, self._afresh = None, inf, True
 
-    def _keep(self, key: bytes, lane: Lane, publication: Numbered) -> None:
+    def _keep(self, key: bytes, lane: Lane, publication: tuple[bytes, int, bytes]) -> None:
         if not lane.held:
             lane.tag = publication[0]
         lane.held.append(publication)
@@ -285,13 +296,15 @@ class Incoming:
             self.abandon()
 
     def _fail(self, now: float) -> None:
-        key: Any = self._asked
-        self._wanting[key] = None
+        self._ask_again(self._asked)
         self._asked, self._deadline, self._afresh = None, inf, True
         self._not_before = now + min(self._pause * 2 ** min(self.failures, 30), SLOWEST)
         self.failures += 1
         if self.failures >= self._attempts:
             self.abandon()
+
+    def _ask_again(self, key: Any) -> None:
+        self._wanting[key] = None
 
     def _advance(self, key: bytes, lane: Lane, number: int) -> None:
         # What is missing before this number is so for good.
@@ -313,9 +326,10 @@ class Incoming:
     def _release(self, lane: Lane) -> None:
         publication = lane.held.popleft()
         self.held -= 1
-        self._size -= len(publication[2])
+        self._size -= len(publication[2] or b"")
         if publication[1] > lane.last:
             self._deliver(lane, publication)
+            self.doubled += publication[2] is None
         else:
             self.doubled += 1
 
