@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from zmqbridge.core.lastvalues import LastValues
     from zmqbridge.core.sequence import Outgoing
 
-# Messages of a burst: to read and to handle so many subscriptions takes less than a millisecond.
-BURST = 100
+# Messages of a burst: to read and to handle so many subscriptions takes half a millisecond.
+BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
 PART = 100  # tags that are looked at, at a time, whether their last publication is sent again
 

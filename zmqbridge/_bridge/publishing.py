@@ -10,7 +10,7 @@ import zmq
 from zmqbridge._bridge.audience import Audience
 from zmqbridge._bridge.link import Link
 from zmqbridge.core.formats import format_named
-from zmqbridge.core.framing import BytesLike, as_body, as_parts
+from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.sequence import Outgoing, as_copy
 from zmqbridge.core.topics import LONGEST
@@ -60,7 +60,7 @@ def packing_and_audience(
     audience = Audience("sequenced" if sequence else format, barrier=bool(barrier), newest=newest)
     if sequence is not None:
         audience.outgoing = outgoing_of(sequence, format, newest)
-        pack = numbering(audience.outgoing)
+        pack = audience.outgoing.pack
         if sequence.last_values:
             audience.outgoing.latest = LastValues(sequence.last_values)
             pack = remembering(pack, audience.outgoing.latest)
@@ -114,18 +114,6 @@ def remembering(
         return parts
 
     return pack_and_keep
-
-
-def numbering(outgoing: Outgoing) -> Callable[[bytes, Any], Sequence[BytesLike]]:
-    """What makes the parts of a numbered publication out of its tag and its body."""
-    number = outgoing.number
-
-    def pack(tag: bytes, body: Any) -> Sequence[BytesLike]:
-        if type(body) is not bytes:
-            body = as_body(body)
-        return tag, number(tag, body), body
-
-    return pack
 
 
 def serve_replays(audience: Audience, link: Link, sequence: Numbers | None, given: Any) -> None:

@@ -15,6 +15,7 @@ from zmqbridge.core.sequence import COPY, END, LENGTH, Asked
 HOLD = 10_000  # publications that wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of them
 SLOWEST = 30.0  # seconds; the pause before one more attempt grows up to this
+from_bytes = int.from_bytes
 CHECKED = 64  # tags whose end is looked at in an interval
 
 
@@ -137,21 +138,24 @@ class Incoming:
         It is `live` for each, without its frame for one that comes in order.
         """
         odd: list[Message] = []
-        lanes, ready, by_tag = self._lanes, self._ready, self._by_tag
+        lanes, append, by_tag, number_of = self._lanes, self._ready.append, self._by_tag, from_bytes
+        lane = None if by_tag else lanes.get(b"")
         for message in burst:
             if len(message) != 3 or len(message[1]) != LENGTH or message[1] == END:
                 odd.append(message)
                 continue
             tag, raw, body = message
-            number = int.from_bytes(raw, "big")
-            lane = lanes.get(tag if by_tag else b"")
+            number = number_of(raw, "big")
+            if by_tag:
+                lane = lanes.get(tag)
             if lane is not None and number == lane.last + 1:
                 lane.last = lane.live = number
-                ready.append((tag, body))
+                append((tag, body))
             elif by_tag and number >= COPY:
                 self.copied(tag, number - COPY, body)
             else:
                 self.live(tag, number, body)
+                lane = lanes.get(b"")
         return odd
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:

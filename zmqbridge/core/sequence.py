@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zmqbridge.core.framing import Message
+from zmqbridge.core.framing import BytesLike, Message, as_body
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.errors import MalformedMessage
 
@@ -102,7 +102,7 @@ class Kept(NamedTuple):
 class Outgoing:
     """Gives publications their numbers, and keeps the last of them, so many and of so many bytes.
 
-    - commands: `number`
+    - commands: `number`, `pack`
     - getters: `replay`, ``len()``
 
     Args:
@@ -140,19 +140,28 @@ class Outgoing:
 
     def number(self, tag: bytes, body: bytes) -> bytes:
         """The number of a new publication, as on the wire; it is kept from now on."""
+        return self.pack(tag, body)[1]
+
+    def pack(self, tag: bytes, body: BytesLike) -> tuple[bytes, bytes, bytes]:
+        """The parts of a new publication, which is kept from now on.
+
+        Raises:
+            TypeError: the body is not bytes-like.
+        """
+        if type(body) is not bytes:
+            body = as_body(body)
         place = self.end
         if self._by_tag:
             count = self._last.get(tag, (0, 0))[0]
             self._last[tag] = (count + 1, place)
         else:
             count = place
-        number = (self._first + count).to_bytes(LENGTH, "big")
-        self._kept[place] = (tag, number, body)
+        publication = self._kept[place] = (tag, (self._first + count).to_bytes(LENGTH, "big"), body)
         self.end = place + 1
         self.size += len(tag) + len(body)
-        if self.end - self.oldest > self._keep or self.size > self._most:
+        if place >= self.oldest + self._keep or self.size > self._most:
             self._drop()
-        return number
+        return publication
 
     def _drop(self) -> None:
         while self.end - self.oldest > self._keep or self.size > self._most:
