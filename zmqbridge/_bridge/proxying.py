@@ -17,6 +17,7 @@ from zmqbridge._bridge.endings import started
 from zmqbridge._bridge.guards import calling_place
 from zmqbridge._bridge.proxyengine import Authenticate, Engine
 from zmqbridge.errors import SocketClosed, UsedAfterFork, ZmqBridgeError
+from zmqbridge.proxies import ProxyStatistics
 
 Result = TypeVar("Result")
 
@@ -116,6 +117,18 @@ class Proxying:
         """Whether it was closed, by you or because it has failed; or never made."""
         engine = self._made_engine()
         return engine is None or self._closing is not None or engine.ended.done()
+
+    def ask_statistics(self) -> Future[ProxyStatistics]:
+        """The same as `statistics`, for any thread: for one that has no loop, and may wait.
+
+        Returns:
+            A future of `concurrent.futures`, which is done after a second at the latest.
+
+        Raises:
+            ProxyFailed: it has ended by itself.
+            SocketClosed: it was closed.
+        """
+        return self._call(self._engine.statistics)
 
     def _made_engine(self) -> Engine | None:
         """None if the constructor has raised."""
