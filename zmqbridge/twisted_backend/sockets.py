@@ -64,6 +64,8 @@ class Pusher(Socket):
 
     push: Final = send
     push_nowait: Final = send_nowait
+    send: Final = send
+    send_nowait: Final = send_nowait
 
 
 @final
