@@ -243,8 +243,8 @@ class Zap:
             return _reply(envelope, REFUSED)
         if len(self._open) >= self._limit:
             return _reply(envelope, LATER)
-        peer = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
-        question = Question([*envelope, user], peer, policy.check)
+        client = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
+        question = Question([*envelope, user], client, policy.check)
         self._open[id(question)] = question
         return question
 
