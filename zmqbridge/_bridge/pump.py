@@ -199,7 +199,7 @@ class Pump(Sending):
         self._keeps_up = True
 
     def fetch(self) -> None:
-        """Read a burst for a call that does not wait, while no call waits."""
+        """Read a burst for a call that does not wait."""
         burst: list[Message] = []
         again = True
         try:
@@ -210,10 +210,8 @@ class Pump(Sending):
             self.schedule()
         if burst:
             self.received += len(burst)
-            self._pattern.feed(burst)
-            rejected, self._pattern.rejected = self._pattern.rejected, None
-            if rejected is not None:
-                self._driver.report(rejected)
+            self._reported = False
+            self._hand_over(burst)
 
     def _hand_over(self, burst: list[Message]) -> None:
         told = self._pattern.feed(burst)
