@@ -132,7 +132,7 @@ async def test_who_waits_already_comes_first(w: World, prefetch: int, address: s
                 await w.settled()
             for number in range(5):
                 peer.send(b"%d" % number)
-            taken = []
+            taken: list[Any] = []
             # With a prefetch of 1 there may be room for the messages of the others only.
             while not (taken := taken + there(puller)) and prefetch == 1:
                 await w.settled()
