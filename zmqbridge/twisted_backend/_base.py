@@ -27,7 +27,7 @@ from zmqbridge.errors import (
 )
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._handlers import dispatch
+from zmqbridge.twisted_backend._handlers import dispatch, follow
 from zmqbridge.twisted_backend._leaving import drain, leave
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
@@ -231,6 +231,8 @@ class Receiver(Socket, Generic[Item]):
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
+    _follow: Callable[[Any, Any, Any], object] = staticmethod(follow)
+    """Follows what the handler has returned."""
 
     def __init__(
         self,
@@ -311,7 +313,8 @@ class Receiver(Socket, Generic[Item]):
         paused = inbox.paused
         driver = self._driver
         now = driver.pump.monotonic
-        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
+        seen, report = self._follow, driver.report
+        dispatch(inbox.messages, self, "_handler", report, self._halted, seen, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 
