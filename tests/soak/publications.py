@@ -71,6 +71,10 @@ def finish(actors: list[Actor], folder: str) -> None:
     """Publish no more, wait until the last ones have come, and end all."""
     subscribers = [actor for actor in actors if actor.role == "subscriber"]
     end = time.monotonic() + PATIENCE
+    for actor in actors:
+        if actor.role == "publisher":
+            while len(actor.lines()[-1]) < len(TAGS):
+                wait(end, f"{actor.name} publishes nothing")
     for actor in subscribers:
         for tag in tags_of(actor):  # else nothing tells it that there was anything
             while told_up_to(actor, tag) < 0:
