@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zmq
 
 from zmqbridge import MalformedMessage, SocketClosed, WrongThread
 from zmqbridge.txzmq import (
@@ -159,7 +160,8 @@ async def test_every_request_is_in_one_count(w: World, make: Make, tmp_path: Pat
     requester.sendMsg(b"open").addErrback(lambda failure: None)
     await w.until(lambda: requester.statistics().delivered == 2)
     replier.shutdown()
-    await w.sleep(0.01)
+    socket: Any = requester.socket
+    await w.until(lambda: not socket.get(zmq.EVENTS) & zmq.POLLOUT)  # its peer has gone
     for _ in range(2):
         requester.sendMsg(b"queued").addErrback(lambda failure: None)
     requester.shutdown()
