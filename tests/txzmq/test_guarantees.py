@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +28,6 @@ if TYPE_CHECKING:
     from tests.conftest import Make, World
 
 
-async def in_a_thread(w: World, work: Callable[..., Any]) -> Exception | None:
-    raised = []
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    await w.until(lambda: not thread.is_alive())
-    return raised[0] if raised else None
-
-
 async def test_another_thread_is_refused_and_nothing_was_done(
     w: World, make: Make, factory: ZmqFactory
 ) -> None:
@@ -65,7 +48,7 @@ async def test_another_thread_is_refused_and_nothing_was_done(
         pusher.shutdown,
         factory.shutdown,
     ):
-        error = await in_a_thread(w, call)
+        error = await w.in_a_thread(call)
         assert isinstance(error, WrongThread), call.__code__.co_firstlineno
         assert "reactor.callFromThread" in str(error)
     assert len(factory.connections or ()) == 5
@@ -76,7 +59,7 @@ async def test_another_thread_is_refused_and_nothing_was_done(
         for number in range(1000):
             w.reactor.callFromThread(pusher.push, b"%d" % number)
 
-    assert await in_a_thread(w, hand_in) is None
+    assert await w.in_a_thread(hand_in) is None
     await w.until(lambda: len(pulled) == 1001)
     assert pulled[1:] == [[b"%d" % number] for number in range(1000)]
     assert puller.statistics().delivered == pusher.statistics().accepted == 1001
