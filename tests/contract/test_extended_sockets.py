@@ -223,6 +223,25 @@ async def test_a_second_peer_of_a_pair_hears_nothing(w: World, tmp_path: Path) -
             assert one.statistics().received == 1
 
 
+async def test_a_pair_that_came_too_early_is_turned_away_for_good_and_a_new_one_is_heard(
+    w: World, address: str
+) -> None:
+    async with w.Pair(bind=address) as one:
+        async with w.Pair(connect=address) as first:
+            await first.send(b"here I am")
+            assert await one.receive() == [b"here I am"]
+            early = w.Pair(connect=address)
+        async with early:
+            early.send_nowait(b"me, too")
+            while one.statistics().received == 1:
+                async with w.Pair(connect=address) as again:
+                    again.send_nowait(b"and me")
+                    for _ in range(20):
+                        await w.sleep(0.002)
+            assert await one.receive() == [b"and me"]
+            assert early.statistics().received == 0
+
+
 @pytest.mark.parametrize("kind", ["XPublisher", "XSubscriber", "Pair"])
 async def test_who_waits_for_one_that_is_closed_is_told(w: World, kind: str, address: str) -> None:
     made = getattr(w, kind)(bind=address)

@@ -344,6 +344,30 @@ async def test_tags_messages_and_subscriptions_may_be_str(w: World, make: Make) 
     assert set(got) == {("mässage".encode(), "täg".encode())}
 
 
+async def test_a_tag_that_is_subscribed_to_twice_is_told_once(
+    w: World, factory: ZmqFactory, make: Make
+) -> None:
+    context: Any = factory.context
+    with zmq.Socket(context, zmq.XPUB) as xpub:
+        xpub.set(zmq.LINGER, 0)
+        xpub.set(zmq.XPUB_VERBOSER, 1)
+        xpub.bind("inproc://twice")
+        subscriber = make(ZmqSubConnection, "connect inproc://twice")
+        for tag in (b"a", b"a", b"b"):
+            subscriber.subscribe(tag)
+        for tag in (b"a", b"a", b"b"):
+            subscriber.unsubscribe(tag)
+        heard: list[bytes] = []
+
+        def all_of_them() -> bool:
+            while xpub.poll(0):
+                heard.append(xpub.recv())
+            return heard[-1:] == [b"\0b"]
+
+        await w.until(all_of_them)
+        assert heard == [b"\1a", b"\1b", b"\0a", b"\0b"]
+
+
 async def test_all_subscriptions_are_heard_at_any_high_water_mark(
     w: World, factory: ZmqFactory, make: Make
 ) -> None:
@@ -459,7 +483,7 @@ async def test_a_flood_starves_nobody(w: World, make: Make) -> None:
         last = time.monotonic()
         unread.append(puller.statistics().unread)
     assert len(gaps) > 100
-    assert sorted(gaps)[len(gaps) // 2] < 0.01
+    assert sorted(gaps)[len(gaps) // 2] < 0.05
     assert max(unread) <= BURST  # the rest stays with libzmq, where a high water mark bounds it
 
 
@@ -474,7 +498,7 @@ def test_shutdown_does_not_block_the_reactor(w: World) -> None:
         before = time.monotonic()
         factory.shutdown()
         took.append(time.monotonic() - before)
-    assert min(took) < 0.02
+    assert min(took) < 0.75  # it would be the time that they linger
     # The contexts still linger, in threads of their own.
     assert "zmqbridge-txzmq-context" in [each.name for each in threading.enumerate()]
 

@@ -89,6 +89,11 @@ class Asking(Pattern, Keeper):
         self.ask()
         return (), NOTHING
 
+    def soon(self) -> None:
+        """Ask when the loop runs next: until there is one, the time is not known."""
+        self._at = self._driver.now()
+        self._driver.call_at(self._at)
+
     def ask(self) -> None:
         """Send the next question, if there is one, and set the timer."""
         incoming = self._incoming
