@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -529,9 +530,11 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
             assert len(slow._events) == ACCEPTS + 1
             with pytest.raises(StateUnknown):
                 await puller.connected(timeout=5)
-            await w.sleep(0.1)
+            begun, before = time.monotonic(), len(looks)
+            await w.until(lambda: len(looks) >= before + 4)
+            pauses = (time.monotonic() - begun) / 0.02
+            assert len(looks) - before <= pauses + 2  # one each time that the storm may be over
             assert len(reserve) == 0
-            assert len(looks) < 20  # one each time that the storm may be over
         await w.until(lambda: monitor._storm.next_deadline() == math.inf)
         visit(puller, 1)
         await w.until(lambda: LEFT in told)

@@ -110,6 +110,7 @@ async def test_a_handler_that_returns_instead_of_replying_is_told(w: World) -> N
         assert w.reports == []
         with pytest.raises(RequestTimeout):
             await requester.request(b"?", timeout=0.1)
+        await w.until(lambda: w.reports)
         [report] = w.reports
         assert "returned bytes, which is sent nowhere" in str(report)
         w.reports.clear()
@@ -124,6 +125,7 @@ async def test_a_handler_that_returns_instead_of_replying_is_told(w: World) -> N
         replier.serve(returns_at_once)
         with pytest.raises(RequestTimeout):
             await requester.request(b"?", timeout=0.1)
+        await w.until(lambda: w.reports)
         [report] = w.reports
         assert "returned bytes" in str(report)
 
