@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,6 +83,14 @@ def test_what_is_not_public_in_a_backend_is_private_by_its_name() -> None:
         public = {path.stem for path in Path(str(backend.__file__)).parent.glob("[a-z]*.py")}
         services = {"proxyservice", "service"} if backend is twisted_backend else set()
         assert public == {"authenticator", "ending", "proxy", "sockets"} | services
+
+
+def test_each_module_has_a_place_in_the_drawing_of_the_house() -> None:
+    design = (PACKAGE.parent / "docs" / "design.md").read_text()
+    drawing = design.partition("    zmqbridge/ ")[2].partition("Imports go downward only.")[0]
+    named = set(re.findall(r"\w+", drawing))
+    rooms = [path for path in SOURCES if path.parent.name != "cli" and path.stem != "__init__"]
+    assert {path.stem for path in rooms} - named == set()
 
 
 def lines_of_code(function: Any, source: list[str]) -> int:
