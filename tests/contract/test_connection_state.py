@@ -34,6 +34,7 @@ from zmqbridge import (
 from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
+from zmqbridge._bridge.monitoring import next_name
 from zmqbridge.asyncio_backend import Pusher
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.monitor import ACCEPTS, EventKind, MonitorEvent
@@ -480,8 +481,9 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w: World) -> None:
         def rages_on(*args: Any) -> None:
             object.__delattr__(puller.socket, "monitor")
             with puller.socket.context.socket(zmq.PUSH) as storm:
-                storm.bind("inproc://storm")
-                monitor.link.socket.connect("inproc://storm")
+                name = next_name()  # libzmq gives a name back some time after its socket was closed
+                storm.bind(name)
+                monitor.link.socket.connect(name)
                 for _ in range(500):
                     storm.send_multipart(failed_accept())
             tell(puller.socket, *args)

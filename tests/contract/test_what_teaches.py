@@ -64,7 +64,7 @@ async def test_who_sends_without_an_address_is_warned(w: World) -> None:
 
 async def test_an_address_of_the_raw_socket_is_one(w: World) -> None:
     async with w.Puller() as puller:
-        puller.socket.bind("inproc://raw")
+        puller.socket.bind("tcp://127.0.0.1:*")
         waits = w.spawn(puller.receive())
         await w.settled()
         waits.cancel()
