@@ -112,7 +112,7 @@ class SimLoop(asyncio.BaseEventLoop):
             ready.append(timer)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle.cancelled():
                 continue
             if self.held and (node := handle._context.get(current)) in self.held:
                 self.held[node].append(handle)
@@ -122,7 +122,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _let_time_pass(self) -> None:
         network = self.network
         scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
+        while scheduled and scheduled[0].cancelled():
             self._timer_cancelled_count -= 1
             heappop(scheduled)._scheduled = False
         if any(network.descriptor(each) in self.readers for each in network.rung):
@@ -139,8 +139,8 @@ class SimLoop(asyncio.BaseEventLoop):
             scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
             if self._timer_cancelled_count > max(MANY, len(scheduled) // 2):
                 for each in scheduled:
-                    each._scheduled = not each._cancelled
-                scheduled[:] = [each for each in scheduled if not each._cancelled]
+                    each._scheduled = not each.cancelled()
+                scheduled[:] = [each for each in scheduled if not each.cancelled()]
                 heapify(scheduled)
                 self._timer_cancelled_count = 0
 
@@ -150,7 +150,15 @@ class SimLoop(asyncio.BaseEventLoop):
     def _timers(self) -> bool:
         return any(map(_of_user, self._scheduled))  # type: ignore[attr-defined]
 
-    # Which task belongs to which node.
+    # Which task and which callback belongs to which node.
+
+    def hold(self, node: Node) -> None:
+        """Run no callback of a node until `let_go`."""
+        self.held[node] = []
+
+    def let_go(self, node: Node) -> None:
+        """Run the callbacks of a node again, those that were held first."""
+        self._ready.extend(self.held.pop(node, ()))  # type: ignore[attr-defined]
 
     def _new_task(
         self, loop: AbstractEventLoop, coro: Coroutine[Any, Any, Any], **kwargs: Any
@@ -201,18 +209,17 @@ class AsyncioWorld:
 
     def kill(self, node: Node) -> None:
         """Cancel the tasks of a node; what they send in ``finally`` reaches no peer."""
-        for handle in self.loop.held.pop(node, []):
-            self.loop._ready.append(handle)  # type: ignore[attr-defined]
+        self.loop.let_go(node)
         for task in self.loop.tasks(node):
             task.cancel()
 
     def pause(self, node: Node) -> None:
         """Hold the callbacks of a node."""
-        self.loop.held[node] = []
+        self.loop.hold(node)
 
     def resume(self, node: Node) -> None:
         """Run the callbacks of a node again, those that were held first."""
-        self.loop._ready.extend(self.loop.held.pop(node, []))  # type: ignore[attr-defined]
+        self.loop.let_go(node)
 
     def descriptor(self, socket: Any) -> int | None:
         """None: the loop understands the numbers of the network, so no real FD is needed."""
