@@ -286,6 +286,11 @@ def _in_order(world: TrioWorld) -> Iterator[None]:
 
 def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
     """Run a coroutine function on trio until it returns, and return its result."""
+    if hasattr(_inside().GLOBAL_RUN_CONTEXT, "runner"):
+        raise NotSimulated(
+            "trio runs already in this thread: give run() to a plain function, and give no async "
+            "fixture a wider scope than the test"
+        )
     world = TrioWorld(network)
     network.driver = world
     try:
