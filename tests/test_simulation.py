@@ -22,9 +22,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_is_promised_holds_under_faults() -> None:
-    done = run("tests.simulated", "--seeds", "126", "--processes", "1")
+    done = run("tests.simulated", "--seeds", "135", "--processes", "0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "126 seeds, 0 failed" in done.stdout
+    assert "135 seeds, 0 failed" in done.stdout
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
@@ -43,7 +43,7 @@ def test_a_seed_says_all_in_every_process(hash_seed: str) -> None:
 
 
 def test_a_fault_in_the_library_is_found_and_replayed_by_its_seed() -> None:
-    done = run("tests.simulated.planted", "--seeds", "28", "--only", "another caller")
+    done = run("tests.simulated.planted", "--seeds", "54", "--only", "another caller")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 1 were noticed" in done.stdout
 
@@ -59,7 +59,7 @@ def test_each_planted_fault_has_its_place_in_the_library() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 30
+    assert int(done.stdout) >= 40
 
 
 def shop(version: str) -> subprocess.CompletedProcess[str]:

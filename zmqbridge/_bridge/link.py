@@ -148,7 +148,7 @@ class Link(Addressed):
             BridgedSocket if minds is None else ReceivingSocket,
         )
         if minds is not None and isinstance(socket, Telling):
-            socket.tell(minds)
+            socket.tell(minds, getattr(self.pattern, "repeats", None))
         return socket
 
     def _set_options(self, wanted: Options, security: Security | None) -> None:

@@ -75,6 +75,10 @@ class Subscribing(Received[Publication, Waiter]):
             raw(socket).set(socket, option, 0)
         super().option_set(socket, option, value)
 
+    def repeats(self, prefix: bytes, begins: bool) -> bool:
+        """Whether a subscription, or its end, changes nothing, so that libzmq need not know."""
+        return self._subscriptions.repeat(prefix, begins)
+
     def why_silent(self) -> str:
         return "" if self._subscriptions else "it has no tag; subscribe to '' for all"
 

@@ -12,6 +12,7 @@ from anyio.abc import UnreliableObjectReceiveStream
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.resting import rests
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
 from zmqbridge.core.checks import check_optional_timeout, check_timeout
@@ -117,13 +118,17 @@ class Socket:
     async def aclose(self) -> None:
         """Close when queued messages have been sent, or after the linger time.
 
-        Before this returns, all calls that wait get `SocketClosed`. Cancelling it closes at once;
-        closing twice is fine.
+        A bound `Replier` or `Router` that has replied waits 0.1 s more, or the linger if that is
+        shorter, for its peers to read. Before this returns, all calls that wait get `SocketClosed`.
+        Cancelling it closes at once; closing twice is fine.
         """
         link = self._link
         try:
-            if self._pump.queues and not self._driver.loop.is_closed():
-                await self.drain(link.linger())
+            if not self._driver.loop.is_closed():
+                if self._pump.queues:
+                    await self.drain(link.linger())
+                for pause in rests(link):
+                    await self._driver.sleep(pause)
         except (SocketClosed, ContextTerminated):
             pass  # it was closed meanwhile
         finally:

@@ -53,11 +53,14 @@ from zmqbridge.errors import NotAnswered
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
         Addresses,
+        ChoosingArguments,
         ExchangeArguments,
+        NumberedArguments,
         Options,
         ReceiverArguments,
         SubscriberArguments,
     )
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 @final
@@ -80,6 +83,25 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: OneBody = "joined",
+        **arguments: Unpack[ChoosingArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes]],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        on_gap: Literal["raise"] | None = None,
+        **arguments: Unpack[NumberedArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes] | Gap | Restarted],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
         **arguments: Unpack[SubscriberArguments],
     ) -> None: ...
 
@@ -89,7 +111,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["parts"],
-        **arguments: Unpack[SubscriberArguments],
+        **arguments: Unpack[ChoosingArguments],
     ) -> None: ...
 
     @overload
@@ -98,7 +120,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["raw"],
-        **arguments: Unpack[SubscriberArguments],
+        **arguments: Unpack[ChoosingArguments],
     ) -> None: ...
 
     def __init__(

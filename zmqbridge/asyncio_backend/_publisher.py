@@ -76,14 +76,15 @@ def publish(self: Publishing[Body], body: Body, tag: Address = b"") -> None:
         driver.enter()
     if type(tag) is not bytes:
         tag = as_name(tag, "a tag")
-    self._pump.send(self._pack(tag, body))
+    pack = self._pack  # CPython 3.11 is slow to call it as if it were a method
+    self._pump.send(pack(tag, body))
 
 
 @final
 class Publisher(Socket, Generic[Body]):
     """PUB: to all subscribers that are there and want the tag; others miss the message.
 
-    It is an XPUB for libzmq, which is told who subscribes to what.
+    For libzmq it is an XPUB, which receives the subscriptions.
 
     Args:
         format: in which parts publications go over the wire, see `zmqbridge.arguments.Format`.
@@ -154,7 +155,7 @@ class Publisher(Socket, Generic[Body]):
             raise audience.too_few(tag, count, timeout) from None
 
     def subscriptions(self) -> Listening[Change]:
-        """What changes from now on in who subscribes to what, by ``async for``.
+        """The changes of subscriptions from now on, by ``async for``.
 
         Each change is a `zmqbridge.Subscribed` or `zmqbridge.Unsubscribed`, also when a connection
         ends. It ends when the socket is closed.

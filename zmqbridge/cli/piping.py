@@ -12,9 +12,10 @@ from typing import Any
 import zmq
 
 from zmqbridge.cli.formats import Format, Item
-from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
+from zmqbridge.security import Policy
 
 OK, FAILED = 0, 1
 
@@ -35,6 +36,7 @@ class Options:
         timeout: seconds of silence, ``inf`` for any.
         rate: messages a second at the most.
         curve: the file of a key, None for no encryption.
+        clients, own_key: see `zmqbridge.cli.keys`.
         words: tags, the tag of a publisher, or the parts of a reply.
     """
 
@@ -45,6 +47,8 @@ class Options:
     timeout: float = inf
     rate: float = inf
     curve: str | None = None
+    clients: str | None = None
+    own_key: str | None = None
     words: list[bytes] = field(default_factory=list)
 
     @property
@@ -61,8 +65,14 @@ class Options:
             "connect": self.connect,
             "bind": self.bind,
             "options": options,
-            "security": security_of(self.curve, serves=bool(self.bind)),
+            "security": security_of(
+                self.curve, serves=bool(self.bind), clients=self.clients, own_key=self.own_key
+            ),
         }
+
+    def policies(self) -> dict[str, Policy] | None:
+        """Which clients are let in; None if nobody is asked about them."""
+        return policies_of(self.clients, self.own_key, curve=[self.curve], serves=[bool(self.bind)])
 
 
 async def items(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
-from zmqbridge.core.sequence import END, LENGTH, Asked, Numbered
+from zmqbridge.core.lanes import Lane
+from zmqbridge.core.sequence import COPY, END, LENGTH, Asked
 
 HOLD = 10_000  # publications that may wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of these
 SLOWEST = 30.0  # seconds; the longest pause before the next attempt
 CHECKED = 64  # tags for whose last publications we ask in an interval
+from_bytes = int.from_bytes
 
 
 class Ask(NamedTuple):
@@ -25,36 +28,15 @@ class Ask(NamedTuple):
     """Whether to ask on a new connection, as the answer to an earlier question may still come."""
 
 
-class Lane:
-    """What has come under one count: of a publisher, or of one of its tags.
-
-    Attributes:
-        last: the number of the last one that was delivered, or told to be missing.
-        live: the number of the last one that came without being asked for; -1 for none.
-        checked: what `live` was when it was last looked whether anything comes.
-        held: those that came, and wait for older ones.
-        tag: the tag of what is missing, where the answer leaves it out.
-    """
-
-    __slots__ = ("checked", "held", "last", "live", "tag")
-
-    def __init__(self, last: int, tag: bytes) -> None:
-        self.last: int = last
-        self.live: int = -1
-        self.checked: int = -1
-        self.held: deque[Numbered] = deque()
-        self.tag: bytes = tag
-
-
 class Incoming:
     """Numbered publications of one publisher, or of several whose tags tell them apart.
 
     While an older publication is missing that may still come, newer ones are held, up to a bound.
     The count begins with the first publication that comes.
 
-    - inputs: `live`, `heard` (publications came), `replayed`, `replay_ended` (parts of an answer
-      came), `due` (time passed)
-    - commands: `take`, `ask`, `abandon`, `close`
+    - inputs: `live`, `copied`, `heard` (publications came), `replayed`, `replay_ended` (parts of an
+      answer came), `due` (time passed)
+    - commands: `take`, `ask`, `abandon`, `drop`, `close`
     - getters: `next_deadline`, `held`, and the counts below
 
     What the driver owes: after each input give the receivers what `take` returns, and send what
@@ -71,7 +53,7 @@ class Incoming:
 
     Attributes:
         missed: how many publications were told to be missing.
-        doubled: how many came that had come already.
+        doubled: how many came that had come already, or were not wanted any more.
         unasked: parts of an answer that nobody has asked for; `ends` of them are end marks.
         told: there was a `Gap` or `Restarted` since the driver has set this to False.
         failures: attempts that have failed since one succeeded.
@@ -101,7 +83,7 @@ class Incoming:
         self._size = 0  # bytes that are held
         # The lane of the answer that is under way: what was live when it was asked for, whether
         # a part has come, and whether one is missing between them.
-        self._asked: bytes | None = None
+        self._asked: Any = None
         self._live_then = -1
         self._begun = self._holed = False
         self._afresh = False
@@ -142,25 +124,38 @@ class Incoming:
             self._advance(key, lane, number)
             self._deliver(lane, (tag, number, body))
 
+    def copied(self, tag: bytes, number: int, body: bytes) -> None:
+        """The last publication of a tag came once more, as somebody else has subscribed."""
+        lane = self._lanes.get(tag)
+        if lane is not None and number == lane.live:
+            self.doubled += 1
+        else:
+            self.live(tag, number, body)
+
     def heard(self, burst: list[Message]) -> list[Message]:
         """Numbered publications came, as they are on the wire; returns what is none.
 
         It is `live` for each, without its frame for one that comes in order.
         """
         odd: list[Message] = []
-        lanes, ready, by_tag = self._lanes, self._ready, self._by_tag
+        lanes, append, by_tag, number_of = self._lanes, self._ready.append, self._by_tag, from_bytes
+        lane = None if by_tag else lanes.get(b"")
         for message in burst:
             if len(message) != 3 or len(message[1]) != LENGTH or message[1] == END:
                 odd.append(message)
                 continue
             tag, raw, body = message
-            number = int.from_bytes(raw, "big")
-            lane = lanes.get(tag if by_tag else b"")
+            number = number_of(raw, "big")
+            if by_tag:
+                lane = lanes.get(tag)
             if lane is not None and number == lane.last + 1:
                 lane.last = lane.live = number
-                ready.append((tag, body))
+                append((tag, body))
+            elif by_tag and number >= COPY:
+                self.copied(tag, number - COPY, body)
             else:
                 self.live(tag, number, body)
+                lane = lanes.get(b"")
         return odd
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
@@ -250,6 +245,18 @@ class Incoming:
                 self._advance(key, lane, lane.live)
                 self._drain(lane)
 
+    def drop(self, wanted: Callable[[bytes], bool]) -> None:
+        """Drop what waits of tags that are not wanted (any more), and the counts of such tags."""
+        for key, lane in list(self._lanes.items()):
+            if self._by_tag and not wanted(key):
+                self._forget(key, lane)
+            else:
+                lane.held = deque(
+                    (tag, number, body if wanted(tag) else None) for tag, number, body in lane.held
+                )
+        held = [each for lane in self._lanes.values() for each in lane.held]
+        self.held, self._size = len(held), sum(len(body or b"") for _, _, body in held)
+
     def close(self, remains: list[Any]) -> None:
         """Drop all publications.
 
@@ -270,11 +277,19 @@ class Incoming:
         self._ready.append(Restarted(key))
         self.told = True
         lane.last = lane.live = -1
+        self._unask(key)
+
+    def _forget(self, key: bytes, lane: Lane) -> None:
+        self.doubled += len(lane.held)
+        del self._lanes[key]
+        self._unask(key)
+
+    def _unask(self, key: bytes) -> None:
         self._wanting.pop(key, None)
         if self._asked == key:  # the answer is about what is no more
             self._asked, self._deadline, self._afresh = None, inf, True
 
-    def _keep(self, key: bytes, lane: Lane, publication: Numbered) -> None:
+    def _keep(self, key: bytes, lane: Lane, publication: tuple[bytes, int, bytes]) -> None:
         if not lane.held:
             lane.tag = publication[0]
         lane.held.append(publication)
@@ -286,13 +301,15 @@ class Incoming:
             self.abandon()
 
     def _fail(self, now: float) -> None:
-        key: Any = self._asked
-        self._wanting[key] = None
+        self._ask_again(self._asked)
         self._asked, self._deadline, self._afresh = None, inf, True
         self._not_before = now + min(self._pause * 2 ** min(self.failures, 30), SLOWEST)
         self.failures += 1
         if self.failures >= self._attempts:
             self.abandon()
+
+    def _ask_again(self, key: Any) -> None:
+        self._wanting[key] = None
 
     def _advance(self, key: bytes, lane: Lane, number: int) -> None:
         # Publications before this number that are missing now will not come any more.
@@ -314,9 +331,10 @@ class Incoming:
     def _release(self, lane: Lane) -> None:
         publication = lane.held.popleft()
         self.held -= 1
-        self._size -= len(publication[2])
+        self._size -= len(publication[2] or b"")
         if publication[1] > lane.last:
             self._deliver(lane, publication)
+            self.doubled += publication[2] is None
         else:
             self.doubled += 1
 

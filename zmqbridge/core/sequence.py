@@ -5,18 +5,22 @@
   on. Those of one tag alone are ``[number, tag]``, where each tag has numbers of its own, and the
   latest of each tag that begins with a prefix is ``[b"", prefix]``;
 - the answer is any number of ``[tag, number, body]`` behind an empty part, and at last an end mark,
-  which has the number -1. Some publishers leave the tag out of it.
+  which has the number -1. Some publishers leave the tag out of it;
+- what is sent once more for one who has just subscribed bears its number with the first bit set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from zmqbridge.core.framing import Message
+from zmqbridge.core.framing import BytesLike, Message, as_body
+from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.errors import MalformedMessage
 
 END = b"\xff" * 8
 LENGTH = 8  # bytes of a number
+COPY = 1 << 63  # is added to the number of a copy
 
 Numbered = tuple[bytes, int, bytes]
 """The (tag, number, body) of a publication."""
@@ -25,6 +29,12 @@ Numbered = tuple[bytes, int, bytes]
 def pack_number(number: int) -> bytes:
     """The bytes of a number on the wire."""
     return number.to_bytes(LENGTH, "big")
+
+
+def as_copy(publication: Sequence[bytes]) -> Sequence[bytes]:
+    """A numbered publication as it is sent once more for somebody who has just subscribed."""
+    tag, number, body = publication
+    return tag, pack_number(int.from_bytes(number, "big") | COPY), body
 
 
 def split_numbered(message: Message) -> Numbered:
@@ -92,7 +102,7 @@ class Kept(NamedTuple):
 class Outgoing:
     """Numbers publications, and keeps the last ones, bounded in number and in bytes.
 
-    - commands: `number`
+    - commands: `number`, `pack`
     - getters: `replay`, ``len()``
 
     Args:
@@ -105,9 +115,12 @@ class Outgoing:
         oldest: the place of the oldest one that is kept; the first one ever has place 0.
         end: the place of the next one.
         size: how many bytes are kept.
+        latest: the last one of each tag, where these are kept besides.
     """
 
-    __slots__ = ("_by_tag", "_first", "_keep", "_kept", "_last", "_most", "end", "oldest", "size")
+    __slots__ = (
+        "_by_tag", "_first", "_keep", "_kept", "_last", "_most", "end", "latest", "oldest", "size",
+    )  # fmt: skip
 
     def __init__(self, keep: int, size: int, *, by_tag: bool = False, first: int = 0) -> None:
         self._keep = keep
@@ -120,25 +133,35 @@ class Outgoing:
         self.oldest: int = 0
         self.end: int = 0
         self.size: int = 0
+        self.latest: LastValues | None = None
 
     def __len__(self) -> int:
         return self.end - self.oldest
 
     def number(self, tag: bytes, body: bytes) -> bytes:
         """Keep a new publication, and return its number as on the wire."""
+        return self.pack(tag, body)[1]
+
+    def pack(self, tag: bytes, body: BytesLike) -> tuple[bytes, bytes, bytes]:
+        """Keep a new publication, and return its parts.
+
+        Raises:
+            TypeError: the body is not bytes-like.
+        """
+        if type(body) is not bytes:
+            body = as_body(body)
         place = self.end
         if self._by_tag:
             count = self._last.get(tag, (0, 0))[0]
             self._last[tag] = (count + 1, place)
         else:
             count = place
-        number = (self._first + count).to_bytes(LENGTH, "big")
-        self._kept[place] = (tag, number, body)
+        publication = self._kept[place] = (tag, (self._first + count).to_bytes(LENGTH, "big"), body)
         self.end = place + 1
         self.size += len(tag) + len(body)
-        if self.end - self.oldest > self._keep or self.size > self._most:
+        if place >= self.oldest + self._keep or self.size > self._most:
             self._drop()
-        return number
+        return publication
 
     def _drop(self) -> None:
         while self.end - self.oldest > self._keep or self.size > self._most:

@@ -38,7 +38,8 @@ class NoPeer:
         """Do nothing: the message stays in the pipe."""
 
     def drains(self, pipe: Pipe) -> None:
-        """Do nothing: no peer has more to send."""
+        """Note what is free: no peer has more to send, until a connection comes back."""
+        pipe.learn()
 
 
 NO_PEER = NoPeer()

@@ -150,6 +150,30 @@ class Kind:
         return name is not None
 
 
+class ReadsAhead(Kind):
+    """The base of the kinds that have to read a message before they know whether there is one."""
+
+    def __init__(self, socket: SocketState) -> None:
+        super().__init__(socket)
+        self._ahead: Message | None = None
+
+    def _fetch(self, ahead: bool = False) -> Message | None:
+        raise NotImplementedError
+
+    def has_in(self) -> bool:
+        if self._ahead is None:
+            self._ahead = self._fetch(ahead=True)
+        return self._ahead is not None
+
+    def receive(self) -> Message | None:
+        ahead = self._ahead
+        if ahead is None:
+            return self._fetch()
+        self._ahead = None
+        self._whole()
+        return ahead
+
+
 class Pull(Kind):
     """PULL (pull.cpp)."""
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Self,
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from zmqbridge._bridge.link import Link
@@ -21,7 +20,6 @@ from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import (
-    ContextTerminated,
     LoopError,
     QueueEmpty,
     SocketClosed,
@@ -29,7 +27,8 @@ from zmqbridge.errors import (
 )
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._handlers import dispatch
+from zmqbridge.twisted_backend._handlers import dispatch, follow
+from zmqbridge.twisted_backend._leaving import drain, leave
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend._sending import Sent
@@ -131,29 +130,18 @@ class Socket:
             self._link.check_open()
         except SocketClosed as error:
             return fail(error)
-        return Deferred.fromCoroutine(self._driver.drain(timeout))
+        return Deferred.fromCoroutine(drain(self._driver, timeout))
 
     def aclose(self) -> Deferred[None]:
         """Close when queued messages have been sent, or after the linger time.
 
-        Before this fires, all calls that wait get `SocketClosed`. Cancelling it closes at once;
-        closing twice is fine.
+        A bound `Replier` or `Router` that has replied waits 0.1 s more, or the linger if that is
+        shorter, for its peers to read. Before this fires, all calls that wait get `SocketClosed`.
+        Cancelling it closes at once; closing twice is fine.
         """
         if not self._link.closed:
             self._link.check_open()
-        return Deferred.fromCoroutine(self._drain_and_close())
-
-    async def _drain_and_close(self) -> None:
-        link = self._link
-        try:
-            if not link.closed and self._pump.queues:
-                await self._driver.drain(link.linger())
-        except (SocketClosed, ContextTerminated):
-            pass  # it was closed meanwhile
-        finally:
-            self.close()
-            while link.untold:
-                await deferLater(steady(self._driver.reactor), 0)
+        return Deferred.fromCoroutine(leave(self._link, self._driver, self.close))
 
     def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
         """What happens to its connections from now on, by ``async for`` or a handler.
@@ -243,6 +231,8 @@ class Receiver(Socket, Generic[Item]):
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
+    _follow: Callable[[Any, Any, Any], object] = staticmethod(follow)
+    """Follows what the handler has returned."""
 
     def __init__(
         self,
@@ -323,7 +313,8 @@ class Receiver(Socket, Generic[Item]):
         paused = inbox.paused
         driver = self._driver
         now = driver.pump.monotonic
-        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
+        seen, report = self._follow, driver.report
+        dispatch(inbox.messages, self, "_handler", report, self._halted, seen, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 

@@ -54,10 +54,13 @@ if TYPE_CHECKING:
     from zmqbridge.arguments import (
         Addresses,
         Options,
+        ReactorChoosingArguments,
         ReactorExchangeArguments,
+        ReactorNumberedArguments,
         ReactorReceiverArguments,
         ReactorSubscriberArguments,
     )
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 @final
@@ -80,7 +83,26 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: OneBody = "joined",
-        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, bytes]]],
+        **arguments: Unpack[ReactorChoosingArguments[tuple[bytes, bytes]]],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes]],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        on_gap: Literal["raise"] | None = None,
+        **arguments: Unpack[ReactorNumberedArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes] | Gap | Restarted],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, bytes] | Gap | Restarted]],
     ) -> None: ...
 
     @overload
@@ -89,7 +111,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["parts"],
-        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, Message]]],
+        **arguments: Unpack[ReactorChoosingArguments[tuple[bytes, Message]]],
     ) -> None: ...
 
     @overload
@@ -98,7 +120,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["raw"],
-        **arguments: Unpack[ReactorSubscriberArguments[Message]],
+        **arguments: Unpack[ReactorChoosingArguments[Message]],
     ) -> None: ...
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge.testing.differential.stage import Stage
+from zmqbridge.testing.differential.stage import STARTING, Stage
 
 Play = Callable[[Stage], object]
 
@@ -117,7 +117,7 @@ def of_a_process(end: str, heartbeats: bool) -> Play:
             router.set(zmq.HEARTBEAT_TIMEOUT, 300)
         stage.bind(router)
         process = stage.process()
-        there = stage.until(lambda: stage.sent(router, b"peer", b"x") == "ok")
+        there = stage.until(lambda: stage.sent(router, b"peer", b"x") == "ok", STARTING)
         getattr(process, end)()
         gone = stage.until(lambda: stage.sent(router, b"peer", b"x") == "EHOSTUNREACH")
         process.kill()

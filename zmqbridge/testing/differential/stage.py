@@ -22,7 +22,8 @@ socket.set(zmq.ROUTING_ID, b"peer")
 socket.connect(sys.argv[1])
 time.sleep(30)
 """
-ENOUGH = 1.0  # seconds; the longest wait for a condition
+ENOUGH = 1.0  # seconds; the longest wait for a condition, times `Stage.wait_factor`
+STARTING = 25.0  # seconds that a process has to come
 ROUNDS = 60  # of reading, as a socket that tries to connect again makes events for ever
 
 
@@ -39,6 +40,7 @@ class Stage:
         self._transport = transport
         self.address: str = world.address(transport, "stage")
         self._number = 0
+        self.wait_factor: float = world.wait_factor if isinstance(world, Real) else 1.0
 
     def socket(self, kind: int) -> Any:
         """Make a socket."""
@@ -90,10 +92,10 @@ class Stage:
             return name_of(error)
         return "ok"
 
-    def until(self, holds: Callable[[], bool]) -> bool:
-        """Whether a condition becomes true within `ENOUGH` seconds."""
+    def until(self, holds: Callable[[], bool], enough: float | None = None) -> bool:
+        """Whether a condition becomes true within `enough` seconds."""
         world = self._world
-        end = self._now() + ENOUGH
+        end = self._now() + (ENOUGH * self.wait_factor if enough is None else enough)
         while not (held := holds()) and self._now() < end:
             if isinstance(world, Model):
                 world.network.deliver_until(world.network.now + 0.01)
