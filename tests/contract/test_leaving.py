@@ -154,3 +154,36 @@ async def test_what_libzmq_holds_stays_with_it(w: World) -> None:
             else:
                 with pytest.raises(SocketClosed):
                     await each
+
+
+async def test_its_last_replies_can_be_read_before_it_hangs_up(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zmqbridge._bridge.lingers.PARTING", 1000)
+    for address, count in ("tcp://127.0.0.1:*", 0), ("inproc://parts", 1), ("tcp://127.0.0.1:*", 1):
+        async with (
+            w.Replier(bind=address) as replier,
+            w.Requester(connect=replier.addresses, timeout=20) as requester,
+        ):
+            serving = w.spawn(replier.serve(lambda request: request.reply(b"last")))
+            for _ in range(count):
+                assert await requester.request(b"?") == [b"last"]
+            await replier.stop_serving()
+            await serving
+            leaving = w.spawn(replier.aclose())
+            if count and address.startswith("tcp"):
+                await w.settled()
+                assert not replier.closed
+                leaving.cancel()  # which closes at once
+                with pytest.raises(w.Cancelled):
+                    await leaving
+            else:
+                await leaving
+            assert replier.closed
+
+
+async def test_who_would_serve_after_that_is_done_at_once(w: World) -> None:
+    # As when the end comes before a task has begun.
+    async with w.Replier(bind="inproc://over") as replier:
+        await replier.stop_serving()
+        assert await replier.serve(lambda request: request.reply(b"")) is None

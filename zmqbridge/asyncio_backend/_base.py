@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar
 import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
+from zmqbridge._bridge.lingers import parting
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
 from zmqbridge.core.checks import patience, seconds
@@ -81,7 +83,7 @@ class Socket:
         return repr_of(self)
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -124,6 +126,8 @@ class Socket:
         try:
             if self._pump.queues and not self._driver.loop.is_closed():
                 await self.drain(link.linger())
+            if moment := parting(link):
+                await self._driver.sleep(moment)
         except (SocketClosed, ContextTerminated):
             pass  # it was closed meanwhile
         finally:
@@ -235,7 +239,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             if self._link.unheard:
                 self._link.warn_of_silence()
             if inbox.ended:
-                raise Closed(f"{self._link!r} was told to stop: it takes nothing any more")
+                raise stopped(self._link)
             before, waiter = waiter, driver.waiter(driver.loop)
             if inbox.wait(waiter, before):
                 self._pump.schedule()

@@ -12,21 +12,17 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from zmqbridge._bridge.lingers import parting
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.core.checks import handles, patience, seconds
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import (
-    ContextTerminated,
-    LoopError,
-    QueueEmpty,
-    SocketClosed,
-    ZmqBridgeError,
-)
+from zmqbridge.errors import ContextTerminated, LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch
@@ -104,7 +100,7 @@ class Socket:
         self._driver.doRead()
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -148,6 +144,8 @@ class Socket:
         try:
             if not link.closed and self._pump.queues:
                 await self._driver.drain(link.linger())
+            if moment := parting(link):
+                await deferLater(steady(self._driver.reactor), moment)
         except (SocketClosed, ContextTerminated):
             pass  # it was closed meanwhile
         finally:
@@ -312,7 +310,7 @@ class Receiver(Socket, Generic[Item]):
         if self._link.unheard:
             self._link.warn_of_silence()
         if inbox.ended:
-            return fail(SocketClosed(f"{self._link!r} was told to stop: it takes nothing any more"))
+            return fail(stopped(self._link))
         waiter = Receipt(inbox)
         if inbox.wait(waiter):
             self._pump.schedule()

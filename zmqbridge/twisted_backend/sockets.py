@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, fail
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
-from zmqbridge.core.checks import at_once, patience, seconds
+from zmqbridge.core.checks import at_once, handles, patience, seconds
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -169,9 +169,11 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
+            TypeError: the handler cannot be called.
             ValueError: the limit is less than one.
         """
         at_once(limit)
+        handles(handler)
         from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
 
         clock = steady(self._driver.reactor)
@@ -182,9 +184,10 @@ class Replier(Receiver[Request]):
     def stop_serving(self, timeout: float | None = None) -> Deferred[list[Request]]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and should be closed. Requests that libzmq has
-        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
-        documentation for how to have few of them.
+        From then on the socket can still reply, and should be closed: `aclose` gives the clients a
+        tenth of a second to read the last replies. Another `serve` fires at once. Requests that
+        libzmq has already received stay there, and are lost when it is closed: see "Leave on
+        SIGTERM" in the documentation for how to have few of them.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as
