@@ -98,7 +98,7 @@ def refusing() -> Iterator[None]:
     """Refuse what is real in the programs of nodes; outside of them nothing changes."""
     _begin_to_audit()
     before = time.sleep, zmq.Context.socket
-    time.sleep, zmq.Context.socket = _sleep(before[0]), _socket(before[1])  # type: ignore[method-assign]
+    time.sleep, zmq.Context.socket = _sleep(before[0]), _socket(before[1])  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.core.formats import FORMATS, Format, several_parts
+from zmqbridge.core.formats import FORMATS, Format, as_part_list
 from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.errors import MalformedMessage
 
@@ -42,7 +42,7 @@ def shaped(shape: Format, message: Any, tag: bytes) -> Sequence[BytesLike]:
 
 
 def _encoded(parts: Iterable[str | BytesLike]) -> list[bytes]:
-    return [as_name(part, "a part") for part in several_parts(parts)]  # type: ignore[arg-type]
+    return [as_name(part, "a part") for part in as_part_list(parts)]  # type: ignore[arg-type]
 
 
 def received(connection: ZmqSubConnection, shape: Format | None, message: Message) -> None:
