@@ -498,7 +498,7 @@ def test_shutdown_does_not_block_the_reactor(w: World) -> None:
         before = time.monotonic()
         factory.shutdown()
         took.append(time.monotonic() - before)
-    assert min(took) < 0.02
+    assert min(took) < 0.5  # and not the linger
     # The contexts still linger, in threads of their own.
     assert "zmqbridge-txzmq-context" in [each.name for each in threading.enumerate()]
 

@@ -122,7 +122,7 @@ class Pump(Sending):
             standby = self._standby = self._standby or self._driver.standby_turn()
             queue.appendleft(standby)
         try:
-            # `_hand_over`, without its frame.
+            # `hand_over`, without its frame.
             told = self._pattern.feed(burst)
             if self._pattern.rejected is None:
                 self._driver.tell(*told)
@@ -178,7 +178,7 @@ class Pump(Sending):
                 self.received += len(burst)
                 if holding is not None and len(burst) > 1:
                     again = holding.before(len(burst)) or again
-                self.standing_by(self._hand_over, burst)
+                self.standing_by(self.hand_over, burst)
                 if holding is not None and len(burst) > 1:
                     holding.after(len(burst))
         finally:
@@ -212,7 +212,8 @@ class Pump(Sending):
             if rejected is not None:
                 self._driver.report(rejected)
 
-    def _hand_over(self, burst: list[Message]) -> None:
+    def hand_over(self, burst: list[Message]) -> None:
+        """Hand over messages that were read."""
         told = self._pattern.feed(burst)
         if self._pattern.rejected is None:
             self._driver.tell(*told)
