@@ -29,9 +29,18 @@ BOUND = 50  # seconds
 SILENCE = 0.5  # seconds in which nothing comes
 
 
-def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+class Command(subprocess.Popen[bytes]):
+    """A command that does not outlive a test that has failed."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)
+
+
+def start(*arguments: Any, **options: Any) -> Command:
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(
+    return Command(
         [sys.executable, "-W", "error", "-m", "zmqbridge", *map(str, arguments)],
         **pipes | options,
     )
@@ -550,6 +559,62 @@ def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address: 
         pusher.send_signal(2)
         assert pusher.wait(BOUND) == 130
         assert pusher.stderr.read() == b""
+
+
+def test_a_server_lets_in_whom_it_knows_and_nobody_else(tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    for name, folder in (("server", tmp_path), ("alice", known), ("bob", tmp_path)):
+        assert run("keygen", name, "--folder", folder)[0] == 0
+    secret, public = tmp_path / "server.key_secret", tmp_path / "server.key"
+    alice, bob = known / "alice.key_secret", tmp_path / "bob.key_secret"
+    with start(
+        "proxy", "pipeline", HERE, HERE, "--curve-front", secret, "--clients", known
+    ) as proxy:
+        front, back = between(proxy)
+        with start("pull", "-c", back, "--count", 1) as puller:
+            for own in (["--own-key", bob], []):
+                status, out, err = run(
+                    "push", "-c", front, "--curve", public, *own, "--timeout", 1, given=b"x\n"
+                )
+                assert (status, out) == (1, b"")
+                assert b"the server does not let these credentials in" in err
+            pinged = run("ping", front, "--curve", public, "--timeout", 20, "--own-key", alice)
+            assert pinged[0] == 0, pinged
+            done = run("push", "-c", front, "--curve", public, "--own-key", alice, given=b"hi\n")
+            assert done == (0, b"", b"")
+            assert puller.communicate(timeout=BOUND) == (b"hi\n", b"")
+        proxy.send_signal(15)
+        assert proxy.wait(BOUND) == 0
+    with start("pull", "-b", back, "--curve", secret, "--clients", known, "--count", 1) as puller:
+        done = run("push", "-c", back, "--curve", public, "--own-key", alice, given=b"hi\n")
+        assert done == (0, b"", b"")
+        assert puller.communicate(timeout=BOUND) == (b"hi\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["pull", "-b", HERE, "--clients", "."], b"--clients .: who binds must have --curve"),
+        (["push", "-c", "tcp://h:1", "--own-key", "x"], b"--own-key x: who connects must"),
+        (["proxy", "pubsub", HERE, HERE, "--clients", "."], b"--clients .: who binds must"),
+        (["proxy", "pubsub", HERE, HERE, "--curve-back", "k.key_secret", "--own-key", "k.key"],
+         b"--own-key k.key: who connects must"),
+        (["pull", "-b", HERE, "--curve", "k.key_secret", "--clients", "nowhere"], b"nowhere"),
+        (["tap", "pubsub", HERE, HERE, "--curve-front", "k.key_secret", "--clients", "nowhere"],
+         b"nowhere"),
+        (["push", "-c", "tcp://h:1", "--curve", "k.key", "--own-key", "k.key"],
+         b"the file with the secret key is needed"),
+        (["pull", "-b", HERE, "--curve", "k.key"], b"the file with the secret key is needed"),
+    ],
+)  # fmt: skip
+def test_keys_that_are_given_to_no_purpose_are_not_left_unused(
+    address: str, words: list[str], hint: bytes
+) -> None:
+    assert run("keygen", "k")[0] == 0
+    status, out, err = run(*words)
+    assert (status, out, err.count(b"\n")) == (2, b"", 1), err
+    assert hint in err
 
 
 # What may be given, and how.

@@ -1,6 +1,6 @@
-"""pytest's plugin: the fixture `zmq_network`, tests that run in its world, and failures by seed.
+"""pytest's plugin: the fixture `zmq_network`, tests that run on its network, failures by seed.
 
-pytest loads it in every session, so it imports nothing of the library until a test asks.
+pytest loads it in every session, so it imports the library only when a test uses the fixture.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 SEED = "--zmq-seed"
 SEEDS = "--zmq-seeds"
-LAST = 20  # events that are shown of a failure
+LAST = 20  # events that are shown with a failure
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that say by which seeds a simulated network runs."""
+    """Add the options for the seeds of the simulated network."""
     group = parser.getgroup("zmqbridge")
     group.addoption(
         SEED, default=None, metavar="N", help="the seed of the fixture zmq_network (default: 0)"
@@ -31,12 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         SEEDS,
         default=None,
         metavar="COUNT",
-        help="run each test that uses zmq_network by so many seeds, from --zmq-seed on",
+        help="run each test that uses zmq_network with COUNT seeds, from --zmq-seed on",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Announce the mark, and refuse what is no number."""
+    """Announce the mark, and refuse an option that is not a number."""
     config.addinivalue_line(
         "markers",
         "zmq_backend(name): the loop of a coroutine test that uses zmq_network: asyncio or trio",
@@ -59,7 +59,7 @@ def _number(config: pytest.Config, option: str, default: int = 0) -> int:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each seed."""
+    """Make a test for each seed."""
     if "zmq_network" in metafunc.fixturenames:
         first = _number(metafunc.config, SEED)
         count = _number(metafunc.config, SEEDS, 1)
@@ -70,7 +70,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def zmq_network(request: pytest.FixtureRequest) -> Network:
-    """A simulated network; a coroutine test that uses it runs in its world, in virtual time."""
+    """A simulated network; a coroutine test that uses it runs on it, in virtual time."""
     from zmqbridge.testing import Network
 
     network = Network(getattr(request, "param", _number(request.config, SEED)))
@@ -89,17 +89,17 @@ def _backend_of(request: pytest.FixtureRequest) -> str:
         return str(mark.args[0])
     if "anyio_backend" not in request.fixturenames:
         return "asyncio"
-    # anyio's own fixture says which loop; its options are of real ones.
+    # anyio's own fixture names the loop; its options are those of real loops.
     given: Any = request.getfixturevalue("anyio_backend")
     return str(given if isinstance(given, str) else given[0])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
-    """Put a plain function in the place of a coroutine function that uses the fixture.
+    """Replace a coroutine test that uses the fixture by a plain function.
 
-    The plugins of anyio and pytest-asyncio would run that on a real loop; the plain one runs it in
-    the simulated world.
+    The plugins of anyio and pytest-asyncio would run the coroutine function on a real loop. The
+    plain function runs it on the simulated network.
     """
     if inspect.iscoroutinefunction(obj) and "zmq_network" in inspect.signature(obj).parameters:
         setattr(collector.obj, name, _in_its_world(obj))
@@ -113,7 +113,7 @@ def _in_its_world(function: Callable[..., Coroutine[Any, Any, None]]) -> Callabl
         network = kwargs["zmq_network"]
         run(lambda: function(*args, **kwargs), network, _backends[network])
 
-    # It would be warned of, as what it marks is no coroutine function any more.
+    # pytest-asyncio warns of its mark on a function that is not a coroutine function.
     marks = getattr(function, "pytestmark", [])
     call.pytestmark = [each for each in marks if each.name != "asyncio"]  # type: ignore[attr-defined]
     return call
@@ -123,7 +123,7 @@ def _in_its_world(function: Callable[..., Coroutine[Any, Any, None]]) -> Callabl
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the seed, the last events and the command that replays a failure."""
+    """Add the seed, the last events and the command that replays it to a failure."""
     report = yield
     network = item.stash.get(KEY, None)
     if network is not None and report.failed and call.when == "call":

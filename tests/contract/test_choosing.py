@@ -90,20 +90,22 @@ async def test_a_consumer_a_hundred_times_too_slow_is_never_behind(w: Any, addre
         ) as subscriber:
             await subscriber.ready(20)
             heard: dict[bytes, bytes] = {}
-            taken = 0
+            taken = published = 0
 
             async def consume() -> None:
                 nonlocal taken
                 async for tag, newest in subscriber:
                     heard[tag] = newest
                     taken += 1
-                    await w.sleep(0.01)
+                    while published < min(100 * taken, count):
+                        await w.sleep(0)
 
             consuming = w.spawn(consume())
             tracemalloc.start()
             try:
                 for number in range(count):
                     publisher.publish(b"%d " % number + body, tags[number % 5])
+                    published = number + 1
                     if number % 100 == 99:
                         await w.sleep(0)
                         assert subscriber.statistics().unread <= 5

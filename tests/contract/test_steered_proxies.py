@@ -111,7 +111,7 @@ async def test_while_it_is_paused_nothing_passes_and_nothing_is_lost(w: World) -
 async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(
     w: World, captured: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqbridge._bridge.proxying.PATIENCE", 0.2)
+    monkeypatch.setattr("zmqbridge._bridge.proxyengine.COMMAND_TIMEOUT", 0.2)
     few: Any = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096, zmq.LINGER: 0}
     proxy = w.Proxy("pipeline", Side(HERE), Side(HERE, options=few), captured)
     with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.PULL) as no:
@@ -144,7 +144,7 @@ async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(
 async def test_it_goes_on_when_the_peer_that_it_waited_for_does(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqbridge._bridge.proxying.PATIENCE", 0.1)
+    monkeypatch.setattr("zmqbridge._bridge.proxyengine.COMMAND_TIMEOUT", 0.1)
     few: dict[int, Any] = {zmq.SNDHWM: 1, zmq.RCVHWM: 1, zmq.SNDBUF: 4096, zmq.RCVBUF: 4096}
     async with w.Proxy("pipeline", HERE, Side(HERE, options=few)) as proxy:
         await proxy.pause()

@@ -14,7 +14,7 @@ from zmqbridge._bridge.lingers import hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
 from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.checks import several
+from zmqbridge.core.checks import as_list
 from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, SocketClosed
 
@@ -53,9 +53,9 @@ class Addressed(Guard):
 
     def take_places(self, bind: Addresses, connect: Addresses) -> None:
         """Bind and connect to these, each one address or several, in this order."""
-        for address in several(bind, "bind"):
+        for address in as_list(bind, "bind"):
             self.bind(address)
-        for address in several(connect, "connect"):
+        for address in as_list(connect, "connect"):
             self.connect(address)
 
     def at_one_more(self, address: Address) -> None:

@@ -12,7 +12,7 @@ from zmqbridge._bridge.barrier import Barriers
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
-from zmqbridge.core.checks import several
+from zmqbridge.core.checks import as_list
 from zmqbridge.core.formats import Format, split_two_parts
 from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
@@ -185,7 +185,7 @@ def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
         TypeError: a tag is neither str nor bytes-like.
         ValueError: a tag is an address, and no address is given; or it is too long.
     """
-    wanted = [as_prefix(tag) for tag in several(tags, "tags")]
+    wanted = [as_prefix(tag) for tag in as_list(tags, "tags")]
     if not (given.get("bind") or given.get("connect")):
         for tag in wanted:
             if re.match(rb"(tcp|ipc|inproc)://", tag):

@@ -14,13 +14,14 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
+from anyio.abc import UnreliableObjectSendStream
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
-from zmqbridge.core.checks import at_once, patience, seconds
+from zmqbridge.core.checks import check_limit, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from zmqbridge.asyncio_backend._serving import Serving
 
 
-# The calls of a Dealer, and of a Pusher under other names: an alias costs no frame. They are
+# The calls of a Dealer, and of a Pusher also under other names: an alias costs no frame. They are
 # `Final`, because otherwise type checkers would differ on what they are.
 async def send(self: Socket, *parts: BytesLike) -> None:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
@@ -70,8 +71,11 @@ def send_nowait(self: Socket, *parts: BytesLike) -> None:
 
 
 @final
-class Pusher(Socket):
-    """PUSH: each message to one of the pullers, in turn."""
+class Pusher(Socket, UnreliableObjectSendStream[BytesLike]):
+    """PUSH: each message to one of the pullers, in turn.
+
+    As one of anyio's streams it sends messages of one part, by `send`.
+    """
 
     kind: ClassVar[int] = zmq.PUSH
 
@@ -81,6 +85,8 @@ class Pusher(Socket):
 
     push: Final = send
     push_nowait: Final = send_nowait
+    send: Final = send  # type: ignore[assignment]  # an item has no name here
+    send_nowait: Final = send_nowait
 
 
 @final
@@ -140,7 +146,7 @@ class Requester(Socket):
             driver.enter()
         waiter: Any = driver.waiter(driver.loop)
         request_id = self._deadlines.open(
-            waiter, parts, self._timeout if timeout is None else seconds(timeout)
+            waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
         )
         try:
             reply: Message = await waiter
@@ -183,7 +189,7 @@ class Replier(Receiver[Request]):
         Raises:
             ValueError: the limit is less than one.
         """
-        at_once(limit)
+        check_limit(limit)
         from zmqbridge.asyncio_backend._serving import Serving  # loaded by programs that serve
 
         serving = Serving(self, handler, limit, self._patrols.blame)
@@ -209,7 +215,7 @@ class Replier(Receiver[Request]):
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         self._driver.enter()
         return await stop_all(self._serving, self._link, self._inbox, timeout)
 
@@ -229,7 +235,7 @@ class Replier(Receiver[Request]):
 
 
 @final
-class Dealer(Receiver[Message]):
+class Dealer(Receiver[Message], UnreliableObjectSendStream[BytesLike]):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind: ClassVar[int] = zmq.DEALER
@@ -238,7 +244,7 @@ class Dealer(Receiver[Message]):
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
 
-    send: Final = send
+    send: Final = send  # type: ignore[assignment]  # an item has no name here
     send_nowait: Final = send_nowait
 
 
@@ -282,7 +288,7 @@ class Router(Receiver[tuple[bytes, Message]]):
 
 
 @final
-class Pair(Receiver[Message]):
+class Pair(Receiver[Message], UnreliableObjectSendStream[BytesLike]):
     """PAIR: messages to the one peer that there can be, and from it, as their parts.
 
     For two threads or tasks of one program, over inproc. A second peer is refused in silence.
@@ -294,5 +300,5 @@ class Pair(Receiver[Message]):
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
 
-    send: Final = send
+    send: Final = send  # type: ignore[assignment]  # an item has no name here
     send_nowait: Final = send_nowait

@@ -142,14 +142,22 @@ def add_socket(commands: Any, pattern: str) -> None:
     command.add_argument(
         "--rate", type=positive, default=inf, metavar="N", help="send so many a second at the most"
     )
-    command.add_argument(
-        "--curve", metavar="FILE", help="encrypt: with -b by our own secret key, with -c by the "
-        "server's public key; any client that has it may come in",
-    )  # fmt: skip
+    add_curve(command, "--curve")
     if word is not None:
         command.add_argument("words", nargs="*", type=os.fsencode, metavar=word, default=[])
     else:
         command.set_defaults(words=[])
+
+
+def add_curve(command: Any, *names: str) -> None:
+    """Add the options that encrypt."""
+    for name in names:
+        command.add_argument(name, metavar="FILE", help="encrypt: who binds gives the own secret "
+                             "key, who connects the server's public key")  # fmt: skip
+    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only who has "
+                         "a key there (NAME.key); default: any client")  # fmt: skip
+    command.add_argument("--own-key", metavar="FILE", help="who connects: the own pair of keys "
+                         "(NAME.key_secret); default: a new one")  # fmt: skip
 
 
 def add_forms(command: Any) -> None:
@@ -182,6 +190,7 @@ def add_ping(commands: Any) -> None:
     )  # fmt: skip
     ping.add_argument("--timeout", type=positive, default=1.0, metavar="S", help="seconds")
     ping.add_argument("--curve", metavar="FILE", help="the server's public key")
+    ping.add_argument("--own-key", metavar="FILE", help="our own pair of keys; default: a new one")
 
 
 def add_proxy(commands: Any) -> None:
@@ -213,11 +222,7 @@ def add_sides(command: Any) -> None:
                          help="requests, pubsub or pipeline")  # fmt: skip
     command.add_argument("front", metavar="FRONT", help="where clients or senders connect")
     command.add_argument("back", metavar="BACK", help="where workers or receivers connect")
-    for name in ("front", "back"):
-        command.add_argument(
-            f"--curve-{name}", metavar="FILE", help="encrypt there: if it binds by our own "
-            "secret key, if it connects by the server's public key",
-        )  # fmt: skip
+    add_curve(command, "--curve-front", "--curve-back")
 
 
 def add_tap(commands: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 from math import inf
 from typing import Any
 
 import zmq
 
 from zmqbridge.asyncio_backend import (
+    Authenticator,
     Dealer,
     Publisher,
     Puller,
@@ -27,7 +29,7 @@ from zmqbridge.cli.piping import (
     FAILED,
     NO_FIELD,
     OK,
-    PATIENCE,
+    SEND_TIMEOUT,
     Options,
     Output,
     all_sent,
@@ -39,6 +41,7 @@ from zmqbridge.cli.piping import (
 )
 from zmqbridge.cli.telling import INTERRUPTED, until_told
 from zmqbridge.errors import ConnectTimeout, PeerUnreachable, RequestTimeout, ZmqBridgeError
+from zmqbridge.security import Policy
 
 MISUSED = 2
 CLOSED_PIPE = 128 + 13  # SIGPIPE, which Windows has not
@@ -56,7 +59,8 @@ def run(pattern: str, **given: Any) -> int:
         print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
         return MISUSED
     try:
-        status = asyncio.run(until_told(PATTERNS[pattern](options), pattern, options.linger))
+        working = guarded(pattern, options, options.policies())
+        status = asyncio.run(until_told(working, pattern, options.linger))
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -69,6 +73,14 @@ def run(pattern: str, **given: Any) -> int:
         print(f"zmqbridge {pattern}: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RequestTimeout) else MISUSED
     return status
+
+
+async def guarded(pattern: str, options: Options, policies: dict[str, Policy] | None) -> int:
+    """Do what a pattern does, and let an authenticator decide who is let in, if there is one."""
+    async with AsyncExitStack() as stack:
+        if policies is not None:
+            await stack.enter_async_context(Authenticator(policies))
+        return await PATTERNS[pattern](options)
 
 
 async def push(options: Options) -> int:
@@ -137,7 +149,7 @@ async def sub(options: Options) -> int:
 async def req(options: Options) -> int:
     """Send lines as requests, and write their replies."""
     output, status = Output(options), OK
-    timeout = PATIENCE if options.timeout == inf else options.timeout
+    timeout = SEND_TIMEOUT if options.timeout == inf else options.timeout
     async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
         async for number, item in items(options):
             try:

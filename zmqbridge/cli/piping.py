@@ -12,14 +12,15 @@ from typing import Any
 import zmq
 
 from zmqbridge.cli.formats import Format, Item
-from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
+from zmqbridge.security import Policy
 
 OK, FAILED = 0, 1
 
 # How long messages may take to leave when no time was given.
-PATIENCE = 30.0  # seconds
+SEND_TIMEOUT = 30.0  # seconds
 MOMENT = 0.001  # seconds
 NO_FIELD = "this socket sends no tag and names no peer; leave it out"
 
@@ -35,6 +36,7 @@ class Options:
         timeout: seconds of silence, ``inf`` for any.
         rate: messages a second at the most.
         curve: the file of a key, None for no encryption.
+        clients, own_key: see `zmqbridge.cli.keys`.
         words: tags, the tag of a publisher, or the parts of a reply.
     """
 
@@ -45,12 +47,14 @@ class Options:
     timeout: float = inf
     rate: float = inf
     curve: str | None = None
+    clients: str | None = None
+    own_key: str | None = None
     words: list[bytes] = field(default_factory=list)
 
     @property
     def linger(self) -> float:
         """How many seconds sent messages may take to leave."""
-        return PATIENCE if self.timeout == inf else self.timeout
+        return SEND_TIMEOUT if self.timeout == inf else self.timeout
 
     def of_socket(self) -> dict[str, Any]:
         """The arguments for the constructor of the socket."""
@@ -61,8 +65,14 @@ class Options:
             "connect": self.connect,
             "bind": self.bind,
             "options": options,
-            "security": security_of(self.curve, serves=bool(self.bind)),
+            "security": security_of(
+                self.curve, serves=bool(self.bind), clients=self.clients, own_key=self.own_key
+            ),
         }
+
+    def policies(self) -> dict[str, Policy] | None:
+        """Which clients are let in; None if nobody is asked about them."""
+        return policies_of(self.clients, self.own_key, curve=[self.curve], serves=[bool(self.bind)])
 
 
 async def items(

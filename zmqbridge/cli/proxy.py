@@ -7,53 +7,69 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from zmqbridge.asyncio_backend import Proxy
-from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
 from zmqbridge.proxies import Side
+from zmqbridge.security import Policy
 
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def side(text: str, curve: str | None) -> Side:
-    """The side of a proxy that is this word of the command line."""
-    parsed = Side.parse(text)
-    return Side(parsed.bind, parsed.connect, None, security_of(curve, serves=bool(parsed.bind)))
+class Guarded(NamedTuple):
+    """What a proxy stands between, and who is let in; None lets everybody in who has the key."""
+
+    front: Side
+    back: Side
+    policies: dict[str, Policy] | None
 
 
-def run(
-    kind: str,
+def guarded(
     front: str,
     back: str,
-    capture: str | None,
     curve_front: str | None,
     curve_back: str | None,
-    statistics: float,
-) -> int:
+    clients: str | None,
+    own_key: str | None,
+) -> Guarded:
+    """What these words of the command line mean."""
+    sides = Side.parse(front), Side.parse(back)
+    curves = curve_front, curve_back
+    serves = [bool(side.bind) for side in sides]
+    policies = policies_of(clients, own_key, curve=curves, serves=serves)
+    made_front, made_back = [
+        replace(side, security=security_of(curve, serves=serving, clients=clients, own_key=own_key))
+        for side, curve, serving in zip(sides, curves, serves, strict=True)
+    ]
+    return Guarded(made_front, made_back, policies)
+
+
+def run(kind: str, capture: str | None, statistics: float, **guarding: Any) -> int:
     """Run a proxy until SIGINT or SIGTERM; returns the exit status."""
     try:
-        sides = side(front, curve_front), side(back, curve_back)
         captured = None if capture is None else Side.parse(capture)
-        return asyncio.run(serve(kind, *sides, captured, statistics))
+        return asyncio.run(serve(kind, guarded(**guarding), captured, statistics))
     except KeyboardInterrupt:
         return INTERRUPTED
     except ProxyFailed as error:
         print(f"zmqbridge proxy: {error}", file=sys.stderr)
         return FAILED
-    except (Refused, ZmqBridgeError, ValueError) as error:
+    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge proxy: {error}", file=sys.stderr)
         return MISUSED
 
 
-async def serve(kind: str, front: Side, back: Side, capture: Side | None, every: float) -> int:
+async def serve(kind: str, given: Guarded, capture: Side | None, every: float) -> int:
     """Run a proxy, and print its addresses and now and then its statistics."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the caller says it
-    async with Proxy(kind, front, back, capture) as proxy:
+    front, back, policies = given
+    async with Proxy(kind, front, back, capture, policies=policies) as proxy:
         told = until_told()
         introduce(proxy)
         telling = asyncio.ensure_future(tell(proxy, every))

@@ -1,4 +1,4 @@
-"""Faults: what happens to the nodes of a simulated world, drawn by chance or written down."""
+"""Faults: what may happen to the nodes of a network, listed by hand or drawn at random."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 from zmqbridge.testing.network import LATENCY, Network
 
-# After a silence or a pause libzmq goes on at once; after a cut it connects again in this time.
+# How long a fault lasts. After a cut, libzmq connects again within this time.
 SOON = (0.001, 0.5)  # seconds
 
 
 class Fault(NamedTuple):
-    """Something that is to happen at a time.
+    """A fault that begins at a time.
 
     Attributes:
         at: when, in seconds since the fault was applied.
         kind: ``"cut"``, ``"silence"``, ``"one_way"``, ``"slow"``, ``"pause"`` or ``"restart"``.
-        a, b: the nodes concerned; for `pause` and `restart` it is `a` alone.
-        lasts: after how many seconds it is over.
+        a, b: the names of the nodes; ``"pause"`` and ``"restart"`` concern only `a`.
+        lasts: how many seconds it lasts.
     """
 
     at: float
@@ -67,7 +67,7 @@ KINDS: dict[str, Callable[[Network, Fault], None]] = {
 
 
 def apply(network: Network, faults: Iterable[Fault]) -> None:
-    """Have these faults happen, counted from now.
+    """Schedule faults, whose times count from now.
 
     Raises:
         ValueError: there is no such kind of fault, or no such node.
@@ -88,14 +88,14 @@ def draw(
     most: int = 4,
     kinds: Sequence[str] = ("cut", "silence", "one_way", "slow"),
 ) -> list[Fault]:
-    """Some faults by chance, each over before `until`.
+    """Draw some faults at random; each is over before `until`.
 
     Args:
-        random: where the chance comes from, as `Network.random`.
-        nodes: the names of those that they concern, at least two.
+        random: the source of random numbers, as `Network.random`.
+        nodes: the names of the nodes, at least two.
         until: in seconds from now.
-        most: of how many kinds there may be one.
-        kinds: which kinds.
+        most: how many faults at most.
+        kinds: the kinds to draw from, see `Fault`.
     """
     faults = []
     for _ in range(random.randint(0, most)):

@@ -16,11 +16,11 @@ class Node:
     """A process of the simulation, with a context of its own; `Network.node` makes it.
 
     Attributes:
-        name: in addresses, events and errors.
-        network: where it is.
-        alive: it was not killed, or was restarted.
-        paused: it stands still, and so do its I/O threads.
-        context: goes where a ``zmq.Context`` goes.
+        name: its name in addresses, events and errors.
+        network: the network that it belongs to.
+        alive: False from `kill` until `restart`.
+        paused: True from `pause` until `resume`.
+        context: the context of its sockets, to be passed as ``context=``.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -32,17 +32,17 @@ class Node:
         self._program: Callable[[], Any] | None = None
 
     def kill(self) -> None:
-        """End it as SIGKILL does: its sockets say nothing more, its tasks do not go on."""
+        """End the process as SIGKILL does: its sockets send nothing more, its tasks stop."""
         self.network.fault("kill", self.name, self.name)
         self.alive = self.paused = False
         self.network.driver.kill(self)
         self.context.die()
 
     def restart(self, main: Callable[[], Any] | None = None) -> None:
-        """Begin it anew, with a new context.
+        """Start the process again, with a new context; if it is alive, it is killed first.
 
         Args:
-            main: what it runs, as in `run`; by default what it ran before.
+            main: the program, as for `start`; by default the one that was started last.
         """
         if self.alive:
             self.kill()
@@ -52,11 +52,14 @@ class Node:
         self.start(main or self._program)
 
     def start(self, main: Callable[[], Any] | None) -> None:
-        """Have it run a program beside what it runs already: a coroutine function, or a function.
+        """Start a program in the process, beside those that it runs already.
+
+        Args:
+            main: a coroutine function, or a function, without arguments.
 
         Raises:
-            TypeError: it was given none, and has had none.
-            ValueError: it was killed.
+            TypeError: there is no program.
+            ValueError: the node was killed.
         """
         if main is None:
             raise TypeError(f"{self!r} has run nothing yet: give it a program")
@@ -66,7 +69,7 @@ class Node:
         self.network.driver.start(self, main)
 
     def pause(self) -> None:
-        """Hold it still as SIGSTOP does, and its I/O threads as well."""
+        """Stop the process as SIGSTOP does, with its I/O threads."""
         if not self.paused:
             self.network.driver.pause(self)
             self.network.fault("pause", self.name, self.name)
@@ -74,7 +77,7 @@ class Node:
             self.network.blocked_anew()
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let the process go on."""
         if self.paused:
             self.network.fault("resume", self.name, self.name)
             self.paused = False
@@ -87,7 +90,7 @@ class Node:
 
 
 class ByHand:
-    """The driver of a network that the caller drives: it has nodes without programs."""
+    """The driver of a network that the caller drives: its nodes have no programs."""
 
     def start(self, node: Node, main: Callable[[], Any]) -> None:
         """Refuse to run anything.
@@ -98,11 +101,11 @@ class ByHand:
         raise NotSimulated(f"{node!r} can run a program only inside run() or a SimReactor")
 
     def kill(self, node: Node) -> None:
-        """There is nothing to end."""
+        """Do nothing: there is no program."""
 
     pause: Final = kill
     resume: Final = kill
 
     def descriptor(self, socket: Any) -> int | None:
-        """No real descriptor is needed."""
+        """None: no real FD is needed."""
         return None

@@ -1,4 +1,4 @@
-"""Rules: what a test may do to single messages, and what is written down of all that happens."""
+"""Rules: how a test drops, delays or doubles single messages; and the trace of all events."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from zmqbridge.testing.nodes import Node
 
-# How many of the last events are kept to be shown; the hash is of all.
+# How many of the last events are kept to be shown; the hash is of all events.
 KEPT = 10_000
-FOLD = 512
+FOLD = 512  # events that are hashed at once
 
 
 class Event(NamedTuple):
     """Something that happened on the network.
 
     Attributes:
-        at: when, in seconds.
+        at: the time, in seconds.
         what: ``"message"``, ``"lost"``, ``"connected"``, ``"disconnected"``, ``"refused"``, or the
             name of a fault.
-        source, target: the nodes concerned.
-        parts: of a message, else empty.
-        sent: when a message was sent, else `at`.
+        source, target: the names of the nodes.
+        parts: the parts of a message, else empty.
+        sent: the time at which a message was sent, else `at`.
         detail: the sockets or the cause, in words.
     """
 
@@ -39,12 +39,12 @@ class Event(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A message that is to travel, as a rule sees it.
+    """A message under way, as a rule sees it.
 
     Attributes:
         source, target: the nodes.
-        kinds: the socket types of both, e.g. ``("DEALER", "ROUTER")``.
-        parts: as they go over the wire.
+        kinds: the socket types of both sides, e.g. ``("DEALER", "ROUTER")``.
+        parts: the parts as they go over the wire.
         at: the time, in seconds.
     """
 
@@ -59,14 +59,14 @@ class Deliver(NamedTuple):
     """A rule's verdict: deliver the message later.
 
     Attributes:
-        delay: in seconds; what follows on the same connection waits as well.
+        delay: in seconds; later messages of the same connection wait as well.
     """
 
     delay: float
 
 
 class Drop(NamedTuple):
-    """A rule's verdict: lose the message, though the connection holds; tcp never does this."""
+    """A rule's verdict: lose the message and keep the connection; tcp never does this."""
 
 
 class Twice(NamedTuple):
@@ -78,18 +78,18 @@ Rule = Callable[[Delivery], Verdict]
 
 
 class Handle:
-    """What takes a rule back."""
+    """The handle of a rule, as `Network.rule` returns it."""
 
     def __init__(self, rules: dict[Handle, Rule]) -> None:
         self._rules = rules
 
     def cancel(self) -> None:
-        """Apply the rule to nothing that is sent from now on."""
+        """Remove the rule: it is not applied to messages that are sent from now on."""
         self._rules.pop(self, None)
 
 
 class Trace:
-    """All that happened on a network: the last events, and a hash of all.
+    """The trace of a network: its last events, and a hash of all events.
 
     - inputs: `note`
     - getters: `events`, `hash`
@@ -101,14 +101,14 @@ class Trace:
         self._hash = sha256()
 
     def note(self, event: Event) -> None:
-        """Write down an event."""
+        """Add an event."""
         self.events.append(event)
         self._unfolded.append(tuple(event))
         if len(self._unfolded) >= FOLD:
             self._fold()
 
     def _fold(self) -> None:
-        # Version 2 has no back references, which would depend on who else holds the same object.
+        # Version 2 has no back references, which would depend on other references to an object.
         self._hash.update(marshal.dumps(self._unfolded, 2))
         self._unfolded.clear()
 

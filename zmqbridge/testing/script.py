@@ -1,4 +1,4 @@
-"""Script: stands in for a replying server in a test, which fails where it is not followed."""
+"""Script: stands in for a replying server, and fails the test if other requests come."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ Answer = Parts | Callable[[list[bytes]], Parts] | None
 
 
 class Unexpected(AssertionError):
-    """A request came that the script does not have at this place, or one of it never came."""
+    """A request came that the script does not expect here, or an expected one did not come."""
 
 
 class Script:
     """Plays a Replier: answers the requests that it expects, in their order, and no others.
 
     It needs no loop, so it serves programs on asyncio, trio and Twisted alike. Use it as a context
-    manager: at the end of the block all exchanges must have taken place. A request that is not
-    expected ends the whole run at once, by `Unexpected`.
+    manager: at the end of the block all exchanges must have taken place. An unexpected request
+    ends the whole run at once, by `Unexpected`.
 
     Args:
-        exchanges: pairs of what is expected and what is answered. Expected is a list of parts, a
-            function that is given the parts and returns whether they are right, or None for any
-            request. The answer is a list of parts, a function that is given the parts of the
-            request and returns the answer, or None for no answer.
-        node: on which node it plays.
-        bind: the address, or several.
+        exchanges: pairs of an expected request and its answer. The request is a list of parts, a
+            function that takes the parts and returns whether they are right, or None for any
+            request. The answer is a list of parts, a function that takes the parts of the request
+            and returns the answer, or None for no answer.
+        node: the node whose server it plays.
+        bind: one address or several to bind to.
+
+    Attributes:
+        asked: the requests that have come, each as a list of parts.
 
     Raises:
-        TypeError: an exchange is no pair.
+        TypeError: an exchange is not a pair.
     """
 
     def __init__(
@@ -61,17 +64,17 @@ class Script:
         """How many exchanges have not taken place."""
         return len(self._left)
 
-    # It is called where the FD of a socket would ring.
+    # The script takes the place of its socket's `Bell`.
 
     def set(self) -> None:
-        """Something may have come."""
+        """Look for a request, as the socket's FD is readable."""
         self._node.network.after(0, self._look)
 
     def clear(self) -> None:
-        """The socket was looked at."""
+        """Do nothing: the socket's FD is not readable any more."""
 
     def close(self) -> None:
-        """The socket was closed."""
+        """Do nothing: the socket was closed."""
 
     def _look(self) -> None:
         socket = self._socket
@@ -101,10 +104,10 @@ class Script:
         self._node.network.fail(Unexpected(f"{self._node!r}: {text}"))
 
     def done(self) -> None:
-        """Close it.
+        """Close the socket, and check that all requests have come.
 
         Raises:
-            Unexpected: not all of the exchanges took place.
+            Unexpected: some of the exchanges did not take place.
         """
         left = [expected for expected, _ in self._left]
         self._socket.close(0)

@@ -1,4 +1,4 @@
-"""Strategies for Hypothesis: messages, tags and addresses as users have them, faults, programs."""
+"""Strategies for Hypothesis: messages, tags, addresses, faults between nodes, and programs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from zmqbridge.testing.differential.programs import Program
 from zmqbridge.testing.differential.writing import FAMILIES, TRANSPORTS, written
 from zmqbridge.testing.faults import KINDS, Fault
 
-# What tends to be mistaken: nothing, NUL, what looks like a subscription, and a little more.
-ATTEMPTS = 10
+ATTEMPTS = 10  # to write a program in which somebody can talk to somebody
+# Parts that programs tend to get wrong: an empty one, NUL, the bytes of a subscription, long ones.
 PARTS = [b"", b"\0", b"\1", b"\0tag", b"a", b"a\0b", b"\xff" * 9, b"x" * 300]
 
 
@@ -28,8 +28,8 @@ def messages(least: int = 1, most: int = 5) -> SearchStrategy[list[bytes]]:
     """A message: a list of parts.
 
     Args:
-        least: how many parts there are at least.
-        most: and at the most.
+        least: the least number of parts.
+        most: the largest number of parts.
     """
     return st.lists(parts(), min_size=least, max_size=most)
 
@@ -44,7 +44,7 @@ def addresses(transports: Sequence[str] = ("tcp", "ipc", "inproc")) -> SearchStr
     """An address that can be bound and connected to.
 
     Args:
-        transports: which of these.
+        transports: the transports to choose from.
 
     Raises:
         ValueError: a transport is not simulated.
@@ -70,10 +70,10 @@ def faults(
     """Some faults, for `zmqbridge.testing.faults.apply`; each is over by `until`.
 
     Args:
-        nodes: the names of the nodes that they concern, at least two.
+        nodes: the names of the nodes, at least two.
         until: in seconds.
-        kinds: which kinds, see `Fault`.
-        most: how many at the most.
+        kinds: the kinds to choose from, see `Fault`.
+        most: the largest number of faults.
 
     Raises:
         ValueError: there are not two nodes, or no such kind.

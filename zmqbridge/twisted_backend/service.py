@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zmqbridge.core.checks import handles, patience
+from zmqbridge.core.checks import check_handler, check_optional_timeout
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend.sockets import Replier
@@ -49,9 +49,9 @@ class SocketService(Service):
         timeout: float | None = 5.0,
         reactor: Any = None,
     ) -> None:
-        self._open = handles(open)
+        self._open = check_handler(open)
         self._timeout = timeout
-        patience(timeout)
+        check_optional_timeout(timeout)
         self._reactor = reactor
         self.sockets: tuple[Any, ...] = ()
         self.left: list[Any] = []

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred, fail
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
-from zmqbridge.core.checks import at_once, patience, seconds
+from zmqbridge.core.checks import check_limit, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
-    from zmqbridge.twisted_backend._serving import Serving
 
 
 @final
@@ -64,6 +63,8 @@ class Pusher(Socket):
 
     push: Final = send
     push_nowait: Final = send_nowait
+    send: Final = send
+    send_nowait: Final = send_nowait
 
 
 @final
@@ -125,7 +126,7 @@ class Requester(Socket):
             if get_ident() != self._driver.home_thread:
                 self._link.check_open()
             waiter.request_id = self._deadlines.open(
-                waiter, parts, self._timeout if timeout is None else seconds(timeout)
+                waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
             )
         except LoopError:
             raise
@@ -152,7 +153,13 @@ class Replier(Receiver[Request]):
     def _opened(self) -> None:
         super()._opened()
         self._patrols = Patrols(self._link)
-        self._serving: list[Serving[Request]] = []
+        self._serving: list[Any] = []  # each `Serving`, or the one `Handling`
+        if self._handler is not None:
+            from zmqbridge.twisted_backend._serving import Handling
+
+            handling = Handling(self._inbox, self._halted, steady(self._driver.reactor))
+            self._follow = handling.follow
+            self._serving.append(handling)
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
         """Call ``handler(request)`` for each request; fires when the socket is closed or stopped.
@@ -167,9 +174,11 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
-            ValueError: the limit is less than one.
+            ValueError: the limit is less than one, or this was made with a ``handler``.
         """
-        at_once(limit)
+        check_limit(limit)
+        if self._handler is not None:
+            raise ValueError(f"{self!r} has a handler=, which gets the requests: leave one out")
         from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
 
         clock = steady(self._driver.reactor)
@@ -180,6 +189,7 @@ class Replier(Receiver[Request]):
     def stop_serving(self, timeout: float | None = None) -> Deferred[list[Request]]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
+        With ``handler=`` it waits in the same way until the Deferreds of the handler have fired.
         From then on the socket can still reply, and should be closed. Requests that libzmq has
         already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
         documentation for how to have few of them.
@@ -196,7 +206,7 @@ class Replier(Receiver[Request]):
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         try:
             self._link.check_open()
         except SocketClosed as error:

@@ -23,7 +23,6 @@ from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.watched import WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_name
-from zmqbridge.core.pacing import BURST
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 from zmqbridge.security import CurveClient, PlainClient, Security
@@ -76,10 +75,6 @@ class Driver(Reader):
         if not isinstance(socket, Bridged):
             self.pump: Any = NoPump()
             return
-        kind = socket.getsockopt(constants.TYPE)
-        # libzmq's own REQ and REP sockets refuse to receive twice in a row; with one message at a
-        # time this cannot look like a broken socket.
-        self._hooks.most = 1 if kind in (constants.REQ, constants.REP) else BURST
         self.socket = socket
         self.pump = Pump(socket, self, self._hooks, self.end, high)
         if isinstance(socket, WatchedSocket):

@@ -1,4 +1,4 @@
-"""Differential: the same programs on the simulated network and on libzmq, compared."""
+"""Differential: plays the same programs on the simulated network and on libzmq, and compares."""
 
 from __future__ import annotations
 
