@@ -25,7 +25,7 @@ from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import ContextTerminated, LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._handlers import dispatch
+from zmqbridge.twisted_backend._handlers import dispatch, follow
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend._sending import Sent
@@ -241,6 +241,7 @@ class Receiver(Socket, Generic[Item]):
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
+    _see_through: Callable[..., object] = staticmethod(follow)
 
     def __init__(
         self,
@@ -321,7 +322,8 @@ class Receiver(Socket, Generic[Item]):
         paused = inbox.paused
         driver = self._driver
         now = driver.pump.monotonic
-        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
+        see = self._see_through
+        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, see, now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 

@@ -111,7 +111,7 @@ class Serving(Generic[Request]):
         result = self._handler(request)
         if iscoroutine(result):
             result = Deferred.fromCoroutine(result)
-        handling = follow(result, self._report, ())
+        handling = follow(result, self._report, unreported=())
         if handling is None:  # it is done already
             self._check(request, result.result if isinstance(result, Deferred) else result)
         return handling

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
+    from zmqbridge.twisted_backend._handling import Handling
     from zmqbridge.twisted_backend._serving import Serving
 
 
@@ -155,6 +156,12 @@ class Replier(Receiver[Request]):
         super()._opened()
         self._patrols = Patrols(self._link)
         self._serving: list[Serving[Request]] = []
+        self._handling: Handling | None = None
+        if self._handler is not None:
+            from zmqbridge.twisted_backend._handling import Handling
+
+            self._handling = Handling(self._inbox, steady(self._driver.reactor))
+            self._see_through = self._handling.see
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
         """Call ``handler(request)`` for each request; fires when the socket is closed or stopped.
@@ -170,10 +177,12 @@ class Replier(Receiver[Request]):
 
         Raises:
             TypeError: the handler cannot be called.
-            ValueError: the limit is less than one.
+            ValueError: the limit is less than one, or the socket was made with ``handler=``.
         """
         at_once(limit)
         handles(handler)
+        if self._handler is not None:
+            raise ValueError(f"{self!r} has a handler already: leave out handler=, or this call")
         from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
 
         clock = steady(self._driver.reactor)
@@ -183,6 +192,8 @@ class Replier(Receiver[Request]):
 
     def stop_serving(self, timeout: float | None = None) -> Deferred[list[Request]]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
+
+        It waits for the Deferreds of a ``handler=``, too.
 
         From then on the socket can still reply, and should be closed: `aclose` gives the clients a
         tenth of a second to read the last replies. Another `serve` fires at once. Requests that
@@ -208,7 +219,9 @@ class Replier(Receiver[Request]):
             return fail(error)
         for serving in self._serving:
             serving.stopping = True
-        return Deferred.fromCoroutine(stop_all(self._serving, self._link, self._inbox, timeout))
+        handling = [] if self._handling is None else [self._handling]
+        servings = [*self._serving, *handling]
+        return Deferred.fromCoroutine(stop_all(servings, self._link, self._inbox, timeout))
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:
         requests, reply = self._pattern.split(split_request, burst), self._reply
