@@ -793,10 +793,10 @@ def test_a_server_that_wants_to_know_who_comes(plain: Make, tmp_path: Path) -> N
     assert (status, b"CURVE; clients need its public key" in err) == (1, True)
     right = tmp_path / "right.key"
     right.write_text(f'metadata\ncurve\n    public-key = "{public.decode()}"\n')
-    status, out, err = run("ping", there, "--curve", right)
+    status, out, err = run("ping", there, "--curve", right, "--timeout", BOUND)
     assert (status, b"the key is right, a SUB may connect" in out) == (0, True), err
     assert run("keygen", "wrong", "--folder", tmp_path)[0] == 0
-    status, _, err = run("ping", there, "--curve", tmp_path / "wrong.key", "--timeout", SILENCE)
+    status, _, err = run("ping", there, "--curve", tmp_path / "wrong.key", "--timeout", BOUND)
     assert (status, b"is not let in" in err) == (1, True)
 
 

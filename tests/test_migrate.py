@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -258,6 +259,22 @@ def test_a_file_that_cannot_be_read_keeps_no_other_from_being_rewritten(tmp_path
     assert (tmp_path / "b.py").read_text() == "from zmqbridge import txzmq\n"
 
 
+def fail(folder: Path) -> set[str]:
+    """Which tests of the suite in this folder fail."""
+    done = subprocess.run(
+        [sys.executable, "-m", "twisted.trial", "--reporter=verbose", "suite"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    failed = set(re.findall(r"^ +(test_\w+) \.\.\. +\[(?:FAIL|ERROR)\]$", done.stdout, re.M))
+    assert re.search(r"^Ran \d\d tests", done.stdout, re.M), done.stdout + done.stderr
+    assert bool(failed) == (done.returncode != 0), done.stdout
+    return failed
+
+
 def test_what_others_have_published_runs_migrated(tmp_path: Path) -> None:
     """txZMQ's own tests, as its package has them, on the facade without `install`."""
     import txzmq.test
@@ -269,15 +286,10 @@ def test_what_others_have_published_runs_migrated(tmp_path: Path) -> None:
     status, _, err = command(suite)
     assert status == 0, err
     assert "files that changed: 6" in err
-    done = subprocess.run(
-        [sys.executable, "-m", "twisted.trial", "suite"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=BOUND,
-    )
-    assert done.returncode == 0, done.stdout
+    failed = fail(tmp_path)
+    for _ in range(2):  # they wait fixed times of 10 ms, which a busy machine exceeds
+        failed = failed and failed & fail(tmp_path)
+    assert not failed
     assert "from txzmq" not in "".join(each.read_text() for each in suite.glob("*.py"))
 
 

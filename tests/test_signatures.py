@@ -31,14 +31,14 @@ RECEIVES: dict[str, object] = {"prefetch": None, "prefetch_bytes": None}
 REACTOR: dict[str, object] = {"reactor": None}
 HANDLER: dict[str, object] = {"handler": None}
 TAKES: dict[str, dict[str, object]] = {
-    "Publisher": FORMAT | COMMON | SENDS | {"barrier": None, "sequence": None},
+    "Publisher": FORMAT | COMMON | SENDS | dict.fromkeys(["barrier", "sequence", "last_values"]),
     "Pusher": COMMON | SENDS,
     "Puller": COMMON | RECEIVES,
     "Subscriber": {"tags": ()}
     | FORMAT
     | COMMON
     | RECEIVES
-    | dict.fromkeys(["exact", "conflate", "numbered_by", "replay", "on_gap"]),
+    | dict.fromkeys(["exact", "conflate", "numbered_by", "replay", "latest", "on_gap"]),
     "Requester": {"timeout": None} | COMMON | SENDS,
     "Replier": COMMON | SENDS | RECEIVES,
     "Dealer": COMMON | SENDS | RECEIVES,

@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Addresses",
+    "ChoosingArguments",
     "ContextArguments",
     "Exact",
     "ExchangeArguments",
     "Format",
     "HandlerArguments",
+    "NumberedArguments",
     "OnGap",
     "Options",
     "PublisherArguments",
     "ReactorArguments",
+    "ReactorChoosingArguments",
     "ReactorContextArguments",
     "ReactorExchangeArguments",
+    "ReactorNumberedArguments",
     "ReactorPublisherArguments",
     "ReactorReceiverArguments",
     "ReactorSenderArguments",
@@ -123,10 +127,13 @@ class PublisherArguments(SenderArguments, total=False):
             one such message for each.
         sequence: number the publications, and keep the last ones for who has missed them: a
             `zmqbridge.Sequence`. Then a publication has three parts: tag, number, body.
+        last_values: of how many tags the last publication is kept, at least 1. When somebody
+            subscribes, it is sent again to all who want its tag. Not for the format "raw".
     """
 
     barrier: bool | None
     sequence: Sequence | None
+    last_values: int | None
 
 
 class ReceiverArguments(SocketArguments, total=False):
@@ -143,8 +150,8 @@ class ReceiverArguments(SocketArguments, total=False):
     prefetch_bytes: int | None
 
 
-class SubscriberArguments(ReceiverArguments, total=False):
-    """What a Subscriber takes beside its tags and its format.
+class ChoosingArguments(ReceiverArguments, total=False):
+    """What a Subscriber takes that does not want every publication.
 
     Attributes:
         exact: take only publications whose tag is one of these, and not each that begins with it.
@@ -154,20 +161,39 @@ class SubscriberArguments(ReceiverArguments, total=False):
         conflate: of each tag only the newest publication waits in the inbox, in the order in which
             the tags came. So a slow receiver gets what holds now, and what waits is bounded by the
             number of tags; `prefetch` bounds them, too. What gave way counts as ``unwanted``.
+    """
+
+    exact: Exact | None
+    conflate: bool | None
+
+
+class NumberedArguments(ReceiverArguments, total=False):
+    """What a Subscriber of numbered publications takes.
+
+    Attributes:
         numbered_by: the publications are numbered, and by what: ``"publisher"`` or ``"tag"``.
             Several publishers behind one socket need numbers by tag, and tags of their own.
         replay: where publications that are missing are asked for; the numbers are by publisher
             unless `numbered_by` says otherwise. Nothing newer is delivered while an older one may
             still come.
+        latest: begin with the last publication of each tag, which is asked for at the address
+            `replay`; with ``numbered_by="tag"``.
+    """
+
+    numbered_by: By | None
+    replay: Address | None
+    latest: bool | None
+
+
+class SubscriberArguments(ChoosingArguments, NumberedArguments, total=False):
+    """What a Subscriber takes beside its tags and its format.
+
+    Attributes:
         on_gap: what becomes of what was missed for good: ``"raise"``, by default, raises
             `PublicationsMissed` in its place, and `PublisherRestarted`; ``"report"``, by default
             with a handler, delivers a `zmqbridge.Gap`, and `zmqbridge.Restarted`.
     """
 
-    exact: Exact | None
-    conflate: bool | None
-    numbered_by: By | None
-    replay: Address | None
     on_gap: OnGap | None
 
 
@@ -212,6 +238,16 @@ class ReactorReceiverArguments(
     ReceiverArguments, HandlerArguments[Item], ReactorArguments, Generic[Item], total=False
 ):
     """What receiving sockets for Twisted take."""
+
+
+class ReactorChoosingArguments(
+    ChoosingArguments, HandlerArguments[Item], ReactorArguments, Generic[Item], total=False
+):
+    """What a Subscriber takes on Twisted that does not want every publication."""
+
+
+class ReactorNumberedArguments(NumberedArguments, ReactorArguments, total=False):
+    """What a Subscriber of numbered publications takes on Twisted."""
 
 
 class ReactorSubscriberArguments(

@@ -66,7 +66,7 @@ async def test_who_sends_without_an_address_is_warned(w: World) -> None:
 
 async def test_an_address_of_the_raw_socket_is_one(w: World) -> None:
     async with w.Puller() as puller:
-        puller.socket.bind("inproc://raw")
+        puller.socket.bind("tcp://127.0.0.1:*")
         waits = w.spawn(puller.receive())
         await w.settled()
         waits.cancel()
@@ -112,6 +112,7 @@ async def test_a_handler_that_returns_instead_of_replying_is_told(w: World) -> N
         assert w.reports == []
         with pytest.raises(RequestTimeout):
             await requester.request(b"?", timeout=0.1)
+        await w.until(lambda: w.reports)
         [report] = w.reports
         assert "returned bytes, which is sent nowhere" in str(report)
         w.reports.clear()
@@ -124,6 +125,7 @@ async def test_a_handler_that_returns_instead_of_replying_is_told(w: World) -> N
         serving = w.spawn(replier.serve(returns_at_once))
         with pytest.raises(RequestTimeout):
             await requester.request(b"?", timeout=0.1)
+        await w.until(lambda: w.reports)
         [report] = w.reports
         assert "returned bytes, which is sent nowhere" in str(report)
         replier.close()

@@ -14,8 +14,12 @@ from typing import Unpack, assert_type
 import zmq
 from twisted.internet.defer import Deferred
 
-from zmqbridge import BytesLike, arguments, asyncio_backend, twisted_backend
-from zmqbridge.arguments import ExchangeArguments, ReactorReceiverArguments
+from zmqbridge import BytesLike, Gap, Restarted, arguments, asyncio_backend, twisted_backend
+from zmqbridge.arguments import (
+    ExchangeArguments,
+    ReactorReceiverArguments,
+    SubscriberArguments,
+)
 from zmqbridge.security import CurveServer, Policy
 from zmqbridge.txzmq import ZmqPushConnection, ZmqREQConnection
 
@@ -104,6 +108,37 @@ async def what_comes_in_each_format() -> None:
     raw = asyncio_backend.Subscriber("", format="raw")
     async for publication in raw:
         assert_type(publication, list[bytes])
+
+
+Told = tuple[bytes, bytes] | Gap | Restarted
+
+
+def on_told(told: Told) -> None: ...
+
+
+async def numbered() -> None:
+    raised = asyncio_backend.Subscriber("", replay="inproc://a", numbered_by="tag")
+    assert_type(await raised.receive(), tuple[bytes, bytes])
+    assert_type(raised.receive_nowait(), tuple[bytes, bytes])
+    raised = asyncio_backend.Subscriber("", numbered_by="publisher", on_gap="raise")
+    reported = asyncio_backend.Subscriber("", replay="inproc://a", on_gap="report")
+    assert_type(await reported.receive(), Told)
+    assert_type(reported.receive_nowait(), Told)
+    async for told in reported:
+        assert_type(told, Told)
+    asyncio_backend.Subscriber("", on_gap="tell")  # type: ignore[call-overload]
+    asyncio_backend.Subscriber("", format="raw", on_gap="report")  # type: ignore[call-overload]
+    twisted_raised = twisted_backend.Subscriber("", numbered_by="tag", replay="inproc://a")
+    assert_type(twisted_raised.receive(), Deferred[tuple[bytes, bytes]])
+    twisted_reported = twisted_backend.Subscriber("", numbered_by="tag", on_gap="report")
+    assert_type(twisted_reported.receive(), Deferred[Told])
+    twisted_backend.Subscriber("", numbered_by="tag", handler=on_told)
+    twisted_backend.Subscriber(handler=on_publication, conflate=True)
+    twisted_backend.Subscriber(handler=on_publication, replay="inproc://a")  # type: ignore[arg-type]
+
+
+def passed_on_by_all(**arguments: Unpack[SubscriberArguments]) -> None:
+    assert_type(asyncio_backend.Subscriber("", **arguments), asyncio_backend.Subscriber[Told])
 
 
 async def bytes_like_on_asyncio(

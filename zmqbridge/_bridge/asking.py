@@ -1,4 +1,4 @@
-"""Asking: the DEALER by which a Subscriber asks a publisher for what it has missed."""
+"""Asking: the DEALER by which a Subscriber asks a publisher for missed publications."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class Asking(Pattern, Keeper):
-    """Asks when publications are missing, and gives what comes to the one who puts it in order.
+    """Asks for missing publications, and passes the answers on to the core's `Incoming`.
 
     Args:
         subscriber: the link of the socket that subscribes.
         incoming: puts publications in order.
-        address: where to ask.
-        security: that of the subscriber.
-        wanted: whether a publication is one that is subscribed to.
-        deliver: called when more may be delivered.
+        address: the replay address of the publisher.
+        security: the security of the subscriber.
+        wanted: returns whether the subscriber has subscribed to a publication.
+        deliver: is called when more publications may be delivered.
 
     Attributes:
-        parts: publications that came in answers.
-        unwanted: those of them that nobody wants.
+        parts: how many publications came in answers.
+        unwanted: how many of these the subscriber has not subscribed to.
     """
 
     kind: ClassVar[int] = zmq.DEALER
-    # Else a question to a publisher that is gone for good would wait for it.
+    # Without these options, a question would wait for a publisher that is gone for good.
     defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1, zmq.RCVHWM: 0, zmq.LINGER: 0}
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
@@ -71,7 +71,7 @@ class Asking(Pattern, Keeper):
         }
         self._driver = driver
         self.link = Link(type(self), driver, self, given=given)
-        self.link.said = True  # in a forked child the subscriber alone reports it
+        self.link.said = True  # in a forked child only the subscriber reports the fork
         driver.keeper = self
         self._of.driver.join(driver)
 
@@ -89,8 +89,13 @@ class Asking(Pattern, Keeper):
         self.ask()
         return (), NOTHING
 
+    def soon(self) -> None:
+        """Ask when the loop runs next: until there is one, the time is not known."""
+        self._at = self._driver.now()
+        self._driver.call_at(self._at)
+
     def ask(self) -> None:
-        """Send what there is to ask, and set the timer."""
+        """Send the next question, if there is one, and set the timer."""
         incoming = self._incoming
         if self.link.closed:
             return
@@ -104,7 +109,7 @@ class Asking(Pattern, Keeper):
             try:
                 self.link.pump.send(pack_asked(ask.asked))
             except ZmqBridgeError:
-                pass  # it is as if there came no answer
+                pass  # as if no answer came
         due = incoming.next_deadline()
         if due < self._at:
             self._at = due
@@ -112,13 +117,13 @@ class Asking(Pattern, Keeper):
 
     def alarm(self) -> None:
         self._at = inf
-        self.link.catch_up()  # an answer that has come must not lose against a loop held up
+        self.link.catch_up()  # after a busy loop, answers that have come count before the deadline
         self._incoming.due(self._driver.now())
         self._deliver()
         self.ask()
 
     def end(self) -> Iterable[Any]:
-        """Close; who waits here is returned."""
+        """Close, and return the waiters."""
         if self.link.closed:
             return []
         return [*self._driver.stop(), *self.link.close_socket()]

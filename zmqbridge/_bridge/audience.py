@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.events import Listening
     from zmqbridge._bridge.link import Link
     from zmqbridge._bridge.replays import Replays
+    from zmqbridge.core.lastvalues import LastValues
     from zmqbridge.core.sequence import Outgoing
 
-# Messages of a burst: to read and to handle so many subscriptions takes less than a millisecond.
-BURST = 100
+# Messages of a burst: to read and to handle so many subscriptions takes half a millisecond.
+BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
+PART = 100  # tags that are looked at, at a time, whether their last publication is sent again
 
 
 class Audience(Pattern):
@@ -47,11 +49,13 @@ class Audience(Pattern):
         topics: what the subscribers want.
         outgoing: the numbers of publications, where they have such.
         replays: where it is asked for publications again.
+        last_values: what is sent again for who subscribes, where that is wanted.
+        copy: makes of a publication what is sent then.
     """
 
     __slots__ = (
-        "__weakref__", "_barrier", "_link", "_listeners", "_read_at", "_tail", "_waiters",
-        "outgoing", "replays", "socket_type", "topics",
+        "__weakref__", "_barrier", "_link", "_listeners", "_read_at", "_tail", "_waiters", "copy",
+        "last_values", "outgoing", "replays", "socket_type", "topics",
     )  # fmt: skip
 
     def __init__(self, format: str, *, barrier: bool = False, newest: bool = False) -> None:
@@ -65,24 +69,31 @@ class Audience(Pattern):
         self.socket_type = zmq.PUB if newest else 0
         self.outgoing: Outgoing | None = None
         self.replays: Replays | None = None
+        self.last_values: LastValues | None = None
+        self.copy: Callable[[Any], Sequence[bytes]] = list
 
     def joined(self, link: Link) -> None:
         self._link = link
         self._mind()
 
     def _mind(self) -> None:
-        heeded = self._barrier or bool(self._waiters) or bool(self._listeners)
-        self._link.pump.mind_sending(heeded)
+        heeded = self._barrier or self._waiters or self._listeners or self.last_values is not None
+        self._link.pump.mind_sending(bool(heeded))
 
     def feed(self, burst: list[Message]) -> Told:
-        changes, answers = [], []
+        changes: list[Change] = []
+        answers: list[bytes] = []
+        values = self.last_values
+        begun = values is not None and values.pending
         for change in self.split(split_change, burst):
             if is_private(change.tag):
                 if self._barrier and type(change) is Subscribed:
-                    answers.append(change.tag)
+                    (answers.append if values is None else values.then)(change.tag)
                 continue
             if type(change) is Subscribed:
                 self.topics.added(change.tag)
+                if values is not None:
+                    values.wanted(change.tag)
             else:
                 self.topics.removed(change.tag)
             if len(change.tag) > LONGEST:
@@ -95,14 +106,30 @@ class Audience(Pattern):
             listener.put(changes)
         for tag in answers:
             self._answer(tag)
+        if values is not None and values.pending and not begun:
+            self._send_again(values)
         self._mind()
         return self._take_waiters(), NOTHING
+
+    def _send_again(self, values: LastValues) -> None:
+        # A part at a time; then the loop has its turn.
+        while values.pending and not self._link.closed:
+            publications, topics = values.part(PART)
+            for publication in publications:
+                self._send(self.copy(publication))
+            for tag in topics:
+                self._answer(tag)
+            if values.pending and self._link.driver.soon(lambda: self._send_again(values)):
+                return
 
     def _answer(self, tag: bytes) -> None:
         # Each answer is another, so that those of several publishers, and of several ways to
         # one of them, can be counted.
+        self._send([tag, random_of(self._link.socket)(8), b"", b""])
+
+    def _send(self, message: Sequence[bytes]) -> None:
         try:
-            self._link.pump.send([tag, random_of(self._link.socket)(8), b"", b""])
+            self._link.pump.send(message)
         except ZmqBridgeError:
             pass  # a turn meets the same, and tells the driver
 
@@ -177,6 +204,8 @@ class Audience(Pattern):
 
     def close(self, remains: list[Any]) -> list[Any]:
         self.topics.clear()
+        if self.last_values is not None:
+            self.last_values.clear()
         for listener in self._listeners:
             listener.drop()
         waiters = self._take_waiters()
@@ -208,7 +237,8 @@ def subscribers(self: Any, tag: Address = b"") -> int:
 
     A subscription of ``""`` meets all, and one of a prefix longer than the tag does not count. A
     subscriber with two subscriptions that meet it counts twice; a proxy counts once, however many
-    are behind it.
+    are behind it. One of another library that subscribes to a tag several times counts as often;
+    libzmq tells of one end alone, so the others stay counted.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.

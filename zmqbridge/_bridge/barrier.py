@@ -1,8 +1,8 @@
 """Barrier: how a subscriber learns that it will miss nothing from now on, through proxies, too.
 
-It subscribes to a topic of its own, behind all that it has subscribed to before. The subscriptions
-of a connection keep their order, so a publisher that knows of this one knows of the others; and as
-it answers on that topic, what it publishes later comes after the answer.
+The subscriber subscribes to a topic of its own, after all its other subscriptions. A connection
+keeps their order, so a publisher that has received this one has received the others. The publisher
+answers on that topic, so its later publications come after the answer.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Barriers:
-    """The barriers that are waited for, each with the answers that have come.
+    """The barriers that a subscriber waits for, each with the answers that have come.
 
-    While there is one, the socket reads also when its inbox is full: the answer may be behind what
-    libzmq has received, and nobody may be there to take it. That is bounded by libzmq's own marks.
+    While there is one, the socket reads also when its inbox is full: the answer may be behind
+    publications that no call of ``receive`` takes. libzmq's high water marks bound these.
     """
 
     __slots__ = ("_answers", "_link", "_pattern", "_waiters")
@@ -44,7 +44,7 @@ class Barriers:
         """Wait until every publisher has answered.
 
         Args:
-            answers: gets them.
+            answers: is filled with the answers as they come.
         """
         link = self._link
         topic = PRIVATE + random_of(link.socket)(8)
@@ -73,7 +73,7 @@ class Barriers:
         return max(1, self._link.servers)
 
     def _set(self, option: int, topic: bytes) -> None:
-        # It is nobody's tag, so nobody minds it.
+        # Not by `Subscriptions`: no publication and no user has this tag.
         socket = self._link.socket
         raw(socket).set(socket, option, topic)
         self._link.pump.schedule()
@@ -82,7 +82,7 @@ class Barriers:
         return max(SHORTEST, self._pattern.inbox.room())
 
     def pass_on(self, burst: list[Message]) -> list[Message]:
-        """Take the answers out of a burst, and wake those for whom they are."""
+        """Take the answers out of a burst, and wake the calls that wait for them."""
         rest = []
         for message in burst:
             if not is_answer(message):
@@ -91,7 +91,7 @@ class Barriers:
             self._pattern.inbox.unwanted += 1
             if (answers := self._answers.get(message[0])) is not None:
                 answers.add(message[1])
-        # Not before the publications that came before it are in the inbox.
+        # Wake them later: publications of this burst must be in the inbox before.
         if self._waiters and len(rest) < len(burst) and not self._link.driver.soon(self._tell):
             self._tell()
         return rest

@@ -105,10 +105,16 @@ def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, 
     """Take out the arguments of numbered publications; None where there are none.
 
     Raises:
+        TypeError: `latest` is no bool.
         ValueError: they do not go together, or with the format.
     """
     by, replay = given.pop("numbered_by", None), given.pop("replay", None)
     on_gap, handler = given.pop("on_gap", None), given.get("handler")
+    joins = given.pop("latest", None)
+    if not isinstance(joins, bool | None):
+        raise TypeError(f"latest={joins!r}: give True or False")
+    if joins and (by != "tag" or replay is None):
+        raise ValueError("latest=True asks for them: give replay= and numbered_by='tag'")
     if by is None and replay is None:
         if on_gap is not None:
             raise ValueError("on_gap= is for numbered publications: give numbered_by= or replay=")
@@ -127,6 +133,7 @@ def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, 
         by_tag=by_tag,
         replay=replay,
         raises=on_gap != "report" and handler is None,
+        joins=bool(joins),
         security=given.get("security"),
     )
 

@@ -19,7 +19,7 @@ class Source(Protocol):
         """Wait for the next events."""
 
     def notify(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiters."""
 
 
 class Listening(Generic[Event]):

@@ -21,21 +21,10 @@ LINGER = 100  # milliseconds
 LINGER_IS_GIVEN = "_zmqbridge_linger"
 LINGER_OF = int(zmq.LINGER)
 
-# With IMMEDIATE libzmq drops what its program has not read yet when a peer hangs up. So a server
-# that was told to stop gives its clients this time to read its last replies.
-PARTING = 0.1  # seconds
-
 
 def is_far(address: str) -> bool:
     """Whether an address is outside this process."""
     return not address.startswith("inproc:")
-
-
-def parting(link: Any) -> float:
-    """How many seconds the peers of a link have to read the last replies before it hangs up."""
-    stopped = getattr(getattr(link.pattern, "inbox", None), "ended", False)
-    last = stopped and link.pump.sent and not link.closed
-    return PARTING if last and any(map(is_far, link.addresses)) else 0.0
 
 
 def closing(socket: Any, sent: int) -> int:

@@ -32,7 +32,7 @@ from zmqbridge.proxies import ProxyStatistics
 Authenticate = Callable[[zmq.Context[Any]], Any]
 
 # How long a proxy may take to answer; it does at once, unless it waits for a peer.
-PATIENCE = 1.0  # seconds
+COMMAND_TIMEOUT = 1.0  # seconds
 # How long it may take to end by the command, before its context ends.
 STUCK = 0.2  # seconds
 # How long it may take to end when its context ends, which it cannot refuse.
@@ -202,7 +202,7 @@ class Engine:
         steering = self.sockets.steering
         self._say(ASK)
         self._owed += 1
-        deadline = monotonic() + PATIENCE
+        deadline = monotonic() + COMMAND_TIMEOUT
         try:
             while monotonic() < deadline and not self.stopping:
                 if not steering.poll(STEP):
@@ -220,7 +220,7 @@ class Engine:
             raise self._over(error) from None
         if self.stopping:
             raise self._over(None)
-        raise ProxyStalled(PATIENCE)
+        raise ProxyStalled(COMMAND_TIMEOUT)
 
     def _over(self, error: BaseException | None) -> Exception:
         if self.stopping:

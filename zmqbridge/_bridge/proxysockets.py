@@ -16,7 +16,7 @@ from zmqbridge._bridge.lingers import LINGER, closing
 from zmqbridge._bridge.mechanisms import is_asked, refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.publishing import OF_PUBLISHERS
-from zmqbridge.core.checks import several
+from zmqbridge.core.checks import as_list
 from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, OptionError
 from zmqbridge.proxies import KINDS, Side
@@ -55,7 +55,7 @@ def side_of(given: Any, name: str) -> Side:
         TypeError, ValueError: it is neither, or has no address.
     """
     side = given if isinstance(given, Side) else Side(bind=given)
-    if not [*several(side.bind, name), *several(side.connect, name)]:
+    if not [*as_list(side.bind, name), *as_list(side.connect, name)]:
         raise ValueError(f"{name} has no address: nobody could talk to the proxy there")
     return side
 
@@ -164,13 +164,13 @@ def _open(context: OwnContext, type_: int, side: Side, made: list[AnySocket]) ->
     any_key = getattr(side.security, "any_key", False)
     refuse_open_server(socket, any_key=any_key)
     vars(socket)["_zmqbridge_asks"] = is_asked(socket) and not any_key
-    places.extend(_at(socket, "bind to", each) for each in several(side.bind))
-    places.extend(_at(socket, "connect to", each) for each in several(side.connect))
+    places.extend(_at(socket, "bind to", each) for each in as_list(side.bind))
+    places.extend(_at(socket, "connect to", each) for each in as_list(side.connect))
     return socket
 
 
 def _all(side: Side) -> list[Address]:
-    return [*several(side.bind), *several(side.connect)]
+    return [*as_list(side.bind), *as_list(side.connect)]
 
 
 def _at(socket: AnySocket, action: str, address: Address) -> str:

@@ -10,11 +10,13 @@ import zmq
 from zmqbridge._bridge.audience import Audience
 from zmqbridge._bridge.link import Link
 from zmqbridge.core.formats import format_named
-from zmqbridge.core.framing import BytesLike, as_body
-from zmqbridge.core.sequence import Outgoing
+from zmqbridge.core.framing import BytesLike, as_parts
+from zmqbridge.core.lastvalues import LastValues
+from zmqbridge.core.sequence import Outgoing, as_copy
 from zmqbridge.core.topics import LONGEST
 from zmqbridge.errors import OptionError
 from zmqbridge.sequences import Sequence as Numbers
+from zmqbridge.sequences import whole_number
 
 # What comes to a publisher are subscriptions, and for each byte of one libzmq keeps a hundred.
 # Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
@@ -43,41 +45,75 @@ def packing_and_audience(
     """Take out the arguments of a Publisher beside its format; returns `packing_of`, its pattern.
 
     Raises:
-        TypeError: `barrier` is no bool, or `sequence` no `zmqbridge.Sequence`.
-        ValueError: there is no such format, or it does not go with a sequence.
-        OptionError: nor does CONFLATE, or it does not with the format.
+        TypeError: `barrier` is no bool, `sequence` no `zmqbridge.Sequence`, or `last_values` no
+            whole number.
+        ValueError: there is no such format, or these do not go together.
+        OptionError: nor does CONFLATE with them.
     """
     barrier, sequence = given.pop("barrier", None), given.pop("sequence", None)
+    last_values = given.pop("last_values", None)
     if not isinstance(barrier, bool | None):
         raise TypeError(f"barrier={barrier!r}: give True or False")
     pack = packing_of(format, given)
     options = given.get("options")
     newest = isinstance(options, Mapping) and bool(options.get(zmq.CONFLATE))
     audience = Audience("sequenced" if sequence else format, barrier=bool(barrier), newest=newest)
-    if sequence is None:
-        return pack, audience
+    if sequence is not None:
+        audience.outgoing = outgoing_of(sequence, format, newest)
+        pack = audience.outgoing.pack
+        if sequence.last_values:
+            audience.outgoing.latest = LastValues(sequence.last_values)
+            pack = remembering(pack, audience.outgoing.latest)
+    if last_values is not None:
+        audience.last_values = last_values_of(last_values, format, newest, sequence)
+        audience.copy = as_parts if sequence is None else as_copy
+        pack = remembering(pack, audience.last_values)
+    return pack, audience
+
+
+def outgoing_of(sequence: object, format: str, newest: bool) -> Outgoing:
+    """What gives the numbers.
+
+    Raises:
+        TypeError, ValueError, OptionError: as `packing_and_audience`.
+    """
     if not isinstance(sequence, Numbers):
         raise TypeError(f"sequence={sequence!r}: give a zmqbridge.Sequence")
     if format != "joined":
         raise ValueError(f"sequence= has a format of its own, and format={format!r} another")
     if newest:
         raise OptionError("zmq.CONFLATE keeps the newest part alone, and sequence= has three")
-    audience.outgoing = Outgoing(
-        sequence.keep, sequence.size, by_tag=sequence.by == "tag", first=sequence.first
-    )
-    return numbering(audience.outgoing), audience
+    return Outgoing(sequence.keep, sequence.size, by_tag=sequence.by == "tag", first=sequence.first)
 
 
-def numbering(outgoing: Outgoing) -> Callable[[bytes, Any], Sequence[BytesLike]]:
-    """What makes the parts of a numbered publication out of its tag and its body."""
-    number = outgoing.number
+def last_values_of(most: Any, format: str, newest: bool, sequence: Numbers | None) -> LastValues:
+    """Where the last publication of each tag is kept, to be sent again.
 
-    def pack(tag: bytes, body: Any) -> Sequence[BytesLike]:
-        if type(body) is not bytes:
-            body = as_body(body)
-        return tag, number(tag, body), body
+    Raises:
+        TypeError, ValueError, OptionError: as `packing_and_audience`.
+    """
+    whole_number("last_values", most, 1)
+    if format == "raw":
+        raise ValueError("last_values= is by tag, and in format='raw' there is none")
+    if newest:
+        raise OptionError("with zmq.CONFLATE libzmq does not tell who subscribes: no last_values=")
+    if sequence is not None and sequence.by != "tag":
+        raise ValueError("last_values= sends old numbers again: it needs Sequence(by='tag')")
+    return LastValues(most)
 
-    return pack
+
+def remembering(
+    pack: Callable[[bytes, Any], Sequence[BytesLike]], values: LastValues
+) -> Callable[[bytes, Any], Sequence[BytesLike]]:
+    """The same, and the publication is the last one of its tag from now on."""
+    keep = values.keep
+
+    def pack_and_keep(tag: bytes, body: Any) -> Sequence[BytesLike]:
+        parts = as_parts(pack(tag, body))
+        keep(tag, parts)
+        return parts
+
+    return pack_and_keep
 
 
 def serve_replays(audience: Audience, link: Link, sequence: Numbers | None, given: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 PART = 16
 PART_BYTES = 65_536
 PAUSE = 0.01  # seconds until a peer that takes nothing is tried again
-PATIENCE = 30.0  # seconds after which its answer is given up
+ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time
 
 
@@ -34,14 +35,36 @@ class Answer:
         asked: what it has asked for.
         place: how far it has got.
         since: when it took something last.
+        latest: the last publications of the tags, where they are asked for and kept besides.
     """
 
-    __slots__ = ("asked", "place", "since")
+    __slots__ = ("asked", "latest", "place", "since")
 
-    def __init__(self, asked: Asked, now: float) -> None:
+    def __init__(self, asked: Asked, outgoing: Outgoing, now: float) -> None:
         self.asked = asked
         self.place = 0
         self.since = now
+        self.latest: Iterator[Any] | None = None
+        if asked.start < 0 and outgoing.latest is not None:
+            self.latest = outgoing.latest.matching({asked.tag or b""})
+
+    def part(self, outgoing: Outgoing) -> tuple[list[Any], bool]:
+        """What it gets next, as (tag, number, body); and whether that is all."""
+        if self.latest is None:
+            narrow = self.asked.tag is None and self.asked.start >= 0
+            look = PART if narrow else 20 * PART  # most of them are of other tags
+            found, self.place = outgoing.replay(self.asked, self.place, look, PART_BYTES)
+            return found, self.place >= outgoing.end
+        latest: list[Any] = []
+        left, size = 20 * PART, PART_BYTES
+        for each in islice(self.latest, left):
+            left -= 1
+            if each is not None:
+                latest.append(each)
+                size -= len(each[2])
+                if size <= 0 or len(latest) >= PART:
+                    return latest, False
+        return latest, left > 0
 
 
 class Replays(Pattern, Keeper):
@@ -87,7 +110,7 @@ class Replays(Pattern, Keeper):
         for route, asked in self.split(split_question, burst):
             if len(self._answers) < MOST or tuple(route) in self._answers:
                 # Who asks anew has given up what it asked before.
-                self._answers[tuple(route)] = Answer(asked, self._driver.now())
+                self._answers[tuple(route)] = Answer(asked, self._outgoing, self._driver.now())
             else:
                 self.malformed += 1
                 self.rejected = MalformedMessage(f"more than {MOST} replays at a time", route)
@@ -102,7 +125,7 @@ class Replays(Pattern, Keeper):
         busy = False
         for route, answer in list(self._answers.items()):
             if pump.queues.get(route[0]):
-                if self._driver.now() > answer.since + PATIENCE:
+                if self._driver.now() > answer.since + ANSWER_TIMEOUT:
                     del self._answers[route]
                 continue
             busy = True
@@ -119,15 +142,13 @@ class Replays(Pattern, Keeper):
 
     def _send_part(self, route: tuple[bytes, ...], answer: Answer) -> bool:
         # True when nothing more is to be sent to this peer.
-        outgoing, send = self._outgoing, self.link.pump.send
+        send = self.link.pump.send
         answer.since = self._driver.now()
-        narrow = answer.asked.tag is None and answer.asked.start >= 0
-        look = PART if narrow else 20 * PART  # most of them are of other tags
-        found, answer.place = outgoing.replay(answer.asked, answer.place, look, PART_BYTES)
+        found, is_all = answer.part(self._outgoing)
         try:
-            for kept in found:
-                send((*route, b"", kept.tag, kept.number, kept.body))
-            if answer.place < outgoing.end:
+            for tag, number, body in found:
+                send((*route, b"", tag, number, body))
+            if not is_all:
                 return False
             send((*route, b"", b"", END, b""))
         except (PeerUnreachable, QueueFull):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import zmq
+
 from zmqbridge._bridge.asking import Asking
 from zmqbridge._bridge.subscribing import Subscribing
 from zmqbridge.core.formats import Format, bytes_of_all, head_of_first
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap
 from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.joining import Joining
 from zmqbridge.core.raising import RaisingInbox
 from zmqbridge.core.sequence import split_numbered
 from zmqbridge.errors import PublicationsMissed, PublisherRestarted, ZmqBridgeError
@@ -39,11 +42,12 @@ class Sequencing(Subscribing[Any, Any]):
         by_tag: each tag has numbers of its own.
         replay: where missing ones are asked for; None to tell each gap at once.
         raises: what is told is raised, and not delivered.
+        joins: the last publication of each tag is asked for at first; the numbers are by tag.
         security: for that address.
         bounds: those of the inbox.
     """
 
-    __slots__ = ("_asking", "_incoming", "_raises", "_replay", "_security", "alone")
+    __slots__ = ("_asking", "_incoming", "_joining", "_raises", "_replay", "_security", "alone")
 
     def __init__(
         self,
@@ -52,13 +56,15 @@ class Sequencing(Subscribing[Any, Any]):
         by_tag: bool,
         replay: Address | None,
         raises: bool,
+        joins: bool,
         security: Any,
         **bounds: Any,
     ) -> None:
         super().__init__(format=NUMBERED, **bounds)
         self._takes_any = False
         self.alone = "" if by_tag else ALONE
-        self._incoming = Incoming(asks=replay is not None, by_tag=by_tag)
+        self._joining = Joining() if joins else None
+        self._incoming = self._joining or Incoming(asks=replay is not None, by_tag=by_tag)
         self._replay = replay
         self._raises = raises
         self._security = security
@@ -76,9 +82,29 @@ class Sequencing(Subscribing[Any, Any]):
                 link, self._incoming, self._replay, self._security, self._wants, self._deliver
             )
 
+    def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
+        super().option_set(socket, option, value)
+        joining = self._joining
+        if joining is None or self._asking is None:
+            return
+        if option == zmq.SUBSCRIBE:
+            joining.join(value)
+            self._asking.soon()
+        elif option == zmq.UNSUBSCRIBE and value not in self._subscriptions:
+            joining.leave(value)
+
+    def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
+        super()._drop(socket, prefix)
+        if self._given_up:
+            self._incoming.drop(lambda tag: self._subscriptions.wants((tag, b"")))
+
     def _publications(self, burst: list[Message]) -> Iterable[Any]:
         if self.barriers:
             burst = self.barriers.pass_on(burst)
+        if self._given_up and burst and not self._subscriptions.wants(burst[0]):
+            # As in `Subscribing`; it was fetched before its tag was unsubscribed.
+            del burst[0]
+            self.inbox.unwanted += 1
         odd = self._incoming.heard(burst)
         if odd:
             self.split(split_numbered, odd)

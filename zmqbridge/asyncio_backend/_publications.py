@@ -37,13 +37,13 @@ from zmqbridge._bridge.subscribing import (
 )
 from zmqbridge.asyncio_backend._base import Receiver
 from zmqbridge.asyncio_backend._publisher import publish
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
     Publication,
-    Several,
     format_named,
 )
 from zmqbridge.core.framing import BytesLike, Message
@@ -52,11 +52,14 @@ from zmqbridge.core.topics import Change
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
         Addresses,
+        ChoosingArguments,
         ExchangeArguments,
+        NumberedArguments,
         Options,
         ReceiverArguments,
         SubscriberArguments,
     )
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 @final
@@ -79,6 +82,25 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: OneBody = "joined",
+        **arguments: Unpack[ChoosingArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes]],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        on_gap: Literal["raise"] | None = None,
+        **arguments: Unpack[NumberedArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes] | Gap | Restarted],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
         **arguments: Unpack[SubscriberArguments],
     ) -> None: ...
 
@@ -88,7 +110,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["parts"],
-        **arguments: Unpack[SubscriberArguments],
+        **arguments: Unpack[ChoosingArguments],
     ) -> None: ...
 
     @overload
@@ -97,7 +119,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["raw"],
-        **arguments: Unpack[SubscriberArguments],
+        **arguments: Unpack[ChoosingArguments],
     ) -> None: ...
 
     def __init__(
@@ -131,7 +153,7 @@ class Subscriber(Receiver[Publication]):
             LoopError: there is no running loop, or it is not this socket's.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         self._driver.enter()
         pattern: Any = self._pattern
         barriers, answers = pattern.barriers, set[bytes]()
@@ -169,7 +191,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
 
     @overload
     def __init__(
-        self: XPublisher[Several],
+        self: XPublisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[ExchangeArguments],

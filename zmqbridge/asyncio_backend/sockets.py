@@ -21,7 +21,12 @@ from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
-from zmqbridge.core.checks import at_once, handles, patience, seconds
+from zmqbridge.core.checks import (
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_timeout,
+)
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -146,7 +151,7 @@ class Requester(Socket):
             driver.enter()
         waiter: Any = driver.waiter(driver.loop)
         request_id = self._deadlines.open(
-            waiter, parts, self._timeout if timeout is None else seconds(timeout)
+            waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
         )
         try:
             reply: Message = await waiter
@@ -190,8 +195,8 @@ class Replier(Receiver[Request]):
             TypeError: the handler cannot be called.
             ValueError: the limit is less than one.
         """
-        at_once(limit)
-        handles(handler)
+        check_limit(limit)
+        check_handler(handler)
         from zmqbridge.asyncio_backend._serving import Serving  # loaded by programs that serve
 
         serving = Serving(self, handler, limit, self._patrols.blame)
@@ -218,7 +223,7 @@ class Replier(Receiver[Request]):
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         self._driver.enter()
         return await stop_all(self._serving, self._link, self._inbox, timeout)
 

@@ -29,7 +29,7 @@ from zmqbridge.cli.piping import (
     FAILED,
     NO_FIELD,
     OK,
-    PATIENCE,
+    SEND_TIMEOUT,
     Options,
     Output,
     all_sent,
@@ -149,7 +149,7 @@ async def sub(options: Options) -> int:
 async def req(options: Options) -> int:
     """Send lines as requests, and write their replies."""
     output, status = Output(options), OK
-    timeout = PATIENCE if options.timeout == inf else options.timeout
+    timeout = SEND_TIMEOUT if options.timeout == inf else options.timeout
     async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
         async for number, item in items(options):
             try:
@@ -173,7 +173,6 @@ async def rep(options: Options) -> int:
 
         status = await write_all(answer, options, output)
         await all_sent(replier, options)
-        await replier.stop_serving(timeout=0)  # so the last replies can be read before it hangs up
     return status
 
 

@@ -21,7 +21,7 @@ from zmqbridge.security import Policy
 OK, FAILED = 0, 1
 
 # How long messages may take to leave when no time was given.
-PATIENCE = 30.0  # seconds
+SEND_TIMEOUT = 30.0  # seconds
 MOMENT = 0.001  # seconds
 NO_FIELD = "this socket sends no tag and names no peer; leave it out"
 
@@ -64,7 +64,7 @@ class Options:
     @property
     def linger(self) -> float:
         """How many seconds sent messages may take to leave."""
-        return PATIENCE if self.timeout == inf else self.timeout
+        return SEND_TIMEOUT if self.timeout == inf else self.timeout
 
     def of_socket(self) -> dict[str, Any]:
         """The arguments for the constructor of the socket."""

@@ -37,7 +37,7 @@ MOST = 100_000
 BURST = 200
 STEP = 50  # milliseconds
 # How long the printing of captured messages may take at the end.
-PATIENCE = 1.0  # seconds
+PRINT_TIMEOUT = 1.0  # seconds
 
 
 def run(kind: str, form: str, count: float, **guarding: Any) -> int:
@@ -71,7 +71,7 @@ async def show(kind: str, given: Guarded, form: Format, count: float) -> int:
         waited: set[asyncio.Future[Any]] = {told, ended, printing.ended}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         printing.stops = True
-        await asyncio.wait({printing.ended}, timeout=PATIENCE)
+        await asyncio.wait({printing.ended}, timeout=PRINT_TIMEOUT)
         if told.done():
             status = OK if told.result() == signal.SIGTERM else INTERRUPTED
             await say_what_was_not_printed(proxy, printing.parts)

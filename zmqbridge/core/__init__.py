@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from zmqbridge.core.gaps import Gap, Restarted
     from zmqbridge.core.inbox import Inbox, WeighedInbox
     from zmqbridge.core.incoming import Ask, Incoming
+    from zmqbridge.core.joining import Joining
+    from zmqbridge.core.lastvalues import LastValues
     from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
     from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.raising import RaisingInbox
@@ -54,7 +56,9 @@ __all__ = [
     "Gap",
     "Inbox",
     "Incoming",
+    "Joining",
     "Kept",
+    "LastValues",
     "Message",
     "MonitorEvent",
     "Outbox",
@@ -102,6 +106,8 @@ _MODULES = {
     "inbox": ("Inbox", "WeighedInbox"),
     "gaps": ("Gap", "Restarted"),
     "incoming": ("Ask", "Incoming"),
+    "joining": ("Joining",),
+    "lastvalues": ("LastValues",),
     "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
     "outbox": ("Outbox",),
     "raising": ("RaisingInbox",),

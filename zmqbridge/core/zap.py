@@ -182,7 +182,7 @@ class Policy:
             raise TypeError(f"check is given as {type(self.check).__name__}: it cannot be called")
         others = self.keys or self.certificates is not None or self.check
         if as_bool(self.any_key, "any_key") and others:
-            raise ValueError("any_key lets everybody in: leave out keys, certificates and check")
+            raise ValueError("any_key accepts all clients: leave out keys, certificates and check")
 
 
 class Question(NamedTuple):
@@ -250,8 +250,8 @@ class Zap:
             return _reply(envelope, REFUSED)
         if len(self._open) >= self._limit:
             return _reply(envelope, LATER)
-        who = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
-        question = Question([*envelope, user], who, policy.check)
+        client = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
+        question = Question([*envelope, user], client, policy.check)
         self._open[id(question)] = question
         return question
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from zmqbridge.testing._asyncio_world import Session
-from zmqbridge.testing.network import LATENCY, Network
+from zmqbridge.testing._links import LATENCY
+from zmqbridge.testing.network import Network
 
 Result = TypeVar("Result")
 
@@ -17,16 +18,16 @@ SECONDS: st.SearchStrategy[float] = st.sampled_from([0.0, 0.0001, 0.001, 0.01, 0
 
 
 class NetworkMachine(RuleBasedStateMachine):
-    """Cuts, silences, slows, pauses and lets time pass, between the rules of a subclass.
+    """A state machine whose own rules are faults: cut, silence, heal, slow, restart, time passes.
 
-    A subclass names its `nodes`, starts programs on them by `start` in `begin`, adds rules for what
-    its application does, and checks what must hold. It calls coroutines by `do`, which lets the
-    simulated time pass until they return. At the end all faults are healed before `check` is
-    called.
+    A subclass names its `nodes`, starts programs on them by `start` in `begin`, adds rules for the
+    actions of its application, and checks what must hold. It calls coroutine functions by `do`,
+    which lets virtual time pass until they return. At the end all faults are healed, and `check`
+    is called.
 
     Attributes:
-        nodes: the names; a subclass sets it, at least two.
-        restarts: nodes may be killed and started anew; only those that `start` was called for.
+        nodes: the names of the nodes, at least two; a subclass sets it.
+        restarts: whether nodes that `start` was called for may be killed and started again.
         network: the simulated network.
     """
 
@@ -43,7 +44,7 @@ class NetworkMachine(RuleBasedStateMachine):
         self.begin()
 
     def begin(self) -> None:
-        """Called when a machine is made; a subclass overrides it."""
+        """Set up; called when a machine is made. A subclass overrides it."""
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def _by_a_seed(self, seed: int) -> None:
@@ -55,16 +56,16 @@ class NetworkMachine(RuleBasedStateMachine):
         self.network.node(node).start(main)
 
     def do(self, node: str, call: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """Call a coroutine function on a node, and return what it returns.
+        """Call a coroutine function on a node, and return its result.
 
         Raises:
-            Stalled: it waits for what will never come.
+            Stalled: it waits for something that will never happen.
         """
         result: Result = self._session.run(self.network.node(node), call)
         return result
 
     def check(self) -> None:
-        """Called when all is healed and some time has passed; a subclass overrides it."""
+        """Check what must hold at the end, when all is healed. A subclass overrides it."""
 
     def _pair(self, first: int, second: int) -> tuple[str, str]:
         count = len(self.nodes)
@@ -75,38 +76,38 @@ class NetworkMachine(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
-        """Nothing happens for a while."""
+        """Let time pass without a new fault."""
         self._session.sleep(seconds)
 
     @rule(a=numbers, b=numbers)
     def cut(self, a: int, b: int) -> None:
-        """Two nodes lose their connections."""
+        """Break the connections between two nodes."""
         self.network.cut(*self._pair(a, b))
 
     @rule(a=numbers, b=numbers, one_way=st.booleans())
     def silence(self, a: int, b: int, one_way: bool) -> None:
-        """The cable between two nodes is out."""
+        """Pull the cable between two nodes."""
         self.network.silence(*self._pair(a, b), one_way=one_way)
 
     @rule(a=numbers, b=numbers)
     def heal(self, a: int, b: int) -> None:
-        """It is in again."""
+        """Plug the cable in again."""
         self.network.heal(*self._pair(a, b))
 
     @rule(a=numbers, b=numbers, latency=st.sampled_from([0.001, 0.05, 0.5]))
     def slow(self, a: int, b: int, latency: float) -> None:
-        """The way between two nodes takes longer."""
+        """Raise the latency between two nodes."""
         self.network.slow(*self._pair(a, b), latency=(latency / 2, latency))
 
     @precondition(lambda self: self.restarts and self._started)
     @rule(which=numbers)
     def restart(self, which: int) -> None:
-        """A node is killed, and its program started anew."""
+        """Kill a node, and start its program again."""
         names = sorted(self._started)
         self.network.node(names[which % len(names)]).restart()
 
     def heal_all(self) -> None:
-        """All ways are free and fast, all nodes go on."""
+        """End all faults: no direction is blocked or slow, no node is paused."""
         for node in self.network.nodes.values():
             node.resume()
         names = list(self.nodes)
@@ -116,7 +117,7 @@ class NetworkMachine(RuleBasedStateMachine):
                 self.network.slow(a, b, LATENCY)
 
     def teardown(self) -> None:
-        """Heal, let things settle, check, and end what runs."""
+        """Heal, let time pass, check, and end all programs."""
         try:
             self.heal_all()
             self._session.sleep(5)

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Self,
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from zmqbridge._bridge.lingers import parting
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.core.checks import handles, patience, seconds
+from zmqbridge.core.checks import check_handler, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import ContextTerminated, LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
+from zmqbridge.twisted_backend._leaving import drain, leave
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend._sending import Sent
@@ -122,36 +121,23 @@ class Socket:
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         try:
             self._link.check_open()
         except SocketClosed as error:
             return fail(error)
-        return Deferred.fromCoroutine(self._driver.drain(timeout))
+        return Deferred.fromCoroutine(drain(self._driver, timeout))
 
     def aclose(self) -> Deferred[None]:
         """Close when queued messages have been sent, or after the linger time.
 
-        Before this fires, all calls that wait get `SocketClosed`. Cancelling it closes at once;
-        closing twice is fine.
+        A bound `Replier` or `Router` that has replied waits 0.1 s more, or the linger if that is
+        shorter, for its peers to read. Before this fires, all calls that wait get `SocketClosed`.
+        Cancelling it closes at once; closing twice is fine.
         """
         if not self._link.closed:
             self._link.check_open()
-        return Deferred.fromCoroutine(self._drain_and_close())
-
-    async def _drain_and_close(self) -> None:
-        link = self._link
-        try:
-            if not link.closed and self._pump.queues:
-                await self._driver.drain(link.linger())
-            if moment := parting(link):
-                await deferLater(steady(self._driver.reactor), moment)
-        except (SocketClosed, ContextTerminated):
-            pass  # it was closed meanwhile
-        finally:
-            self.close()
-            while link.untold:
-                await deferLater(steady(self._driver.reactor), 0)
+        return Deferred.fromCoroutine(leave(self._link, self._driver, self.close))
 
     def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
         """What happens to its connections from now on, by ``async for`` or a handler.
@@ -168,7 +154,7 @@ class Socket:
             TypeError: the handler cannot be called.
         """
         if handler is not None:
-            handles(handler)
+            check_handler(handler)
         self._link.check_open()
         return hand_over(self._link.attach().listen(), handler, self._driver.report)
 
@@ -185,7 +171,7 @@ class Socket:
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         peers: list[Monitor] = []  # known when it begins
@@ -241,7 +227,8 @@ class Receiver(Socket, Generic[Item]):
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
-    _see_through: Callable[..., object] = staticmethod(follow)
+    _follow: Callable[[Any, Any, Any], object] = staticmethod(follow)
+    """Follows what the handler has returned."""
 
     def __init__(
         self,
@@ -250,7 +237,7 @@ class Receiver(Socket, Generic[Item]):
         pattern_of: Callable[..., Received[Item, Deferred[Item]]] = Received,
     ) -> None:
         handler = given.pop("handler", None)
-        self._handler = handler and handles(handler)
+        self._handler = handler and check_handler(handler)
         # Empty or not: `dispatch` looks at it for each message, and a method would cost a frame.
         self._halted: list[bool] = []
         self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
@@ -322,8 +309,8 @@ class Receiver(Socket, Generic[Item]):
         paused = inbox.paused
         driver = self._driver
         now = driver.pump.monotonic
-        see = self._see_through
-        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, see, now)
+        seen, report = self._follow, driver.report
+        dispatch(inbox.messages, self, "_handler", report, self._halted, seen, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 

@@ -25,7 +25,7 @@ def follow(
     Args:
         result: what the handler returned.
         report: called with the error in which it ends.
-        message: what the handler was called with; it does not matter here.
+        message: what the handler was called with; others than this function may need it.
         unreported: the types of errors that are not reported.
 
     Returns:
@@ -50,7 +50,7 @@ def dispatch(
     hook: str,
     report: Callable[[BaseException], None],
     halted: Sequence[object] = (),
-    see_through: Callable[[object, Callable[[BaseException], None], Any], object] = follow,
+    see_through: Callable[[object, Callable[[BaseException], None], object], object] = follow,
     monotonic: Callable[[], float] = monotonic,
 ) -> None:
     """Call a hook with messages one by one, until there are none or a slice of time is over.
@@ -67,13 +67,13 @@ def dispatch(
             any time.
         report: called with an error of the hook.
         halted: the loop also ends as soon as this is not empty.
-        see_through: follows what the hook returns, as `follow`; also called with the message.
+        see_through: follows what the hook returned for a message; the default is `follow`.
         monotonic: the clock of the slices.
     """
     end = monotonic() + SLICE if len(messages) > 1 else 0.0  # a single message needs no clock
     while messages and not halted:
-        message = messages.popleft()
         try:
+            message = messages.popleft()
             result = getattr(owner, hook)(message)
         except KeyboardInterrupt:
             raise
@@ -87,7 +87,7 @@ def dispatch(
 
 
 def follow_coroutine(
-    result: object, report: Callable[[BaseException], None], message: object = None
+    result: object, report: Callable[[BaseException], None], message: object
 ) -> None:
     """Follow a coroutine, as nothing else would run it.
 

@@ -35,13 +35,13 @@ from zmqbridge._bridge.subscribing import (
     unsubscribe,
     unsubscribe_onward,
 )
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
     Publication,
-    Several,
     format_named,
 )
 from zmqbridge.core.framing import BytesLike, Message
@@ -53,10 +53,13 @@ if TYPE_CHECKING:
     from zmqbridge.arguments import (
         Addresses,
         Options,
+        ReactorChoosingArguments,
         ReactorExchangeArguments,
+        ReactorNumberedArguments,
         ReactorReceiverArguments,
         ReactorSubscriberArguments,
     )
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 @final
@@ -79,7 +82,26 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: OneBody = "joined",
-        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, bytes]]],
+        **arguments: Unpack[ReactorChoosingArguments[tuple[bytes, bytes]]],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes]],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        on_gap: Literal["raise"] | None = None,
+        **arguments: Unpack[ReactorNumberedArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[tuple[bytes, bytes] | Gap | Restarted],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, bytes] | Gap | Restarted]],
     ) -> None: ...
 
     @overload
@@ -88,7 +110,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["parts"],
-        **arguments: Unpack[ReactorSubscriberArguments[tuple[bytes, Message]]],
+        **arguments: Unpack[ReactorChoosingArguments[tuple[bytes, Message]]],
     ) -> None: ...
 
     @overload
@@ -97,7 +119,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: Literal["raw"],
-        **arguments: Unpack[ReactorSubscriberArguments[Message]],
+        **arguments: Unpack[ReactorChoosingArguments[Message]],
     ) -> None: ...
 
     def __init__(
@@ -130,7 +152,7 @@ class Subscriber(Receiver[Publication]):
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         pattern: Any = self._pattern
         barriers, answers = pattern.barriers, set[bytes]()
         return self._unless_late(
@@ -167,7 +189,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
 
     @overload
     def __init__(
-        self: XPublisher[Several],
+        self: XPublisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[ReactorExchangeArguments[Change]],

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zmqbridge.core.checks import patience
+from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend.sockets import Replier
@@ -53,7 +53,7 @@ class SocketService(Service):
             raise TypeError(f"open={open!r} cannot be called: give a function that makes sockets")
         self._open = open
         self._timeout = timeout
-        patience(timeout)
+        check_optional_timeout(timeout)
         self._reactor = reactor
         self.sockets: tuple[Any, ...] = ()
         self.left: list[Any] = []

@@ -6,6 +6,7 @@ it does its work. Then have pytest collect the ``TestCase`` of the subclass.
 """
 
 from .connections import PeerMachine, RefusalMachine
+from .joining import JoiningMachine
 from .receiving import InboxMachine, RaisingInboxMachine, WeighedInboxMachine
 from .requests import DeadlineMachine, RequestMachine, RouteMachine
 from .sending import SendQueueMachine
@@ -17,6 +18,7 @@ __all__ = [
     "ConflatingInboxMachine",
     "DeadlineMachine",
     "InboxMachine",
+    "JoiningMachine",
     "PeerMachine",
     "RaisingInboxMachine",
     "RefusalMachine",

@@ -1,0 +1,64 @@
+"""The last publication of each tag: what is kept, and what is sent again for whom."""
+
+from __future__ import annotations
+
+from zmqbridge.core.lastvalues import LastValues
+
+
+def kept(most: int, *tags: bytes) -> LastValues:
+    values = LastValues(most)
+    for number, tag in enumerate(tags):
+        values.keep(tag, [tag, b"%d" % number])
+    return values
+
+
+def sent(values: LastValues, most: int = 100) -> list[bytes]:
+    publications, signs = values.part(most)
+    return [b" ".join(each) for each in publications] + signs
+
+
+def test_the_newest_of_each_tag_is_kept_of_those_that_were_published_to_last() -> None:
+    values = kept(2, b"a", b"b", b"a", b"c")
+    assert len(values) == 2
+    values.wanted(b"")
+    assert sent(values) == [b"a 2", b"c 3"]
+    values.wanted(b"a")
+    values.clear()
+    assert (len(values), values.pending) == (0, False)
+
+
+def test_what_begins_with_a_prefix_is_sent_again_once_however_many_want_it() -> None:
+    values = kept(9, b"a", b"ab", b"b", b"abc")
+    assert not values.pending
+    for prefix in (b"ab", b"ab", b"abcd", b"c"):
+        values.wanted(prefix)
+    assert values.pending
+    assert sent(values) == [b"ab 1", b"abc 3"]
+    assert not values.pending
+    assert sent(values) == []
+
+
+def test_it_is_sent_in_parts_and_who_comes_meanwhile_is_next() -> None:
+    values = kept(9, b"a", b"b", b"c")
+    values.wanted(b"")
+    values.then(b"first")
+    assert sent(values, 2) == [b"a 0", b"b 1"]
+    values.wanted(b"c")
+    values.then(b"second")
+    values.keep(b"c", [b"c", b"newer"])
+    assert sent(values, 2) == [b"c newer", b"first"]
+    assert values.pending
+    assert sent(values, 4) == [b"c newer", b"second"]
+    assert not values.pending
+    values.then(b"alone")
+    assert values.pending
+    assert sent(values, 2) == [b"alone"]
+
+
+def test_what_was_forgotten_meanwhile_is_left_out() -> None:
+    values = kept(2, b"a", b"b")
+    values.wanted(b"")
+    assert sent(values, 1) == [b"a 0"]
+    values.keep(b"c", [b"c", b"2"])
+    values.keep(b"d", [b"d", b"3"])
+    assert sent(values) == []

@@ -1,0 +1,156 @@
+"""Joining: numbered publications by tag, of which one who joins gets the last of each tag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from zmqbridge.core.incoming import Ask, Incoming
+from zmqbridge.core.lanes import Lane
+from zmqbridge.core.sequence import Asked
+
+JOIN = ("join",)  # stands where the tag of a question stands, and is no tag
+
+
+class Joining(Incoming):
+    """Asks for the last publication of each tag that begins with a prefix that it joins.
+
+    What an answer gives is delivered, unless something as new of the same tag was. The answer and
+    the publications come by two ways. So what comes after an answer, and is older, was either on
+    its way, or is of a publisher that has begun anew: it is asked again, and its numbers tell.
+
+    - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
+
+    Args:
+        settings: those of `Incoming`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(asks=True, by_tag=True, **settings)
+        self._prefixes: dict[bytes, None] = {}
+        self._joining: dict[bytes, None] = {}  # those to ask for
+        self._join = b""  # the one whose answer is under way
+        # By tag the newest that came live, and is older than what an answer gave.
+        self._suspects: dict[bytes, tuple[int, bytes]] = {}
+
+    def join(self, prefix: bytes) -> None:
+        """It was subscribed to this: ask for the last publications."""
+        self._prefixes[prefix] = self._joining[prefix] = None
+
+    def leave(self, prefix: bytes) -> None:
+        """It is subscribed to this no more."""
+        self._prefixes.pop(prefix, None)
+        self._joining.pop(prefix, None)
+
+    def live(self, tag: bytes, number: int, body: bytes) -> None:
+        """A publication came."""
+        lane = self._lanes.get(tag)
+        given = None if lane is None or lane.live >= 0 else lane.given
+        if lane is None or given is None or number > lane.last:
+            super().live(tag, number, body)
+        elif number < lane.last:
+            self._suspects[tag] = number, body
+            self.doubled += 1  # unless it proves new
+            self._join_again()
+        elif body == given:
+            lane.live = number
+            self.doubled += 1
+        else:
+            self._begin_anew(tag, lane, number, body)
+            lane.live = number
+
+    def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
+        """A part of an answer came; see `Incoming.replayed`."""
+        if self._asked != JOIN:
+            super().replayed(tag, number, body, now)
+            return
+        if tag is None or not tag.startswith(self._join):
+            self.unasked += 1
+            return
+        self._deadline = now + self._timeout
+        if body is None:
+            return
+        lane = self._lanes.get(tag)
+        suspect = self._suspects.pop(tag, None)
+        if lane is None:
+            self._begin(tag, number, body)
+        elif lane.live < 0 and (number < lane.last or (number == lane.last and body != lane.given)):
+            self._begin_anew(tag, lane, number, body)
+        else:
+            self.doubled += 1
+            if number > lane.last:
+                self._wanting[tag] = None  # some were missed
+        if suspect is not None:
+            lane = self._lanes[tag]
+            lane.live = max(lane.live, min(suspect[0], lane.last))
+
+    def replay_ended(self, now: float) -> None:
+        """The end mark of an answer came."""
+        if self._asked != JOIN:
+            super().replay_ended(now)
+            return
+        self._asked = None
+        self._deadline, self._not_before, self.failures = inf, now, 0
+        # The publisher knows nothing of what this tag had before.
+        for tag in [each for each in self._suspects if each.startswith(self._join)]:
+            number, body = self._suspects.pop(tag)
+            self.doubled -= 1
+            self._begin_anew(tag, self._lanes[tag], number, body)
+
+    def ask(self, now: float) -> Ask | None:
+        """What to ask for now, if there is anything; that is under way then."""
+        ask = super().ask(now)
+        if ask is not None or not self._joining or self._asked is not None:
+            return ask
+        if now < self._not_before:
+            return None
+        self._join = next(iter(self._joining))
+        del self._joining[self._join]
+        self._asked = JOIN
+        self._deadline = now + self._timeout
+        afresh, self._afresh = self._afresh, False
+        return Ask(Asked(-1, self._join), afresh)
+
+    def next_deadline(self) -> float:
+        """When `due`, or `ask` again, has something to do; ``inf`` for never."""
+        again = self._not_before if self._joining and self._asked is None else inf
+        return min(again, super().next_deadline())
+
+    def drop(self, wanted: Callable[[bytes], bool]) -> None:
+        """Drop what is known of tags that are not wanted (any more)."""
+        super().drop(wanted)
+        for tag in [each for each in self._suspects if each not in self._lanes]:
+            del self._suspects[tag]
+
+    def close(self, remains: list[Any]) -> None:
+        """Drop all; see `Incoming.close`."""
+        super().close(remains)
+        self._joining, self._suspects = {}, {}
+
+    def _ask_again(self, key: Any) -> None:
+        if key == JOIN:
+            if self._join in self._prefixes:
+                self._joining[self._join] = None
+        else:
+            super()._ask_again(key)
+
+    def _join_again(self) -> None:
+        self._joining.update(self._prefixes)
+
+    def _begin(self, tag: bytes, number: int, body: bytes) -> None:
+        lane = self._lanes[tag] = Lane(number - 1, tag)
+        self._deliver(lane, (tag, number, body))
+
+    def _begin_anew(self, tag: bytes, lane: Lane, number: int, body: bytes) -> None:
+        self._restart(tag, lane)
+        self._deliver(lane, (tag, number, body))
+
+    def _deliver(self, lane: Lane, publication: tuple[bytes, int, bytes | None]) -> None:
+        super()._deliver(lane, publication)
+        if lane.live < 0:
+            lane.given = publication[2]
+
+    def _restart(self, key: bytes, lane: Lane) -> None:
+        super()._restart(key, lane)
+        self._join_again()  # other tags of that publisher may be new
