@@ -56,7 +56,7 @@ def side_of(given: Any, name: str) -> Side:
     """
     side = given if isinstance(given, Side) else Side(bind=given)
     if not [*as_list(side.bind, name), *as_list(side.connect, name)]:
-        raise ValueError(f"{name} has no address: nobody could talk to the proxy there")
+        raise ValueError(f"{name} has no address: no peer could reach the proxy there")
     return side
 
 

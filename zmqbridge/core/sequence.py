@@ -32,7 +32,7 @@ def pack_number(number: int) -> bytes:
 
 
 def as_copy(publication: Sequence[bytes]) -> Sequence[bytes]:
-    """A numbered publication as it is sent once more for somebody who has just subscribed."""
+    """A numbered publication as it is sent again for a new subscriber."""
     tag, number, body = publication
     return tag, pack_number(int.from_bytes(number, "big") | COPY), body
 
