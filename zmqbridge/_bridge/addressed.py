@@ -77,7 +77,7 @@ class Addressed(Guard):
         self.check_open()
         self.at_one_more(address)
         refuse_open_server(self.socket, any_key=self._any_key)
-        resolved = self._at("bind to", addresses.bind, address)
+        resolved = self._at("bind to", opening.bind, address)
         self.addresses.append(resolved)
         return resolved
 

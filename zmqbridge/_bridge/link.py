@@ -18,7 +18,7 @@ from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open_sockets
-from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 # When a peer hangs up, with IMMEDIATE libzmq drops what the peer has sent and we have not read yet.
 # A socket that sends nothing has no use for IMMEDIATE.
 LISTENERS = frozenset((zmq.PULL, zmq.SUB))
+
+
+UNWATCHED = (
+    "either nobody is there, or the server wants security=: `zmqbridge ping ADDRESS` says which, "
+    "and with monitor=True this error does"
+)
 
 
 class Owner(Protocol):
@@ -220,13 +226,16 @@ class Link(Addressed):
         why = self.pattern.why_silent() if used else "bind or connect it first"
         if why := self.driver.why_silent() or why:
             text = f"{self!r} waits for what will not come: {why}"
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            # Where it was made: the call that waits may be a task, with only its loop below it.
+            warnings.warn_explicit(text, RuntimeWarning, *self.made)
 
     def why_unsent(self) -> str:
         """What is known of why libzmq takes no message, else ""."""
         if not (self.addresses or _is_used(self.socket)):
             return f"{self!r}: bind or connect it"
-        failure = self.monitor and self.monitor.connections.failure
+        if self.monitor is None:
+            return UNWATCHED if any(map(is_far, self.addresses)) else ""
+        failure = self.monitor.connections.failure
         return f"the last connection that failed: {failure}" if failure else ""
 
     def fail(

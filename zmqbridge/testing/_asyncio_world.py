@@ -13,7 +13,7 @@ from typing import Any
 from weakref import ref
 
 from zmqbridge.testing._current import current, enter, lives
-from zmqbridge.testing._stalled import StallCheck, Waiting, stalled
+from zmqbridge.testing._stalled import StallCheck, Waiting, killed, stalled
 from zmqbridge.testing.errors import NotSimulated
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
@@ -38,7 +38,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.readers: dict[int, Handle] = {}
         self.held: dict[Node, list[Handle]] = {}  # of paused nodes
         self._tasks: dict[Node, list[ref[Task[Any]]]] = {}
-        self._stall_check = StallCheck(network)
+        self.stall_check = StallCheck(network)
         self._timer_cancelled_count = 0
         self._selector: Any = None
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]
@@ -90,6 +90,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
         network = self.network
+        self.stall_check.count(self._waiting)
         if network.failure is not None:
             raise network.failed()
         if ready:
@@ -130,7 +131,7 @@ class SimLoop(asyncio.BaseEventLoop):
         when = min(scheduled[0].when() if scheduled else inf, network.next_delivery())
         if when == inf:
             raise stalled(network, self._waiting())
-        self._stall_check.look(when, self._waiting, self._timers)
+        self.stall_check.look(when, self._waiting, self._timers)
         network.deliver_until(max(when, network.now))
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
@@ -242,6 +243,7 @@ class Session:
         """Run a coroutine function as a program of a node, and return its result."""
         context = copy_context()
         context.run(enter, node)
+        self.loop.stall_check.begin()
         asyncio.set_event_loop(self.loop)
         try:
             task = self.loop.create_task(main(), name=node.name, context=context)
@@ -249,6 +251,10 @@ class Session:
             if self.network.failure is not None:
                 raise self.network.failed()
             return result
+        except BaseException as error:
+            if lives(context):
+                raise
+            raise killed(node) from error
         finally:
             asyncio.set_event_loop(None)
 
