@@ -1,4 +1,4 @@
-"""Audience: the pattern of a Publisher: who subscribes to what, and an answer to who is ready."""
+"""Audience: the pattern of a Publisher: counts its subscriptions, and answers barriers."""
 
 from __future__ import annotations
 
