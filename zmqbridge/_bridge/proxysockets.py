@@ -92,7 +92,7 @@ def open_all(
             capture = _open(context, zmq.PUB, side_of(capture, "capture"), made)
         if authenticated and not any(map(asks, made)):
             raise ValueError(
-                "policies are given, and no side asks by them, so every client would be let in: give "
+                "policies are given, and no side asks by them, so all would be let in: give "
                 "Side(address, security=CurveServer(secret_key))"
             )
         steered, steering = _pair(context, made)
