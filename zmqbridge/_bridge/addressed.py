@@ -12,6 +12,7 @@ from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.guards import Guard
 from zmqbridge._bridge.lingers import hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
+from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.checks import as_list
 from zmqbridge.core.framing import Address, as_name
@@ -123,12 +124,15 @@ class Addressed(Guard):
         """
         self.check_open()
         self._leave(address, False)
-        name = self._at("disconnect from", raw(self.socket).disconnect, address)
+        name = self._at("disconnect from", self._part, address)
         self._forget(name)
         self.servers -= 1
         if self.monitor is not None:
             self.monitor.link.catch_up()
             self.monitor.connections.forget(name)
+
+    def _part(self, socket: Any, name: str) -> None:
+        disconnect(self.pump, socket, name, raw(socket).disconnect)
 
     def _at(self, action: str, call: Callable[[Any, str], str | None], address: Address) -> str:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,7 @@ from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
+from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
@@ -144,7 +146,7 @@ class Link(Addressed):
         except Exception:
             self.close()
             raise
-        self.socket.watch(self.pump.schedule)
+        self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
 
     def _new_socket(self) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)

@@ -124,7 +124,7 @@ class Pump(Sending):
             standby = self._standby = self._standby or self._driver.standby_turn()
             queue.appendleft(standby)
         try:
-            # `_hand_over`, without its frame.
+            # `hand_over`, without its frame.
             told = self._pattern.feed(burst)
             if self._pattern.rejected is None:
                 self._driver.tell(*told)
@@ -181,7 +181,7 @@ class Pump(Sending):
                 self.received += len(burst)
                 if holding is not None and len(burst) > 1:
                     again = holding.before(len(burst)) or again
-                self.standing_by(self._hand_over, burst)
+                self.standing_by(self.hand_over, burst)
                 if holding is not None and len(burst) > 1:
                     holding.after(len(burst))
         finally:
@@ -211,9 +211,10 @@ class Pump(Sending):
         if burst:
             self.received += len(burst)
             self._reported = False
-            self._hand_over(burst)
+            self.hand_over(burst)
 
-    def _hand_over(self, burst: list[Message]) -> None:
+    def hand_over(self, burst: list[Message]) -> None:
+        """Hand over messages that were read."""
         told = self._pattern.feed(burst)
         if self._pattern.rejected is None:
             self._driver.tell(*told)

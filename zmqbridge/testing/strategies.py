@@ -1,14 +1,20 @@
-"""Strategies for Hypothesis: messages, tags, addresses, and faults between nodes."""
+"""Strategies for Hypothesis: messages, tags, addresses, faults between nodes, and programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from zmq import SocketType
 
+from zmqbridge.testing._types import FITS
+from zmqbridge.testing.differential.programs import Program
+from zmqbridge.testing.differential.writing import FAMILIES, TRANSPORTS, written
 from zmqbridge.testing.faults import CALM, SHORTEST, Fault, check_plan, spared
 
+ATTEMPTS = 10  # to write a program in which somebody can talk to somebody
 # Parts that programs tend to get wrong: an empty one, NUL, the bytes of a subscription, long ones.
 PARTS = [b"", b"\0", b"\1", b"\0tag", b"a", b"a\0b", b"\xff" * 9, b"x" * 300]
 
@@ -91,3 +97,44 @@ def _fault(
     a, b = draw(st.permutations(names))[:2]
     lasts = draw(st.floats(min(SHORTEST, longest), longest))
     return spared(Fault(draw(st.floats(0, until - lasts)), kind, a, b, lasts))
+
+
+def programs(
+    kinds: Collection[str] = (), transports: Sequence[str] = TRANSPORTS
+) -> SearchStrategy[Program]:
+    """Programs of calls on plain sockets: they bind, send, receive, close and open again.
+
+    `zmqbridge.testing.differential.on_model` plays one on the simulated network, and
+    `zmqbridge.testing.differential.differing` on libzmq as well.
+
+    Args:
+        kinds: the names of the socket types, as ``"ROUTER"``; by default some that go together.
+        transports: some of ``"tcp"``, ``"ipc"`` and ``"inproc"``.
+
+    Raises:
+        ValueError: a kind or a transport is not simulated, or no two of the kinds go together.
+    """
+    known = {kind for family in FAMILIES.values() for kind in family}
+    for what, those, possible in (
+        ("kind", kinds, known), ("transport", transports, TRANSPORTS),
+    ):  # fmt: skip
+        for each in those:
+            if each not in possible:
+                raise ValueError(f"{what} {each!r}: give some of {', '.join(sorted(possible))}")
+    types = {SocketType[kind] for kind in kinds}
+    if kinds and not any(FITS[kind] & types for kind in types):
+        raise ValueError(f"kinds={kinds!r}: no two of them talk to each other")
+    families = [sorted(kinds)] if kinds else list(FAMILIES.values())
+    return _program(families, list(transports))
+
+
+@st.composite
+def _program(draw: st.DrawFn, families: Sequence[Sequence[str]], transports: list[str]) -> Program:
+    seed = draw(st.integers(0, 2**32 - 1))
+    kinds, transport = draw(st.sampled_from(families)), draw(st.sampled_from(transports))
+    random = draw(st.randoms(use_true_random=False))
+    for _ in range(ATTEMPTS):
+        program = written(random, seed, kinds, transport)
+        if program is not None:
+            return program
+    reject()
