@@ -58,7 +58,7 @@ class Proxy(Proxying):
     Args:
         policies: which clients are let in at a side with ``security=``: a `Policy` for each domain,
             as of an `Authenticator`. The loop decides about them, as long as it runs; on trio in
-            the ``async with`` of the proxy. None is for a proxy whose sides ask nobody.
+            the ``async with`` of the proxy. None if no side needs an authenticator.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""Refusals: what is real is refused where a simulated program does it: threads, sleeps, sockets.
+"""Refusals: refuses threads, processes, real sockets and real sleeps in programs of nodes.
 
-Python's audit events tell it before it happens, whoever calls. An audit hook stays for the rest of
-the process, so it is added at the first run, and asks first whether the code is a program's.
+Python's audit events come before the call takes place, from any caller. An audit hook stays for the
+rest of the process. So it is added at the first run, and asks first whether the code belongs to a
+program of a node.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ IP = (socket.AF_INET, socket.AF_INET6)
 
 
 def _is_ours(function: Any, *_: object) -> bool:
-    # The library ends the real contexts of earlier tests in threads; the garbage collector may
-    # have it do so at any time.
+    # The library ends the real contexts of earlier tests in threads. The garbage collector may
+    # start that at any time.
     name: Any = getattr(getattr(function, "__self__", None), "name", "")
     return isinstance(name, str) and name.startswith("zmqbridge-")
 
@@ -47,8 +48,8 @@ def _is_no_sleep(seconds: Any) -> bool:
     return not seconds
 
 
-# A server's `socket.bind` is not here: the library asks by it whether a port is free.
-# What is refused by its audit event: why, and in which cases it is not.
+# For each refused audit event: the reason, and a function that tells which calls are allowed.
+# `socket.bind` is not here, because the library uses it to ask whether a port is free.
 REFUSED: dict[str, tuple[str, Callable[..., bool]]] = {
     "_thread.start_new_thread": (THREAD, _is_ours),
     "_thread.start_joinable_thread": (THREAD, _is_ours),
@@ -95,7 +96,7 @@ def _socket(real: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Refuse what is real in the programs of nodes; outside of them nothing changes."""
+    """Refuse real things in the programs of nodes; other code is not concerned."""
     _begin_to_audit()
     before = time.sleep, zmq.Context.socket
     time.sleep, zmq.Context.socket = _sleep(before[0]), _socket(before[1])  # type: ignore[method-assign, assignment]

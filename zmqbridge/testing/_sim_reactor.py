@@ -261,13 +261,13 @@ class SimReactor(MemoryReactor):
         for amount in timings:
             self.advance(amount)
 
-    def _go_on_until(self, condition: Callable[[], object], who: Waiting) -> None:
+    def _go_on_until(self, condition: Callable[[], object], waiting: Waiting) -> None:
         self._stall_check.begin()
         self._check()
-        self._waiter = [who]
+        self._waiter = [waiting]
         while not condition():
             if self._over():
-                raise Stalled(f"the reactor was stopped before {who.coro!r}")
+                raise Stalled(f"the reactor was stopped before {waiting.coro!r}")
             if not self._turn(inf):
                 raise stalled(self.network, self._waiting())
             self._check()

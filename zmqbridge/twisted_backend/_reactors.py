@@ -42,7 +42,7 @@ def other_loop(reactor: Any) -> str:
     )
 
 
-def watching(reactor: Any) -> Any:
+def require_fd_reactor(reactor: Any) -> Any:
     """The reactor, if it is able to watch an FD.
 
     Raises:

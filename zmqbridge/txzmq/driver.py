@@ -26,7 +26,7 @@ from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.txzmq.guard import Held
+from zmqbridge.txzmq.guard import ConnectionGuard
 from zmqbridge.txzmq.parts import as_they_are, parts_of
 from zmqbridge.txzmq.reader import ASK, Reader
 from zmqbridge.txzmq.standins import (
@@ -62,7 +62,7 @@ class Driver(Reader):
     ) -> None:
         now, self.own_clock = clock_of(reactor)
         super().__init__(connection, reactor, now, whole)
-        self.link: Any = Held(self)
+        self.link: Any = ConnectionGuard(self)
         self.keeps_time: bool = keeps_time(self.reactor)
         self._module = module
         self.security: Security | None = None
