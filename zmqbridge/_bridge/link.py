@@ -95,6 +95,7 @@ class Link(Addressed):
         self._has_credentials = False
         self.own_context: bool = False
         self.unheard: bool = True
+        self.made: Place = calling_place()
         self.open(high, **given)
 
     def open(
@@ -115,17 +116,17 @@ class Link(Addressed):
 
             refuse(self.owner, unknown)
         opening.check(options, context)
-        self.made: Place = calling_place()
+        kind = self.pattern.socket_type or self.owner.kind
         try:
             if (context := shared.stand_in(context)) is None:
                 context = shared.acquire()
                 self.own_context = True
             self.context: zmq.Context[Any] = context
-            self.socket: BridgedSocket = self._new_socket()
+            self.socket: BridgedSocket = self._new_socket(kind)
         except zmq.ZMQError as error:
             self._release_context()
             raise explained(error, context) from None
-        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high)
+        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high, kind)
         self.closed = False
         self.driver.drive(self)
         self.pattern.joined(self)
@@ -140,12 +141,11 @@ class Link(Addressed):
             raise
         self.socket.watch(self.pump.schedule)
 
-    def _new_socket(self) -> BridgedSocket:
+    def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
         # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
-            self.pattern.socket_type or self.owner.kind,
-            BridgedSocket if minds is None else ReceivingSocket,
+            kind, BridgedSocket if minds is None else ReceivingSocket
         )
         if minds is not None and isinstance(socket, Telling):
             socket.tell(minds, getattr(self.pattern, "repeats", None))
@@ -158,14 +158,18 @@ class Link(Addressed):
         if self._has_credentials and self.owner.kind not in LISTENERS:
             # Otherwise libzmq drops the messages that it has taken for a peer that refuses us.
             defaults[zmq.IMMEDIATE] = 1
+        set_raw = raw(self.socket).set
         for option, value in defaults.items():
             if option not in wanted:
-                raw(self.socket).set(self.socket, option, value)  # ours need no second look
+                set_raw(self.socket, option, value)  # ours need no second look
         if zmq.LINGER in wanted:
             vars(self.socket)[LINGER_IS_GIVEN] = True
         for option, value in wanted.items():
             set_option(self.socket, option, value)
-        secure(self.socket, security)
+        if security is not None:
+            secure(self.socket, security)
+        elif not wanted and type(self.context).socket is zmq.Context.socket:
+            self._in_our_hands = not self.context.sockopts
 
     # What users may do with it, besides what `Addressed` has.
 

@@ -13,14 +13,13 @@ from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.sequence import Outgoing, as_copy
-from zmqbridge.core.topics import LONGEST
+from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.errors import OptionError
 from zmqbridge.sequences import Sequence as Numbers
 from zmqbridge.sequences import whole_number
 
 # What comes to a publisher are subscriptions, and for each byte of one libzmq keeps a hundred.
-# Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
-OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST + 10}
+OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST_MESSAGE}
 
 
 def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[BytesLike]]:
