@@ -66,7 +66,7 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """The core's tests with other cases each time, many more of them; then the soak.
+    """The core's tests with other cases each time, many more of them; then the soak, and more.
 
     It prints the seed. ``nox -s nightly -- --hypothesis-seed=SEED`` runs the same cases again.
     """
@@ -76,6 +76,7 @@ def nightly(session: nox.Session) -> None:
     session.log(f"seed {seed}; again: nox -s nightly -- --hypothesis-seed={seed}")
     if not given:
         session.notify("soak", ["--seed", seed])
+        session.notify("pairs")
         session.notify("differential", ["--seed", seed, "--programs", "2000"])
     session.run(
         *["pytest", "-v", "--confcutdir=tests/core", "tests/core"],
@@ -90,6 +91,17 @@ def differential(session: nox.Session) -> None:
     """The simulated network against libzmq: ``nox -s differential -- --seed S --programs N``."""
     install(session, "test")
     session.run("python", "-m", "zmqbridge.testing", "differential", *session.posargs)
+
+
+@nox.session
+def pairs(session: nox.Session) -> None:
+    """A thousand fresh publishers and subscribers, on each loop: the first publication is heard."""
+    install(session, "test")
+    session.run(
+        *["pytest", "-v", "tests/contract/test_ready.py", "-k", "fresh or proxies"],
+        *["--timeout", "600", *session.posargs],
+        env={"PAIRS": "1000", "EVERY_WORLD": "1"},
+    )
 
 
 @nox.session
@@ -192,6 +204,9 @@ def soak(session: nox.Session) -> None:
     """What takes minutes: kills under load, a fuzz of every class, thousands of open sockets."""
     install(session, "test")
     session.run("python", "tests/soak/chaos.py", *session.posargs)
+    session.run(
+        "python", "-m", "tests.soak.publications", *session.posargs, env={"PYTHONPATH": "."}
+    )
     session.run("python", "tests/soak/fuzz.py")
     session.run("python", "tests/soak/cycles.py")
     session.run("python", "tests/soak/exits.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -200,7 +201,8 @@ def test_a_sender_that_found_room_runs_the_loop_until_it_is_answered(
         await dealer.send(b"the last")  # it waits for room, and is stepped when there is some
 
         async def until_answered() -> list[bytes]:
-            await asyncio.sleep(0.05)
+            while dealer.statistics().queued:
+                await asyncio.sleep(0.001)
             far.send(b"answer")
             return await dealer.receive()
 
@@ -320,13 +322,19 @@ def test_a_turn_that_is_due_already_is_not_all_that_a_run_within_needs(
         async with Puller(bind="tcp://127.0.0.1:*") as one, Puller(bind="tcp://127.0.0.1:*") as two:
             with zmq.Context() as context, context.socket(zmq.PUSH) as near:
                 with context.socket(zmq.PUSH) as far:
-                    near.connect(one.addresses[0])
-                    far.connect(two.addresses[0])
+                    for socket, puller in (near, one), (far, two):
+                        socket.set(zmq.IMMEDIATE, 1)
+                        socket.connect(puller.addresses[0])
                     receiving = [asyncio.ensure_future(each()) for each in (first, second)]
-                    await asyncio.sleep(0.1)
+                    while not (near.poll(0, zmq.POLLOUT) and far.poll(0, zmq.POLLOUT)):
+                        await asyncio.sleep(0.001)  # until both are connected
+                    for _ in range(10):
+                        await asyncio.sleep(0)
                     near.send(b"x")
                     far.send(b"x")
-                    time.sleep(0.1)  # both are there when the loop looks
+                    fds = {each.socket.get(zmq.FD) for each in (one, two)}
+                    while set(select.select(fds, [], [])[0]) != fds:
+                        pass  # both are there when the loop looks
                     assert await asyncio.gather(*receiving) == [None, True]
         assert errors == []
 

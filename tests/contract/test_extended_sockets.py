@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
+from peers import plain
 
 from zmqbridge import MalformedMessage, QueueFull, SocketClosed, Subscribed, Unsubscribed
 
@@ -104,21 +103,6 @@ async def test_nothing_is_filtered_by_an_xsubscriber(w: World, address: str) -> 
             await w.until(lambda: xpub.poll(1))
             xpub.send(b"b\0nobody asked for it")
             assert await subscriber.receive() == (b"b", b"nobody asked for it")
-
-
-@contextlib.contextmanager
-def plain(like: Any, kind: int, connect: str, **options: Any) -> Iterator[zmq.Socket[bytes]]:
-    """A plain socket in the context of one of ours."""
-    socket = zmq.Socket(like.socket.context, kind)
-    socket.set(zmq.LINGER, 0)
-    socket.set_hwm(0)
-    for name, value in options.items():
-        socket.set(getattr(zmq, name), value)
-    socket.connect(connect)
-    try:
-        yield socket
-    finally:
-        socket.close()
 
 
 @every_world

@@ -158,6 +158,54 @@ async def test_what_libzmq_holds_stays_with_it(w: World) -> None:
                     await each
 
 
+@pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+@pytest.mark.parametrize("timeout", [None, 0.05])
+async def test_the_handler_of_a_socket_is_waited_for_too(w: World, timeout: float | None) -> None:
+    begun: list[Request] = []
+
+    async def handle(request: Request) -> None:
+        begun.append(request)
+        if len(begun) > 1:
+            await w.sleep(0.1 if timeout is None else 100)
+        await request.reply(*request.parts)
+
+    async with (
+        w.Replier(bind="inproc://handles", handler=handle) as replier,
+        w.Requester(connect="inproc://handles") as requester,
+    ):
+        with pytest.raises(ValueError, match="has a handler="):
+            replier.serve(handle)
+        asking = await asked(w, requester, 3)
+        await w.until(lambda: len(begun) == 3)
+        left = await replier.stop_serving(timeout)
+        if timeout is None:
+            assert left == []
+        else:
+            assert [each.parts for each in left] == [[b"1"], [b"2"]]
+            for each in left:
+                await each.reply(*each.parts)
+        assert await w.gather(*asking) == [[b"0"], [b"1"], [b"2"]]
+    assert w.reports == []
+
+
+@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+async def test_requests_that_a_halted_handler_did_not_get_are_given_back(w: World) -> None:
+    begun: list[Request] = []
+    async with (
+        w.Replier(bind="inproc://halts", handler=begun.append) as replier,
+        w.Requester(connect="inproc://halts") as requester,
+    ):
+        replier.pauseProducing()
+        asking = await asked(w, requester, 3)
+        await w.until(lambda: replier.statistics().received == 3)
+        left = await replier.stop_serving()
+        assert [each.parts for each in left] == [[b"0"], [b"1"], [b"2"]]
+        assert begun == []
+        for each in left:
+            await each.reply(*each.parts)
+        await w.gather(*asking)
+
+
 # A client with IMMEDIATE loses what it has received, and not read, when its server hangs up.
 
 
@@ -217,3 +265,10 @@ async def test_a_server_does_not_stay_for_nothing(
             for dealer in dealers:
                 dealer.close()
             await w.until(lambda: not list(resting.rests(stays._link)))
+
+
+async def test_who_would_serve_after_that_is_done_at_once(w: World) -> None:
+    # As when the end comes before a task has begun.
+    async with w.Replier(bind="inproc://over") as replier:
+        await replier.stop_serving()
+        assert await replier.serve(lambda request: request.reply(b"")) is None

@@ -119,13 +119,13 @@ async def test_what_a_server_has_sent_is_received_though_it_hangs_up(
 
 
 async def asked(w: World, address: str, security: CurveClient | PlainClient) -> bool:
-    """Whether this client comes in; if not, it must be told why within a second."""
+    """Whether this client comes in; if not, it must be told why long before its timeout."""
     async with w.Requester(connect=address, security=security, timeout=20) as requester:
         started = time.monotonic()
         try:
             assert await requester.request(b"hello") == [b"hello"]
         except HandshakeFailed as error:
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 10
             assert error.event.address == address
             return False
         await requester.connected(timeout=20)
@@ -143,12 +143,10 @@ async def test_a_known_key_comes_in_and_no_other(w: World) -> None:
 async def test_a_wrong_server_key_is_an_error_with_its_cause(w: World) -> None:
     async with served(w, CURVE, Policy(keys=[ALICE[0]])) as address:
         async with w.Requester(connect=address, security=client(ALICE, MALLORY[0])) as requester:
-            started = time.monotonic()
-            for _ in range(2):  # not only the first request
+            for _ in range(2):  # not only the first request, which has no timeout
                 with pytest.raises(HandshakeFailed, match="a wrong key of the server") as failed:
                     await requester.request(b"hello")
                 assert failed.value.event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL
-            assert time.monotonic() - started < 1
             with pytest.raises(HandshakeFailed):
                 await requester.connected(timeout=20)
             assert requester.statistics().queued == 0

@@ -112,8 +112,8 @@ FAULTS = [
     Planted("the first error of a handler ends the server", "asyncio_backend/_serving.py",
             "                    except Exception as error:\n"
             "                        self._report(error)\n",
-            "                    except ZeroDivisionError as error:\n"
-            "                        self._report(error)\n"),
+            "                    except Exception as error:\n"
+            "                        self._report(error)\n                        raise\n"),
     Planted("at the end of a socket nobody is told", "_bridge/link.py",
             "        if waiters or any(map(is_crowd, remains)):", "        if False:"),
     Planted("what was unsubscribed is delivered", "_bridge/subscribing.py",

@@ -1,4 +1,4 @@
-"""One process of the soak: a client, server, pusher or puller on some loop, with its ledger.
+"""One process of the soak, which does its part on some loop and keeps a ledger.
 
 A ledger is a file of lines that are written at once, so that they survive a SIGKILL.
 """
@@ -20,6 +20,8 @@ TIMEOUT = 0.5  # seconds of a request
 ASKERS = 20  # requests that a client has open
 THINKING = 0.005  # seconds between a reply and the next request
 SIZE = 1000  # bytes of a pushed message
+LIFE = 10_000_000  # numbers of a life of a publisher
+TAGS = ["a", "b", "c", "d"]
 LIMITS = {"SNDHWM": 100, "RCVHWM": 100}
 
 
@@ -121,6 +123,55 @@ async def puller(loop: Any, ledger: Ledger, address: str) -> None:
         ledger.note_statistics(socket)
         socket.close()
         await taking
+
+
+async def publisher(loop: Any, ledger: Ledger, address: str, replay: str, by: str) -> None:
+    from zmqbridge import Sequence
+
+    life = int(ledger.name.rpartition(".")[2])
+    first = life * LIFE
+    counts = dict.fromkeys(TAGS if by == "tag" else [""], first)
+    sequence = Sequence(replay, by=by, first=first, keep=1_000_000)  # type: ignore[arg-type]
+    async with loop.backend.Publisher(
+        bind=address, sequence=sequence, options=options()
+    ) as publisher:
+        while not ledger.ended():
+            for tag in TAGS:
+                key = tag if by == "tag" else ""
+                ledger.note("published", key, str(counts[key]))
+                publisher.publish(b"%d " % counts[key] + bytes(SIZE), tag)
+                counts[key] += 1
+            await loop.sleep(0.005)
+        ledger.note("end", *(f"{key}={count - 1}" for key, count in counts.items()))
+        while not os.path.exists(f"{ledger.stop_file}-for-good"):
+            await loop.sleep(0.02)
+
+
+async def subscriber(loop: Any, ledger: Ledger, address: str, replay: str, by: str) -> None:
+    from zmqbridge import Gap, Restarted
+
+    wanted = TAGS[:2] if by == "tag" else ""
+    async with loop.backend.Subscriber(
+        wanted, connect=address, replay=replay, numbered_by=by, on_gap="report", options=options()
+    ) as subscriber:
+
+        async def hear() -> None:
+            async for told in subscriber:
+                if isinstance(told, Gap):
+                    ledger.note("gap", told.tag.decode(), str(told.first), str(told.last))
+                elif isinstance(told, Restarted):
+                    ledger.note("restarted", told.tag.decode(), "0", "0")
+                else:
+                    number = told[1].partition(b" ")[0].decode()
+                    tag = told[0].decode() if by == "tag" else ""
+                    ledger.note("got", tag, number, number)
+
+        hearing = loop.spawn(hear())
+        while not ledger.ended():
+            await loop.sleep(0.02)
+        ledger.note_statistics(subscriber)
+        subscriber.close()
+        await hearing
 
 
 # The loops.

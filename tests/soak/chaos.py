@@ -33,11 +33,17 @@ class Actor:
     """A process that may be stopped, killed and started again, and all its ledgers."""
 
     def __init__(
-        self, folder: str, loop: str, role: str, addresses: list[str], may_be_killed: bool = True
+        self,
+        folder: str,
+        loop: str,
+        role: str,
+        addresses: list[str],
+        may_be_killed: bool = True,
+        name: str = "",
     ) -> None:
         self.folder, self.loop, self.role, self.addresses = folder, loop, role, addresses
         self.may_be_killed = may_be_killed
-        self.name = f"{role}-{loop}{'' if may_be_killed else '-safe'}"
+        self.name = f"{role}-{loop}{name and '-' + name}{'' if may_be_killed else '-safe'}"
         self.lives = self.kills = self.stops = 0
         self.wakes_at = self.starts_at = 0.0
         self.start()

@@ -192,6 +192,27 @@ async def test_an_endpoint_where_nobody_listens_swallows_no_requests(
     assert [await each for each in waiting] == [[b"%d" % number] for number in range(10)]
 
 
+async def test_without_immediate_no_reply_is_lost_when_a_server_hangs_up(
+    w: World, make: Make
+) -> None:
+    requester: Any = make(ZmqREQConnection)
+    requester.socket.set(zmq.IMMEDIATE, 0)
+    requests: list[Any] = []
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as server:
+        server.bind("tcp://127.0.0.1:*")
+        where = server.get_string(zmq.LAST_ENDPOINT)
+        requester.addEndpoints([ZmqEndpoint("connect", where)])
+        waiting = [requester.sendMsg(b"%d" % number, timeout=60) for number in range(20)]
+        while len(requests) < 20:
+            await w.until(lambda: server.poll(0))
+            requests.append(server.recv_multipart())
+        for request in requests:
+            server.send_multipart(request)
+        server.close(10_000)
+        context.term()  # the reactor reads nothing before libzmq has hung up
+    assert [await each for each in waiting] == [[b"%d" % number] for number in range(20)]
+
+
 async def test_a_request_whose_time_is_over_is_not_sent_later(w: World, make: Make) -> None:
     asked = []
     where = dead_address()

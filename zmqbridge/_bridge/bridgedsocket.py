@@ -26,10 +26,18 @@ class Bridged(Base):
 
     touched: Callable[[], None] = staticmethod(lambda: None)
 
-    def watch(self, touched: Callable[[], None]) -> None:
-        """Have `touched` called after each call that may silence the FD."""
+    parting: Callable[..., Any] = staticmethod(lambda socket, address, call: call(socket, address))
+
+    def watch(self, touched: Callable[[], None], parting: Callable[..., Any]) -> None:
+        """Have `touched` called after each call that may silence the FD, and `parting` by others.
+
+        Args:
+            touched: called without arguments.
+            parting: called with the socket, an address, and the method that disconnects.
+        """
         # Past pyzmq's own __setattr__, which looks for an option of that name first: 5 µs.
         object.__setattr__(self, "touched", touched)
+        object.__setattr__(self, "parting", parting)
 
     def fileno(self) -> int:
         # pyzmq looks for an option of that name first: 5 µs, too.
@@ -60,6 +68,17 @@ TOUCHING = """
 """
 for _name in TOUCHING.split():
     setattr(Bridged, _name, _touching(_name))
+
+
+def _parting(disconnect: Any) -> Any:
+    def call(self: Bridged, addr: Any) -> Any:
+        return self.parting(self, addr, disconnect)
+
+    call.__name__, call.__doc__ = "disconnect", zmq.Socket.disconnect.__doc__
+    return call
+
+
+setattr(Bridged, "disconnect", _parting(Bridged.disconnect))  # noqa: B010  pyzmq's own is final
 
 
 def _noting(name: str, bound: bool) -> Any:

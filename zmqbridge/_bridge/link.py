@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,9 +19,10 @@ from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open_sockets
-from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
+from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 # When a peer hangs up, with IMMEDIATE libzmq drops what the peer has sent and we have not read yet.
 # A socket that sends nothing has no use for IMMEDIATE.
 LISTENERS = frozenset((zmq.PULL, zmq.SUB))
+
+
+UNWATCHED = (
+    "either nobody is there, or the server wants security=: `zmqbridge ping ADDRESS` says which, "
+    "and with monitor=True this error does"
+)
 
 
 class Owner(Protocol):
@@ -135,11 +143,11 @@ class Link(Addressed):
             self._set_options(options or {}, security)
             if monitor or self._has_credentials:
                 self.attach()
-            self.take_places(bind, connect)
+            self.take_places(bind, connect, options or security)
         except Exception:
             self.close()
             raise
-        self.socket.watch(self.pump.schedule)
+        self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
 
     def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
@@ -158,18 +166,14 @@ class Link(Addressed):
         if self._has_credentials and self.owner.kind not in LISTENERS:
             # Otherwise libzmq drops the messages that it has taken for a peer that refuses us.
             defaults[zmq.IMMEDIATE] = 1
-        set_raw = raw(self.socket).set
         for option, value in defaults.items():
             if option not in wanted:
-                set_raw(self.socket, option, value)  # ours need no second look
+                raw(self.socket).set(self.socket, option, value)  # ours need no second look
         if zmq.LINGER in wanted:
             vars(self.socket)[LINGER_IS_GIVEN] = True
         for option, value in wanted.items():
             set_option(self.socket, option, value)
-        if security is not None:
-            secure(self.socket, security)
-        elif not wanted and type(self.context).socket is zmq.Context.socket:
-            self._in_our_hands = not self.context.sockopts
+        secure(self.socket, security)
 
     # What users may do with it, besides what `Addressed` has.
 
@@ -224,13 +228,16 @@ class Link(Addressed):
         why = self.pattern.why_silent() if used else "bind or connect it first"
         if why := self.driver.why_silent() or why:
             text = f"{self!r} waits for what will not come: {why}"
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            # Where it was made: the call that waits may be a task, with only its loop below it.
+            warnings.warn_explicit(text, RuntimeWarning, *self.made)
 
     def why_unsent(self) -> str:
         """What is known of why libzmq takes no message, else ""."""
         if not (self.addresses or _is_used(self.socket)):
             return f"{self!r}: bind or connect it"
-        failure = self.monitor and self.monitor.connections.failure
+        if self.monitor is None:
+            return UNWATCHED if any(map(is_far, self.addresses)) else ""
+        failure = self.monitor.connections.failure
         return f"the last connection that failed: {failure}" if failure else ""
 
     def fail(

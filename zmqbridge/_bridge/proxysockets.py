@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge._bridge import addresses
+from zmqbridge._bridge import addresses, opening
 from zmqbridge._bridge.context import loose, shared
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
@@ -178,12 +178,9 @@ def _at(socket: AnySocket, action: str, address: Address) -> str:
         name = as_name(address, "an address").decode()
         try:
             if action == "bind to":
-                return addresses.bind(socket, name)
-            socket.connect(name)
-            addresses.note(socket, name, False)
+                return opening.bind(socket, name)
+            opening.connect(socket, name)
             return name
         except zmq.ZMQError as error:
-            number = error.errno or 0
-            text = f"cannot {action} {name!r}: {zmq.strerror(number)}"
-            raise AddressError(text, address, number) from None
+            raise opening.refusal(error, socket, action, address, name) from None
     raise AddressError(f"cannot {action} {address!r}: an address is UTF-8", address, zmq.EINVAL)

@@ -124,7 +124,7 @@ class Pump(Sending):
             standby = self._standby = self._standby or self._driver.standby_turn()
             queue.appendleft(standby)
         try:
-            # `_hand_over`, without its frame.
+            # `hand_over`, without its frame.
             told = self._pattern.feed(burst)
             if self._pattern.rejected is None:
                 self._driver.tell(*told)
@@ -181,7 +181,7 @@ class Pump(Sending):
                 self.received += len(burst)
                 if holding is not None and len(burst) > 1:
                     again = holding.before(len(burst)) or again
-                self.standing_by(self._hand_over, burst)
+                self.standing_by(self.hand_over, burst)
                 if holding is not None and len(burst) > 1:
                     holding.after(len(burst))
         finally:
@@ -199,7 +199,7 @@ class Pump(Sending):
         self._keeps_up = True
 
     def fetch(self) -> None:
-        """Read a burst for a call that does not wait, while no call waits."""
+        """Read a burst for a call that does not wait."""
         burst: list[Message] = []
         again = True
         try:
@@ -210,12 +210,11 @@ class Pump(Sending):
             self.schedule()
         if burst:
             self.received += len(burst)
-            self._pattern.feed(burst)
-            rejected, self._pattern.rejected = self._pattern.rejected, None
-            if rejected is not None:
-                self._driver.report(rejected)
+            self._reported = False
+            self.hand_over(burst)
 
-    def _hand_over(self, burst: list[Message]) -> None:
+    def hand_over(self, burst: list[Message]) -> None:
+        """Hand over messages that were read."""
         told = self._pattern.feed(burst)
         if self._pattern.rejected is None:
             self._driver.tell(*told)

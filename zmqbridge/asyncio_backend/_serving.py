@@ -10,9 +10,10 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from zmqbridge._bridge.request import Request as AnyRequest
-from zmqbridge._bridge.request import not_replied
+from zmqbridge._bridge.request import not_awaitable, not_replied
 
 Request = TypeVar("Request", bound=AnyRequest)
+NOT_CALLED = object()
 
 
 class Serving(Generic[Request]):
@@ -79,12 +80,15 @@ class Serving(Generic[Request]):
                     self._idle -= 1
                     if not self._idle and self._all < self._limit:
                         self.start()
+                    answer: Any = NOT_CALLED
                     try:
-                        result = await handler(request)
+                        answer = handler(request)
+                        result = await answer
                         if result is not None and not request.answered:
                             self._report(not_replied(request, result))
                     except Exception as error:
-                        self._report(error)
+                        awaitable = answer is NOT_CALLED or hasattr(answer, "__await__")
+                        self._report(error if awaitable else not_awaitable(request, answer))
                     except BaseException as error:
                         self._raise_aimed(error, request)
                     self._idle += 1

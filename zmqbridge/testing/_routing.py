@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._kinds import Dealer, Kind, again, probe, unreachable, wrong_state
+from zmqbridge.testing._kinds import Dealer, ReadsAhead, again, probe, unreachable, wrong_state
 from zmqbridge.testing._pipes import Message
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
 
 
-class Router(Kind):
+class Router(ReadsAhead):
     """ROUTER (router.cpp): the first part names the peer."""
 
     names = True
@@ -32,7 +32,6 @@ class Router(Kind):
         self._peers: dict[bytes, End] = {}
         self._unnamed: set[End] = set()
         self._number = int.from_bytes(socket.urandom(4), "big")
-        self._ahead: Message | None = None
         self._to: End | None = None
 
     def attach(self, end: End) -> None:
@@ -60,6 +59,8 @@ class Router(Kind):
                 return False  # the peer is ignored
             other.peer = self._new_name()
             self._peers[other.peer] = other
+            if self._half_read is other:
+                self._half_read = None  # what was begun is read to its end
             self.socket.leave(other)
         end.peer = name
         self._peers[name] = end
@@ -75,22 +76,9 @@ class Router(Kind):
         if self._peers.get(end.peer) is end:
             del self._peers[end.peer]
 
-    def has_in(self) -> bool:
-        if self._ahead is None:
-            self._ahead = self._fetch(ahead=True)
-        return self._ahead is not None
-
     def _fetch(self, ahead: bool = False) -> Message | None:
         found = self._next(ahead)
         return None if found is None else [found[0].peer, *found[1]]
-
-    def receive(self) -> Message | None:
-        ahead = self._ahead
-        if ahead is None:
-            return self._fetch()
-        self._ahead = None
-        self._whole()
-        return ahead
 
     def has_out(self) -> bool:
         if not self.mandatory:

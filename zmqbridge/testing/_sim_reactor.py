@@ -33,7 +33,6 @@ from zmqbridge.testing._twisted_world import TwistedWorld, context_of
 from zmqbridge.testing.errors import NotSimulated, Stalled
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
-from zmqbridge.twisted_backend import _reactors
 
 # How much time passes in each turn with calls, so that messages arrive while call follows on call.
 TICK = 1e-6  # seconds
@@ -75,6 +74,7 @@ class SimReactor(MemoryReactor):
         self._turning = False
         self._stall_check = StallCheck(self.network)
         self._triggers = Triggers()
+        self._waiter: list[Waiting] = []
 
     def __enter__(self) -> Self:
         return self
@@ -250,6 +250,8 @@ class SimReactor(MemoryReactor):
             raise ValueError(f"amount={amount!r}: give 0 or more seconds")
         end = self.network.now + amount
         last = count()
+        self._stall_check.begin()
+        self._waiter = [Waiting(f"advance({amount!r})", self)]
         while self._turn(end) and (self.network.now < end or next(last) < MANY):
             self._check()
         self._check()
@@ -260,12 +262,14 @@ class SimReactor(MemoryReactor):
             self.advance(amount)
 
     def _go_on_until(self, condition: Callable[[], object], who: Waiting) -> None:
+        self._stall_check.begin()
         self._check()
+        self._waiter = [who]
         while not condition():
             if self._over():
                 raise Stalled(f"the reactor was stopped before {who.coro!r}")
             if not self._turn(inf):
-                raise stalled(self.network, [*self._waiting(), who])
+                raise stalled(self.network, self._waiting())
             self._check()
 
     def _check(self) -> None:
@@ -273,7 +277,7 @@ class SimReactor(MemoryReactor):
             raise self.network.failed()
 
     def _waiting(self) -> list[Waiting]:
-        return [program.shown for program in self._world.programs]
+        return [program.shown for program in self._world.programs] + self._waiter
 
     def _timers(self) -> bool:
         return any(
@@ -286,6 +290,7 @@ class SimReactor(MemoryReactor):
         if self._turning:
             raise ReactorAlreadyRunning("what it calls cannot wait for it: return a Deferred")
         network = self.network
+        self._stall_check.count(self._waiting)
         self._turning = True
         try:
             made = self._make_calls() + self._readers.read()
@@ -332,19 +337,3 @@ class SimReactor(MemoryReactor):
     def go_on(self, node: Node) -> None:
         """Make the calls that were held while a node was paused."""
         self._soon += self._held.pop(node, [])
-
-
-def run_on_twisted(main: Callable[[], Any], network: Network) -> Any:
-    """Run a coroutine function on a new reactor until it returns, and return its result."""
-    with SimReactor(network) as reactor:
-        world = network.driver
-        return reactor.run_until(world.run(network.node("main"), main))
-
-
-def _of_current() -> Any:
-    node = current.get()
-    world = None if node is None else node.network.driver
-    return world.reactor if isinstance(world, TwistedWorld) else None
-
-
-_reactors.stand_in = _of_current

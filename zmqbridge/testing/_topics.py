@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._kinds import Kind, again, unable
+from zmqbridge.testing._kinds import Kind, ReadsAhead, again, unable
 from zmqbridge.testing._pipes import Message
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Publisher(XPublisher):
         raise unable()
 
 
-class XSubscriber(Kind):
+class XSubscriber(ReadsAhead):
     """XSUB (xsub.cpp)."""
 
     filters = False
@@ -156,7 +156,6 @@ class XSubscriber(Kind):
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
         self._topics = Topics()
-        self._ahead: Message | None = None
 
     def attach(self, end: End) -> None:
         super().attach(end)
@@ -179,19 +178,6 @@ class XSubscriber(Kind):
                 return message
             self._whole()
         return None
-
-    def has_in(self) -> bool:
-        if self._ahead is None:
-            self._ahead = self._fetch(ahead=True)
-        return self._ahead is not None
-
-    def receive(self) -> Message | None:
-        ahead = self._ahead
-        if ahead is None:
-            return self._fetch()
-        self._ahead = None
-        self._whole()
-        return ahead
 
     def has_out(self) -> bool:
         return True

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from zmqbridge.testing._asyncio_world import Session
-from zmqbridge.testing.network import LATENCY, Network
+from zmqbridge.testing._links import LATENCY
+from zmqbridge.testing.network import Network
 
 Result = TypeVar("Result")
 

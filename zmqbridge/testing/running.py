@@ -40,7 +40,7 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
 
         return run_on_trio(main, world)
     if backend == "twisted":
-        from zmqbridge.testing._sim_reactor import run_on_twisted
+        from zmqbridge.testing._twisted_run import run_on_twisted
 
         return run_on_twisted(main, world)
     raise ValueError(f"backend={backend!r}: give 'asyncio', 'trio' or 'twisted'")

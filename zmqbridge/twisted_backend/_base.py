@@ -12,22 +12,18 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.core.checks import check_handler, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import (
-    LoopError,
-    QueueEmpty,
-    SocketClosed,
-    ZmqBridgeError,
-)
+from zmqbridge.errors import LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._handlers import dispatch
+from zmqbridge.twisted_backend._handlers import dispatch, follow
 from zmqbridge.twisted_backend._leaving import drain, leave
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
@@ -103,7 +99,7 @@ class Socket:
         self._driver.doRead()
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -231,6 +227,8 @@ class Receiver(Socket, Generic[Item]):
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
+    _follow: Callable[[Any, Any, Any], object] = staticmethod(follow)
+    """Follows what the handler has returned."""
 
     def __init__(
         self,
@@ -300,7 +298,7 @@ class Receiver(Socket, Generic[Item]):
         if self._link.unheard:
             self._link.warn_of_silence()
         if inbox.ended:
-            return fail(SocketClosed(f"{self._link!r} was told to stop: it takes nothing any more"))
+            return fail(stopped(self._link))
         waiter = Receipt(inbox)
         if inbox.wait(waiter):
             self._pump.schedule()
@@ -311,7 +309,8 @@ class Receiver(Socket, Generic[Item]):
         paused = inbox.paused
         driver = self._driver
         now = driver.pump.monotonic
-        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
+        seen, report = self._follow, driver.report
+        dispatch(inbox.messages, self, "_handler", report, self._halted, seen, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 
