@@ -170,5 +170,14 @@ class ByHand:
     resume: Final = kill
 
     def descriptor(self, socket: Any) -> int | None:
-        """None: no real FD is needed."""
+        """None: no real FD is needed.
+
+        Raises:
+            NotSimulated: a loop is to wait for a socket of the library, and it is a real one.
+        """
+        if socket.held:
+            raise NotSimulated(
+                f"no loop of the simulation runs {socket!r}: run its program by "
+                "zmqbridge.testing.run(), or make a SimReactor(network) first"
+            )
         return None
