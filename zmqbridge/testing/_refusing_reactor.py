@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from twisted.internet.testing import MemoryReactor
-
 from zmqbridge.testing._refusals import PROCESS, THREAD
 from zmqbridge.testing.errors import NotSimulated
 
 
-class RefusingReactor(MemoryReactor):
+class RefusingReactor:
     """Refuses threads, processes and real descriptors."""
 
     def addWriter(self, writer: Any) -> NoReturn:

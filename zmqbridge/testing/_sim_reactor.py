@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
     IReactorFromThreads,
     IReactorTime,
 )
+from twisted.internet.testing import MemoryReactor
 from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,7 +33,7 @@ from zmqbridge.testing._stalled import StallCheck, Waiting, stalled
 from zmqbridge.testing._triggers import Trigger, Triggers
 from zmqbridge.testing._twisted_world import TwistedWorld, context_of
 from zmqbridge.testing.errors import NotSimulated, Stalled
-from zmqbridge.testing.network import Network
+from zmqbridge.testing.network import Network, checked
 from zmqbridge.testing.nodes import ByHand, Node
 
 # How much time passes in each turn with calls, so that messages arrive while call follows on call.
@@ -42,7 +43,7 @@ MANY = 1000
 
 
 @implementer(IReactorCore, IReactorFDSet, IReactorFromThreads, IReactorTime)
-class SimReactor(RefusingReactor):
+class SimReactor(RefusingReactor, MemoryReactor):
     """Twisted's reactor for a simulated network: pass it as ``reactor=``.
 
     Time passes only in `run_until`, `advance` and `run`. TCP and the like are those of Twisted's
@@ -57,12 +58,13 @@ class SimReactor(RefusingReactor):
         network: as given.
 
     Raises:
+        TypeError: it is no `Network`.
         ValueError: the network has a reactor or a loop already.
     """
 
     def __init__(self, network: Network | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.network: Network = Network() if network is None else network
+        self.network: Network = checked(network)
         if not isinstance(self.network.driver, ByHand):
             raise ValueError(f"{self.network!r} has a loop already: make a network for each")
         self.network.driver = self._world = TwistedWorld(self)
