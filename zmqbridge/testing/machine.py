@@ -10,6 +10,8 @@ from hypothesis import currently_in_test_context, note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from zmqbridge._bridge.guards import open_sockets, snapshot
+from zmqbridge._bridge.link import Link
 from zmqbridge.testing import faults
 from zmqbridge.testing._asyncio_world import Session
 from zmqbridge.testing._links import LATENCY
@@ -82,7 +84,7 @@ class NetworkMachine(RuleBasedStateMachine):
     def do(self, node: str, call: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Call a coroutine function on a node, and return its result.
 
-        A socket that is made by one `do` and not closed may be used by later ones.
+        A socket that one `do` has made may be used by later ones; it is closed at the end.
 
         Raises:
             Stalled: it waits for something that will never happen.
@@ -154,6 +156,12 @@ class NetworkMachine(RuleBasedStateMachine):
                 self.network.heal(a, b)
                 self.network.slow(a, b, LATENCY)
 
+    def _close_sockets(self) -> None:
+        for owned in snapshot(open_sockets):
+            socket: Any = owned.libzmq()
+            if isinstance(owned, Link) and getattr(socket, "network", None) is self.network:
+                owned.close()
+
     def teardown(self) -> None:
         """Heal, let time pass, check, and end all programs."""
         # Hypothesis calls this also while the error of a rule is on its way.
@@ -164,6 +172,7 @@ class NetworkMachine(RuleBasedStateMachine):
             self._session.sleep(5)
             self.check()
         finally:
+            self._close_sockets()
             if currently_in_test_context():
                 note(f"simulated network: {shown or self.network.report()}")
             self._session.close()

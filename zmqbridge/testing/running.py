@@ -27,7 +27,8 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
             unless they are given another reactor.
 
     Raises:
-        Stalled: no task can go on any more.
+        Stalled: no task can go on any more, the run has taken `Network.max_turns` turns of its
+            loop, or the node ``"main"`` was killed.
         NotSimulated: the program used something that the simulation does not have.
         TypeError: `main` is no coroutine function, or `network` no `Network`.
         ValueError: there is no such backend.
