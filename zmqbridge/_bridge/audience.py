@@ -125,7 +125,8 @@ class Audience(Pattern):
     def _answer(self, tag: bytes) -> None:
         # Each answer is another, so that those of several publishers, and of several ways to
         # one of them, can be counted.
-        self._send([tag, random_of(self._link.socket)(8), b"", b""])
+        number = b"" if self.outgoing is None else self.outgoing.next_number()
+        self._send([tag, random_of(self._link.socket)(8), number, b""])
 
     def _send(self, message: Sequence[bytes]) -> None:
         try:

@@ -7,6 +7,7 @@ answers on that topic, so its later publications come after the answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -81,9 +82,17 @@ class Barriers:
     def _room(self) -> float:
         return max(SHORTEST, self._pattern.inbox.room())
 
-    def pass_on(self, burst: list[Message]) -> list[Message]:
-        """Take the answers out of a burst, and wake the calls that wait for them."""
-        rest = []
+    def pass_on(
+        self, burst: list[Message], begin: Callable[[int], object] | None = None
+    ) -> list[Message]:
+        """Take the answers out of a burst, and wake the calls that wait for them.
+
+        Args:
+            burst: publications and answers.
+            begin: called with the number of the next publication, if an answer has it and no
+                publication came before it.
+        """
+        rest: list[Message] = []
         for message in burst:
             if not is_answer(message):
                 rest.append(message)
@@ -91,6 +100,8 @@ class Barriers:
             self._pattern.inbox.unwanted += 1
             if (answers := self._answers.get(message[0])) is not None:
                 answers.add(message[1])
+                if begin is not None and message[2] and not rest:
+                    begin(int.from_bytes(message[2], "big"))
         # Wake them later: publications of this burst must be in the inbox before.
         if self._waiters and len(rest) < len(burst) and not self._link.driver.soon(self._tell):
             self._tell()

@@ -100,7 +100,7 @@ class Sequencing(Subscribing[Any, Any]):
 
     def _publications(self, burst: list[Message]) -> Iterable[Any]:
         if self.barriers:
-            burst = self.barriers.pass_on(burst)
+            burst = self.barriers.pass_on(burst, self._incoming.begin)
         if self._given_up and burst and not self._subscriptions.wants(burst[0]):
             # As in `Subscribing`; it was fetched before its tag was unsubscribed.
             del burst[0]

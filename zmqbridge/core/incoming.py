@@ -36,7 +36,7 @@ class Incoming:
 
     - inputs: `live`, `copied`, `heard` (publications came), `replayed`, `replay_ended` (parts of an
       answer came), `due` (time passed)
-    - commands: `take`, `ask`, `abandon`, `drop`, `close`
+    - commands: `begin`, `take`, `ask`, `abandon`, `drop`, `close`
     - getters: `next_deadline`, `held`, and the counts below
 
     What the driver owes: after each input give the receivers what `take` returns, and send what
@@ -102,6 +102,12 @@ class Incoming:
         """Take what is ready: (tag, body) of publications, `Gap` and `Restarted`, in order."""
         ready, self._ready = self._ready, []
         return ready
+
+    def begin(self, number: int) -> None:
+        """Begin the count at a number, if no publication has come: older ones are not missed."""
+        if not self._by_tag and not self._lanes:
+            lane = self._lanes[b""] = Lane(number - 1, b"")
+            lane.live = lane.checked = number - 1
 
     def live(self, tag: bytes, number: int, body: bytes) -> None:
         """Take a publication that came without being asked for."""

@@ -103,7 +103,7 @@ class Outgoing:
     """Numbers publications, and keeps the last ones, bounded in number and in bytes.
 
     - commands: `number`, `pack`
-    - getters: `replay`, ``len()``
+    - getters: `replay`, `next_number`, ``len()``
 
     Args:
         keep: how many publications are kept at most.
@@ -137,6 +137,10 @@ class Outgoing:
 
     def __len__(self) -> int:
         return self.end - self.oldest
+
+    def next_number(self) -> bytes:
+        """The number of the next publication as on the wire; empty if each tag has its own."""
+        return b"" if self._by_tag else (self._first + self.end).to_bytes(LENGTH, "big")
 
     def number(self, tag: bytes, body: bytes) -> bytes:
         """Keep a new publication, and return its number as on the wire."""
