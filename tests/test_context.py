@@ -270,7 +270,7 @@ def test_a_linger_without_end_holds_up_the_exit_for_a_bounded_time_only() -> Non
     ]
     for program in programs:
         ended(program)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50  # without a bound it would be for ever
 
 
 IN_A_DAEMON_THREAD = """

@@ -290,17 +290,18 @@ async def test_who_is_told_not_to_hold_touches_no_threads_policy(
                 peer.connect("inproc://told")
                 for _ in range(20 * LARGE_BURST):
                     peer.send(b"x")
-                await puller.receive()
-                await puller.receive()
+                taken = 0
+                context = puller.socket.context
+                while taken < 2 or (said == "meanwhile" and policies(context) != [os.SCHED_BATCH]):
+                    await puller.receive()  # on a busy machine the first bursts may be small
+                    taken += 1
                 if said == "meanwhile":
-                    context = puller.socket.context
-                    assert policies(context) == [os.SCHED_BATCH]
                     hold_io_threads(False)
                     await w.until(lambda: policies(context) == [os.SCHED_OTHER])
                     monkeypatch.setattr(os, "sched_setscheduler", refused)
                     for _ in range(20 * LARGE_BURST):
                         peer.send(b"x")
-                for _ in range(20 * LARGE_BURST - 2):
+                for _ in range(20 * LARGE_BURST - taken):
                     await puller.receive()
 
 

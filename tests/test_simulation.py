@@ -32,14 +32,17 @@ def test_what_is_promised_holds_under_faults() -> None:
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_a_seed_says_all_in_every_process(hash_seed: str) -> None:
     code = "from tests.simulated.player import traced; print(*map(traced, range(28)))"
-    here, there = (
-        subprocess.run(
+
+    def traced(seed: str) -> list[str]:
+        done = subprocess.run(
             [sys.executable, "-c", code],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": each},
-            capture_output=True, text=True, timeout=BOUND, check=True,
-        ).stdout.split()
-        for each in ("0", hash_seed)
-    )  # fmt: skip
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, timeout=BOUND, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    here, there = map(traced, ("0", hash_seed))
     assert here == there
     assert len(set(here)) > 20
 

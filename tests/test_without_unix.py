@@ -97,7 +97,8 @@ import os, select, sys
 del select.epoll, os.sched_setscheduler
 def without_proc(event, args):
     if event in ("open", "os.listdir", "os.scandir"):
-        assert not str(args[0]).startswith("/proc"), args
+        if str(args[0]).startswith("/proc"):
+            raise FileNotFoundError(args[0])  # which what others wrote, e.g. prometheus, expects
 sys.addaudithook(without_proc)
 import pytest
 sys.exit(pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", sys.argv[1]]))
