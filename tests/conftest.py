@@ -15,6 +15,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from pathlib import Path
@@ -70,6 +71,7 @@ class World:
     - ``w.spawn(awaitable)``: start it now or in the next round, and go on. What it returns can be
       awaited and has ``cancel()``: a task of asyncio, a Deferred, or a `Spawned` with anyio.
     - ``w.done(spawned)``: whether that has ended. ``await w.gather(*awaitables)``: all results.
+    - ``await w.in_a_thread(work)``: call ``work()`` in a thread; its exception, or None.
     - ``w.Cancelled``: what awaiting a cancelled ``spawned`` raises.
     - ``await w.connected(publisher, subscriber)``: wait until publications get through.
     - ``w.reports``: the exceptions that were given to the loop's handler or the log. A test of what
@@ -109,6 +111,21 @@ class World:
         while not condition():
             assert time.monotonic() < end, f"still not: {inspect.getsource(condition)}"
             await self.sleep(0.002)
+
+    async def in_a_thread(self, work: Callable[..., object]) -> Exception | None:
+        """Run `work` in a thread while the loop goes on, and return what it raises."""
+        raised = []
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        await self.until(lambda: not thread.is_alive())
+        return raised[0] if raised else None
 
     async def settled(self) -> None:
         """Let each spawned call come to where it waits."""

@@ -72,7 +72,7 @@ def test_but_for_a_bounded_time_and_where_it_was_ours_a_moment_ago(
     taken: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = name_of(taken)
-    monkeypatch.setattr(addresses, "PATIENCE", 0.2)
+    monkeypatch.setattr(addresses, "RELEASE_TIMEOUT", 0.2)
     waited = []
     for since in (None, time.monotonic() - addresses.RECENT - 1, time.monotonic()):
         if since is not None:

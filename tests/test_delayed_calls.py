@@ -252,7 +252,7 @@ async def test_closing_cancels_its_own_calls_and_asks_for_nothing_in_their_place
     waiting = pair.ask(b"quiet")  # so that there are a turn and a timer
     waiting.addErrback(lambda failure: None)
     pair.close()
-    await w.sleep(0.01)
+    await w.settled()
     del w.reactor.callFromThread
     assert handed_in == []
 

@@ -167,7 +167,7 @@ def test_who_is_not_to_be_followed_keeps_his_deferred() -> None:
     waiter: Deferred[Any] = Deferred()
     seen: list[Any] = []
 
-    def see(result: object, report: Callable[..., Any]) -> None:
+    def see(result: object, report: Callable[..., Any], message: object) -> None:
         seen.append(result)
 
     dispatch(deque([waiter]), Owner(), "hook", seen.append, see_through=see)

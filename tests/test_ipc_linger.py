@@ -13,12 +13,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
-from zmqbridge._bridge.addresses import HOLDS, place_of
+from zmqbridge._bridge.addresses import HOLDS, IPC, place_of
 from zmqbridge.twisted_backend import Dealer, Pusher
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.skipif(not HOLDS, reason="only Linux tells what a peer 
 MANY, MARK = 48, 10
 BODY = bytes(680)
 IN_KERNEL = 5_000  # bytes, at least, when a receiver takes no more
-QUIET = 3000  # milliseconds in which nothing comes, so it is lost
+QUIET = 8000  # milliseconds in which nothing comes, so it is lost
 
 
 class Receiver:
@@ -234,15 +235,15 @@ def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(
     receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = descriptors()
-    monkeypatch.setattr(ipclinger, "PATIENCE", 0.3)
+    monkeypatch.setattr(ipclinger, "UNREAD_LIMIT", 1.0)
     pusher = filled(receiver, context)
     begun = time.monotonic()
     pusher.close()
-    assert time.monotonic() - begun < 0.2  # it is waited for elsewhere
+    assert time.monotonic() - begun < 0.9  # it is waited for elsewhere
     assert len(keeper) == 1
     context.term()
     until(nothing_is_held)
-    assert time.monotonic() - begun > 0.25
+    assert time.monotonic() - begun > 0.9
     receiver.close()
     until(lambda: descriptors() <= before)
 
@@ -465,6 +466,7 @@ SENDER = """
 import sys
 sys.path.insert(0, sys.argv[3])
 import test_ipc_linger as tests
+tests.ipclinger.UNREAD_LIMIT = 20  # on a busy machine others may keep the reader for some seconds
 address, many, message = sys.argv[1], int(sys.argv[2]), tests.message
 async def written():
     if many > 1:
@@ -479,6 +481,18 @@ def sender(end: str, address: str, many: int = MANY) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_what_is_no_socket_of_libzmq_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The compiled calls would take any memory for libzmq's socket, e.g. that of a simulated one.
+    asked: list[object] = []
+
+    class Compiled:
+        get = set = staticmethod(lambda *arguments: asked.append(arguments))
+
+    monkeypatch.setattr(ipclinger, "CompiledSocket", Compiled)
+    assert not ipclinger.hold(SimpleNamespace(**{IPC: [place_of(b"ipc:///nobody", False)]}))
+    assert asked == []
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -499,14 +513,14 @@ def test_a_process_of_which_all_was_read_ends_at_once(receiver: Receiver, end: s
         assert process.stdout.readline() == "leaves\n"
         begun = time.monotonic()
         assert process.wait(BOUND) == 0
-        assert time.monotonic() - begun < 0.8 * ipclinger.PATIENCE
+        assert time.monotonic() - begun < 15  # it would be 20, see SENDER
 
 
 def test_a_process_whose_peer_never_reads_ends(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ipclinger.PATIENCE == 5
-    monkeypatch.setitem(ENDS, "asyncio", "tests.ipclinger.PATIENCE = 1\n" + ENDS["asyncio"])
+    assert ipclinger.UNREAD_LIMIT == 5
+    monkeypatch.setitem(ENDS, "asyncio", "tests.ipclinger.UNREAD_LIMIT = 1\n" + ENDS["asyncio"])
     with sender("asyncio", receiver.address) as process:
         receiver.read(1)
         assert process.stdout.readline() == "leaves\n"

@@ -11,20 +11,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+BOUND = 180  # seconds
+pytestmark = pytest.mark.timeout(200)  # PyPy, on a busy machine; mostly they take seconds
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True, text=True, timeout=55, check=False,
+        capture_output=True, text=True, timeout=BOUND, check=False,
     )  # fmt: skip
 
 
 def test_what_is_promised_holds_under_faults() -> None:
-    done = run("tests.simulated", "--seeds", "126", "--processes", "1")
+    done = run("tests.simulated", "--seeds", "56", "--processes", "0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "126 seeds, 0 failed" in done.stdout
+    assert "56 seeds, 0 failed" in done.stdout
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
@@ -34,7 +36,7 @@ def test_a_seed_says_all_in_every_process(hash_seed: str) -> None:
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": each},
-            capture_output=True, text=True, timeout=55, check=True,
+            capture_output=True, text=True, timeout=BOUND, check=True,
         ).stdout.split()
         for each in ("0", hash_seed)
     )  # fmt: skip
@@ -43,7 +45,7 @@ def test_a_seed_says_all_in_every_process(hash_seed: str) -> None:
 
 
 def test_a_fault_in_the_library_is_found_and_replayed_by_its_seed() -> None:
-    done = run("tests.simulated.planted", "--seeds", "28", "--only", "another caller")
+    done = run("tests.simulated.planted", "--seeds", "54", "--only", "another caller")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 of 1 were noticed" in done.stdout
 
@@ -59,7 +61,7 @@ def test_each_planted_fault_has_its_place_in_the_library() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 30
+    assert int(done.stdout) >= 40
 
 
 def shop(version: str) -> subprocess.CompletedProcess[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
+from peers import plain
 
 from zmqbridge import MalformedMessage, QueueFull, SocketClosed, Subscribed, Unsubscribed
 
@@ -104,21 +103,6 @@ async def test_nothing_is_filtered_by_an_xsubscriber(w: World, address: str) -> 
             await w.until(lambda: xpub.poll(1))
             xpub.send(b"b\0nobody asked for it")
             assert await subscriber.receive() == (b"b", b"nobody asked for it")
-
-
-@contextlib.contextmanager
-def plain(like: Any, kind: int, connect: str, **options: Any) -> Iterator[zmq.Socket[bytes]]:
-    """A plain socket in the context of one of ours."""
-    socket = zmq.Socket(like.socket.context, kind)
-    socket.set(zmq.LINGER, 0)
-    socket.set_hwm(0)
-    for name, value in options.items():
-        socket.set(getattr(zmq, name), value)
-    socket.connect(connect)
-    try:
-        yield socket
-    finally:
-        socket.close()
 
 
 @every_world
@@ -237,6 +221,25 @@ async def test_a_second_peer_of_a_pair_hears_nothing(w: World, tmp_path: Path) -
                 assert await two.receive() == [b"%d" % number]
             assert third.statistics().received == 0
             assert one.statistics().received == 1
+
+
+async def test_a_pair_that_came_too_early_is_turned_away_for_good_and_a_new_one_is_heard(
+    w: World, address: str
+) -> None:
+    async with w.Pair(bind=address) as one:
+        async with w.Pair(connect=address) as first:
+            await first.send(b"here I am")
+            assert await one.receive() == [b"here I am"]
+            early = w.Pair(connect=address)
+        async with early:
+            early.send_nowait(b"me, too")
+            while one.statistics().received == 1:
+                async with w.Pair(connect=address) as again:
+                    again.send_nowait(b"and me")
+                    for _ in range(20):
+                        await w.sleep(0.002)
+            assert await one.receive() == [b"and me"]
+            assert early.statistics().received == 0
 
 
 @pytest.mark.parametrize("kind", ["XPublisher", "XSubscriber", "Pair"])

@@ -224,10 +224,9 @@ def test_a_signal_is_acted_on_under_a_flood(backend: str, flood: str) -> None:
     )
     try:
         assert program.stdout.readline() == "flooded\n"
-        start = time.monotonic()
         program.send_signal(signal.SIGTERM)
+        # The flood never ends, so a program that it keeps from stopping does not stop.
         assert program.communicate(timeout=20)[0] == "stopped\n"
-        assert time.monotonic() - start < 3  # the interpreter's own end is in this
         assert program.returncode == 0
     finally:
         program.kill()

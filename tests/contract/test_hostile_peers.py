@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peers import plain
 
 from zmqbridge import MalformedMessage, RequestTimeout
 
@@ -52,21 +53,6 @@ def messages() -> list[list[bytes]]:
 @pytest.fixture(scope="module")
 def hostile() -> list[list[bytes]]:
     return messages()
-
-
-@contextlib.contextmanager
-def plain(like: Any, kind: int, connect: str, **options: bytes) -> Iterator[zmq.Socket[bytes]]:
-    """A plain socket in the context of one of ours."""
-    socket = zmq.Socket(like.socket.context, kind)
-    socket.set(zmq.LINGER, 0)
-    socket.set_hwm(0)
-    for name, value in options.items():
-        socket.set(getattr(zmq, name), value)
-    socket.connect(connect)
-    try:
-        yield socket
-    finally:
-        socket.close()
 
 
 # Class and kind of the plain peer; the good message as the peer sends it and as it is delivered;

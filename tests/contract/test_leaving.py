@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
 from zmqbridge import SocketClosed
+from zmqbridge._bridge import resting
 
 if TYPE_CHECKING:
     from tests.conftest import Request, Requester, World
@@ -154,3 +156,119 @@ async def test_what_libzmq_holds_stays_with_it(w: World) -> None:
             else:
                 with pytest.raises(SocketClosed):
                     await each
+
+
+@pytest.mark.parametrize("w", ["epoll", "asyncioreactor"], indirect=True)
+@pytest.mark.parametrize("timeout", [None, 0.05])
+async def test_the_handler_of_a_socket_is_waited_for_too(w: World, timeout: float | None) -> None:
+    begun: list[Request] = []
+
+    async def handle(request: Request) -> None:
+        begun.append(request)
+        if len(begun) > 1:
+            await w.sleep(0.1 if timeout is None else 100)
+        await request.reply(*request.parts)
+
+    async with (
+        w.Replier(bind="inproc://handles", handler=handle) as replier,
+        w.Requester(connect="inproc://handles") as requester,
+    ):
+        with pytest.raises(ValueError, match="has a handler="):
+            replier.serve(handle)
+        asking = await asked(w, requester, 3)
+        await w.until(lambda: len(begun) == 3)
+        left = await replier.stop_serving(timeout)
+        if timeout is None:
+            assert left == []
+        else:
+            assert [each.parts for each in left] == [[b"1"], [b"2"]]
+            for each in left:
+                await each.reply(*each.parts)
+        assert await w.gather(*asking) == [[b"0"], [b"1"], [b"2"]]
+    assert w.reports == []
+
+
+@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+async def test_requests_that_a_halted_handler_did_not_get_are_given_back(w: World) -> None:
+    begun: list[Request] = []
+    async with (
+        w.Replier(bind="inproc://halts", handler=begun.append) as replier,
+        w.Requester(connect="inproc://halts") as requester,
+    ):
+        replier.pauseProducing()
+        asking = await asked(w, requester, 3)
+        await w.until(lambda: replier.statistics().received == 3)
+        left = await replier.stop_serving()
+        assert [each.parts for each in left] == [[b"0"], [b"1"], [b"2"]]
+        assert begun == []
+        for each in left:
+            await each.reply(*each.parts)
+        await w.gather(*asking)
+
+
+# A client with IMMEDIATE loses what it has received, and not read, when its server hangs up.
+
+
+def client(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.Socket[bytes]:
+    dealer = context.socket(zmq.DEALER)
+    dealer.set(zmq.IMMEDIATE, 1)
+    dealer.set(zmq.LINGER, 0)
+    dealer.connect(address)
+    dealer.send_multipart([b"", b"question"])
+    return dealer
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:*", "ipc://{path}"])
+async def test_a_server_stays_until_its_clients_have_had_time_to_read(
+    w: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    monkeypatch.setattr(resting, "REST", 60.0)
+    options = {zmq.LINGER: 60_000}
+    with zmq.Context() as context:
+        async with w.Replier(bind=address.format(path=tmp_path / "it"), options=options) as replier:
+            dealer = client(context, replier.addresses[0])
+            request = await replier.receive()
+            await request.reply(b"answer")
+            closing = w.spawn(replier.aclose())
+            await w.settled()
+            await w.until(lambda: dealer.poll(0))
+            assert not w.done(closing)
+            assert dealer.recv_multipart() == [b"", b"answer"]
+            dealer.close()
+            await closing  # does not take a minute
+
+
+async def test_a_server_does_not_stay_for_nothing(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resting, "REST", 0.02)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as broker:
+        broker.bind("tcp://127.0.0.1:*")
+        at = broker.get_string(zmq.LAST_ENDPOINT)
+        async with (
+            w.Replier(bind="tcp://127.0.0.1:*") as silent,
+            w.Replier(bind="tcp://127.0.0.1:*", options={zmq.LINGER: 0}) as hasty,
+            w.Replier(bind="inproc://near", context=context) as near,
+            w.Router(connect=at) as worker,
+            w.Replier(bind="tcp://127.0.0.1:*") as stays,
+        ):
+            dealers = [client(context, each.addresses[0]) for each in (hasty, near, stays)]
+            for each in (hasty, near, stays):
+                request = await each.receive()
+                await request.reply(b"answer")
+            worker.socket.set(zmq.ROUTER_MANDATORY, 0)
+            await worker.send(b"broker", b"ready")
+            for server in (silent, hasty, near, worker):
+                assert list(resting.rests(server._link)) == []
+            assert set(resting.rests(stays._link)) == {resting.STEP}  # for so long, and no longer
+            monkeypatch.setattr(resting, "REST", 60.0)
+            for dealer in dealers:
+                dealer.close()
+            await w.until(lambda: not list(resting.rests(stays._link)))
+
+
+async def test_who_would_serve_after_that_is_done_at_once(w: World) -> None:
+    # As when the end comes before a task has begun.
+    async with w.Replier(bind="inproc://over") as replier:
+        await replier.stop_serving()
+        assert await replier.serve(lambda request: request.reply(b"")) is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
+from peers import subscribed
 
 from zmqbridge import MalformedMessage, OptionError
 
@@ -54,18 +55,6 @@ MISFITS = {
     "parts": [],
     "raw": [],
 }
-
-
-async def subscribed(w: World, xpub: zmq.Socket[bytes], *prefixes: bytes) -> None:
-    """Wait until these subscriptions have come."""
-    missing = {b"\1" + prefix for prefix in prefixes}
-
-    def came() -> bool:
-        while missing and xpub.poll(0):
-            missing.discard(xpub.recv())
-        return not missing
-
-    await w.until(came)
 
 
 def plain(kind: int, address: str, context: zmq.Context[Any]) -> zmq.Socket[bytes]:

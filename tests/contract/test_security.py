@@ -119,13 +119,13 @@ async def test_what_a_server_has_sent_is_received_though_it_hangs_up(
 
 
 async def asked(w: World, address: str, security: CurveClient | PlainClient) -> bool:
-    """Whether this client comes in; if not, it must be told why within a second."""
+    """Whether this client comes in; if not, it must be told why long before its timeout."""
     async with w.Requester(connect=address, security=security, timeout=20) as requester:
         started = time.monotonic()
         try:
             assert await requester.request(b"hello") == [b"hello"]
         except HandshakeFailed as error:
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 10
             assert error.event.address == address
             return False
         await requester.connected(timeout=20)
@@ -143,12 +143,10 @@ async def test_a_known_key_comes_in_and_no_other(w: World) -> None:
 async def test_a_wrong_server_key_is_an_error_with_its_cause(w: World) -> None:
     async with served(w, CURVE, Policy(keys=[ALICE[0]])) as address:
         async with w.Requester(connect=address, security=client(ALICE, MALLORY[0])) as requester:
-            started = time.monotonic()
-            for _ in range(2):  # not only the first request
+            for _ in range(2):  # not only the first request, which has no timeout
                 with pytest.raises(HandshakeFailed, match="a wrong key of the server") as failed:
                     await requester.request(b"hello")
                 assert failed.value.event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL
-            assert time.monotonic() - started < 1
             with pytest.raises(HandshakeFailed):
                 await requester.connected(timeout=20)
             assert requester.statistics().queued == 0
@@ -314,7 +312,7 @@ async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(
 async def test_a_callback_that_takes_too_long_lets_nobody_in(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{w.backend.__name__}.authenticator.PATIENCE", 0.05)
+    monkeypatch.setattr(f"{w.backend.__name__}.authenticator.CALLBACK_TIMEOUT", 0.05)
 
     async def check(peer: Peer) -> None:
         await w.sleep(100)
@@ -555,6 +553,27 @@ async def test_nor_is_one_that_was_made_by_options_or_on_the_socket(
             puller.bind(TCP)
         async with w.Authenticator({}):
             assert puller.bind(TCP)
+
+
+class Serving(zmq.Context[zmq.Socket[bytes]]):
+    """A context whose sockets are servers from the beginning."""
+
+    def socket(self, *args: Any, **kwargs: Any) -> Any:
+        made = super().socket(*args, **kwargs)
+        made.set(zmq.PLAIN_SERVER, 1)
+        return made
+
+
+@pytest.mark.parametrize("kind", [zmq.Context, Serving])
+async def test_nor_one_that_its_context_has_made_a_server(
+    w: World, kind: type[zmq.Context[Any]]
+) -> None:
+    with kind() as context:
+        if kind is zmq.Context:
+            context.setsockopt(zmq.PLAIN_SERVER, 1)
+        for at in ({"bind": TCP}, {"connect": "tcp://127.0.0.1:9"}):
+            with pytest.raises(AuthenticationMissing):
+                w.Puller(context=context, **at)
 
 
 @pytest.mark.parametrize("server", [RAW, {zmq.PLAIN_SERVER: 1}])

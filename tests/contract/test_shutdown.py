@@ -75,7 +75,7 @@ async def test_a_shutdown_with_undeliverable_messages_does_not_hold_up_the_loop(
     for _ in range(6):
         gaps.append(await largest_gap(w, shut_down))
         baseline = max([await largest_gap(w, idle) for _ in range(2)])
-        if gaps[-1] < 0.02 + baseline:
+        if gaps[-1] < 0.25 + baseline:  # a lingering context would hold it up for a second
             return
     pytest.fail(f"the loop stood still for {gaps} seconds")
 

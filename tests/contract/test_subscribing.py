@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zmq
+from peers import subscribed
 
 if TYPE_CHECKING:
     from tests.conftest import Subscriber, World
@@ -49,18 +50,6 @@ async def heard(w: World, xpub: zmq.Socket[bytes]) -> set[str]:
 
     await w.until(all_of_them)
     return tags
-
-
-async def subscribed(w: World, xpub: zmq.Socket[bytes], *prefixes: bytes) -> None:
-    """Wait until these subscriptions have come."""
-    missing = {b"\1" + prefix for prefix in prefixes}
-
-    def came() -> bool:
-        while missing and xpub.poll(0):
-            missing.discard(xpub.recv())
-        return not missing
-
-    await w.until(came)
 
 
 def made(

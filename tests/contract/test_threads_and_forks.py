@@ -46,22 +46,6 @@ def uvloop_or_skip() -> Any:
     return pytest.importorskip("uvloop").new_event_loop()
 
 
-async def in_a_thread(w: World, work: Callable[..., Any]) -> Exception | None:
-    """Run `work` in a thread while the loop goes on, and return what it raises."""
-    raised = []
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    await w.until(lambda: not thread.is_alive())
-    return raised[0] if raised else None
-
-
 async def test_another_thread_is_refused_before_libzmq_is_touched(w: World) -> None:
     async with (
         w.Pusher(bind="inproc://t-push") as pusher,
@@ -101,7 +85,7 @@ async def test_another_thread_is_refused_before_libzmq_is_touched(w: World) -> N
             "aclose": puller.aclose,
         }
         for name, call in calls.items():
-            error = await in_a_thread(w, lambda call=call: begin(call))
+            error = await w.in_a_thread(lambda call=call: begin(call))
             assert isinstance(error, WrongThread), (name, error)
             assert "callFromThread" in str(error) or "call_soon_threadsafe" in str(error)
         # Nothing of all that was done.
@@ -114,7 +98,7 @@ async def test_another_thread_is_refused_before_libzmq_is_touched(w: World) -> N
         with pytest.raises(w.Cancelled):
             await asking
         # What does not touch libzmq may be asked for from anywhere.
-        assert await in_a_thread(w, lambda: (pusher.statistics(), repr(pusher))) is None
+        assert await w.in_a_thread(lambda: (pusher.statistics(), repr(pusher))) is None
 
 
 @some_worlds
@@ -185,7 +169,7 @@ async def test_one_can_wait_in_a_thread_for_what_the_loop_does(w: World) -> None
     ):
         serving = w.spawn(replier.serve(lambda request: request.reply(b"to", *request.parts)))
         replies = []
-        assert await in_a_thread(w, lambda: replies.append(ask())) is None
+        assert await w.in_a_thread(lambda: replies.append(ask())) is None
         assert replies == [[b"to", b"thread"]]
         replier.close()
         await serving

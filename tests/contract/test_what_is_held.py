@@ -61,7 +61,7 @@ async def filled(
     for number in range(count):
         send(kind, peer, number)
     await w.until(lambda: receiver.statistics().unread >= held)
-    await w.sleep(0.01)  # for more to come
+    await w.settled()  # for more to come
     assert receiver.statistics().unread == held
 
 
@@ -103,7 +103,7 @@ async def test_no_more_bytes_are_held_than_prefetch_bytes_says(w: World, kind: s
                 parts[-1] = parts[-1].rjust(1_000_000)
                 peer.send_multipart(parts)
             await w.until(lambda: receiver.statistics().unread == 3)
-            await w.sleep(0.01)  # for more to come
+            await w.settled()  # for more to come
             for number in range(20):
                 assert receiver.statistics().unread <= 3
                 assert number_in(kind, await receiver.receive()) == number
@@ -188,8 +188,8 @@ async def test_a_server_takes_only_requests_that_a_handler_is_free_for(w: World)
 
         serving = w.spawn(replier.serve(handler, limit=3))
         asking = [w.spawn(requester.request(b"%d" % number)) for number in range(12)]
-        await w.until(lambda: len(started) == 3)
-        await w.sleep(0.05)
+        await w.until(lambda: len(started) == 3 and requester.statistics().sent == 12)
+        await w.settled()
         assert (len(started), replier.statistics().received) == (3, 3)
         going_on.append(True)
         assert [await each for each in asking] == [[b"%d" % number] for number in range(12)]
@@ -286,7 +286,7 @@ async def test_a_handler_gets_one_at_a_time_and_none_while_it_is_paused(
             for number in range(20):
                 send(kind, peer, number)
             await w.until(lambda: handled[-1:] == [5])
-            await w.sleep(0.05)
+            await w.settled()
             assert handled[-1] == 5
             assert receiver.statistics().unread <= prefetch
             receiver.resumeProducing()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 LIMIT = 60  # seconds of CPU that one test may use
-PATIENCE = 900  # seconds by the clock, for a test that does not even run
+CLOCK_LIMIT = 900  # seconds by the clock, for a test that does not even run
 
 pytest.register_assert_rewrite("machines")
 settings.register_profile("core", deadline=None, derandomize=True, max_examples=100)
@@ -29,10 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # Nothing in the core waits, so a test that hangs uses CPU time. The clock says little: under
     # coverage and beside eight busy processes, 8 s of CPU are more than 60 s.
-    patience = 0 if at_night(config) else PATIENCE
+    limit = 0 if at_night(config) else CLOCK_LIMIT
     for item in items:
         if item.path.is_relative_to(config.rootpath / "tests" / "core"):
-            item.add_marker(pytest.mark.timeout(patience))
+            item.add_marker(pytest.mark.timeout(limit))
 
 
 def at_night(config: pytest.Config) -> bool:

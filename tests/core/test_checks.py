@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from zmqbridge.core.checks import (
-    at_once,
-    bytes_at_most,
-    handles,
-    held_at_most,
-    patience,
-    queued_at_most,
-    seconds,
-    several,
+    as_list,
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_prefetch,
+    check_prefetch_bytes,
+    check_send_queue,
+    check_timeout,
 )
 
 
@@ -34,26 +34,26 @@ from zmqbridge.core.checks import (
     ],
 )
 def test_one_or_several_are_a_list(given: Any, listed: list[Any]) -> None:
-    assert several(given) == listed
+    assert as_list(given) == listed
 
 
 def test_neither_one_nor_several_is_refused() -> None:
     with pytest.raises(TypeError, match="connect is given as int: give one str or bytes"):
-        several(5, "connect")  # type: ignore[arg-type]
+        as_list(5, "connect")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"given as object: .*or several$"):
-        several(object(), "connect")  # type: ignore[arg-type]
+        as_list(object(), "connect")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("check", "good"),
     [
-        (seconds, (0.001, 1, inf)),
-        (patience, (0, 0.5, 1, inf)),
-        (held_at_most, (0, 1, 10**9)),
-        (bytes_at_most, (1, 10**9)),
-        (queued_at_most, (1, 10**9, inf)),
-        (at_once, (1, 100)),
-        (handles, (print, [].append)),
+        (check_timeout, (0.001, 1, inf)),
+        (check_optional_timeout, (0, 0.5, 1, inf)),
+        (check_prefetch, (0, 1, 10**9)),
+        (check_prefetch_bytes, (1, 10**9)),
+        (check_send_queue, (1, 10**9, inf)),
+        (check_limit, (1, 100)),
+        (check_handler, (print, [].append)),
     ],
 )
 def test_what_is_right_comes_back_as_it_is(
@@ -63,20 +63,24 @@ def test_what_is_right_comes_back_as_it_is(
         assert check(value) is value
 
 
-def test_no_patience_given_is_for_ever() -> None:
-    assert patience(None) == inf
+def test_no_timeout_is_for_ever() -> None:
+    assert check_optional_timeout(None) == inf
 
 
 @pytest.mark.parametrize(
     ("check", "name", "wrong"),
     [
-        (seconds, "timeout", {"1": TypeError, True: TypeError, 0: ValueError, nan: ValueError}),
-        (patience, "timeout", {"1": TypeError, True: TypeError, -1: ValueError}),
-        (held_at_most, "prefetch", {1.5: TypeError, True: TypeError, -1: ValueError}),
-        (bytes_at_most, "prefetch_bytes", {1.5: TypeError, True: TypeError, 0: ValueError}),
-        (queued_at_most, "send_queue", {1.5: TypeError, "1": TypeError, 0: ValueError}),
-        (at_once, "limit", {0: ValueError, -1: ValueError}),
-        (handles, "handler", {5: TypeError}),
+        (
+            check_timeout,
+            "timeout",
+            {"1": TypeError, True: TypeError, 0: ValueError, nan: ValueError},
+        ),
+        (check_optional_timeout, "timeout", {"1": TypeError, True: TypeError, -1: ValueError}),
+        (check_prefetch, "prefetch", {1.5: TypeError, True: TypeError, -1: ValueError}),
+        (check_prefetch_bytes, "prefetch_bytes", {1.5: TypeError, True: TypeError, 0: ValueError}),
+        (check_send_queue, "send_queue", {1.5: TypeError, "1": TypeError, 0: ValueError}),
+        (check_limit, "limit", {0: ValueError, -1: ValueError}),
+        (check_handler, "handler", {5: TypeError}),
     ],
 )
 def test_what_is_wrong_is_named_and_shown(

@@ -56,3 +56,19 @@ def test_what_is_wanted_twice_is_wanted_until_it_ends_twice() -> None:
     assert subscriptions.wants(split_topic([b"a\0body"]))
     assert subscriptions.remove(b"a")
     assert not subscriptions.wants(split_topic([b"a\0body"]))
+
+
+@given(st.lists(st.tuples(st.booleans(), BYTES), max_size=12))
+def test_what_repeats_is_counted_and_changes_nothing(steps: list[tuple[bool, bytes]]) -> None:
+    told, all_told = Subscriptions(), Subscriptions()
+    for begins, prefix in steps:
+        before = len(all_told), prefix in all_told
+        if begins:
+            all_told.add(prefix)
+        else:
+            all_told.remove(prefix)
+        repeats = told.repeat(prefix, begins)
+        assert repeats == (before == (len(all_told), True) and before[1])
+        if not repeats:
+            told.add(prefix) if begins else told.remove(prefix)
+        assert (prefix in told) == (prefix in all_told)

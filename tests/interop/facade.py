@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from zmqbridge import SocketClosed, txzmq
-from zmqbridge.core.checks import several
+from zmqbridge.core.checks import as_list
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -41,7 +41,7 @@ class Face:
         self.listen()
         for method, addresses in (("bind", bind), ("connect", connect)):
             address: Any
-            for address in several(addresses):
+            for address in as_list(addresses):
                 self.connection.addEndpoints([txzmq.ZmqEndpoint(method, address)])
                 self.addresses.append(self.connection.socket.get(zmq.LAST_ENDPOINT).decode())
 
@@ -79,7 +79,7 @@ class Subscriber(Face):
 
     def __init__(self, w: World, tags: list[str] | str, **arguments: Any) -> None:
         super().__init__(w, **arguments)
-        for tag in several(tags):
+        for tag in as_list(tags):
             self.connection.subscribe(tag)
 
     def listen(self) -> None:

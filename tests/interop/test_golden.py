@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
-from talk import take
+from talk import MESSAGES, take
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -45,6 +45,7 @@ SENT = [
     [b"one", b"", b"\0three\xff"],
     [b"%d" % number for number in range(20)],
 ]
+few_and_many = pytest.mark.parametrize("messages", [SENT, MESSAGES], ids=["few", "many"])
 
 
 async def subscribed(w: World, xpub: zmq.Socket[bytes], *expected: list[bytes]) -> None:
@@ -103,21 +104,25 @@ async def test_what_a_subscriber_asks_for_and_makes_of_what_comes(
         assert await take(w, xpub) == [b"\x01\xff"]
 
 
-async def test_what_a_pusher_sends(w: World, plain: Plain, tmp_path: Path) -> None:
+@few_and_many
+async def test_what_a_pusher_sends(
+    w: World, plain: Plain, tmp_path: Path, messages: list[list[bytes]]
+) -> None:
     address = f"ipc://{tmp_path}/golden"
     pull = plain(zmq.PULL, bind=address)
     async with w.Pusher(connect=address) as pusher:
-        for parts in SENT:
+        for parts in messages:
             await pusher.push(*parts)
-        assert [await take(w, pull) for _ in SENT] == SENT
+        assert [await take(w, pull) for _ in messages] == messages
 
 
-async def test_what_a_puller_gets(w: World, plain: Plain) -> None:
+@few_and_many
+async def test_what_a_puller_gets(w: World, plain: Plain, messages: list[list[bytes]]) -> None:
     async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
         push = plain(zmq.PUSH, connect=puller.addresses[0])
-        for parts in SENT:
+        for parts in messages:
             push.send_multipart(parts)
-        assert [await puller.receive() for _ in SENT] == SENT
+        assert [await puller.receive() for _ in messages] == messages
 
 
 async def test_what_a_requester_sends(w: World, plain: Plain, tmp_path: Path) -> None:

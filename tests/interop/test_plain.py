@@ -48,23 +48,6 @@ async def test_sub_hears_ours(w: World, plain: Plain) -> None:
         assert [await subscriber.receive() for _ in WANTED] == WANTED
 
 
-async def test_push_is_pulled(w: World, plain: Plain) -> None:
-    async with w.Puller(bind="tcp://127.0.0.1:*") as puller:
-        push = plain(zmq.PUSH, connect=puller.addresses[0])
-        for message in MESSAGES:
-            push.send_multipart(message)
-        assert [await puller.receive() for _ in MESSAGES] == MESSAGES
-
-
-async def test_pull_gets_what_we_push(w: World, plain: Plain, tmp_path: Path) -> None:
-    address = f"ipc://{tmp_path}/pull"
-    pull = plain(zmq.PULL, bind=address)
-    async with w.Pusher(connect=address) as pusher:
-        for message in MESSAGES:
-            await pusher.push(*message)
-        assert [await take(w, pull) for _ in MESSAGES] == MESSAGES
-
-
 @pytest.mark.parametrize(
     "options", [{}, {"req_relaxed": 1, "req_correlate": 1}], ids=["no id", "id"]
 )

@@ -1,20 +1,15 @@
-"""The scenarios that run on the simulated network under faults; each checks what is promised.
-
-A scenario is a coroutine function of a `Stage`: the network, the classes of a backend, and faults
-that the seed has drawn. It may use whatever is awaitable on every loop, and no clock but the
-stage's.
-"""
+"""The scenarios of requests, pipelines and connections under faults."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import zmq
 
+from tests.simulated.stage import ADDRESS, BACK, UNTIL, Stage, scenario
 from zmqbridge import (
     ConnectTimeout,
     PeerUnreachable,
@@ -22,71 +17,7 @@ from zmqbridge import (
     RequestTimeout,
     SocketClosed,
 )
-from zmqbridge.testing import Network, faults
-
-ADDRESS = "tcp://server:5555"
-UNTIL = 3.0  # seconds; faults are over by then
-# The longest that a connection takes to come back: twice RECONNECT_IVL, and the handshake.
-BACK = 1.0
-
-Scenario = Callable[["Stage"], Awaitable[None]]
-SCENARIOS: list[Scenario] = []
-
-
-def scenario(function: Scenario) -> Scenario:
-    """Have the runner find it."""
-    SCENARIOS.append(function)
-    return function
-
-
-class Stage:
-    """What a scenario works with.
-
-    Attributes:
-        network, random: the world, and chance.
-        classes: the module of the backend.
-        spawn: runs a coroutine function beside, on a node.
-        sleep, now: of the loop.
-        given: what each socket is given.
-        within: awaits a call for so many seconds, cancels it then, and returns None.
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        classes: Any,
-        sleep: Callable[[float], Awaitable[None]],
-        within: Callable[[float, Callable[[], Any]], Awaitable[Any]],
-        **given: Any,
-    ) -> None:
-        self.network = network
-        self.random = network.random
-        self.classes = classes
-        self.sleep = sleep
-        self.within = within
-        self._given = given
-
-    def now(self) -> float:
-        return self.network.now
-
-    def make(self, kind: str, node: str, **arguments: Any) -> Any:
-        """A socket on a node."""
-        context = self.network.node(node).context
-        return getattr(self.classes, kind)(context=context, **self._given, **arguments)
-
-    def spawn(self, node: str, main: Callable[[], Awaitable[None]]) -> None:
-        """Run a program on a node; what it raises ends the run."""
-        self.network.node(node).start(main)
-
-    def trouble(self, *nodes: str, kinds: Any = ("cut", "silence", "one_way", "slow")) -> None:
-        """Have faults happen to these nodes."""
-        for name in nodes:
-            self.network.node(name)
-        faults.apply(self.network, faults.draw(self.random, nodes, UNTIL, kinds=kinds))
-
-    def lost(self) -> int:
-        """How many messages the network has lost so far."""
-        return sum(event.what == "lost" for event in self.network.trace)
+from zmqbridge.testing import faults
 
 
 @scenario
@@ -200,8 +131,50 @@ async def a_cancelled_receive_loses_nothing(stage: Stage) -> None:
             stage.spawn("server", receive)
         while len(got) < 100:
             await stage.sleep(0.5)
-            assert stage.now() < 60, puller.statistics()
+            assert stage.now() < 5, puller.statistics()
     assert sorted(got) == list(range(100))
+
+
+@scenario
+async def what_a_cancelled_receiver_was_promised_is_not_lost(stage: Stage) -> None:
+    """Receivers that get a message of a burst cancel others; all of it comes to those who wait."""
+    got: list[int] = []
+    waiting: list[Any] = []
+    spare = 0  # so many receivers can be cancelled, and there are enough for the messages
+
+    async def receive(puller: Any) -> None:
+        nonlocal spare
+        attempt = stage.attempt(puller.receive)
+        waiting.append(attempt)
+        parts = await attempt.result()
+        waiting.remove(attempt)
+        if parts is None:
+            return
+        got.append(int(parts[0]))
+        for _ in range(stage.random.randint(0, min(spare, len(waiting)))):
+            spare -= 1
+            waiting[0 if stage.random.random() < 0.5 else -1].cancel()
+
+    async with (
+        stage.make("Puller", "server", bind=ADDRESS) as puller,
+        stage.make("Pusher", "client", connect=ADDRESS) as pusher,
+    ):
+        stage.network.slow("server", "client", latency=(0.1, 0.1))  # so they come at once
+        await pusher.push(b"0")
+        assert await puller.receive() == [b"0"]
+        for _ in range(5):
+            got.clear()
+            count, spare = stage.random.randint(3, 6), stage.random.randint(1, 5)
+            for _ in range(count + spare):
+                stage.spawn("server", partial(receive, puller))
+            await stage.sleep(0.01)
+            for number in range(count):
+                pusher.push_nowait(b"%d" % number)
+            await stage.sleep(1)
+            assert sorted(got) == list(range(count))
+            while waiting:
+                waiting[-1].cancel()
+                await stage.sleep(0.01)
 
 
 @scenario
@@ -332,6 +305,30 @@ async def what_was_sent_before_the_close_arrives(stage: Stage) -> None:
 
 
 @scenario
+async def what_waits_at_the_close_is_sent(stage: Stage) -> None:
+    """Closing waits for what libzmq has not taken yet, also for a server that is late."""
+    count = stage.random.choice([1, 20, 300])
+    got: list[int] = []
+
+    async def push() -> None:
+        options = {zmq.SNDHWM: 3, zmq.LINGER: 60_000}
+        async with stage.make("Pusher", "client", connect=ADDRESS, options=options) as pusher:
+            for number in range(count):
+                pusher.push_nowait(b"%d" % number)
+
+    stage.network.node("server")
+    stage.spawn("client", push)
+    await stage.sleep(stage.random.choice([0, 1]))
+    small = {zmq.RCVHWM: 3}
+    async with stage.make("Puller", "server", bind=ADDRESS, options=small, prefetch=2) as puller:
+        while len(got) < count:
+            parts = await stage.within(30, puller.receive)
+            assert parts is not None, f"{count - len(got)} were lost"
+            got.append(int(parts[0]))
+    assert got == list(range(count))
+
+
+@scenario
 async def a_server_goes_on_after_its_death(stage: Stage) -> None:
     """Clients come back to a server that was killed and started anew, and to a paused one."""
     lives: list[float] = []
@@ -345,7 +342,9 @@ async def a_server_goes_on_after_its_death(stage: Stage) -> None:
     stage.network.node("client")
     kinds = stage.random.choice([("restart",), ("pause",)])
     if stage.classes.__name__.endswith("asyncio_backend") or kinds == ("restart",):
-        found = faults.draw(stage.random, ["server", "client"], UNTIL, most=1, kinds=kinds)
+        found = faults.draw(
+            stage.random, ["server", "client"], UNTIL, most=1, kinds=kinds, longest=0.5
+        )
         faults.apply(stage.network, [each._replace(a="server", b="client") for each in found])
     answered = 0
     async with stage.make("Requester", "client", connect=ADDRESS, timeout=0.5) as requester:

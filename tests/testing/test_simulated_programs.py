@@ -57,6 +57,24 @@ def test_an_hour_costs_nothing(loop: Any) -> None:
     assert time.perf_counter() - begun < 10
 
 
+def test_what_is_read_while_the_connection_is_down_makes_room(loop: Any) -> None:
+    network = Network()
+    small = {zmq.RCVHWM: 2}
+
+    async def main() -> Any:
+        server = loop.Pusher(bind=ADDRESS, context=network.node("server").context)
+        async with server, loop.Puller(connect=ADDRESS, options=small, prefetch=0) as puller:
+            for number in range(2):
+                await server.push(b"%d" % number)
+            await loop.sleep(1)  # the pipe is full
+            network.cut("server", "main")
+            got = [await puller.receive(), await puller.receive()]
+            await server.push(b"2")
+            return [*got, await puller.receive()]
+
+    assert loop.run(main, network) == [[b"0"], [b"1"], [b"2"]]
+
+
 def test_a_request_waits_for_longer_than_stalls_are_looked_for(loop: Any) -> None:
     network = Network()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zmq
 
 from zmqbridge import MalformedMessage, SocketClosed, WrongThread
 from zmqbridge.txzmq import (
@@ -27,21 +26,6 @@ from zmqbridge.txzmq import (
 
 if TYPE_CHECKING:
     from tests.conftest import Make, World
-
-
-async def in_a_thread(w: World, work: Callable[..., Any]) -> Exception | None:
-    raised = []
-
-    def run() -> None:
-        try:
-            work()
-        except Exception as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    await w.until(lambda: not thread.is_alive())
-    return raised[0] if raised else None
 
 
 async def test_another_thread_is_refused_and_nothing_was_done(
@@ -64,7 +48,7 @@ async def test_another_thread_is_refused_and_nothing_was_done(
         pusher.shutdown,
         factory.shutdown,
     ):
-        error = await in_a_thread(w, call)
+        error = await w.in_a_thread(call)
         assert isinstance(error, WrongThread), call.__code__.co_firstlineno
         assert "reactor.callFromThread" in str(error)
     assert len(factory.connections or ()) == 5
@@ -75,7 +59,7 @@ async def test_another_thread_is_refused_and_nothing_was_done(
         for number in range(1000):
             w.reactor.callFromThread(pusher.push, b"%d" % number)
 
-    assert await in_a_thread(w, hand_in) is None
+    assert await w.in_a_thread(hand_in) is None
     await w.until(lambda: len(pulled) == 1001)
     assert pulled[1:] == [[b"%d" % number] for number in range(1000)]
     assert puller.statistics().delivered == pusher.statistics().accepted == 1001
@@ -159,7 +143,8 @@ async def test_every_request_is_in_one_count(w: World, make: Make, tmp_path: Pat
     requester.sendMsg(b"open").addErrback(lambda failure: None)
     await w.until(lambda: requester.statistics().delivered == 2)
     replier.shutdown()
-    await w.sleep(0.01)
+    socket: Any = requester.socket
+    await w.until(lambda: not socket.get(zmq.EVENTS) & zmq.POLLOUT)  # its peer has gone
     for _ in range(2):
         requester.sendMsg(b"queued").addErrback(lambda failure: None)
     requester.shutdown()

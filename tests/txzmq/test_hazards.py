@@ -192,6 +192,27 @@ async def test_an_endpoint_where_nobody_listens_swallows_no_requests(
     assert [await each for each in waiting] == [[b"%d" % number] for number in range(10)]
 
 
+async def test_without_immediate_no_reply_is_lost_when_a_server_hangs_up(
+    w: World, make: Make
+) -> None:
+    requester: Any = make(ZmqREQConnection)
+    requester.socket.set(zmq.IMMEDIATE, 0)
+    requests: list[Any] = []
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as server:
+        server.bind("tcp://127.0.0.1:*")
+        where = server.get_string(zmq.LAST_ENDPOINT)
+        requester.addEndpoints([ZmqEndpoint("connect", where)])
+        waiting = [requester.sendMsg(b"%d" % number, timeout=60) for number in range(20)]
+        while len(requests) < 20:
+            await w.until(lambda: server.poll(0))
+            requests.append(server.recv_multipart())
+        for request in requests:
+            server.send_multipart(request)
+        server.close(10_000)
+        context.term()  # the reactor reads nothing before libzmq has hung up
+    assert [await each for each in waiting] == [[b"%d" % number] for number in range(20)]
+
+
 async def test_a_request_whose_time_is_over_is_not_sent_later(w: World, make: Make) -> None:
     asked = []
     where = dead_address()
@@ -344,6 +365,30 @@ async def test_tags_messages_and_subscriptions_may_be_str(w: World, make: Make) 
     assert set(got) == {("mässage".encode(), "täg".encode())}
 
 
+async def test_a_tag_that_is_subscribed_to_twice_is_told_once(
+    w: World, factory: ZmqFactory, make: Make
+) -> None:
+    context: Any = factory.context
+    with zmq.Socket(context, zmq.XPUB) as xpub:
+        xpub.set(zmq.LINGER, 0)
+        xpub.set(zmq.XPUB_VERBOSER, 1)
+        xpub.bind("inproc://twice")
+        subscriber = make(ZmqSubConnection, "connect inproc://twice")
+        for tag in (b"a", b"a", b"b"):
+            subscriber.subscribe(tag)
+        for tag in (b"a", b"a", b"b"):
+            subscriber.unsubscribe(tag)
+        heard: list[bytes] = []
+
+        def all_of_them() -> bool:
+            while xpub.poll(0):
+                heard.append(xpub.recv())
+            return heard[-1:] == [b"\0b"]
+
+        await w.until(all_of_them)
+        assert heard == [b"\1a", b"\1b", b"\0a", b"\0b"]
+
+
 async def test_all_subscriptions_are_heard_at_any_high_water_mark(
     w: World, factory: ZmqFactory, make: Make
 ) -> None:
@@ -459,7 +504,7 @@ async def test_a_flood_starves_nobody(w: World, make: Make) -> None:
         last = time.monotonic()
         unread.append(puller.statistics().unread)
     assert len(gaps) > 100
-    assert sorted(gaps)[len(gaps) // 2] < 0.01
+    assert sorted(gaps)[len(gaps) // 2] < 0.05
     assert max(unread) <= BURST  # the rest stays with libzmq, where a high water mark bounds it
 
 
@@ -474,7 +519,7 @@ def test_shutdown_does_not_block_the_reactor(w: World) -> None:
         before = time.monotonic()
         factory.shutdown()
         took.append(time.monotonic() - before)
-    assert min(took) < 0.02
+    assert min(took) < 0.75  # it would be the time that they linger
     # The contexts still linger, in threads of their own.
     assert "zmqbridge-txzmq-context" in [each.name for each in threading.enumerate()]
 

@@ -24,7 +24,7 @@ from zmqbridge._bridge.guards import snapshot
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
 
 # The longest time that binding, and the end of a factory, wait for an address.
-PATIENCE = 1.0  # seconds
+RELEASE_TIMEOUT = 1.0  # seconds
 # For how long we remember that an address was ours, and how many addresses we remember.
 RECENT = 10.0  # seconds
 MOST = 1000
@@ -163,7 +163,8 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     Raises:
         zmq.ZMQError: libzmq's own error.
     """
-    call = call or raw(socket).bind
+    calls = raw(socket)
+    call = call or calls.bind
     try:
         call(socket, address)
     except zmq.ZMQError as error:
@@ -172,16 +173,17 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
         _bind_when_free(socket, address, call)
     if not is_socket(socket):  # a test has put a mock in its place
         return ""
-    last: Any = raw(socket).get(socket, LAST_ENDPOINT)
+    last: Any = calls.get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)
-    note(socket, name, True)
+    if name.startswith("ipc:"):
+        note(socket, name, True)
     return name
 
 
 def _bind_when_free(socket: Any, address: Any, call: Callable[[Any, Any], object]) -> None:
-    deadline = monotonic() + PATIENCE
+    deadline = monotonic() + RELEASE_TIMEOUT
     while True:
         time.sleep(STEP)
         try:
@@ -225,8 +227,8 @@ def left(socket: Any, name: str | None = None) -> None:
 
 
 def wait_until_free(names: Iterable[str], done: Callable[[], bool] = bool) -> None:
-    """Block until these addresses are free or it is `done`, for `PATIENCE` at the most."""
-    deadline = monotonic() + PATIENCE
+    """Block until these addresses are free or it is `done`, for `RELEASE_TIMEOUT` at the most."""
+    deadline = monotonic() + RELEASE_TIMEOUT
     for name in names:
         while not done() and not is_free(name) and monotonic() < deadline:
             time.sleep(STEP)

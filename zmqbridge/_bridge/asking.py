@@ -1,4 +1,4 @@
-"""Asking: the DEALER by which a Subscriber asks a publisher for what it has missed."""
+"""Asking: the DEALER by which a Subscriber asks a publisher for missed publications."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ PAUSE = 0.1  # seconds until it is looked again whether the receivers are still 
 
 
 class Asking(Pattern, Keeper):
-    """Asks when publications are missing, and gives what comes to the one who puts it in order.
+    """Asks for missing publications, and passes the answers on to the core's `Incoming`.
 
     Args:
         subscriber: the link of the socket that subscribes.
         incoming: puts publications in order.
-        address: where to ask.
-        security: that of the subscriber.
+        address: the replay address of the publisher.
+        security: the security of the subscriber.
         receivers: knows which tags are wanted, delivers, and says whether the receivers are behind.
 
     Attributes:
-        parts: publications that came in answers.
-        unwanted: those of them that nobody wants.
+        parts: how many publications came in answers.
+        unwanted: how many of these the subscriber has not subscribed to.
     """
 
     kind: ClassVar[int] = zmq.DEALER
-    # Else a question to a publisher that is gone for good would wait for it.
+    # Without these options, a question would wait for a publisher that is gone for good.
     defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1, zmq.RCVHWM: 0, zmq.LINGER: 0}
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
@@ -70,7 +70,7 @@ class Asking(Pattern, Keeper):
             "connect": self._address,
         }
         link = Link(type(self), driver, self, given=given)
-        link.said = True  # in a forked child the subscriber alone reports it
+        link.said = True  # in a forked child only the subscriber reports the fork
         self._driver, self.link = driver, link
         self._at = inf
         driver.keeper = self
@@ -109,7 +109,7 @@ class Asking(Pattern, Keeper):
         self._driver.call_at(self._at)
 
     def ask(self) -> None:
-        """Send what there is to ask, and set the timer."""
+        """Send the next question, if there is one, and set the timer."""
         incoming = self._incoming
         if self._of.closed:
             return
@@ -123,7 +123,7 @@ class Asking(Pattern, Keeper):
                     self._open_anew()
                 self.link.pump.send(pack_asked(ask.asked))
             except ZmqBridgeError:
-                pass  # it is as if there came no answer
+                pass  # as if no answer came
         due = max(incoming.next_deadline(), now + PAUSE if full else now)
         if due < self._at:
             self._at = due
@@ -131,13 +131,13 @@ class Asking(Pattern, Keeper):
 
     def alarm(self) -> None:
         self._at = inf
-        self.link.catch_up()  # an answer that has come must not lose against a loop held up
+        self.link.catch_up()  # after a busy loop, answers that have come count before the deadline
         self._incoming.due(self._driver.now())
         self._receivers.deliver()
         self.ask()
 
     def end(self) -> Iterable[Any]:
-        """Close; who waits here is returned."""
+        """Close, and return the waiters."""
         if self.link.closed:
             return []
         return [*self._driver.stop(), *self.link.close_socket()]

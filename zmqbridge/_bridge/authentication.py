@@ -19,7 +19,7 @@ from zmqbridge.core.zap import Policy, Question, Zap
 from zmqbridge.errors import AddressError, ContextTerminated, PeerUnreachable
 
 # How long a callback may take. After 30 seconds libzmq itself ends the handshake.
-PATIENCE = 30.0  # seconds
+CALLBACK_TIMEOUT = 30.0  # seconds
 
 
 class Authenticating(Pattern):
@@ -28,7 +28,7 @@ class Authenticating(Pattern):
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
         ask: called with a question; runs `see` for it.
-        in_time: waits for the answer of a callback; raises TimeoutError after `PATIENCE`.
+        in_time: waits for the answer of a callback; raises TimeoutError after `CALLBACK_TIMEOUT`.
         comes_from_outside: whether an exception ends more than the callback that raised it, e.g.
             the whole loop.
         cancel: called when the socket closes; ends what `ask` has begun.

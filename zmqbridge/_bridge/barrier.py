@@ -1,8 +1,8 @@
 """Barrier: how a subscriber learns that it will miss nothing from now on, through proxies, too.
 
-It subscribes to a topic of its own, behind all that it has subscribed to before. The subscriptions
-of a connection keep their order, so a publisher that knows of this one knows of the others; and as
-it answers on that topic, what it publishes later comes after the answer.
+The subscriber subscribes to a topic of its own, after all its other subscriptions. A connection
+keeps their order, so a publisher that has received this one has received the others. The publisher
+answers on that topic, so its later publications come after the answer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from zmqbridge._bridge.driver import Keeper
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import SHORTEST
 from zmqbridge.core.topics import PRIVATE, is_answer
+from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
@@ -27,10 +28,10 @@ AGAIN = 1.0
 
 
 class Barriers(Keeper):
-    """The barriers that are waited for, each with the answers that have come.
+    """The barriers that a subscriber waits for, each with the answers that have come.
 
-    While there is one, the socket reads also when its inbox is full: the answer may be behind what
-    libzmq has received, and nobody may be there to take it. That is bounded by libzmq's own marks.
+    While there is one, the socket reads also when its inbox is full: the answer may be behind
+    publications that no call of ``receive`` takes. libzmq's high water marks bound these.
     """
 
     __slots__ = ("_answers", "_link", "_pattern", "_waiters")
@@ -48,7 +49,7 @@ class Barriers(Keeper):
         """Wait until every publisher has answered.
 
         Args:
-            answers: gets those to one question.
+            answers: is filled with the answers to one question as they come.
         """
         driver = self._link.driver
         driver.keeper = self
@@ -88,12 +89,19 @@ class Barriers(Keeper):
         """It is time to ask again."""
         self._tell()
 
+    def not_answered(self, answers: set[bytes], timeout: float) -> NotAnswered:
+        """The error when the time is over, with what is known of the connections."""
+        error = NotAnswered(len(answers), self.wanted(), timeout)
+        if why := self._link.why_unsent():
+            error.add_note(why)
+        return error
+
     def wanted(self) -> int:
         """How many have to answer: one for each address at which the socket is connected."""
         return max(1, self._link.servers)
 
     def _set(self, option: int, topic: bytes) -> None:
-        # It is nobody's tag, so nobody minds it.
+        # Not by `Subscriptions`: no publication and no user has this tag.
         socket = self._link.socket
         raw(socket).set(socket, option, topic)
         self._link.pump.schedule()
@@ -102,7 +110,7 @@ class Barriers(Keeper):
         return max(SHORTEST, self._pattern.inbox.room())
 
     def pass_on(self, burst: list[Message]) -> list[Message]:
-        """Take the answers out of a burst, and wake those for whom they are."""
+        """Take the answers out of a burst, and wake the calls that wait for them."""
         rest = []
         for message in burst:
             if not is_answer(message):
@@ -111,7 +119,7 @@ class Barriers(Keeper):
             self._pattern.inbox.unwanted += 1
             if (answers := self._answers.get(message[0])) is not None:
                 answers.add(message[1])
-        # Not before the publications that came before it are in the inbox.
+        # Wake them later: publications of this burst must be in the inbox before.
         if self._waiters and len(rest) < len(burst) and not self._link.driver.soon(self._tell):
             self._tell()
         return rest

@@ -1,8 +1,8 @@
-"""Calls: what the library calls on a libzmq socket, past the methods that users see.
+"""Calls: finds the low-level calls of a socket, pyzmq's own or those of a simulated socket.
 
-This is the one place where something else can stand in for libzmq. A class of sockets that has an
-attribute `raw` brings its own calls, and its own clock and random numbers: so the simulated sockets
-of `zmqbridge.testing` run below everything else unchanged.
+This is the only place where something can stand in for libzmq. A socket class with an attribute
+`raw` brings its own calls, clock and random numbers. So all other code runs unchanged on the
+simulated sockets of `zmqbridge.testing`.
 """
 
 from __future__ import annotations
@@ -17,42 +17,52 @@ from zmq.backend import Socket as BackendSocket
 
 from zmqbridge._bridge.clock import monotonic
 
-# The frames of pyzmq's CFFI backend never tell whether more of their message follows.
+# The frames of pyzmq's CFFI backend never tell whether another part follows.
 COMPILED = getattr(Frame, "more", False) is not False
 
 RCVMORE = int(zmq.RCVMORE)
 
 
 def raw(socket: Any) -> Any:
-    """The class whose methods do for this socket what pyzmq's compiled ones do."""
-    return getattr(type(socket), "raw", BackendSocket)
+    """The class with the low-level methods of this socket: pyzmq's compiled class, or another.
+
+    Raises:
+        TypeError: it is no socket, but e.g. a mock. The compiled methods do not look at what they
+            are called with, and take any memory for a socket of libzmq.
+    """
+    if isinstance(socket, BackendSocket):
+        return BackendSocket
+    calls = getattr(type(socket), "raw", None)
+    if calls is None:
+        raise TypeError(f"{socket!r} is no socket")
+    return calls
 
 
 def is_socket(it: object) -> bool:
-    """Whether it is a socket, and not a mock that a test has put in its place."""
+    """Whether an object is a socket, and not a mock that a test uses in its place."""
     return isinstance(it, BackendSocket) or hasattr(type(it), "raw")
 
 
 def clock_of(socket: Any) -> Callable[[], float]:
-    """The monotonic clock of the world that a socket is in."""
+    """The monotonic clock for a socket: the real one, or that of its simulated network."""
     clock: Callable[[], float] = getattr(type(socket), "monotonic", monotonic)
     return clock if clock is monotonic else clock.__get__(socket)
 
 
 def random_of(socket: Any) -> Callable[[int], bytes]:
-    """What gives random bytes in the world that a socket is in."""
+    """The source of random bytes for a socket: the system's, or that of its simulated network."""
     draw: Callable[[int], bytes] | None = getattr(type(socket), "urandom", None)
     return os.urandom if draw is None else draw.__get__(socket)
 
 
 def facade_socket(context: Any, usual: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-    """What makes a socket for the facade in a context: a context may have sockets of its own."""
+    """The function that makes a socket for the facade; a context may have sockets of its own."""
     make: Callable[[Any, int], Any] = getattr(type(context), "socket_of_facade", usual)
     return make
 
 
 def send_of(socket: Any) -> Callable[..., Any]:
-    """``send`` of a socket, at the price of a call into pyzmq."""
+    """The ``send`` of a socket, without a Python frame where pyzmq is compiled."""
     calls = raw(socket)
     plain = calls is BackendSocket and not COMPILED
     send: Callable[..., Any] = plain_send(socket) if plain else calls.send.__get__(socket)
@@ -60,7 +70,7 @@ def send_of(socket: Any) -> Callable[..., Any]:
 
 
 def recv_of(socket: Any) -> Callable[..., Any]:
-    """``recv`` of a socket, at the price of a call into pyzmq."""
+    """The ``recv`` of a socket, without a Python frame where pyzmq is compiled."""
     calls = raw(socket)
     plain = calls is BackendSocket and not COMPILED
     recv: Callable[..., Any] = plain_recv(socket) if plain else calls.recv.__get__(socket)
@@ -68,7 +78,7 @@ def recv_of(socket: Any) -> Callable[..., Any]:
 
 
 class Part:
-    """One frame of a message, as far as the pump asks."""
+    """One frame of a message, with the two attributes that the pump reads."""
 
     __slots__ = ("bytes", "more")
 
@@ -78,17 +88,17 @@ class Part:
 
 
 def plain_send(socket: zmq.Socket[bytes]) -> Callable[..., Any]:
-    """`send` as pyzmq's compiled one does it, by what every backend has."""
+    """A `send` like that of pyzmq's compiled class, made of calls that every pyzmq backend has."""
     backend: Any = BackendSocket
 
     def send(part: bytes, flags: int, copy: bool = True) -> None:
-        backend.send(socket, part, flags, copy)  # uncopied, a large part is shared
+        backend.send(socket, part, flags, copy)  # without a copy, a large part is shared
 
     return send
 
 
 def plain_recv(socket: zmq.Socket[bytes]) -> Callable[..., Any]:
-    """`recv` as pyzmq's compiled one does it, by what every backend has."""
+    """A `recv` like that of pyzmq's compiled class, made of calls that every pyzmq backend has."""
     backend: Any = BackendSocket
 
     def recv(flags: int, copy: bool = True) -> bytes | Part:

@@ -34,7 +34,7 @@ from zmqbridge.errors import ContextInUse
 GRACE = 0.1  # seconds
 # An exiting process waits this much longer than the lingers, and then no more: a socket that a
 # user made in our context may delay the end of the context for ever.
-EXIT_PATIENCE = 5.0  # seconds
+EXIT_TIMEOUT = 5.0  # seconds
 # How long an exiting process waits for a linger of -1, which means for ever.
 ENDLESS = 30.0  # seconds
 # How long an exiting process waits for a loop that still runs in a daemon thread. Its sockets may
@@ -63,7 +63,7 @@ def end(
         return None  # when two threads end one context, libzmq aborts the process
     ending = in_thread(lambda: _finish(context, exiting), context, name)
     if ending is None:
-        context.destroy(linger=int(EXIT_PATIENCE * 1000))
+        context.destroy(linger=int(EXIT_TIMEOUT * 1000))
     return ending
 
 
@@ -177,8 +177,10 @@ class SharedContext:
         """
         with self._changed:
             if self._users > 0:
-                shown = ", ".join(f"{each!r}, made in {place}" for each, place in self._open()[:5])
-                raise ContextInUse(f"close these first: {shown or 'one that is being made'}")
+                found = self._open()
+                shown = ", ".join(f"{each!r}, made in {place}" for each, place in found[:5])
+                more = f", and {len(found) - 5} more" if len(found) > 5 else ""
+                raise ContextInUse(f"close these first: {shown or 'one that is being made'}{more}")
             self._end_now()
         return snapshot(endings)
 
@@ -291,7 +293,7 @@ def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
     for thread, context in snapshot(endings.items()):
         if held is None or context is not held.keeper:
-            thread.join(max(0, _until(context, begun) + EXIT_PATIENCE - monotonic()))
+            thread.join(max(0, _until(context, begun) + EXIT_TIMEOUT - monotonic()))
     # We cannot ask whether the closed sockets of these are gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - monotonic()))

@@ -4,7 +4,7 @@ A receiver of libzmq that is at its high water mark drops what is in the kernel'
 sender hangs up (zeromq/libzmq#4660). So before libzmq may close the descriptor of a connection, we
 make a copy of the descriptor. The copy is closed in one of three cases: libzmq has closed its own
 descriptor and the kernel says that the peer has read everything; the linger is over; the peer has
-read nothing for `PATIENCE`.
+read nothing for `UNREAD_LIMIT`.
 
 libzmq does not tell which descriptors it uses. We find them by their addresses. Where several
 sockets are connected to one address, the descriptors of all of them are copied. We know how many
@@ -50,7 +50,7 @@ TYPE = int(zmq.TYPE)
 SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
 
 # The linger of ipc where the user has set none, and how long a peer may read nothing.
-PATIENCE = 5.0  # seconds
+UNREAD_LIMIT = 5.0  # seconds
 # How often we check whether the peer has read: soon at first, as most peers are quick, then more
 # rarely.
 SOON, SELDOM = 0.001, 0.02  # seconds
@@ -106,7 +106,7 @@ class Copy:
         """Whether the copy can be closed."""
         if now >= self.until:
             return True
-        return not self.standing and (not self.unread or now >= self.since + PATIENCE)
+        return not self.standing and (not self.unread or now >= self.since + UNREAD_LIMIT)
 
 
 def most() -> float:
@@ -134,7 +134,6 @@ class Keeper:
         # One thread may take the lock twice: the garbage collector can end a forgotten socket
         # anywhere, also while the lock is held.
         self._lock = threading.RLock()
-        self._news = threading.Event()
         self._watching = False
         self._due: Counter[Place] = Counter()  # how many connections have yet to go
 
@@ -146,13 +145,13 @@ class Keeper:
         """When the lingers of all copies are over, on time.monotonic."""
         return max((copy.until for copy in list(self._copies.values())), default=0.0)
 
-    def keep(self, places: Collection[Place], until: float, patience: float = 0.0) -> bool:
+    def keep(self, places: Collection[Place], until: float, wait: float = 0.0) -> bool:
         """Copy the connections at these addresses: one for each call of connect.
 
         Args:
             places: the addresses of the socket that closes.
             until: when the linger of the socket is over, on time.monotonic.
-            patience: how many seconds to wait for connections that do not exist yet.
+            wait: how many seconds to wait for connections that do not exist yet.
 
         Returns:
             Whether there are any. There are none where copies take too many descriptors already.
@@ -160,7 +159,7 @@ class Keeper:
         if len(self._copies) >= most():
             return False
         wanted = set(places)
-        give_up = monotonic() + patience
+        give_up = monotonic() + wait
         while True:
             with self._lock:
                 for copy in self._find(wanted):
@@ -183,10 +182,8 @@ class Keeper:
             self._due[place] += max(0, min(unheld(place), goes))
         self._due += due
         self._kept_at = monotonic()  # other sockets that close now need copies, too
-        if kept:
-            self._news.set()
-            if not self._watching:
-                self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
+        if kept and not self._watching:
+            self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
         return bool(kept)
 
     def _find(self, wanted: set[Place]) -> Iterator[Copy]:
@@ -255,12 +252,8 @@ class Keeper:
                 if not left:
                     self._watching = False
                     return
-            pause = max(pause, SHARE * (monotonic() - begun))
-            if self._news.wait(pause):
-                self._news.clear()
-                pause = SOON
-            else:
-                pause = min(2 * pause, SELDOM)
+            time.sleep(max(pause, SHARE * (monotonic() - begun)))
+            pause = min(2 * pause, SELDOM)
 
     def _look(self, exiting: bool = False) -> int:
         # Called with the lock held; returns how many are left.
@@ -311,12 +304,14 @@ in_forked_child(keeper.disown)
 def hold(socket: Any, left: Place | None = None) -> bool:
     """A socket closes now, or leaves one address: see that what it wrote is read.
 
-    If the user has set no linger and there are connections, what they hold has `PATIENCE`, and so
-    has what a socket holds that closes. With a linger of 0 nothing is held.
+    If the user has set no linger and there are connections, `UNREAD_LIMIT` is the linger of these
+    connections, and of a socket that closes. With a linger of 0 nothing is held.
 
     Returns:
         Whether a connection is held.
     """
+    if not isinstance(socket, CompiledSocket):  # a simulated one reads by itself, a mock nothing
+        return False
     state = vars(socket)
     try:
         if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
@@ -324,7 +319,7 @@ def hold(socket: Any, left: Place | None = None) -> bool:
         linger: Any = CompiledSocket.get(socket, LINGER_OF)
         wanted = linger
         if linger == LINGER and LINGER_IS_GIVEN not in state:
-            wanted = int(PATIENCE * 1000)
+            wanted = int(UNREAD_LIMIT * 1000)
         until = inf if wanted < 0 else monotonic() + wanted / 1000
         young = monotonic() - state[CONNECTED_AT] < RECENT
         places = [left] if left else state[IPC]

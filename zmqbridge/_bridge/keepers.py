@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zmqbridge._bridge.catchup import SETTLES
 from zmqbridge._bridge.driver import Keeper
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.framing import BytesLike, require_parts
 from zmqbridge.core.requests import RequestTable
 from zmqbridge.errors import HandshakeFailed, PeerUnreachable, RequestTimeout
@@ -140,7 +140,7 @@ def default_timeout(timeout: float | None) -> float:
     """The seconds that a request may take when its call says nothing, ``inf`` for None."""
     if isinstance(timeout, str | bytes):
         raise TypeError(f"timeout={timeout!r}: give seconds; an address by connect= or bind=")
-    return inf if timeout is None else seconds(timeout)
+    return inf if timeout is None else check_timeout(timeout)
 
 
 class Patrols(Keeper):

@@ -98,6 +98,11 @@ def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
         raise OptionError(text) from None
 
 
+def is_asked(socket: zmq.Socket[bytes]) -> bool:
+    """Whether an authenticator has to decide about the clients of a socket, if there is one."""
+    return _serves(socket) or bool(_domain(socket))
+
+
 def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
     """Refuse a server that relies on an authenticator when its context has none.
 
@@ -108,14 +113,9 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
     Raises:
         AuthenticationMissing: no authenticator would decide about the clients.
     """
-    get = raw(socket).get
-    serves = get(socket, zmq.MECHANISM) != zmq.SecurityMechanism.NULL and any(
-        _ask(socket, option) for option in (zmq.CURVE_SERVER, zmq.PLAIN_SERVER)
-    )
-    domain = get(socket, zmq.ZAP_DOMAIN).rstrip(b"\0")
-    if any_key or not (serves or domain):
+    if any_key or not is_asked(socket):
         return
-    if serves and not domain and _ask(socket, zmq.ZAP_ENFORCE_DOMAIN):
+    if _serves(socket) and not _domain(socket) and _ask(socket, zmq.ZAP_ENFORCE_DOMAIN):
         # With CURVE any key would do; with PLAIN libzmq 4.3.5 aborts the process.
         raise AuthenticationMissing(
             "zmq.ZAP_ENFORCE_DOMAIN without a zmq.ZAP_DOMAIN asks no authenticator: set both"
@@ -123,9 +123,20 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
     if not _handled(socket.context):
         raise AuthenticationMissing(
             "no authenticator would decide about this socket's clients: start one in its context "
-            "first, the Authenticator of a backend or pyzmq's; to let any key in on purpose, give "
-            "security=CurveServer(secret_key, any_key=True)"
+            "first, the Authenticator of a backend or pyzmq's, or give a Proxy policies=; to let "
+            "any key in on purpose, give security=CurveServer(secret_key, any_key=True)"
         )
+
+
+def _serves(socket: zmq.Socket[bytes]) -> bool:
+    return raw(socket).get(socket, zmq.MECHANISM) != zmq.SecurityMechanism.NULL and any(
+        _ask(socket, option) for option in (zmq.CURVE_SERVER, zmq.PLAIN_SERVER)
+    )
+
+
+def _domain(socket: zmq.Socket[bytes]) -> bytes:
+    domain: bytes = raw(socket).get(socket, zmq.ZAP_DOMAIN).rstrip(b"\0")
+    return domain
 
 
 def _ask(socket: zmq.Socket[bytes], option: int) -> Any:

@@ -1,55 +1,26 @@
-"""Proxying: libzmq's steerable proxy in a thread of its own, and what steers it from any loop.
-
-Three facts about libzmq decide how it is steered. In 4.3.5 the commands PAUSE and RESUME are mixed
-up, and every command is answered. A proxy that a command has paused uses a whole core while
-messages wait. And no command reaches a proxy that waits in a send for a peer. So a pause ends
-`zmq_proxy` and keeps its sockets; and a proxy that does not end by the command ends with its
-context.
-"""
+"""Proxying: what a proxy is on every loop; its engine is asked in threads, as that blocks."""
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
-from typing import Any, TypeVar
-from weakref import WeakSet
+from typing import Any, NoReturn, TypeVar
 
 import zmq
 
 from zmqbridge._bridge import proxysockets
-from zmqbridge._bridge.clock import monotonic
-from zmqbridge._bridge.context import end, loose
 from zmqbridge._bridge.endings import started
-from zmqbridge._bridge.guards import calling_place, in_forked_child, leave_to_parent, snapshot
-from zmqbridge.errors import ProxyFailed, ProxyStalled, SocketClosed, UsedAfterFork
+from zmqbridge._bridge.guards import calling_place
+from zmqbridge._bridge.linked import only_async
+from zmqbridge._bridge.proxyengine import Authenticate, Engine
+from zmqbridge.errors import SocketClosed, UsedAfterFork, ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics
 
 Result = TypeVar("Result")
-
-# How long a proxy may take to answer; it does at once, unless it waits for a peer.
-PATIENCE = 1.0  # seconds
-# How long it may take to end by the command, before its context ends.
-STUCK = 0.2  # seconds
-# How long it may take to end when its context ends, which it cannot refuse.
-LAST = 5.0  # seconds
-STEP = 20  # milliseconds
-
-ASK, END_PROXY = b"STATISTICS", b"TERMINATE"
-# No libzmq has this command. One that answers it also mixes up the next two.
-UNKNOWN = b"?"
-HALTS = {False: (b"PAUSE", b"RESUME"), True: (b"RESUME", b"PAUSE")}
-# For our thread, when zmq_proxy has ended.
-GO_ON, END_THREAD = b"GO", b"END"
-COUNTS = len(ProxyStatistics._fields)
-NOTHING = ProxyStatistics(*[0] * COUNTS)
-
-engines: WeakSet[Engine] = WeakSet()
 
 
 def in_thread(work: Callable[[], Result], name: str = "zmqbridge-steering") -> Future[Result]:
@@ -71,178 +42,6 @@ def in_thread(work: Callable[[], Result], name: str = "zmqbridge-steering") -> F
     return future
 
 
-class Engine:
-    """A proxy in its thread; `statistics`, `pause`, `resume` and `stop` block for a second at most.
-
-    - commands: `statistics`, `pause`, `resume`, `stop`; from any thread but a loop's
-    - output: `ended`, which has the error if it was not stopped
-
-    Raises:
-        What `proxysockets.open_all` raises.
-    """
-
-    def __init__(self, kind: str, sides: dict[str, Any]) -> None:
-        self.context = proxysockets.new_context()
-        self.sockets = proxysockets.open_all(self.context, kind, sides)
-        self.ended: Future[None] = Future()
-        self.ended.set_running_or_notify_cancel()
-        self._lock = threading.Lock()
-        self._before = NOTHING  # what had passed when it was paused last
-        self._owed = 0  # answers that have not come yet
-        self._echoes = 0
-        self._mixed_up: bool | None = None
-        self.paused = False
-        self.stopping = self.forked = False
-        engines.add(self)
-        self._thread = Thread(target=self._run, name="zmqbridge-proxy", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self._close(ending=False)
-            raise
-
-    # Its own thread.
-
-    def _run(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            # A signal would make zmq_proxy begin anew, with counts of zero.
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        error: BaseException | None = None
-        front, back, capture, steered, _ = self.sockets
-        try:
-            while True:
-                zmq.proxy_steerable(front, back, capture, steered)
-                if steered.recv() == END_THREAD:
-                    break
-        except BaseException as caught:
-            error = caught
-        # Another thread ends the context already: if two did, libzmq would abort the process.
-        self._close(ending=isinstance(error, zmq.ContextTerminated))
-        if error is None or self.stopping:
-            self.ended.set_result(None)
-        else:
-            failed = ProxyFailed(f"the proxy has ended by itself: {error}")
-            failed.__cause__ = error
-            self.ended.set_exception(failed)
-
-    def _close(self, *, ending: bool) -> None:
-        *sockets, steered, steering = self.sockets
-        proxysockets.close(each for each in sockets if each is not None)
-        steered.close()
-        with self._lock:
-            steering.close()
-        if ending:
-            loose.discard(self.context)
-        else:
-            end(self.context, "zmqbridge-proxy-context")
-
-    # Any other thread.
-
-    def statistics(self) -> ProxyStatistics:
-        """What has passed so far.
-
-        Raises:
-            ProxyStalled: it waits for a peer.
-            ProxyFailed, SocketClosed: it has ended.
-        """
-        with self._lock:
-            return self._before if self.paused else self._added(self._ask())
-
-    def pause(self) -> None:
-        """Let nothing pass; raises as `statistics`, and then it goes on."""
-        with self._lock:
-            if self.paused:
-                return
-            if self._mixed_up is None:
-                self._echoes = 0
-                self._say(UNKNOWN)
-                self._ask()
-                self._mixed_up = self._echoes > 0
-            halt, proceed = HALTS[self._mixed_up]
-            self._say(halt)
-            try:
-                self._before = self._added(self._ask())  # exact, as it is halted
-            except ProxyStalled:
-                self._say(proceed)
-                raise
-            self._say(END_PROXY)
-            self.paused = True
-
-    def resume(self) -> None:
-        """Let messages pass again; raises `ProxyFailed` and `SocketClosed` as `statistics`."""
-        with self._lock:
-            if self.paused:
-                self._say(GO_ON)
-                self.paused = False
-
-    def stop(self) -> None:
-        """End it; it has ended when this returns."""
-        self.stopping = True
-        with self._lock, suppress(SocketClosed, ProxyFailed):
-            if not self.paused:
-                self._say(END_PROXY)
-            self._say(END_THREAD)
-        self._thread.join(STUCK)
-        if self._thread.is_alive():
-            end(self.context, "zmqbridge-proxy-context")
-            self._thread.join(LAST)
-
-    def _added(self, counts: ProxyStatistics) -> ProxyStatistics:
-        return ProxyStatistics(*map(sum, zip(self._before, counts, strict=True)))
-
-    def _say(self, word: bytes) -> None:
-        try:
-            self.sockets.steering.send(word)
-        except zmq.ZMQError as error:
-            raise self._over(error) from None
-
-    def _ask(self) -> ProxyStatistics:
-        # Answers to earlier calls, which gave up, may still come: the last one is ours.
-        steering = self.sockets.steering
-        self._say(ASK)
-        self._owed += 1
-        deadline = monotonic() + PATIENCE
-        try:
-            while monotonic() < deadline and not self.stopping:
-                if not steering.poll(STEP):
-                    continue
-                answer = steering.recv_multipart()
-                if len(answer) != COUNTS:
-                    self._echoes += 1
-                    continue
-                self._owed -= 1
-                if not self._owed:
-                    return ProxyStatistics(
-                        *(int.from_bytes(each, sys.byteorder) for each in answer)
-                    )
-        except zmq.ZMQError as error:
-            raise self._over(error) from None
-        if self.stopping:
-            raise self._over(None)
-        raise ProxyStalled(PATIENCE)
-
-    def _over(self, error: BaseException | None) -> Exception:
-        if self.stopping:
-            return SocketClosed("the proxy was closed")
-        return ProxyFailed(f"the proxy has ended by itself: {error}")
-
-    def disown(self) -> None:
-        """This process is a forked child: the proxy is the parent's."""
-        self.forked = True
-        for socket in self.sockets:
-            if socket is not None:
-                leave_to_parent(socket, self.context)
-
-
-def _in_child() -> None:
-    for engine in snapshot(engines):
-        engine.disown()
-    engines.clear()
-
-
-in_forked_child(_in_child)
-
-
 class Proxying:
     """Passes messages between two sockets, in a thread of its own, outside the loop.
 
@@ -257,21 +56,30 @@ class Proxying:
         back: where workers, subscribers or pullers connect, likewise.
         capture: where all that passes is published, for SUB sockets; None is nowhere. A reader of
             it that is slow misses messages, and does not hold up the proxy.
+        authenticate: makes an authenticator in the context of the proxy; None makes none.
 
     Raises:
         TypeError, ValueError: the kind or a side is not valid.
         AddressError: an address is malformed, in use, or not of this host.
         OptionError: an option cannot be set, or would end the proxy.
         ResourcesExhausted: there is no room for its sockets.
-        AuthenticationMissing: see `zmqbridge.security`; an authenticator needs `context`, so give
-            a proxy that has one ``CurveServer(…, any_key=True)``, or a server behind it.
+        AuthenticationMissing: a side asks an authenticator about its clients, and there are no
+            policies.
     """
 
-    def __init__(self, kind: str, front: Any, back: Any, capture: Any = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        front: Any,
+        back: Any,
+        capture: Any = None,
+        authenticate: Authenticate | None = None,
+    ) -> None:
         self._made = calling_place()
         self._closing: Future[None] | None = None
         self._kind = kind
-        self._engine = Engine(kind, {"front": front, "back": back, "capture": capture})
+        sides = {"front": front, "back": back, "capture": capture}
+        self._engine = Engine(kind, sides, authenticate)
         sockets = self._engine.sockets
         self._places = [proxysockets.addresses_of(each) for each in sockets[:3]]
 
@@ -311,6 +119,18 @@ class Proxying:
         engine = self._made_engine()
         return engine is None or self._closing is not None or engine.ended.done()
 
+    def ask_statistics(self) -> Future[ProxyStatistics]:
+        """The same as `statistics`, for any thread: for one that has no loop, and may wait.
+
+        Returns:
+            A future of `concurrent.futures`, which is done after a second at the latest.
+
+        Raises:
+            ProxyFailed: it has ended by itself.
+            SocketClosed: it was closed.
+        """
+        return self._call(self._engine.statistics)
+
     def _made_engine(self) -> Engine | None:
         """None if the constructor has raised."""
         return vars(self).get("_engine")
@@ -330,8 +150,17 @@ class Proxying:
             self._closing = Future()
             self._closing.set_result(None)
         elif self._closing is None:
+            if engine.authenticator is not None:
+                with suppress(ZmqBridgeError):  # in another thread its context ends it
+                    engine.authenticator.close()
             self._closing = in_thread(engine.stop)
         return self._closing
+
+    def __enter__(self) -> NoReturn:
+        raise only_async(self)
+
+    def __exit__(self, *exc_info: object) -> None:
+        """It is never entered."""
 
     def __repr__(self) -> str:
         if self._made_engine() is None:

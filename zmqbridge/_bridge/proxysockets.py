@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge._bridge import addresses
-from zmqbridge._bridge.context import end, loose, shared
+from zmqbridge._bridge import addresses, opening
+from zmqbridge._bridge.context import loose, shared
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.lingers import LINGER, closing
-from zmqbridge._bridge.mechanisms import refuse_open_server, secure
+from zmqbridge._bridge.mechanisms import is_asked, refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.publishing import OF_PUBLISHERS
-from zmqbridge.core.checks import several
+from zmqbridge.core.checks import as_list
 from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, OptionError
 from zmqbridge.proxies import KINDS, Side
@@ -55,18 +55,21 @@ def side_of(given: Any, name: str) -> Side:
         TypeError, ValueError: it is neither, or has no address.
     """
     side = given if isinstance(given, Side) else Side(bind=given)
-    if not [*several(side.bind, name), *several(side.connect, name)]:
-        raise ValueError(f"{name} has no address: nobody could talk to the proxy there")
+    if not [*as_list(side.bind, name), *as_list(side.connect, name)]:
+        raise ValueError(f"{name} has no address: no peer could reach the proxy there")
     return side
 
 
-def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened:
+def open_all(
+    context: OwnContext, kind: str, sides: Mapping[str, Any], *, authenticated: bool
+) -> Opened:
     """Make, bind and connect all sockets; none is left open when this raises.
 
     Args:
         context: they are made in it.
         kind: one of `KINDS`.
         sides: what the user gave as ``front``, ``back`` and ``capture``; the last may be None.
+        authenticated: whether the proxy has an authenticator, which then has to be asked.
 
     Raises:
         TypeError, ValueError: the kind or a side is not valid.
@@ -87,10 +90,14 @@ def open_all(context: OwnContext, kind: str, sides: Mapping[str, Any]) -> Opened
             # A PUB, because it waits for no reader: with another type a slow or a missing reader
             # of the capture would hold up the proxy.
             capture = _open(context, zmq.PUB, side_of(capture, "capture"), made)
+        if authenticated and not any(map(asks, made)):
+            raise ValueError(
+                "policies are given, and no side asks by them, so all would be let in: give "
+                "Side(address, security=CurveServer(secret_key))"
+            )
         steered, steering = _pair(context, made)
     except BaseException as error:
         close(made)
-        end(context, "zmqbridge-proxy")
         if isinstance(error, zmq.ZMQError):
             raise explained(error, context) from None
         raise
@@ -107,6 +114,11 @@ def new_context() -> OwnContext:
         raise
     loose.add(context)
     return context
+
+
+def asks(socket: AnySocket) -> bool:
+    """Whether the clients of a socket are those that an authenticator lets in."""
+    return bool(vars(socket)["_zmqbridge_asks"])
 
 
 def addresses_of(socket: AnySocket | None) -> list[str]:
@@ -149,14 +161,16 @@ def _open(context: OwnContext, type_: int, side: Side, made: list[AnySocket]) ->
     for option, value in {zmq.LINGER: LINGER, **DEFAULTS.get(type_, {}), **wanted}.items():
         set_option(socket, option, value)
     secure(socket, side.security)
-    refuse_open_server(socket, any_key=getattr(side.security, "any_key", False))
-    places.extend(_at(socket, "bind to", each) for each in several(side.bind))
-    places.extend(_at(socket, "connect to", each) for each in several(side.connect))
+    any_key = getattr(side.security, "any_key", False)
+    refuse_open_server(socket, any_key=any_key)
+    vars(socket)["_zmqbridge_asks"] = is_asked(socket) and not any_key
+    places.extend(_at(socket, "bind to", each) for each in as_list(side.bind))
+    places.extend(_at(socket, "connect to", each) for each in as_list(side.connect))
     return socket
 
 
 def _all(side: Side) -> list[Address]:
-    return [*several(side.bind), *several(side.connect)]
+    return [*as_list(side.bind), *as_list(side.connect)]
 
 
 def _at(socket: AnySocket, action: str, address: Address) -> str:
@@ -164,12 +178,9 @@ def _at(socket: AnySocket, action: str, address: Address) -> str:
         name = as_name(address, "an address").decode()
         try:
             if action == "bind to":
-                return addresses.bind(socket, name)
-            socket.connect(name)
-            addresses.note(socket, name, False)
+                return opening.bind(socket, name)
+            opening.connect(socket, name)
             return name
         except zmq.ZMQError as error:
-            number = error.errno or 0
-            text = f"cannot {action} {name!r}: {zmq.strerror(number)}"
-            raise AddressError(text, address, number) from None
+            raise opening.refusal(error, socket, action, address, name) from None
     raise AddressError(f"cannot {action} {address!r}: an address is UTF-8", address, zmq.EINVAL)

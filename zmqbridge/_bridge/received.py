@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import zmq
 
 from zmqbridge._bridge.calls import raw
-from zmqbridge.core.checks import bytes_at_most, held_at_most, queued_at_most
+from zmqbridge.core.checks import check_prefetch, check_prefetch_bytes, check_send_queue
 from zmqbridge.core.patterns import Receiving
 from zmqbridge.core.sendqueue import HIGH
 
@@ -38,12 +38,12 @@ def of_receivers(given: Any) -> dict[str, Any]:
     """Take out the arguments of receiving sockets, and check them.
 
     Raises:
-        TypeError, ValueError: as `held_at_most` and `bytes_at_most`.
+        TypeError, ValueError: as `check_prefetch` and `check_prefetch_bytes`.
     """
     prefetch, most = given.pop("prefetch", None), given.pop("prefetch_bytes", None)
     return {
-        "prefetch": None if prefetch is None else held_at_most(prefetch),
-        "prefetch_bytes": None if most is None else bytes_at_most(most),
+        "prefetch": None if prefetch is None else check_prefetch(prefetch),
+        "prefetch_bytes": None if most is None else check_prefetch_bytes(most),
     }
 
 
@@ -51,7 +51,7 @@ def high_of(given: Any, default: float = HIGH) -> float:
     """Take out the high water mark of the send queue, and check it.
 
     Raises:
-        TypeError, ValueError: as `queued_at_most`.
+        TypeError, ValueError: as `check_send_queue`.
     """
     wanted = given.pop("send_queue", None)
-    return default if wanted is None else queued_at_most(wanted)
+    return default if wanted is None else check_send_queue(wanted)

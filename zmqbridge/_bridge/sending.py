@@ -44,14 +44,20 @@ class Sending:
     )  # fmt: skip
 
     def __init__(
-        self, socket: zmq.Socket[bytes], driver: Turns, pattern: Pattern, high: float = HIGH
+        self,
+        socket: zmq.Socket[bytes],
+        driver: Turns,
+        pattern: Pattern,
+        high: float = HIGH,
+        kind: int | None = None,
     ) -> None:
         self._send = send_of(socket)
         self._get = raw(socket).get.__get__(socket)
         self.monotonic: Callable[[], float] = clock_of(socket)
         self._driver = driver
         self._pattern = pattern
-        kind = self._get(zmq.TYPE)
+        if kind is None:
+            kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that a stuck peer holds up no other.
         self._patrol = Patrol() if kind == zmq.ROUTER else None
         self.queues: Outbox = Outbox(high, by_peer=kind == zmq.ROUTER)
@@ -96,8 +102,9 @@ class Sending:
             SocketClosed, ContextTerminated: the socket is of no use any more.
         """
         if len(message) == 1 and not self.queues:
+            send = self._send
             try:
-                self._send(message[0], DONTWAIT)
+                send(message[0], DONTWAIT)
             except Exception:
                 pass  # the code below meets the same error and handles it
             else:
@@ -163,6 +170,16 @@ class Sending:
                     self._patrol.lost.pop(message[0], None)
                 raise PeerUnreachable(message[0]) from None
             raise self._broken(error) from error
+        self.sent += 1
+        return True
+
+    def try_send_part(self, part: bytes) -> bool:
+        """Send a message of one part like `try_send`, for less."""
+        send = self._send
+        try:
+            send(part, DONTWAIT)
+        except zmq.ZMQError:
+            return self.try_send((part,))  # it meets the same error and handles it
         self.sent += 1
         return True
 

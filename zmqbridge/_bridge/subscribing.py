@@ -12,7 +12,7 @@ from zmqbridge._bridge.barrier import Barriers
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
-from zmqbridge.core.checks import several
+from zmqbridge.core.checks import as_list
 from zmqbridge.core.formats import Format, split_two_parts
 from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
@@ -74,6 +74,10 @@ class Subscribing(Received[Publication, Waiter]):
             # libzmq would also keep only the newest of our subscriptions. So we conflate here.
             raw(socket).set(socket, option, 0)
         super().option_set(socket, option, value)
+
+    def repeats(self, prefix: bytes, begins: bool) -> bool:
+        """Whether a subscription, or its end, changes nothing, so that libzmq need not know."""
+        return self._subscriptions.repeat(prefix, begins)
 
     def why_silent(self) -> str:
         return "" if self._subscriptions else "it has no tag; subscribe to '' for all"
@@ -181,7 +185,7 @@ def as_tags(tags: Address | Iterable[Address], given: Any) -> list[bytes]:
         TypeError: a tag is neither str nor bytes-like.
         ValueError: a tag is an address, and no address is given; or it is too long.
     """
-    wanted = [as_prefix(tag) for tag in several(tags, "tags")]
+    wanted = [as_prefix(tag) for tag in as_list(tags, "tags")]
     if not (given.get("bind") or given.get("connect")):
         for tag in wanted:
             if re.match(rb"(tcp|ipc|inproc)://", tag):

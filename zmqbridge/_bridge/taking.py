@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.pace import Pace
+from zmqbridge._bridge.request import stopped
 from zmqbridge.core.inbox import Inbox
 from zmqbridge.core.pacing import SLICE
 from zmqbridge.errors import QueueEmpty
@@ -33,7 +34,8 @@ class Receives(Protocol[Item_co]):
 def receive_nowait(self: Receives[Item_co]) -> Item_co:
     """Take the next message if one is here, also one that libzmq has received already.
 
-    Calls of `receive` that wait come first: a message that is promised to one of them is not taken.
+    As many messages stay as there are calls of `receive` that wait, so each of these gets one.
+    Messages are handed out in their order, so this call gets the oldest.
 
     Raises:
         QueueEmpty: no message is here for this call; on asyncio this is also an `anyio.WouldBlock`.
@@ -54,7 +56,7 @@ def receive_nowait(self: Receives[Item_co]) -> Item_co:
         link.pump.schedule()
     if item is None:
         if inbox.ended:
-            raise link.closed_error(f"{link!r} was told to stop: it takes nothing any more")
+            raise stopped(link)
         raise self.empty_error(f"{link!r} has no message now")
     if isinstance(item, Exception):  # see `RaisingInbox`
         raise item
@@ -62,14 +64,14 @@ def receive_nowait(self: Receives[Item_co]) -> Item_co:
 
 
 def _fetched(link: Link, inbox: Inbox[Any, Any]) -> Any:
-    """A message that is read from libzmq now; None if there is none, or if other calls wait for it.
+    """A message that is read from libzmq now; None if there is none beside those for other calls.
 
     Messages that are not delivered, e.g. malformed ones, are skipped, for a slice of time at most.
     """
     pump = link.pump
     end, received = pump.monotonic() + SLICE, -1
     item = None
-    while item is None and pump.received > received and not inbox.awaited():
+    while item is None and pump.received > received and not inbox.standing:
         if pump.monotonic() > end:
             break
         received = pump.received

@@ -10,11 +10,13 @@ import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
+from zmqbridge._bridge.resting import rests
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
-from zmqbridge.core.checks import patience, seconds
+from zmqbridge.asyncio_backend._driver import LoopDriver
+from zmqbridge.core.checks import check_optional_timeout, check_timeout
 from zmqbridge.core.framing import Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from zmqbridge._bridge.events import Events
     from zmqbridge.arguments import Options
+    from zmqbridge.asyncio_backend._driver import AnyWaiter
 
 Item = TypeVar("Item")
 
@@ -81,7 +84,7 @@ class Socket:
         return repr_of(self)
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -107,7 +110,7 @@ class Socket:
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         self._driver.enter()
         with anyio.move_on_after(timeout):
             while (queue := self._pump.backlog()) is not None:
@@ -117,13 +120,17 @@ class Socket:
     async def aclose(self) -> None:
         """Close when queued messages have been sent, or after the linger time.
 
-        Before this returns, all calls that wait get `SocketClosed`. Cancelling it closes at once;
-        closing twice is fine.
+        A bound `Replier` or `Router` that has replied waits 0.1 s more, or the linger if that is
+        shorter, for its peers to read. Before this returns, all calls that wait get `SocketClosed`.
+        Cancelling it closes at once; closing twice is fine.
         """
         link = self._link
         try:
-            if self._pump.queues and not self._driver.loop.is_closed():
-                await self.drain(link.linger())
+            if not self._driver.loop.is_closed():
+                if self._pump.queues:
+                    await self.drain(link.linger())
+                for pause in rests(link):
+                    await self._driver.sleep(pause)
         except (SocketClosed, ContextTerminated):
             pass  # it was closed meanwhile
         finally:
@@ -158,7 +165,7 @@ class Socket:
             LoopError: there is no running loop, or it is not this socket's.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         self._driver.enter()
         from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
@@ -235,7 +242,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             if self._link.unheard:
                 self._link.warn_of_silence()
             if inbox.ended:
-                raise Closed(f"{self._link!r} was told to stop: it takes nothing any more")
+                raise stopped(self._link)
             before, waiter = waiter, driver.waiter(driver.loop)
             if inbox.wait(waiter, before):
                 self._pump.schedule()

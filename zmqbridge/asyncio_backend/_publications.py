@@ -37,18 +37,17 @@ from zmqbridge._bridge.subscribing import (
 )
 from zmqbridge.asyncio_backend._base import Receiver
 from zmqbridge.asyncio_backend._publisher import publish
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
     Publication,
-    Several,
     format_named,
 )
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.topics import Change
-from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -154,7 +153,7 @@ class Subscriber(Receiver[Publication]):
             LoopError: there is no running loop, or it is not this socket's.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         self._driver.enter()
         pattern: Any = self._pattern
         barriers, answers = pattern.barriers, set[bytes]()
@@ -162,7 +161,7 @@ class Subscriber(Receiver[Publication]):
             with anyio.fail_after(timeout):
                 await barriers.passed(answers)
         except TimeoutError:
-            raise NotAnswered(len(answers), barriers.wanted(), timeout) from None
+            raise barriers.not_answered(answers, timeout) from None
 
 
 @final
@@ -192,7 +191,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
 
     @overload
     def __init__(
-        self: XPublisher[Several],
+        self: XPublisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[ExchangeArguments],

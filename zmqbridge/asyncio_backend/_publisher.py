@@ -31,12 +31,12 @@ from zmqbridge._bridge.publishing import (
 )
 from zmqbridge._bridge.received import high_of
 from zmqbridge.asyncio_backend._base import Socket
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
-    Several,
 )
 from zmqbridge.core.framing import Address, BytesLike, as_name
 from zmqbridge.core.topics import Change
@@ -84,7 +84,7 @@ def publish(self: Publishing[Body], body: Body, tag: Address = b"") -> None:
 class Publisher(Socket, Generic[Body]):
     """PUB: to all subscribers that are there and want the tag; others miss the message.
 
-    It is an XPUB for libzmq, which is told who subscribes to what.
+    For libzmq it is an XPUB, which receives the subscriptions.
 
     Args:
         format: in which parts publications go over the wire, see `zmqbridge.arguments.Format`.
@@ -105,7 +105,7 @@ class Publisher(Socket, Generic[Body]):
 
     @overload
     def __init__(
-        self: Publisher[Several],
+        self: Publisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[PublisherArguments],
@@ -144,7 +144,7 @@ class Publisher(Socket, Generic[Body]):
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the tag, the count or the timeout is none.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         count_wanted(count)
         self._driver.enter()
         audience = self._audience
@@ -155,7 +155,7 @@ class Publisher(Socket, Generic[Body]):
             raise audience.too_few(tag, count, timeout) from None
 
     def subscriptions(self) -> Listening[Change]:
-        """What changes from now on in who subscribes to what, by ``async for``.
+        """The changes of subscriptions from now on, by ``async for``.
 
         Each change is a `zmqbridge.Subscribed` or `zmqbridge.Unsubscribed`, also when a connection
         ends. It ends when the socket is closed.

@@ -12,7 +12,7 @@ import anyio
 import zmq
 
 from zmqbridge._bridge.authentication import (
-    PATIENCE,
+    CALLBACK_TIMEOUT,
     Authenticating,
     close,
     reload,
@@ -97,7 +97,7 @@ class Authenticator(Socket):
         return isinstance(error, KeyboardInterrupt | SystemExit | cancelled)
 
     async def _in_time(self, answer: Awaitable[object]) -> object:
-        with anyio.fail_after(PATIENCE) as scope:
+        with anyio.fail_after(CALLBACK_TIMEOUT) as scope:
             self._scopes.add(scope)
             try:
                 return await answer

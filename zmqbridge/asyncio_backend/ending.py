@@ -6,7 +6,7 @@ import anyio
 
 from zmqbridge._bridge import context
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge.core.checks import patience
+from zmqbridge.core.checks import check_optional_timeout
 
 
 async def end_context(timeout: float | None = None) -> bool:
@@ -28,7 +28,7 @@ async def end_context(timeout: float | None = None) -> bool:
             did nothing.
         TypeError, ValueError: the timeout is no number, or negative.
     """
-    deadline = monotonic() + patience(timeout)
+    deadline = monotonic() + check_optional_timeout(timeout)
     threads = context.shared.end()
     while any(thread.is_alive() for thread in threads):
         if monotonic() >= deadline:

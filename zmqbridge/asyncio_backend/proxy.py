@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop, _get_running_loop
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 
 import anyio
 
 from zmqbridge._bridge.proxying import Proxying
-from zmqbridge.asyncio_backend._anyio_loop import log_error, native_loop
+from zmqbridge.asyncio_backend._running import log_error, native_loop
 from zmqbridge.core.framing import Address
 from zmqbridge.errors import LoopError
 from zmqbridge.proxies import ProxyStatistics, Side
+
+if TYPE_CHECKING:
+    import zmq
+
+    from zmqbridge.asyncio_backend.authenticator import Authenticator
+    from zmqbridge.core.zap import Policy
 
 Result = TypeVar("Result")
 
@@ -47,6 +54,11 @@ class Proxy(Proxying):
     When it has failed, every call but `aclose` raises `ProxyFailed`. The error is also reported to
     the exception handler of the loop on which the proxy was made; without a loop it is logged for
     ``zmqbridge``.
+
+    Args:
+        policies: which clients are let in at a side with ``security=``: a `Policy` for each domain,
+            as of an `Authenticator`. The loop decides about them, as long as it runs; on trio in
+            the ``async with`` of the proxy. None if no side needs an authenticator.
     """
 
     def __init__(
@@ -55,16 +67,31 @@ class Proxy(Proxying):
         front: Side | Address | list[Address] | tuple[Address, ...],
         back: Side | Address | list[Address] | tuple[Address, ...],
         capture: Side | Address | list[Address] | tuple[Address, ...] | None = None,
+        *,
+        policies: Mapping[str, Policy] | None = None,
     ) -> None:
         """The arguments are described in the class."""
-        super().__init__(kind, front, back, capture)
+        deciding = None if policies is None else partial(_deciding, policies)
+        super().__init__(kind, front, back, capture, deciding)
         self._engine.ended.add_done_callback(partial(_report, _get_running_loop()))
 
+    @property
+    def authenticator(self) -> Authenticator | None:
+        """What decides by the policies, e.g. to `reload` them; None without policies."""
+        it: Authenticator | None = self._engine.authenticator
+        return it
+
     async def __aenter__(self) -> Self:
+        if self.authenticator is not None:
+            await self.authenticator.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
+        try:
+            await self.aclose()
+        finally:
+            if self.authenticator is not None:
+                await self.authenticator.__aexit__(*exc_info)
 
     async def statistics(self) -> ProxyStatistics:
         """What has passed so far, in parts of messages.
@@ -113,6 +140,12 @@ class Proxy(Proxying):
     def close(self) -> None:
         """The same, without waiting for it."""
         self._stop()
+
+
+def _deciding(policies: Mapping[str, Policy], context: zmq.Context[Any]) -> Authenticator:
+    from zmqbridge.asyncio_backend.authenticator import Authenticator  # few proxies have one
+
+    return Authenticator(policies, context=context)
 
 
 def _report(loop: AbstractEventLoop | None, ended: Future[Any]) -> None:

@@ -14,13 +14,19 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
 
 import zmq
+from anyio.abc import UnreliableObjectSendStream
 
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
-from zmqbridge.core.checks import at_once, patience, seconds
+from zmqbridge.core.checks import (
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_timeout,
+)
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
     from zmqbridge.asyncio_backend._serving import Serving
 
 
-# The calls of a Dealer, and of a Pusher under other names: an alias costs no frame. They are
+# The calls of a Dealer, and of a Pusher also under other names: an alias costs no frame. They are
 # `Final`, because otherwise type checkers would differ on what they are.
 async def send(self: Socket, *parts: BytesLike) -> None:
     """Send a message, waiting while the peers push back; cancelled in the wait, it is not sent.
@@ -70,8 +76,11 @@ def send_nowait(self: Socket, *parts: BytesLike) -> None:
 
 
 @final
-class Pusher(Socket):
-    """PUSH: each message to one of the pullers, in turn."""
+class Pusher(Socket, UnreliableObjectSendStream[BytesLike]):
+    """PUSH: each message to one of the pullers, in turn.
+
+    As one of anyio's streams it sends messages of one part, by `send`.
+    """
 
     kind: ClassVar[int] = zmq.PUSH
 
@@ -81,6 +90,8 @@ class Pusher(Socket):
 
     push: Final = send
     push_nowait: Final = send_nowait
+    send: Final = send  # type: ignore[assignment]  # an item has no name here
+    send_nowait: Final = send_nowait
 
 
 @final
@@ -140,7 +151,7 @@ class Requester(Socket):
             driver.enter()
         waiter: Any = driver.waiter(driver.loop)
         request_id = self._deadlines.open(
-            waiter, parts, self._timeout if timeout is None else seconds(timeout)
+            waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
         )
         try:
             reply: Message = await waiter
@@ -181,9 +192,11 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
+            TypeError: the handler cannot be called.
             ValueError: the limit is less than one.
         """
-        at_once(limit)
+        check_limit(limit)
+        check_handler(handler)
         from zmqbridge.asyncio_backend._serving import Serving  # loaded by programs that serve
 
         serving = Serving(self, handler, limit, self._patrols.blame)
@@ -193,9 +206,10 @@ class Replier(Receiver[Request]):
     async def stop_serving(self, timeout: float | None = None) -> list[Request]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and should be closed. Requests that libzmq has
-        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
-        documentation for how to have few of them.
+        From then on the socket can still reply, and should be closed: `aclose` gives the clients a
+        tenth of a second to read the last replies. Another `serve` returns at once. Requests that
+        libzmq has already received stay there, and are lost when it is closed: see "Leave on
+        SIGTERM" in the documentation for how to have few of them.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as
@@ -209,7 +223,7 @@ class Replier(Receiver[Request]):
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         self._driver.enter()
         return await stop_all(self._serving, self._link, self._inbox, timeout)
 
@@ -229,7 +243,7 @@ class Replier(Receiver[Request]):
 
 
 @final
-class Dealer(Receiver[Message]):
+class Dealer(Receiver[Message], UnreliableObjectSendStream[BytesLike]):
     """DEALER: messages to the peers in turn, and from all of them, as their parts."""
 
     kind: ClassVar[int] = zmq.DEALER
@@ -238,7 +252,7 @@ class Dealer(Receiver[Message]):
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
 
-    send: Final = send
+    send: Final = send  # type: ignore[assignment]  # an item has no name here
     send_nowait: Final = send_nowait
 
 
@@ -282,7 +296,7 @@ class Router(Receiver[tuple[bytes, Message]]):
 
 
 @final
-class Pair(Receiver[Message]):
+class Pair(Receiver[Message], UnreliableObjectSendStream[BytesLike]):
     """PAIR: messages to the one peer that there can be, and from it, as their parts.
 
     For two threads or tasks of one program, over inproc. A second peer is refused in silence.
@@ -294,5 +308,5 @@ class Pair(Receiver[Message]):
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments, high_of(arguments))
 
-    send: Final = send
+    send: Final = send  # type: ignore[assignment]  # an item has no name here
     send_nowait: Final = send_nowait

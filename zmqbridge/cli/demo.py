@@ -14,7 +14,7 @@ from typing import Any
 import zmq
 
 from zmqbridge.cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted
-from zmqbridge.cli.demo_processes import Failed, Interrupted, Processes
+from zmqbridge.cli.demo_processes import STARTING, Failed, Interrupted, Processes
 
 REDRAW = 0.05  # seconds between two states of the live line
 # The longest path of a temporary folder, in characters, for which ours still fits into an ipc
@@ -154,12 +154,12 @@ def perform(processes: Processes, screen: Screen, count: int, transport: str) ->
     addresses = f"ipc://{processes.folder}/{{}}" if transport == "ipc" else "tcp://127.0.0.1:*"
     processes.start(TWISTED, "zmqbridge.cli.demo_twisted", str(count), addresses)
     processes.start(ASYNCIO, "zmqbridge.cli.demo_asyncio", str(count))
-    bound = processes.hear("the addresses of the Twisted process")["bound"]
+    bound = processes.hear("the addresses of the Twisted process", STARTING)["bound"]
     processes.order(ASYNCIO, json.dumps(bound))
     unheard = {key for key, flow in FLOWS.items() if flow.pattern == "publish"}
     while unheard:
         waiting = " and ".join(f"the {FLOWS[key].receiver} subscriber" for key in sorted(unheard))
-        unheard.discard(processes.hear(waiting)["heard"])
+        unheard.discard(processes.hear(waiting, STARTING)["heard"])
     screen.say(f"{'':<27}" + "".join(f"{name:>12}" for name in (*COLUMNS, "messages/s")))
     return [play(processes, screen, key, Tally(flow, count)) for key, flow in FLOWS.items()]
 

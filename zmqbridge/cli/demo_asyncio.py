@@ -23,7 +23,7 @@ from zmqbridge.asyncio_backend import (
 from zmqbridge.cli.demo_plan import (
     HELLO,
     OUTSTANDING,
-    PATIENCE,
+    REPLY_TIMEOUT,
     SILENCE,
     TIMEOUT,
     WANTED,
@@ -144,7 +144,7 @@ async def main(count: int) -> None:
         Subscriber(connect=at["publish-Twisted"], tags=[HELLO, *WANTED]) as subscriber,
         Pusher(connect=at["push-asyncio"]) as pusher,
         Puller(connect=at["push-Twisted"]) as puller,
-        Requester(connect=at["request-asyncio"], timeout=PATIENCE) as requester,
+        Requester(connect=at["request-asyncio"], timeout=REPLY_TIMEOUT) as requester,
         Replier(connect=at["request-Twisted"]) as replier,
         Dealer(connect=at["route-asyncio"]) as dealer,
         Router(connect=at["route-Twisted"]) as router,

@@ -46,7 +46,7 @@ HELLO = b"hello"
 
 SILENCE = b"please do not answer"
 TIMEOUT = 0.2  # seconds, for the request that gets no reply
-PATIENCE = 20.0  # seconds, for all other requests
+REPLY_TIMEOUT = 20.0  # seconds, for all other requests
 OUTSTANDING = 50  # requests that wait for their replies at a time
 
 SHARE = 50  # how many lines report the progress of a flow

@@ -17,7 +17,7 @@ from zmqbridge import txzmq
 from zmqbridge.cli.demo_plan import (
     HELLO,
     OUTSTANDING,
-    PATIENCE,
+    REPLY_TIMEOUT,
     SILENCE,
     TIMEOUT,
     WANTED,
@@ -151,7 +151,7 @@ def connections(count: int) -> dict[str, Any]:
     puller = Puller(factory)
     puller.incoming = Incoming(tell, "push-asyncio", bodies(count))
     requester = txzmq.ZmqREQConnection(factory)
-    requester.defaultRequestTimeout = PATIENCE
+    requester.defaultRequestTimeout = REPLY_TIMEOUT
     dealer = Dealer(factory)
     dealer.incoming = Incoming(tell, "route-Twisted", bodies(count))
     return {

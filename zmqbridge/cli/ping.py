@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from zmqbridge.core import zmtp
 from zmqbridge.errors import MalformedMessage
@@ -42,14 +43,24 @@ class Heard:
     hung_up: bool
 
 
+class Keys(NamedTuple):
+    """The files of the server's public key and of our own pair; None is a new pair."""
+
+    curve: str
+    own_key: str | None
+
+
 class NotThere(Exception):
     """No connection can be made; the text says why."""
 
 
-def run(address: str, role: str | None, timeout: float, curve: str | None) -> int:
+def run(
+    address: str, role: str | None, timeout: float, curve: str | None, own_key: str | None = None
+) -> int:
     """Print one line on what listens at `address`, and return the exit status."""
+    keys = None if curve is None else Keys(curve, own_key)
     try:
-        status, text = look(address, role, monotonic() + timeout, curve)
+        status, text = look(address, role, monotonic() + timeout, keys)
     except NotThere as reason:
         status, text = NOBODY, f"nobody is there: {reason}"
     text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
@@ -57,7 +68,7 @@ def run(address: str, role: str | None, timeout: float, curve: str | None) -> in
     return status
 
 
-def look(address: str, role: str | None, end: float, curve: str | None) -> tuple[int, str]:
+def look(address: str, role: str | None, end: float, keys: Keys | None) -> tuple[int, str]:
     """The exit status and what there is to say, by `end` on the monotonic clock."""
     for mechanism in MECHANISMS:
         heard = ask(address, zmtp.pack_greeting(mechanism), end)
@@ -66,7 +77,7 @@ def look(address: str, role: str | None, end: float, curve: str | None) -> tuple
         except MalformedMessage:
             return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
         if greeting is not None:
-            return judge(address, greeting, heard, role, end, curve)
+            return judge(address, greeting, heard, role, end, keys)
         if not heard.hung_up:
             break
     if heard.hung_up:
@@ -84,19 +95,19 @@ def judge(
     heard: Heard,
     role: str | None,
     end: float,
-    curve: str | None,
+    keys: Keys | None,
 ) -> tuple[int, str]:
     """The same, for a peer that has introduced itself."""
     version = ".".join(map(str, greeting.version))
     if greeting.version < (3, 0):
         return FITS, f"ZMTP {version}, which knows no security; libzmq before version 4"
     known = f"ZMTP {version}, {greeting.mechanism}"
-    if greeting.mechanism == "CURVE" and curve is not None:
-        status, text = try_curve(address, [role] if role else list(SOME_OF_ALL), end, curve)
+    if greeting.mechanism == "CURVE" and keys is not None:
+        status, text = try_curve(address, [role] if role else list(SOME_OF_ALL), end, keys)
         return status, f"{known}; {text}"
     if greeting.mechanism != "NULL":
         return DOES_NOT_FIT, f"{known}; {WANTED.get(greeting.mechanism, 'which is unknown here')}"
-    if curve is not None:
+    if keys is not None:
         return DOES_NOT_FIT, f"{known}; it encrypts nothing, so clients must not use CURVE"
     if heard.hung_up and len(heard.said) <= zmtp.GREETING:
         return DOES_NOT_FIT, f"{known}; then it hangs up"
@@ -197,23 +208,31 @@ def is_whole(said: bytes) -> bool:
         return True
 
 
-def try_curve(address: str, roles: list[str], end: float, curve: str) -> tuple[int, str]:
-    """Whether a server accepts a client that knows its public key and has new keys of its own."""
-    from zmq.auth import load_certificate
+def try_curve(address: str, roles: list[str], end: float, files: Keys) -> tuple[int, str]:
+    """Whether a server accepts a client with these keys."""
+    from zmqbridge.cli.keys import Refused, keys_in, pair_of
 
     try:
-        key, _ = load_certificate(curve)
-    except (OSError, ValueError) as error:
-        return DOES_NOT_FIT, f"--curve {curve}: {error}"
+        key, _ = keys_in(files.curve, "--curve")
+        pair = pair_of(files.own_key)
+    except Refused as error:
+        return DOES_NOT_FIT, str(error)
     # The type of the server's socket is encrypted, too; a client only learns whether it is let in.
-    role = who_comes_in(address, roles, key, end)
+    role, silent = who_comes_in(address, roles, key, pair, end)
+    if silent:
+        return DOES_NOT_FIT, "it did not answer to this key in time: a longer --timeout may help"
     if role is None:
         return DOES_NOT_FIT, f"{article(' or '.join(roles))} with this key is not let in"
     return FITS, f"the key is right, {article(role)} may connect"
 
 
-def who_comes_in(address: str, roles: list[str], key: bytes, end: float) -> str | None:
-    """The first type of socket that gets through the handshake; all of them try at once."""
+def who_comes_in(
+    address: str, roles: list[str], key: bytes, pair: tuple[bytes, bytes], end: float
+) -> tuple[str | None, bool]:
+    """The first type of socket that gets through the handshake, and whether time was too short.
+
+    All of them try at once.
+    """
     import zmq
     from zmq.utils.monitor import recv_monitor_message
 
@@ -226,7 +245,7 @@ def who_comes_in(address: str, roles: list[str], key: bytes, end: float) -> str 
             client.setsockopt(zmq.LINGER, 0)
             client.setsockopt(zmq.IPV6, int("[" in address))
             client.curve_serverkey = key
-            client.curve_publickey, client.curve_secretkey = zmq.curve_keypair()
+            client.curve_publickey, client.curve_secretkey = pair
             events = stack.enter_context(client.get_monitor_socket(wanted))
             stack.callback(client.disable_monitor)
             waiting[events] = role
@@ -238,7 +257,7 @@ def who_comes_in(address: str, roles: list[str], key: bytes, end: float) -> str 
                 poller.unregister(events)
                 if recv_monitor_message(events)["event"] == good:
                     let_in = role
-    return let_in
+    return let_in, let_in is None and bool(waiting)
 
 
 def what_else(said: bytes) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 from math import inf
 from typing import Any
 
 import zmq
 
 from zmqbridge.asyncio_backend import (
+    Authenticator,
     Dealer,
     Publisher,
     Puller,
@@ -27,7 +29,7 @@ from zmqbridge.cli.piping import (
     FAILED,
     NO_FIELD,
     OK,
-    PATIENCE,
+    SEND_TIMEOUT,
     Options,
     Output,
     all_sent,
@@ -39,6 +41,7 @@ from zmqbridge.cli.piping import (
 )
 from zmqbridge.cli.telling import INTERRUPTED, until_told
 from zmqbridge.errors import ConnectTimeout, PeerUnreachable, RequestTimeout, ZmqBridgeError
+from zmqbridge.security import Policy
 
 MISUSED = 2
 CLOSED_PIPE = 128 + 13  # SIGPIPE, which Windows has not
@@ -56,7 +59,8 @@ def run(pattern: str, **given: Any) -> int:
         print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
         return MISUSED
     try:
-        status = asyncio.run(until_told(PATTERNS[pattern](options), pattern, options.linger))
+        working = guarded(pattern, options, options.policies())
+        status = asyncio.run(until_told(working, pattern, options.linger))
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -69,6 +73,14 @@ def run(pattern: str, **given: Any) -> int:
         print(f"zmqbridge {pattern}: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RequestTimeout) else MISUSED
     return status
+
+
+async def guarded(pattern: str, options: Options, policies: dict[str, Policy] | None) -> int:
+    """Do what a pattern does, and let an authenticator decide who is let in, if there is one."""
+    async with AsyncExitStack() as stack:
+        if policies is not None:
+            await stack.enter_async_context(Authenticator(policies))
+        return await PATTERNS[pattern](options)
 
 
 async def push(options: Options) -> int:
@@ -99,7 +111,7 @@ async def pull(options: Options) -> int:
 
 async def pub(options: Options) -> int:
     """Publish lines."""
-    if len(options.words) > 1:
+    if len(options.tags()) > 1:
         raise Refused("give one tag, or none and a tag in each line by --hex or --json")
     tag = options.words[0] if options.words else b""
     fields = 0 if options.words or isinstance(options.form, Lines) else 1
@@ -125,7 +137,7 @@ async def sub(options: Options) -> int:
     """Write publications as lines."""
     given = options.of_socket()
     given["options"][zmq.LINGER] = 0  # else the end waits to unsubscribe from who has gone
-    async with Subscriber(options.words or [b""], **given) as subscriber:
+    async with Subscriber(options.tags() or [b""], **given) as subscriber:
 
         async def receive() -> Item:
             tag, body = await subscriber.receive()
@@ -137,7 +149,7 @@ async def sub(options: Options) -> int:
 async def req(options: Options) -> int:
     """Send lines as requests, and write their replies."""
     output, status = Output(options), OK
-    timeout = PATIENCE if options.timeout == inf else options.timeout
+    timeout = SEND_TIMEOUT if options.timeout == inf else options.timeout
     async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
         async for number, item in items(options):
             try:
@@ -187,7 +199,7 @@ async def router(options: Options) -> int:
 
         async def send(number: int, item: Item) -> None:
             if item.peer is None:
-                raise Refused("a line must name its peer: use --json or --hex")
+                raise Refused("a line must name its peer: use --json or --hex, as --lines cannot")
             try:
                 await socket.send(item.peer, *item.parts)
             except PeerUnreachable as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,14 +13,15 @@ from typing import Any
 import zmq
 
 from zmqbridge.cli.formats import Format, Item
-from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
+from zmqbridge.security import Policy
 
 OK, FAILED = 0, 1
 
 # How long messages may take to leave when no time was given.
-PATIENCE = 30.0  # seconds
+SEND_TIMEOUT = 30.0  # seconds
 MOMENT = 0.001  # seconds
 NO_FIELD = "this socket sends no tag and names no peer; leave it out"
 
@@ -35,6 +37,8 @@ class Options:
         timeout: seconds of silence, ``inf`` for any.
         rate: messages a second at the most.
         curve: the file of a key, None for no encryption.
+        clients, own_key: see `zmqbridge.cli.keys`.
+        identity: the routing id, None for one that libzmq chooses.
         words: tags, the tag of a publisher, or the parts of a reply.
     """
 
@@ -45,24 +49,42 @@ class Options:
     timeout: float = inf
     rate: float = inf
     curve: str | None = None
+    clients: str | None = None
+    own_key: str | None = None
+    identity: bytes | None = None
     words: list[bytes] = field(default_factory=list)
+
+    def tags(self) -> list[bytes]:
+        """The words as tags; raises `Refused` if one is an address, which was meant otherwise."""
+        for word in self.words:
+            if b"://" in word:
+                raise Refused(f"{os.fsdecode(word)} is an address: give it by -c or -b")
+        return self.words
 
     @property
     def linger(self) -> float:
         """How many seconds sent messages may take to leave."""
-        return PATIENCE if self.timeout == inf else self.timeout
+        return SEND_TIMEOUT if self.timeout == inf else self.timeout
 
     def of_socket(self) -> dict[str, Any]:
         """The arguments for the constructor of the socket."""
-        options = {zmq.LINGER: int(self.linger * 1000)}
+        options: dict[int, Any] = {zmq.LINGER: int(self.linger * 1000)}
+        if self.identity is not None:
+            options[zmq.ROUTING_ID] = self.identity
         if any("[" in address for address in (*self.connect, *self.bind)):
             options[zmq.IPV6] = 1
         return {
             "connect": self.connect,
             "bind": self.bind,
             "options": options,
-            "security": security_of(self.curve, serves=bool(self.bind)),
+            "security": security_of(
+                self.curve, serves=bool(self.bind), clients=self.clients, own_key=self.own_key
+            ),
         }
+
+    def policies(self) -> dict[str, Policy] | None:
+        """Which clients are let in; None if nobody is asked about them."""
+        return policies_of(self.clients, self.own_key, curve=[self.curve], serves=[bool(self.bind)])
 
 
 async def items(
@@ -135,6 +157,8 @@ async def write_all(
             if options.count < inf:
                 print(f"{output.written} of {options.count} messages came", file=sys.stderr)
                 return FAILED
+            if not output.written:
+                print(f"nothing came within {options.timeout:g} s", file=sys.stderr)
             return OK if output.written else FAILED
         output.write(item)
     return OK
@@ -156,9 +180,9 @@ async def why_not(socket: Any) -> str:
         return "it is not known whether anybody is there"
     except (ConnectTimeout, HandshakeFailed) as error:
         failure = getattr(error, "failure", None)
-        if isinstance(error, HandshakeFailed) or failure is not None:
+        if isinstance(error, HandshakeFailed):
             return str(error)
-        return "nobody is there"
+        return "nobody is there" if failure is None else f"the last handshake: {failure}"
     return "who is there does not read"
 
 

@@ -7,53 +7,99 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
+
+import zmq
 
 from zmqbridge.asyncio_backend import Proxy
-from zmqbridge.cli.keys import Refused, security_of
+from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
 from zmqbridge.proxies import Side
+from zmqbridge.security import Policy
 
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Subscriptions go the other way, and those above a mark would be lost.
+MARKS = {
+    "requests": ((zmq.SNDHWM, zmq.RCVHWM), (zmq.SNDHWM, zmq.RCVHWM)),
+    "pubsub": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
+    "pipeline": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
+}
 
 
-def side(text: str, curve: str | None) -> Side:
-    """The side of a proxy that is this word of the command line."""
-    parsed = Side.parse(text)
-    return Side(parsed.bind, parsed.connect, None, security_of(curve, serves=bool(parsed.bind)))
+class Guarded(NamedTuple):
+    """What a proxy stands between, and who is let in; None lets everybody in who has the key."""
+
+    front: Side
+    back: Side
+    policies: dict[str, Policy] | None
+
+
+def guarded(
+    front: str,
+    back: str,
+    curve_front: str | None,
+    curve_back: str | None,
+    clients: str | None,
+    own_key: str | None,
+) -> Guarded:
+    """What these words of the command line mean."""
+    sides = Side.parse(front), Side.parse(back)
+    curves = curve_front, curve_back
+    serves = [bool(side.bind) for side in sides]
+    policies = policies_of(clients, own_key, curve=curves, serves=serves)
+    made_front, made_back = [
+        replace(side, security=security_of(curve, serves=serving, clients=clients, own_key=own_key))
+        for side, curve, serving in zip(sides, curves, serves, strict=True)
+    ]
+    return Guarded(made_front, made_back, policies)
+
+
+def marked(kind: str, given: Guarded, mark: int | None) -> Guarded:
+    """The same, with these marks of the two sides."""
+    if mark is None:
+        return given
+    front, back = [
+        replace(side, options=dict.fromkeys(marks, mark))
+        for side, marks in zip(given[:2], MARKS[kind], strict=True)
+    ]
+    return Guarded(front, back, given.policies)
 
 
 def run(
-    kind: str,
-    front: str,
-    back: str,
-    capture: str | None,
-    curve_front: str | None,
-    curve_back: str | None,
-    statistics: float,
+    kind: str, capture: str | None, statistics: float, mark: int | None, **guarding: Any
 ) -> int:
     """Run a proxy until SIGINT or SIGTERM; returns the exit status."""
     try:
-        sides = side(front, curve_front), side(back, curve_back)
         captured = None if capture is None else Side.parse(capture)
-        return asyncio.run(serve(kind, *sides, captured, statistics))
+        given = marked(kind, guarded(**guarding), mark)
+        return asyncio.run(serve(kind, given, captured, statistics))
     except KeyboardInterrupt:
         return INTERRUPTED
     except ProxyFailed as error:
         print(f"zmqbridge proxy: {error}", file=sys.stderr)
         return FAILED
-    except (Refused, ZmqBridgeError, ValueError) as error:
+    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge proxy: {error}", file=sys.stderr)
         return MISUSED
+    finally:
+        be_deaf()
 
 
-async def serve(kind: str, front: Side, back: Side, capture: Side | None, every: float) -> int:
+def be_deaf() -> None:
+    """Ignore signals, as the process ends already: another one would change its status."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+
+
+async def serve(kind: str, given: Guarded, capture: Side | None, every: float) -> int:
     """Run a proxy, and print its addresses and now and then its statistics."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the caller says it
-    async with Proxy(kind, front, back, capture) as proxy:
+    front, back, policies = given
+    async with Proxy(kind, front, back, capture, policies=policies) as proxy:
         told = until_told()
         introduce(proxy)
         telling = asyncio.ensure_future(tell(proxy, every))

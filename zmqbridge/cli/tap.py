@@ -16,7 +16,16 @@ import zmq
 from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.cli.formats import FORMATS, Format, Item
 from zmqbridge.cli.keys import Refused
-from zmqbridge.cli.proxy import INTERRUPTED, MISUSED, OK, introduce, side, until_told
+from zmqbridge.cli.proxy import (
+    INTERRUPTED,
+    MISUSED,
+    OK,
+    Guarded,
+    be_deaf,
+    guarded,
+    introduce,
+    until_told,
+)
 from zmqbridge.cli.stdio import descriptor_of
 from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
 from zmqbridge.proxies import Side
@@ -28,39 +37,32 @@ MOST = 100_000
 BURST = 200
 STEP = 50  # milliseconds
 # How long the printing of captured messages may take at the end.
-PATIENCE = 1.0  # seconds
+PRINT_TIMEOUT = 1.0  # seconds
 
 
-def run(
-    kind: str,
-    front: str,
-    back: str,
-    curve_front: str | None,
-    curve_back: str | None,
-    form: str,
-    count: float,
-) -> int:
+def run(kind: str, form: str, count: float, **guarding: Any) -> int:
     """Run a proxy, and print what passes, until it is told to end; returns the exit status."""
     try:
         descriptor_of(sys.stdout, "output")
-        sides = side(front, curve_front), side(back, curve_back)
-        return asyncio.run(show(kind, *sides, FORMATS[form](), count))
+        return asyncio.run(show(kind, guarded(**guarding), FORMATS[form](), count))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
-    except (Refused, ZmqBridgeError, ValueError) as error:
+    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge tap: {error}", file=sys.stderr)
         return FAILED if isinstance(error, ProxyFailed) else MISUSED
+    finally:
+        be_deaf()
 
 
-async def show(kind: str, front: Side, back: Side, form: Format, count: float) -> int:
+async def show(kind: str, given: Guarded, form: Format, count: float) -> int:
     """Print until enough was printed, the proxy fails, or this process is told to end."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)  # the caller says it
     capture = Side(CAPTURE, options={zmq.SNDHWM: MOST})
-    async with Proxy(kind, front, back, capture) as proxy:
+    async with Proxy(kind, given.front, given.back, capture, policies=given.policies) as proxy:
         told = until_told()
         ended = asyncio.ensure_future(proxy.ended())
         printing = Printing(proxy.context, form, count, loop)
@@ -69,7 +71,7 @@ async def show(kind: str, front: Side, back: Side, form: Format, count: float) -
         waited: set[asyncio.Future[Any]] = {told, ended, printing.ended}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         printing.stops = True
-        await asyncio.wait({printing.ended}, timeout=PATIENCE)
+        await asyncio.wait({printing.ended}, timeout=PRINT_TIMEOUT)
         if told.done():
             status = OK if told.result() == signal.SIGTERM else INTERRUPTED
             await say_what_was_not_printed(proxy, printing.parts)

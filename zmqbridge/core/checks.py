@@ -1,4 +1,4 @@
-"""Checks of what users give: pure functions that return the value, or say what to give instead."""
+"""Checks of arguments: pure functions that return a valid value, or raise and say what to give."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from zmqbridge.core.framing import Address
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 
-ONE = (str, bytes, bytearray, memoryview)  # address, not several
+ONE = (str, bytes, bytearray, memoryview)  # one address, although these can be iterated over
 
 
-def several(addresses: Address | Iterable[Address], what: str = "addresses") -> list[Address]:
+def as_list(addresses: Address | Iterable[Address], what: str = "addresses") -> list[Address]:
     """One address or several, as a list; `what` names them in the error.
 
     Raises:
@@ -28,13 +28,13 @@ def several(addresses: Address | Iterable[Address], what: str = "addresses") -> 
     except TypeError:
         kind = type(addresses).__name__
         text = f"{what} is given as {kind}: give one str or bytes, or several"
-        if isinstance(addresses, int):
+        if isinstance(addresses, int) and what != "tags":
             text += f", as 'tcp://127.0.0.1:{addresses}'"
         raise TypeError(text) from None
 
 
-def seconds(timeout: float) -> float:
-    """A timeout as it was given by the user.
+def check_timeout(timeout: float) -> float:
+    """Return a timeout in seconds that is greater than zero.
 
     Raises:
         TypeError: it is no number.
@@ -47,13 +47,13 @@ def seconds(timeout: float) -> float:
     return timeout
 
 
-def patience(timeout: float | None) -> float:
-    """A timeout that may also be 0, or None for ever; raises as `seconds`."""
-    return inf if timeout is None else timeout and seconds(timeout)
+def check_optional_timeout(timeout: float | None) -> float:
+    """Return a timeout in seconds; 0 is valid, None means ``inf``. Raises as `check_timeout`."""
+    return inf if timeout is None else timeout and check_timeout(timeout)
 
 
-def handles(handler: Called) -> Called:
-    """A handler of messages or events.
+def check_handler(handler: Called) -> Called:
+    """Return a handler of messages or events.
 
     Raises:
         TypeError: it cannot be called.
@@ -63,8 +63,8 @@ def handles(handler: Called) -> Called:
     return handler
 
 
-def at_once(limit: int) -> int:
-    """How many handlers may run at once.
+def check_limit(limit: int) -> int:
+    """Return the number of handlers that may run at once.
 
     Raises:
         ValueError: it is less than one.
@@ -74,8 +74,8 @@ def at_once(limit: int) -> int:
     return limit
 
 
-def held_at_most(prefetch: int) -> int:
-    """How many messages may be held before a receiver asks for them.
+def check_prefetch(prefetch: int) -> int:
+    """Return the number of messages that may be held before a receiver asks for them.
 
     Raises:
         TypeError: it is no int.
@@ -86,8 +86,8 @@ def held_at_most(prefetch: int) -> int:
     return prefetch
 
 
-def bytes_at_most(prefetch_bytes: int) -> int:
-    """How many bytes may be held before a receiver asks for them.
+def check_prefetch_bytes(prefetch_bytes: int) -> int:
+    """Return the number of bytes that may be held before a receiver asks for them.
 
     Raises:
         TypeError: it is no int.
@@ -98,8 +98,8 @@ def bytes_at_most(prefetch_bytes: int) -> int:
     return prefetch_bytes
 
 
-def queued_at_most(send_queue: float) -> float:
-    """How many messages may wait to be sent.
+def check_send_queue(send_queue: float) -> float:
+    """Return the number of messages that may wait to be sent.
 
     Raises:
         TypeError: it is neither an int nor ``math.inf``.

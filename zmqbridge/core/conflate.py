@@ -1,4 +1,4 @@
-"""ConflatingInbox: of each tag the newest publication, until a receiver takes it."""
+"""ConflatingInbox: an inbox that holds only the newest publication of each tag."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Waiter = TypeVar("Waiter", bound=Hashable)
 
 
 class NewestByTag:
-    """Publications in the order in which their tags came first; its methods are those of a deque.
+    """The newest publication of each tag, oldest tag first; it has the methods of a deque.
 
     Attributes:
-        replaced: how many gave way to a newer one of their tag.
+        replaced: how many publications were replaced by a newer one of their tag.
     """
 
     __slots__ = ("_by_tag", "replaced")
 
     def __init__(self) -> None:
-        # A dict would have to look past all that were taken, to find the first.
+        # To find its first entry, a plain dict would have to pass over all those that were taken.
         self._by_tag: OrderedDict[bytes, Any] = OrderedDict()
         self.replaced: int = 0
 
@@ -34,7 +34,7 @@ class NewestByTag:
         return iter(self._by_tag.values())
 
     def extend(self, publications: Iterable[Any]) -> None:
-        """Take publications, each in the place of an older one of its tag if that is here."""
+        """Add publications; each replaces an older one of its tag and keeps that one's place."""
         by_tag, before, count = self._by_tag, len(self._by_tag), 0
         for publication in publications:
             by_tag[publication[0]] = publication
@@ -42,7 +42,7 @@ class NewestByTag:
         self.replaced += before + count - len(by_tag)
 
     def popleft(self) -> Any:
-        """Take the publication whose tag came first.
+        """Take the publication of the tag that came first.
 
         Raises:
             IndexError: there is none.
@@ -53,19 +53,20 @@ class NewestByTag:
             raise IndexError("there is no publication") from None
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all publications."""
         self._by_tag.clear()
 
 
 class ConflatingInbox(Inbox[Publication, Waiter]):
-    """An inbox in which a publication takes the place of the one before it under the same tag.
+    """An inbox in which a publication replaces the waiting one of the same tag.
 
-    So a slow receiver is never behind, and what waits is bounded by the number of tags. Tags come
-    in the order in which the first of their publications came. What gave way counts as `unwanted`.
+    So a slow receiver always gets the newest publications, and not more of them wait than there are
+    tags. Tags keep the order in which they began to wait. A replaced publication counts as
+    `unwanted`.
 
     Args:
-        high: how many tags may wait before reading pauses. In a pause the newest are not read, so
-            by default there is none.
+        high: how many tags may wait before reading pauses. During a pause newer publications are
+            not read, so by default it never pauses.
     """
 
     __slots__ = ()
@@ -80,7 +81,7 @@ class ConflatingInbox(Inbox[Publication, Waiter]):
         self.pop: Callable[[], Publication] = self._popleft
 
     def put(self, items: Iterable[Publication]) -> None:
-        """Take a burst of publications."""
+        """Add a burst of publications."""
         replaced = self.messages.replaced
         super().put(items)
         self.unwanted += self.messages.replaced - replaced

@@ -1,9 +1,9 @@
-"""Formats: in which parts a publication goes over the wire, one table for both ends.
+"""Formats: the parts of a publication on the wire, as one table for publishers and subscribers.
 
-Each format is between what users give and get and the parts on the wire:
+A format turns the arguments of ``publish`` into parts, and parts into the result of ``receive``:
 
 ========== ================================ ==================================================
-format     ``publish``                      parts on the wire; what `receive` gives
+format     call                             parts on the wire; result of ``receive``
 ========== ================================ ==================================================
 joined     ``publish(body, tag)``           one, ``tag + NUL + body``; ``(tag, body)``
 two-part   ``publish(body, tag)``           two, ``[tag, body]``; ``(tag, body)``
@@ -43,18 +43,19 @@ FormatName = Literal["joined", "two-part", "parts", "raw"]
 OneBody = Literal["joined", "two-part"]
 """The formats in which a publication is a tag and one body."""
 
-Several = Iterable[BytesLike]
+ManyParts = Iterable[BytesLike]
 
 
 class Format(NamedTuple):
     """One format of publications.
 
     Attributes:
-        pack: the parts of a publication of a (tag, body), or an error that says what is wrong.
-        split: what `receive` gives for a message; raises `MalformedMessage` for another format's.
-        head: the first bytes, at most a given number, of the first part of a received publication;
-            libzmq compares them with the subscriptions.
-        weigh: how many bytes an item has that `receive` gives.
+        pack: turns a tag and a body into parts; raises TypeError or ValueError for other arguments.
+        split: turns parts into the result of ``receive``; raises `MalformedMessage` if they are of
+            another format.
+        head: takes a result of ``receive`` and a length, and returns so many bytes of the first
+            part on the wire, with which libzmq compares the subscriptions.
+        weigh: returns how many bytes a result of ``receive`` has.
     """
 
     pack: Callable[[bytes, Any], Sequence[BytesLike]]
@@ -64,7 +65,7 @@ class Format(NamedTuple):
 
 
 def pack_two_parts(tag: bytes, body: BytesLike) -> Sequence[BytesLike]:
-    """The parts ``[tag, body]``.
+    """Pack a publication as ``[tag, body]``.
 
     Raises:
         TypeError: the body is not bytes-like.
@@ -72,32 +73,32 @@ def pack_two_parts(tag: bytes, body: BytesLike) -> Sequence[BytesLike]:
     return tag, body if type(body) is bytes else as_body(body)
 
 
-def pack_parts(tag: bytes, body: Several) -> Sequence[BytesLike]:
-    """The parts ``[tag, *body]``.
+def pack_parts(tag: bytes, body: ManyParts) -> Sequence[BytesLike]:
+    """Pack a publication as ``[tag, *body]``.
 
     Raises:
-        TypeError: the body is no iterable of parts.
+        TypeError: the body is not an iterable of parts.
     """
-    return tag, *several_parts(body)
+    return tag, *as_part_list(body)
 
 
-def pack_raw(tag: bytes, body: Several) -> Sequence[BytesLike]:
-    """The parts as they are.
+def pack_raw(tag: bytes, body: ManyParts) -> Sequence[BytesLike]:
+    """Pack a publication whose parts go over the wire as they are.
 
     Raises:
-        TypeError: the body is no iterable of parts.
+        TypeError: the body is not an iterable of parts.
         ValueError: there is a tag.
     """
     if tag:
         raise ValueError(f"the tag {tag!r}: a raw publication has none but its first part")
-    return several_parts(body)
+    return as_part_list(body)
 
 
-def several_parts(body: Several) -> list[BytesLike]:
-    """The parts of a publication that may have any number of them.
+def as_part_list(body: ManyParts) -> list[BytesLike]:
+    """The body of a publication in a format with any number of parts, as a list.
 
     Raises:
-        TypeError: the body is one part, or no iterable of parts.
+        TypeError: the body is a single part, or not an iterable of parts.
     """
     one = isinstance(body, str | bytes | bytearray | memoryview)
     if one or not isinstance(body, Iterable):
@@ -110,7 +111,7 @@ def split_two_parts(message: Message) -> tuple[bytes, bytes]:
     """The (tag, body) of a publication in two parts.
 
     Raises:
-        MalformedMessage: there are more or fewer.
+        MalformedMessage: the message has more or fewer parts.
     """
     if len(message) != 2:
         raise MalformedMessage("a publication in this format has two parts", message)
@@ -123,17 +124,17 @@ def split_parts(message: Message) -> tuple[bytes, Message]:
 
 
 def head_of_first(publication: Sequence[bytes], length: int) -> bytes:
-    """The first `length` bytes of the first part, where that is the first item."""
+    """The first `length` bytes of a publication whose first item is the first part on the wire."""
     return publication[0][:length]
 
 
 def bytes_of_all(parts: Iterable[bytes]) -> int:
-    """How many bytes these parts have."""
+    """How many bytes these parts have together."""
     return sum(map(len, parts))
 
 
 def bytes_of_tagged(publication: tuple[bytes, Message]) -> int:
-    """How many bytes a (tag, parts) has."""
+    """How many bytes a (tag, parts) has together."""
     return len(publication[0]) + sum(map(len, publication[1]))
 
 
@@ -149,7 +150,7 @@ def format_named(name: object) -> Format:
     """The format of this name.
 
     Raises:
-        ValueError: there is no such format; the text has the names.
+        ValueError: there is no format of this name; the text lists the names.
     """
     found = FORMATS.get(name) if isinstance(name, str) else None
     if found is None:

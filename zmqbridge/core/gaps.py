@@ -1,4 +1,4 @@
-"""Gaps: what is told, among numbered publications, of those that were missed."""
+"""Gaps: the entries that stand among numbered publications for those that were missed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Publications that were missed for good, in their place among those that came.
+    """Publications that are missed for good, at their place among those that came.
 
     Attributes:
-        first: the number of the first of them.
-        last: the number of the last of them.
-        tag: their tag, where each tag has numbers of its own; else ``b""``.
+        first: the number of the first missed publication.
+        last: the number of the last one.
+        tag: their tag, if each tag has numbers of its own; else ``b""``.
     """
 
     first: int
@@ -25,12 +25,12 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """The publisher began anew with its numbers: what is known of its state holds no more.
+    """The publisher has begun its numbers again, so a state that was built from them is void.
 
-    How many of its last publications before that were missed, nothing tells.
+    How many of its last publications before that were missed is not known.
 
     Attributes:
-        tag: the tag, where each tag has numbers of its own; else ``b""``.
+        tag: the tag, if each tag has numbers of its own; else ``b""``.
     """
 
     tag: bytes = b""

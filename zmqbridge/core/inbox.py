@@ -27,7 +27,7 @@ class Inbox(Generic[Item, Waiter]):
     - inputs: `put`, `relax` (messages left `messages` without a call here)
     - commands: `pop`, `poll`, `take`, `wait`, `forget`, `notify`, `sift`, `limit`, `end`, `rest`,
       `close`
-    - getters: `room`, `paused`, `awaited`, `has_promised`, ``len()``
+    - getters: `room`, `paused`, `has_promised`, ``len()``
 
     What the driver owes:
 
@@ -92,10 +92,6 @@ class Inbox(Generic[Item, Waiter]):
         self._low = high // 4 if low < 0 else low
         self.put(())
         self.relax()
-
-    def awaited(self) -> bool:
-        """Whether receivers wait, or one that waits always: what comes next is theirs."""
-        return bool(self._waiters or self.standing)
 
     def room(self) -> float:
         """How many more messages may be put now; 0 during a pause."""

@@ -1,4 +1,4 @@
-"""Incoming: puts numbered publications in order, asks for those that are missing, tells of gaps."""
+"""Incoming: puts numbered publications in order, asks for missing ones, and tells of gaps."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.lanes import Lane
 from zmqbridge.core.sequence import COPY, END, LENGTH, Asked
 
-HOLD = 10_000  # publications that wait for older ones
-HOLD_SIZE = 64 * 1024 * 1024  # bytes of them
-SLOWEST = 30.0  # seconds; the pause before one more attempt grows up to this
+HOLD = 10_000  # publications that may wait for older ones
+HOLD_SIZE = 64 * 1024 * 1024  # bytes of these
+SLOWEST = 30.0  # seconds; the longest pause before the next attempt
+CHECKED = 64  # tags for whose last publications we ask in an interval
 from_bytes = int.from_bytes
-CHECKED = 64  # tags whose end is looked at in an interval
 
 
 class Ask(NamedTuple):
-    """What to ask for."""
+    """A question to the publisher."""
 
     asked: Asked
-    """Which publications."""
+    """The wanted publications."""
     afresh: bool
-    """On a new connection, as an answer to an earlier one may still be under way."""
+    """Whether to ask on a new connection, as the answer to an earlier question may still come."""
 
 
 class Incoming:
     """Numbered publications of one publisher, or of several whose tags tell them apart.
 
-    Nothing is delivered while an older one is missing that may still come; what comes meanwhile is
-    held, up to a bound. With the first one that comes the count begins.
+    While an older publication is missing that may still come, newer ones are held, up to a bound.
+    The count begins with the first publication that comes.
 
     - inputs: `live`, `copied`, `heard` (publications came), `replayed`, `replay_ended` (parts of an
       answer came), `due` (time passed)
@@ -43,18 +43,18 @@ class Incoming:
     `ask` returns until that is None. Set a timer to `next_deadline()` and call `due` then.
 
     Args:
-        asks: whether missing ones can be asked for; else each is told at once.
-        by_tag: each tag has numbers of its own.
-        hold: how many may be held, and of how many bytes.
+        asks: whether missing publications can be asked for; if not, each gap is told at once.
+        by_tag: whether each tag has numbers of its own.
+        hold: how many publications may be held, and how many bytes.
         timeout: seconds without a part of the answer after which an attempt has failed.
-        pause: seconds before the next attempt; twice as long each time.
-        attempts: how many may fail before what is held is delivered nevertheless.
-        interval: seconds after which it is asked whether the last ones were missed.
+        pause: seconds before the next attempt; it doubles each time.
+        attempts: after how many failed attempts the held publications are delivered with gaps.
+        interval: after how many seconds without a publication we ask for missed ones.
 
     Attributes:
         missed: how many publications were told to be missing.
         doubled: how many came that had come already, or were not wanted any more.
-        unasked: parts of an answer that nobody has asked for; `ends` of them are end marks.
+        unasked: parts of answers to no open question; `ends` of them are end marks.
         told: there was a `Gap` or `Restarted` since the driver has set this to False.
         failures: attempts that have failed since one succeeded.
     """
@@ -99,12 +99,12 @@ class Incoming:
         self.failures: int = 0
 
     def take(self) -> list[Any]:
-        """What may be delivered: (tag, body) of publications, `Gap` and `Restarted`, in order."""
+        """Take what is ready: (tag, body) of publications, `Gap` and `Restarted`, in order."""
         ready, self._ready = self._ready, []
         return ready
 
     def live(self, tag: bytes, number: int, body: bytes) -> None:
-        """A publication came."""
+        """Take a publication that came without being asked for."""
         key = tag if self._by_tag else b""
         lane = self._lanes.get(key)
         if lane is None:
@@ -125,7 +125,7 @@ class Incoming:
             self._deliver(lane, (tag, number, body))
 
     def copied(self, tag: bytes, number: int, body: bytes) -> None:
-        """The last publication of a tag came once more, as somebody else has subscribed."""
+        """Take the last publication of a tag, sent again because another peer has subscribed."""
         lane = self._lanes.get(tag)
         if lane is not None and number == lane.live:
             self.doubled += 1
@@ -159,12 +159,12 @@ class Incoming:
         return odd
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
-        """A part of an answer came.
+        """Take a part of an answer.
 
         Args:
-            tag: None where the publisher leaves it out.
+            tag: the tag, or None if the publisher leaves it out.
             number: the number of the publication.
-            body: None if it is not wanted, so that only its number counts.
+            body: the body, or None if it is not wanted, so that only its number counts.
             now: the time.
         """
         key = self._asked
@@ -181,13 +181,13 @@ class Incoming:
             self._holed = True  # the peer has it, but it was lost on the way
             self.doubled += 1
             return
-        # What it does not begin with, nobody has any more.
+        # An answer begins with the oldest publication that is left: older ones are gone for good.
         self._advance(key, lane, number)
         self._deliver(lane, (lane.tag if tag is None else tag, number, body))
         self._drain(lane)
 
     def replay_ended(self, now: float) -> None:
-        """The end mark of an answer came."""
+        """Take the end mark of an answer."""
         key, self._asked = self._asked, None
         if key is None:
             self.unasked += 1
@@ -196,14 +196,14 @@ class Incoming:
         self._deadline, self._not_before, self.failures = inf, now, 0
         lane = self._lanes[key]
         if not self._begun:
-            # What was published before the question would be in the answer.
+            # The answer is empty, so all publications before the question are gone for good.
             self._advance(key, lane, self._live_then)
             self._drain(lane)
         if lane.held or self._holed:
             self._wanting[key] = None
 
     def due(self, now: float) -> None:
-        """Time passed: an attempt may have failed, or it may be time to look for the last ones."""
+        """Let time pass: an attempt may have failed, or it may be time to ask for the last ones."""
         if now >= self._deadline:
             self._fail(now)
         if now >= self._check_at:
@@ -217,7 +217,7 @@ class Incoming:
                 lane.checked = lane.live
 
     def ask(self, now: float) -> Ask | None:
-        """What to ask for now, if there is anything; that is under way then."""
+        """The question to ask now, if any; from now on it counts as asked."""
         if not self._asks:
             return None
         if self._check_at == inf and self._lanes:
@@ -233,12 +233,12 @@ class Incoming:
         return Ask(Asked(lane.last + 1, key if self._by_tag else None), afresh)
 
     def next_deadline(self) -> float:
-        """When `due`, or `ask` again, has something to do; ``inf`` for never."""
+        """The time at which `due` or `ask` has something to do, ``inf`` for never."""
         again = self._not_before if self._wanting and self._asked is None else inf
         return min(self._deadline, self._check_at, again)
 
     def abandon(self) -> None:
-        """Wait for nothing any more: deliver what is held, with the gaps before it."""
+        """Stop waiting: deliver all held publications, with the gaps before them."""
         self._wanting.clear()
         for key, lane in self._lanes.items():
             if lane.held:
@@ -246,7 +246,7 @@ class Incoming:
                 self._drain(lane)
 
     def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Drop what waits of tags that are not wanted (any more), and the counts of such tags."""
+        """Drop held publications, and the counts, of tags that are not wanted any more."""
         for key, lane in list(self._lanes.items()):
             if self._by_tag and not wanted(key):
                 self._forget(key, lane)
@@ -258,10 +258,11 @@ class Incoming:
         self.held, self._size = len(held), sum(len(body or b"") for _, _, body in held)
 
     def close(self, remains: list[Any]) -> None:
-        """Drop all.
+        """Drop all publications.
 
         Args:
-            remains: what held it is appended. To free it takes a while, so the caller chooses when.
+            remains: gets the objects that held them. To free these takes a while, so the caller
+                decides when.
         """
         remains += [self._lanes, self._ready]
         self._lanes, self._ready = OrderedDict(), []
@@ -311,7 +312,7 @@ class Incoming:
         self._wanting[key] = None
 
     def _advance(self, key: bytes, lane: Lane, number: int) -> None:
-        # What is missing before this number is so for good.
+        # Publications before this number that are missing now will not come any more.
         while lane.last + 1 < number:
             held = lane.held
             until = min(number, held[0][1]) if held else number

@@ -1,4 +1,4 @@
-"""RaisingInbox: an inbox in which errors stand among the messages, to be raised in their place."""
+"""RaisingInbox: an inbox that holds errors among its messages, to be raised at their place."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Waiter = TypeVar("Waiter", bound=Hashable)
 
 
 class RaisingInbox(Inbox[Any, Waiter]):
-    """Messages and errors, in their order. `pop` gives no error: that comes by `poll` or `take`.
+    """Messages and errors in their order. `pop` never returns an error; `poll` and `take` do.
 
     - commands: those of `Inbox`, and `expect`
 
-    What the driver owes besides: it calls `expect` before it puts an error, and raises an error
-    that it has got to the receiver.
+    What the driver owes in addition to an `Inbox`: it calls `expect` before it puts an error, and
+    it raises an error that it takes, to the receiver.
     """
 
     __slots__ = ()
 
     def expect(self) -> None:
-        """An error will be put: look at each message that is popped until there is none."""
+        """Prepare for an error: until the inbox is empty, `pop` looks at each item first."""
         if self.pop == self._popleft:
             self.pop = self._pop_message
         self._popleft = self._pop_message

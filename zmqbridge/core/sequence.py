@@ -6,7 +6,7 @@
   latest of each tag that begins with a prefix is ``[b"", prefix]``;
 - the answer is any number of ``[tag, number, body]`` behind an empty part, and at last an end mark,
   which has the number -1. Some publishers leave the tag out of it;
-- what is sent once more for one who has just subscribed bears its number with the first bit set.
+- a publication that is sent again for a new subscriber has the first bit of its number set.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Numbered = tuple[bytes, int, bytes]
 
 
 def pack_number(number: int) -> bytes:
-    """A number as it goes over the wire."""
+    """The bytes of a number on the wire."""
     return number.to_bytes(LENGTH, "big")
 
 
 def as_copy(publication: Sequence[bytes]) -> Sequence[bytes]:
-    """A numbered publication as it is sent once more for somebody who has just subscribed."""
+    """A numbered publication as it is sent again for a new subscriber."""
     tag, number, body = publication
     return tag, pack_number(int.from_bytes(number, "big") | COPY), body
 
@@ -41,7 +41,7 @@ def split_numbered(message: Message) -> Numbered:
     """The (tag, number, body) of a numbered publication.
 
     Raises:
-        MalformedMessage: it has not three parts, or its number not 8 bytes or not one's value.
+        MalformedMessage: it does not have three parts, or the second one is not a valid number.
     """
     if len(message) != 3 or len(message[1]) != LENGTH or message[1] == END:
         raise MalformedMessage("a numbered publication is [tag, number of 8 bytes, body]", message)
@@ -49,12 +49,12 @@ def split_numbered(message: Message) -> Numbered:
 
 
 def split_answer(message: Message) -> tuple[bytes | None, int, bytes]:
-    """The (tag, number, body) of a part of a replay, as it comes to a DEALER; at its end number -1.
+    """The (tag, number, body) of a part of an answer, as a DEALER receives it.
 
-    The tag is None where the publisher leaves it out.
+    The end mark has number -1. The tag is None if the publisher leaves it out.
 
     Raises:
-        MalformedMessage: it is no such thing.
+        MalformedMessage: the message is not a part of an answer.
     """
     if len(message) in (3, 4) and not message[0] and len(message[-2]) == LENGTH:
         tag = message[1] if len(message) == 4 else None
@@ -63,25 +63,25 @@ def split_answer(message: Message) -> tuple[bytes | None, int, bytes]:
 
 
 class Asked(NamedTuple):
-    """Which publications are to be sent again."""
+    """The publications that a subscriber asks for."""
 
     start: int
-    """From which number on; -1 for the latest of each tag."""
+    """The first number; -1 asks for the latest publication of each tag."""
     tag: bytes | None = None
-    """The tag; for the latest a prefix. None for all."""
+    """The tag, or with ``start=-1`` a prefix of tags; None for all tags."""
 
 
 def pack_asked(asked: Asked) -> Message:
-    """The message by which a DEALER asks."""
+    """The message by which a DEALER asks for publications."""
     start = b"" if asked.start < 0 else pack_number(asked.start)
     return [b"", start] if asked.tag is None else [b"", start, asked.tag]
 
 
 def split_asked(parts: Message) -> Asked:
-    """What is asked for; the parts are those behind the route.
+    """The publications that a message asks for; its parts are those behind the route.
 
     Raises:
-        MalformedMessage: that cannot be told.
+        MalformedMessage: the message is not such a question.
     """
     tag = parts[1] if len(parts) == 2 else None
     if len(parts) in (1, 2) and len(parts[0]) == LENGTH:
@@ -92,7 +92,7 @@ def split_asked(parts: Message) -> Asked:
 
 
 class Kept(NamedTuple):
-    """A publication as it was sent, with its place among all."""
+    """A publication as it was sent; the number is as on the wire."""
 
     tag: bytes
     number: bytes
@@ -100,15 +100,15 @@ class Kept(NamedTuple):
 
 
 class Outgoing:
-    """Gives publications their numbers, and keeps the last of them, so many and of so many bytes.
+    """Numbers publications, and keeps the last ones, bounded in number and in bytes.
 
     - commands: `number`, `pack`
     - getters: `replay`, ``len()``
 
     Args:
-        keep: how many are kept at most.
-        size: how many bytes of tags and bodies they have at most. A larger one is not kept.
-        by_tag: each tag has numbers of its own.
+        keep: how many publications are kept at most.
+        size: how many bytes of tags and bodies are kept at most; a larger publication is not kept.
+        by_tag: whether each tag has numbers of its own.
         first: the first number.
 
     Attributes:
@@ -139,11 +139,11 @@ class Outgoing:
         return self.end - self.oldest
 
     def number(self, tag: bytes, body: bytes) -> bytes:
-        """The number of a new publication, as on the wire; it is kept from now on."""
+        """Keep a new publication, and return its number as on the wire."""
         return self.pack(tag, body)[1]
 
     def pack(self, tag: bytes, body: BytesLike) -> tuple[bytes, bytes, bytes]:
-        """The parts of a new publication, which is kept from now on.
+        """Keep a new publication, and return its parts.
 
         Raises:
             TypeError: the body is not bytes-like.
@@ -170,15 +170,19 @@ class Outgoing:
             self.oldest += 1
 
     def replay(self, asked: Asked, place: int, most: int, size: int) -> tuple[list[Kept], int]:
-        """A part of an answer, and the place at which the next part begins.
+        """Make one part of an answer.
 
-        It ends where that place is `end`. What is dropped meanwhile is left out.
+        Publications that are dropped between two parts are left out.
 
         Args:
-            asked: what is asked for.
-            place: where to begin: 0 at first.
+            asked: the publications that are asked for.
+            place: the place to begin at; 0 for the first part.
             most: how many publications are looked at.
-            size: with how many bytes it ends, too.
+            size: the part ends when it has so many bytes.
+
+        Returns:
+            The publications, and the place at which the next part begins. The answer is complete
+            when this is `end`.
         """
         place = max(place, self.oldest)
         if self._by_tag and asked.tag is not None and asked.start >= 0:
@@ -202,5 +206,5 @@ class Outgoing:
         if asked.start < 0:
             latest = self._by_tag and self._last[kept.tag][1] == place
             return latest and kept.tag.startswith(asked.tag or b"")
-        # In this order of the bytes numbers compare as such.
+        # Big-endian numbers of the same length compare like their bytes.
         return asked.tag in (None, kept.tag) and kept.number >= pack_number(asked.start)

@@ -15,7 +15,7 @@ class Subscriptions:
     Each `add` needs a `remove` of its own. libzmq compares a prefix with the first part of a
     publication, so a prefix may be longer than the tag, and reach into the NUL and the body.
 
-    - commands: `add`, `remove`
+    - commands: `add`, `remove`, `repeat`
     - getters: `wants`, `orphaned`, ``len()``, ``in``
 
     Args:
@@ -52,6 +52,18 @@ class Subscriptions:
         else:
             self._counts[prefix] = left
         return left == 0
+
+    def repeat(self, prefix: bytes, begins: bool) -> bool:
+        """Count a prefix once more or once less, if it was, and stays, subscribed to; else False.
+
+        libzmq tells publishers of each beginning, but only of the last end. So a driver that leaves
+        these out spares them from counting what never ends.
+        """
+        left = self._counts[prefix] + (1 if begins else -1)
+        if left < (2 if begins else 1):
+            return False
+        self._counts[prefix] = left
+        return True
 
     def wants(self, publication: Any) -> bool:
         """Whether a publication matches a prefix that is subscribed to."""

@@ -1,4 +1,4 @@
-"""Topics: what the subscribers of a publisher want, as an XPUB is told, and how often."""
+"""Topics: counts the subscriptions that an XPUB receives, and tells which tags are wanted."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import NamedTuple
 from zmqbridge.core.framing import SEPARATOR, BytesLike, as_name
 from zmqbridge.errors import MalformedMessage
 
-# Bytes of a prefix that may be subscribed to; of longer ones only how many there are is remembered.
-# A SUB or XSUB that drops one of a million bytes ends its process: libzmq does so recursively.
+# The longest prefix, in bytes, that we subscribe to; a publisher only counts longer ones. If a SUB
+# or XSUB unsubscribes from a prefix of a million bytes, its process ends: libzmq recurses per byte.
 LONGEST = 4096
+# Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
+LONGEST_MESSAGE = LONGEST + 10
 # A subscriber that asks for a barrier subscribes to a topic of its own, of this form and length.
 PRIVATE = b"\0r"
 PRIVATE_LENGTH = 10
 
 
 class Subscribed(NamedTuple):
-    """A subscriber, or a proxy for its own, has subscribed to all tags that begin with this."""
+    """A subscriber, or a proxy for its subscribers, has subscribed to tags with this prefix."""
 
     tag: bytes
 
 
 class Unsubscribed(NamedTuple):
-    """One subscription has ended, because its subscriber unsubscribed or its connection ended."""
+    """A subscription has ended: its subscriber unsubscribed, or its connection ended."""
 
     tag: bytes
 
@@ -32,11 +34,11 @@ Change = Subscribed | Unsubscribed
 
 
 def as_prefix(tag: str | BytesLike) -> bytes:
-    """A tag to subscribe to as ``bytes``; a ``str`` is encoded as UTF-8.
+    """The prefix to subscribe to, as ``bytes``; a ``str`` is encoded as UTF-8.
 
     Raises:
         TypeError: the tag is neither ``str`` nor bytes-like.
-        ValueError: it is too long.
+        ValueError: the tag is longer than `LONGEST`.
     """
     prefix = as_name(tag, "a tag")
     if len(prefix) > LONGEST:
@@ -45,24 +47,24 @@ def as_prefix(tag: str | BytesLike) -> bytes:
 
 
 def is_private(prefix: bytes) -> bool:
-    """Whether a subscription only asks for a barrier, so that no publication is meant for it."""
+    """Whether this is the topic of a barrier, to which no publication belongs."""
     return len(prefix) == PRIVATE_LENGTH and prefix.startswith(PRIVATE)
 
 
 def is_answer(message: list[bytes]) -> bool:
-    """Whether this is what a publisher answers to one that asks for a barrier.
+    """Whether a message is a publisher's answer to a subscriber that asked for a barrier.
 
-    It has four parts, so that no publication of ours is taken for it: in one part, that of an empty
-    tag begins with NUL as well.
+    An answer has four parts, so that it differs from a publication: a joined one with an empty tag
+    begins with NUL as well.
     """
     return len(message) == 4 and is_private(message[0]) and not message[2] and not message[3]
 
 
 def split_change(message: list[bytes]) -> Change:
-    """What a message from a subscriber to an XPUB says.
+    """The change that a message from a subscriber to an XPUB stands for.
 
     Raises:
-        MalformedMessage: it is neither a subscription nor its end. A peer may send anything.
+        MalformedMessage: it is neither a subscription nor the end of one; a peer may send anything.
     """
     change = message[0]
     if len(message) == 1 and change[:1] == b"\1":
@@ -73,22 +75,22 @@ def split_change(message: list[bytes]) -> Change:
 
 
 def pack_change(change: Change) -> bytes:
-    """The part by which an XSUB says this to its publishers."""
+    """The part by which an XSUB tells a change to its publishers."""
     return (b"\1" if type(change) is Subscribed else b"\0") + change.tag
 
 
 class Topics:
-    """The prefixes that subscribers want, each with how many subscriptions there are.
+    """The prefixes that subscribers want, and the number of subscriptions to each.
 
-    The `head` of a publication is what is known of its first part before there is a body: the tag,
-    and the NUL behind it where both are in one part.
+    The *head* of a publication is the beginning of its first part as far as the tag decides it: the
+    tag, and in the joined format the NUL behind it.
 
     - inputs: `added`, `removed`
     - commands: `clear`
     - getters: `count`, `matching`, `wanted`, ``len()``
 
     Attributes:
-        unfounded: subscriptions that ended without a beginning.
+        unfounded: how many subscriptions ended that had not begun.
     """
 
     __slots__ = ("_beyond", "_counts", "_lengths", "_too_long", "unfounded")
@@ -96,7 +98,7 @@ class Topics:
     def __init__(self) -> None:
         self._counts: dict[bytes, int] = {}
         self._lengths: Counter[int] = Counter()  # how many prefixes have this length
-        self._beyond: Counter[bytes] = Counter()  # heads, of prefixes that reach into the body
+        self._beyond: Counter[bytes] = Counter()  # heads of the prefixes that reach into the body
         self._too_long = 0
         self.unfounded: int = 0
 
@@ -104,7 +106,7 @@ class Topics:
         return len(self._counts)
 
     def added(self, prefix: bytes) -> bool:
-        """A prefix was subscribed to; True if it is the first subscription of it."""
+        """Count a new subscription; True if it is the first one to this prefix."""
         if len(prefix) > LONGEST:
             self._too_long += 1
             return False
@@ -117,7 +119,7 @@ class Topics:
         return not count
 
     def removed(self, prefix: bytes) -> bool:
-        """A subscription has ended; True if it was the last of this prefix."""
+        """Count the end of a subscription; True if it was the last one to this prefix."""
         if len(prefix) > LONGEST and self._too_long:
             self._too_long -= 1
             return False
@@ -135,18 +137,18 @@ class Topics:
         return True
 
     def count(self, prefix: bytes) -> int:
-        """How many subscriptions there are of exactly this prefix."""
+        """How many subscriptions there are to exactly this prefix."""
         return self._counts.get(prefix, 0)
 
     def matching(self, head: bytes) -> int:
-        """How many subscriptions a publication with this head meets, whatever its body is."""
+        """How many subscriptions match a publication with this head, whatever its body is."""
         counts = self._counts
         return sum(counts.get(head[:length], 0) for length in self._lengths if length <= len(head))
 
     def wanted(self, head: bytes) -> bool:
-        """Whether somebody may want a publication with this head; False is certain.
+        """Whether a subscriber may want a publication with this head; False is certain.
 
-        Where the head ends with NUL, a prefix may reach beyond it into the body.
+        True is not certain if a prefix reaches into the body, or is longer than `LONGEST`.
         """
         if head in self._beyond or self._too_long:
             return True
@@ -154,20 +156,20 @@ class Topics:
         return any(head[:length] in counts for length in self._lengths if length <= len(head))
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all subscriptions."""
         self._counts, self._too_long = {}, 0
         self._lengths.clear()
         self._beyond.clear()
 
 
 def head_of(prefix: bytes) -> bytes:
-    """The head that a prefix begins with and goes beyond; ``b""`` for one that does not."""
+    """The head of a prefix that reaches into the body of a joined publication, else ``b""``."""
     end = prefix.find(SEPARATOR) + 1
     return prefix[:end] if 0 < end < len(prefix) else b""
 
 
 def lower(counter: Counter[int] | Counter[bytes], key: object) -> None:
-    """Count one less, and forget what comes to nothing."""
+    """Count one less, and delete a count of zero."""
     counter[key] -= 1  # type: ignore[index]
     if not counter[key]:  # type: ignore[index]
         del counter[key]

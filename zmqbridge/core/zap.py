@@ -103,6 +103,13 @@ def _both_ips(ip: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address,
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
+def _by_user(passwords: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(passwords, Mapping):
+        kind = type(passwords).__name__  # not the value, which may be a password
+        raise TypeError(f"passwords is given as {kind}: give a dict of user names and passwords")
+    return dict(passwords)
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A peer that wants to connect; `Policy.check` is called with it.
@@ -162,7 +169,7 @@ class Policy:
     def __post_init__(self) -> None:
         tidy: dict[str, Any] = {
             "keys": frozenset(curve_key(key, "a client's public key") for key in _each(self.keys)),
-            "passwords": dict(self.passwords),
+            "passwords": _by_user(self.passwords),
             "allow": tuple(map(_network, _each(self.allow))),
             "deny": tuple(map(_network, _each(self.deny))),
         }
@@ -175,7 +182,7 @@ class Policy:
             raise TypeError(f"check is given as {type(self.check).__name__}: it cannot be called")
         others = self.keys or self.certificates is not None or self.check
         if as_bool(self.any_key, "any_key") and others:
-            raise ValueError("any_key lets everybody in: leave out keys, certificates and check")
+            raise ValueError("any_key accepts all clients: leave out keys, certificates and check")
 
 
 class Question(NamedTuple):
@@ -243,8 +250,8 @@ class Zap:
             return _reply(envelope, REFUSED)
         if len(self._open) >= self._limit:
             return _reply(envelope, LATER)
-        who = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
-        question = Question([*envelope, user], who, policy.check)
+        client = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
+        question = Question([*envelope, user], client, policy.check)
         self._open[id(question)] = question
         return question
 

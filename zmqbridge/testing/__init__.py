@@ -1,4 +1,4 @@
-"""Testing: the whole stack on a simulated network, under virtual time, with faults, by a seed."""
+"""Testing: programs on a simulated network, in virtual time, with faults drawn from a seed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SimReactor":  # it alone needs Twisted
+    if name == "SimReactor":  # the only name here that needs Twisted
         from zmqbridge.testing._sim_reactor import SimReactor
 
         return SimReactor

@@ -1,8 +1,9 @@
 """Addresses of the simulated network: which listener an address leads to.
 
-A node is a process, and answers to its own name as a host has one: ``tcp://server:5555``. The
-loopback is one for all nodes, so that programs written for one host run unchanged. A node that is
-bound to all interfaces is found by its name, and on the loopback if no other was first.
+A node stands for a process, and its name stands for a host's name: ``tcp://server:5555``. All nodes
+share one loopback, so that programs written for one host run unchanged. A socket that is bound to
+all interfaces is found by the name of its node, and on the loopback if no other socket has bound
+that port there before.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ Key = tuple[str, str]
 
 
 def split(name: str) -> tuple[str, str]:
-    """The transport of an address and the rest.
+    """Split an address into its transport and the rest.
 
     Raises:
-        zmq.ZMQError: as libzmq refuses it.
-        NotSimulated: libzmq has this transport, and the simulation has not.
+        zmq.ZMQError: libzmq refuses this address with the same error.
+        NotSimulated: libzmq has this transport, and the simulation does not.
     """
     transport, colon, rest = name.partition("://")
     if not colon or not rest:
@@ -51,7 +52,7 @@ def _tcp(rest: str) -> tuple[str, str]:
 
 
 def listening(socket: SimSocket, name: str) -> tuple[str, Sequence[Key]]:
-    """Where a socket listens that is bound to an address: its full name, and what leads there.
+    """The full name of an address that a socket binds to, and the keys by which peers find it.
 
     Raises:
         zmq.ZMQError: the address is in use, or malformed.
@@ -61,7 +62,7 @@ def listening(socket: SimSocket, name: str) -> tuple[str, Sequence[Key]]:
     if transport == "ipc":
         if rest == "*":
             rest = f"/tmp/simulated-{network.number()}"
-        # A bound path is taken over silently, as libzmq does; an abstract name is not.
+        # As in libzmq, a second socket takes over a bound path silently, but no abstract name.
         if rest.startswith("@") and ("ipc", rest) in network.listeners:
             raise zmq.ZMQError(zmq.EADDRINUSE)
         return f"ipc://{rest}", [("ipc", rest)]
@@ -88,7 +89,7 @@ def _free(socket: SimSocket, keys: list[Key]) -> list[Key]:
 
 
 def far(socket: SimSocket, name: str) -> Key:
-    """What an address leads to that a socket connects to.
+    """The key of the listener that a socket finds when it connects to an address.
 
     Raises:
         zmq.ZMQError: the address is malformed.

@@ -13,22 +13,24 @@ from typing import Any
 from weakref import ref
 
 from zmqbridge.testing._current import current, enter, lives
-from zmqbridge.testing._stalled import Life, Who, stalled
+from zmqbridge.testing._refusals import LOOP_CALLS, THREAD, refusing
+from zmqbridge.testing._stalled import StallCheck, Waiting, killed, stalled
 from zmqbridge.testing.errors import NotSimulated
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
 
-# So much time passes with each turn of the loop, so that a task that only lets others have their
-# turn sees messages come.
+# How much time passes in each turn of the loop in which tasks run. So messages arrive also while a
+# task only yields, as by ``sleep(0)``.
 TICK = 1e-6  # seconds
+# Lists of cancelled timers and of finished tasks are cleaned up when they are longer than this.
 MANY = 100
 
 
 class SimLoop(asyncio.BaseEventLoop):
-    """asyncio's loop without a selector: when nothing can go on, time does.
+    """An asyncio loop without a selector: when no task can run, virtual time passes.
 
     Args:
-        network: has the time, and the sockets.
+        network: the simulated network, which has the time and the sockets.
     """
 
     def __init__(self, network: Network) -> None:
@@ -37,7 +39,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.readers: dict[int, Handle] = {}
         self.held: dict[Node, list[Handle]] = {}  # of paused nodes
         self._tasks: dict[Node, list[ref[Task[Any]]]] = {}
-        self._life = Life(network)
+        self.stall_check = StallCheck(network)
         self._timer_cancelled_count = 0
         self._selector: Any = None
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]
@@ -49,16 +51,16 @@ class SimLoop(asyncio.BaseEventLoop):
     def add_reader(  # type: ignore[override]
         self, fd: Any, callback: Callable[..., object], *args: Any
     ) -> None:
-        """Call this as long as the FD of a simulated socket is readable.
+        """Call a function in each turn in which the FD of a simulated socket is readable.
 
         Raises:
-            NotSimulated: it is a real descriptor.
+            NotSimulated: the FD is a real descriptor.
         """
         self.remove_reader(fd)
         self.readers[self._fd(fd)] = Handle(callback, args, self, None)
 
     def remove_reader(self, fd: Any) -> bool:
-        """Call it no more; False if it was not called."""
+        """Remove the callback of an FD; False if it has none."""
         handle = self.readers.pop(fd if isinstance(fd, int) else fd.fileno(), None)
         if handle is not None:
             handle.cancel()
@@ -73,7 +75,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return number
 
     def _write_to_self(self) -> None:
-        """There is no other thread that could wake this loop."""
+        """Do nothing: no other thread can wake this loop."""
 
     def run_in_executor(self, *args: Any) -> Any:  # type: ignore[override]
         """Refuse to start a thread.
@@ -81,14 +83,15 @@ class SimLoop(asyncio.BaseEventLoop):
         Raises:
             NotSimulated: always.
         """
-        raise NotSimulated("threads are not simulated: their time is real")
+        raise NotSimulated(THREAD)
 
     def _process_events(self, event_list: Any) -> None:
-        """There is no selector."""
+        """Do nothing: there is no selector."""
 
     def _run_once(self) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
         network = self.network
+        self.stall_check.count(self._waiting)
         if network.failure is not None:
             raise network.failed()
         if ready:
@@ -111,7 +114,7 @@ class SimLoop(asyncio.BaseEventLoop):
             ready.append(timer)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle.cancelled():
                 continue
             if self.held and (node := handle._context.get(current)) in self.held:
                 self.held[node].append(handle)
@@ -121,15 +124,15 @@ class SimLoop(asyncio.BaseEventLoop):
     def _let_time_pass(self) -> None:
         network = self.network
         scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
+        while scheduled and scheduled[0].cancelled():
             self._timer_cancelled_count -= 1
             heappop(scheduled)._scheduled = False
         if any(network.descriptor(each) in self.readers for each in network.rung):
             return
         when = min(scheduled[0].when() if scheduled else inf, network.next_delivery())
         if when == inf:
-            raise stalled(network, self._who())
-        self._life.look(when, self._who, self._timers)
+            raise stalled(network, self._waiting())
+        self.stall_check.look(when, self._waiting, self._timers)
         network.deliver_until(max(when, network.now))
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
@@ -138,18 +141,26 @@ class SimLoop(asyncio.BaseEventLoop):
             scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
             if self._timer_cancelled_count > max(MANY, len(scheduled) // 2):
                 for each in scheduled:
-                    each._scheduled = not each._cancelled
-                scheduled[:] = [each for each in scheduled if not each._cancelled]
+                    each._scheduled = not each.cancelled()
+                scheduled[:] = [each for each in scheduled if not each.cancelled()]
                 heapify(scheduled)
                 self._timer_cancelled_count = 0
 
-    def _who(self) -> list[Who]:
-        return [Who(task.get_name(), task.get_coro()) for task in self.tasks()]
+    def _waiting(self) -> list[Waiting]:
+        return [Waiting(task.get_name(), task.get_coro()) for task in self.tasks()]
 
     def _timers(self) -> bool:
         return any(map(_of_user, self._scheduled))  # type: ignore[attr-defined]
 
-    # Whose tasks are whose.
+    # Which task and which callback belongs to which node.
+
+    def hold(self, node: Node) -> None:
+        """Run no callback of a node until `let_go`."""
+        self.held[node] = []
+
+    def let_go(self, node: Node) -> None:
+        """Run the callbacks of a node again, those that were held first."""
+        self._ready.extend(self.held.pop(node, ()))  # type: ignore[attr-defined]
 
     def _new_task(
         self, loop: AbstractEventLoop, coro: Coroutine[Any, Any, Any], **kwargs: Any
@@ -164,10 +175,21 @@ class SimLoop(asyncio.BaseEventLoop):
         return task
 
     def tasks(self, node: Node | None = None) -> list[Task[Any]]:
-        """The tasks that are not done, of one node or of all, oldest first."""
+        """The tasks of one node, or of all nodes, that are not done, oldest first."""
         those = self._tasks.values() if node is None else [self._tasks.get(node, [])]
         found = [each() for some in those for each in some]
         return [task for task in found if task is not None and not task.done()]
+
+
+def _refused(name: str, why: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise NotSimulated(f"{name}(): {why}")
+
+    return refuse
+
+
+for _name, _why in LOOP_CALLS.items():
+    setattr(SimLoop, _name, _refused(_name, _why))
 
 
 def _of_user(timer: TimerHandle) -> bool:
@@ -178,7 +200,7 @@ def _of_user(timer: TimerHandle) -> bool:
 
 
 class AsyncioWorld:
-    """Runs the programs of nodes on a `SimLoop`; the driver of a network."""
+    """Runs the programs of nodes on a `SimLoop`: the asyncio driver of a network."""
 
     def __init__(self, network: Network, loop: SimLoop) -> None:
         self.network = network
@@ -199,41 +221,42 @@ class AsyncioWorld:
             self.network.fail(error)
 
     def kill(self, node: Node) -> None:
-        """Have the tasks of a node end; what they do in ``finally`` reaches nobody."""
-        for handle in self.loop.held.pop(node, []):
-            self.loop._ready.append(handle)  # type: ignore[attr-defined]
+        """Cancel the tasks of a node; what they send in ``finally`` reaches no peer."""
+        self.loop.let_go(node)
         for task in self.loop.tasks(node):
             task.cancel()
 
     def pause(self, node: Node) -> None:
-        """Hold what the loop would call for a node."""
-        self.loop.held[node] = []
+        """Hold the callbacks of a node."""
+        self.loop.hold(node)
 
     def resume(self, node: Node) -> None:
-        """Go on with it."""
-        self.loop._ready.extend(self.loop.held.pop(node, []))  # type: ignore[attr-defined]
+        """Run the callbacks of a node again, those that were held first."""
+        self.loop.let_go(node)
 
     def descriptor(self, socket: Any) -> int | None:
-        """The loop understands the numbers of the network."""
+        """None: the loop understands the numbers of the network, so no real FD is needed."""
         return None
 
 
 class Session:
-    """A loop of a network that runs as often as it is asked to.
+    """A `SimLoop` that is run several times, and closed by `close`.
 
     Args:
-        network: the world.
+        network: the simulated network.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.loop = SimLoop(network)
         network.driver = AsyncioWorld(network, self.loop)
+        refusing.begin()
 
     def run(self, node: Node, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Run a coroutine function as a program of a node until it returns."""
+        """Run a coroutine function as a program of a node, and return its result."""
         context = copy_context()
         context.run(enter, node)
+        self.loop.stall_check.begin()
         asyncio.set_event_loop(self.loop)
         try:
             task = self.loop.create_task(main(), name=node.name, context=context)
@@ -241,15 +264,19 @@ class Session:
             if self.network.failure is not None:
                 raise self.network.failed()
             return result
+        except BaseException as error:
+            if lives(context):
+                raise
+            raise killed(node) from error
         finally:
             asyncio.set_event_loop(None)
 
     def sleep(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let virtual time pass."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     def close(self) -> None:
-        """End the tasks, in the order in which they were made, and the loop."""
+        """Cancel the tasks, in the order in which they were made, and close the loop."""
         loop = self.loop
         for node in self.network.nodes.values():
             node.resume()
@@ -262,13 +289,14 @@ class Session:
                 loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
+            refusing.end()
             self.network.driver = ByHand()
             asyncio.set_event_loop(None)
             loop.close()
 
 
 def run_on_asyncio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
-    """Run a coroutine function on a loop of its own until it returns, and return its result."""
+    """Run a coroutine function on a new loop until it returns, and return its result."""
     session = Session(network)
     try:
         return session.run(network.node("main"), main)

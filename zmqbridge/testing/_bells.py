@@ -1,4 +1,4 @@
-"""Bell: a real descriptor that is readable while a simulated socket rings."""
+"""Bell: a real descriptor that is readable while the FD of a simulated socket would be."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import sys
 
 
 class Bell:
-    """For loops that can wait for nothing but descriptors of the system."""
+    """A descriptor for loops that can wait only for those of the operating system."""
 
     def __init__(self) -> None:
         self._rings = False
         self._ends: list[socket.socket] = []
-        if sys.platform == "linux":
+        if sys.platform == "linux" and hasattr(os, "eventfd"):  # PyPy has none
             self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
             self._ends = list(socket.socketpair())
             self.descriptor = self._ends[0].fileno()
 
     def set(self) -> None:
-        """Ring."""
+        """Make the descriptor readable."""
         if not self._rings:
             self._rings = True
             if self._ends:
@@ -29,7 +29,7 @@ class Bell:
                 os.eventfd_write(self.descriptor, 1)
 
     def clear(self) -> None:
-        """Ring no more."""
+        """Make the descriptor not readable."""
         if self._rings:
             self._rings = False
             if self._ends:
@@ -38,7 +38,7 @@ class Bell:
                 os.eventfd_read(self.descriptor)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         if self._ends:
             for end in self._ends:
                 end.close()

@@ -1,4 +1,4 @@
-"""Connecters and listeners of the simulated network: how connections are made, and made again."""
+"""Connecters and listeners of the simulated network: how connections begin, and begin again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from zmqbridge.testing._connections import Connection
-from zmqbridge.testing._ends import NOWHERE, End
+from zmqbridge.testing._ends import NO_PEER, End
 from zmqbridge.testing._handshake import Verdict, shake
 from zmqbridge.testing._topics import XSubscriber
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zmqbridge.testing._sockets import SimSocket
     from zmqbridge.testing.network import Network
 
-# How often the way must be made until a connection stands: tcp's handshake and ZMTP's.
+# How many times the latency passes until a connection is made: tcp's handshake and ZMTP's.
 TRIPS = 4
 
 
@@ -25,10 +25,10 @@ class Listener:
     """A socket that is bound to an address.
 
     Attributes:
-        socket: the one that listens.
+        socket: the simulated socket.
         name: the address, as libzmq resolves it.
-        keys: under which the network finds it.
-        connections: those that were accepted here and are not lost.
+        keys: the keys by which the network finds this listener.
+        connections: the connections that were accepted here and are not lost.
     """
 
     def __init__(self, socket: SimSocket, name: str, keys: Sequence[tuple[str, str]]) -> None:
@@ -41,7 +41,7 @@ class Listener:
             socket.network.listeners[key] = self
 
     def close(self) -> None:
-        """Listen no more; the connections stay."""
+        """Stop listening; the connections stay."""
         listeners = self.socket.network.listeners
         for key in self.keys:
             if listeners.get(key) is self:
@@ -49,13 +49,13 @@ class Listener:
 
 
 class Connecter:
-    """The connecting end of an address: tries, and tries again, as long as it is wanted.
+    """Connects a socket to one address, and connects again after each loss until it is closed.
 
     Attributes:
-        socket: the one that connects.
+        socket: the simulated socket.
         name: the address, as it was given.
-        end: what the socket has of the peer; None with IMMEDIATE while there is none.
-        connection: to the peer, while there is one.
+        end: the socket's end of this connection; with IMMEDIATE it is None while there is no peer.
+        connection: the connection to the peer, or None.
     """
 
     def __init__(self, socket: SimSocket, name: str, key: tuple[str, str]) -> None:
@@ -76,7 +76,7 @@ class Connecter:
 
     @property
     def network(self) -> Network:
-        """Where it is."""
+        """The simulated network."""
         return self.socket.network
 
     def _new_end(self) -> End:
@@ -85,14 +85,14 @@ class Connecter:
         return end
 
     def begin(self) -> None:
-        """Try now."""
+        """Try to connect now."""
         self._attempt += 1
         self.network.waiting.pop(self, None)
         listener = self.network.listeners.get(self.key)
         if self._blocked(listener):
             self.network.waiting[self] = None
             return
-        if self.transport == "tcp":  # ipc connects at once, or not
+        if self.transport == "tcp":  # over ipc, ``connect`` succeeds or fails at once
             self.socket.happened(zmq.Event.CONNECT_DELAYED, self.name, 115)  # EINPROGRESS
         there = self.socket.node if listener is None else listener.socket.node
         way = self.network.pace(self.socket.node, there)[0]
@@ -120,7 +120,7 @@ class Connecter:
         return blocked(here, there) or blocked(there, here)
 
     def unblocked(self) -> None:
-        """The way may be free."""
+        """Try again: the way to the peer may be free now."""
         self.begin()
 
     def _failed(self) -> None:
@@ -128,7 +128,7 @@ class Connecter:
         self.retry()
 
     def retry(self) -> None:
-        """Try again in a while."""
+        """Try again after RECONNECT_IVL."""
         options = self.socket.options
         interval = options[zmq.RECONNECT_IVL]
         if not self._wanted or interval < 0:
@@ -185,10 +185,10 @@ class Connecter:
             server.happened(verdict.event, listener.name, verdict.value)
         self.network.fault("refused", self.socket.node.name, server.node.name, (), self.name)
         if verdict.holds:
-            patience = self.socket.options[zmq.HANDSHAKE_IVL] / 1000
-            if patience:
+            interval = self.socket.options[zmq.HANDSHAKE_IVL] / 1000
+            if interval:
                 unheard = Verdict(int(zmq.Event.HANDSHAKE_FAILED_NO_DETAIL))
-                self._later(patience, lambda: self._refused(listener, unheard))
+                self._later(interval, lambda: self._refused(listener, unheard))
             return
         if verdict.event:
             seen = verdict.event if verdict.client is None else verdict.client
@@ -202,11 +202,11 @@ class Connecter:
             self.retry()
 
     def lost(self) -> None:
-        """The connection was lost."""
+        """Connect again after the connection was lost."""
         end, self.connection = self.end, None
         if end is not None:
             end.connection = None
-            end.lead_to(NOWHERE, NOWHERE)
+            end.lead_to(NO_PEER, NO_PEER)
             if self.socket.options[zmq.IMMEDIATE]:
                 self.end = None
                 self.socket.meets_again(end)
@@ -216,15 +216,15 @@ class Connecter:
         self.retry()
 
     def broken(self) -> None:
-        """The peer has said what no peer may say: it is not tried again."""
+        """Give up the peer, because it has sent what the protocol does not allow."""
         end, self.connection = self.end, None
         self.give_up()
         if end is not None:
-            # The socket has to look first, and to say that it may end.
+            # The end hangs up only after the socket has worked off its commands.
             self.socket.post(lambda end: self.network.after(0, end.hang_up), end)
 
     def close(self, linger: float) -> None:
-        """The socket closes: try no more, after `linger` seconds for what waits to be sent."""
+        """Stop, as the socket closes; messages that wait to be sent have `linger` seconds."""
         end = self.end
         if self.connection is not None:
             self.connection.close(0, linger)
@@ -236,14 +236,14 @@ class Connecter:
         self.give_up()
 
     def leave(self, linger: float) -> None:
-        """The socket wants no more of it: what was sent leaves, then the socket is to look."""
+        """Disconnect: messages that wait have `linger` seconds, then the socket lets the end go."""
         end = self.end
         if end is None or end.left:
             self.close(0)
             self.network.after(0, self.socket.spurious)
             return
         if end is not self._first and self.connection is not None:
-            # As libzmq does not know which end it has made since, it only ends the session.
+            # libzmq does not know the ends of later connections, so it only ends the session.
             self.end, self._wanted = None, False
             self.connection.shut(0)
             return
@@ -259,14 +259,14 @@ class Connecter:
             self.sent(end)
 
     def sent(self, end: End) -> None:
-        """All has left that was sent before the socket left, or there was no more time for it."""
+        """End it: all messages of a left end have gone out, or the linger is over."""
         if not end.answered:
             end.answered = True
             end.outgoing.drop()
             self.network.after(0, lambda: self.socket.let_go(end))
 
     def let_go(self, end: End) -> None:
-        """The socket has nothing more to do with an end that it has left."""
+        """Close, if this is the current end and the socket has disconnected."""
         if end is self.end:
             self.end = None
             if self._closing:
@@ -274,14 +274,14 @@ class Connecter:
                 self.network.after(0, self.socket.spurious)
 
     def give_up(self) -> None:
-        """Try no more; what waits is lost."""
+        """Stop trying; messages that wait are lost."""
         self._wanted = False
         self.network.waiting.pop(self, None)
         if self.connection is not None:
             self.connection.give_up(0)
 
     def die(self) -> None:
-        """The process has ended."""
+        """End with the process of the socket."""
         if self.connection is not None:
             self.connection.die(0)
         self.give_up()

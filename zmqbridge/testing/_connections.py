@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from zmqbridge.testing.network import Network
     from zmqbridge.testing.nodes import Node
 
-# What a thread of libzmq has read from the kernel at the most, and a receiver at its mark has not.
+# libzmq's I/O thread reads so much from the kernel at once; a full receiver can lose it.
 BUFFER = 8192  # bytes
 ALL = sys.maxsize  # bytes
 
 
 class Connection:
-    """Two ends over tcp or ipc, with a wire each way; side 0 has connected, side 1 was bound.
+    """A connection over tcp or ipc: two ends and two wires; side 0 connected, side 1 was bound.
 
     Attributes:
-        nodes: of both sides.
-        network: where it is.
+        nodes: the nodes of both sides.
+        network: the simulated network.
+        name: the address, as the connecting side gave it.
+        wires: the two directions; wire 0 leads from side 0 to side 1.
     """
 
     def __init__(
@@ -45,9 +47,9 @@ class Connection:
         self._transport = connecter.transport
         self.name: str = connecter.name
         self._ends: list[End | None] = [client, server]
-        self._stands = [True, True]  # what each side thinks
+        self._stands = [True, True]  # whether each side takes the connection to be alive
         self._began = self.network.now
-        self._blocks = 0  # how often it was blocked anew
+        self._blocks = 0  # a count; a timer of an earlier silence sees that it is out of date
         self.wires: list[Wire] = [Wire(self, side, self._transport) for side in (0, 1)]
         self.network.connections[self] = None
         connecter.connection = self
@@ -79,40 +81,40 @@ class Connection:
         if kind.names:
             end.incoming.wake()
 
-    # What the wires ask.
+    # Methods that the wires call.
 
     def blocked(self, side: int) -> bool:
-        """Whether nothing gets from this side to the other."""
+        """Whether no message can get from this side to the other now."""
         return self.network.blocked(self.nodes[side], self.nodes[1 - side])
 
     def pace(self, side: int) -> tuple[float, float]:
-        """How long the next message takes from this side, and the bytes a second."""
+        """The latency of the next message from this side in seconds, and the bytes per second."""
         return self.network.pace(self.nodes[side], self.nodes[1 - side])
 
     def verdict(self, side: int, message: Message) -> Iterable[float]:
-        """When a message from this side is to be delivered, see `Network.verdict`."""
+        """The delays after which to deliver a message from this side, see `Network.verdict`."""
         kinds = (self._kinds[side], self._kinds[1 - side])
         return self.network.verdict(self.nodes[side], self.nodes[1 - side], kinds, message)
 
     def delivered(self, side: int, message: Message, sent: float) -> None:
-        """A message from this side has arrived."""
+        """Record that a message from this side has arrived."""
         self.network.fault(
             "message", self.nodes[side].name, self.nodes[1 - side].name, message,
             f"{self._kinds[side]} to {self._kinds[1 - side]}", sent,
         )  # fmt: skip
 
     def hung_up(self, side: int) -> None:
-        """All that this side has sent before it closed has arrived."""
+        """End the connection: all messages that this side sent before it closed have arrived."""
         self._detach(side)
         self._lose(1 - side)
 
     def read_no_more(self, side: int, emptied: Callable[[], object]) -> None:
-        """The socket at this side has left, and what it has sent is still to leave."""
+        """Deliver nothing more to this side; call `emptied` when all that it sent has gone out."""
         self.wires[1 - side].target = None
         self.wires[side].emptied = emptied
 
     def misunderstood(self, side: int) -> None:
-        """This side has heard what no peer may say, and hangs up for good."""
+        """Hang up for good: this side has received what the protocol does not allow."""
         self._stands[side] = False
         end = self._detach(side)
         wire = self.wires[side]
@@ -124,10 +126,10 @@ class Connection:
             end.hang_up()
         wire.finish()
 
-    # How it ends.
+    # The end of a connection.
 
     def orphan(self, side: int) -> None:
-        """The socket at this side wants no more of its end; nobody else is told."""
+        """Part this side from its socket, without a word to the other side."""
         self._ends[side] = None
         self.wires[side].source = None
         self.wires[1 - side].target = None
@@ -148,7 +150,7 @@ class Connection:
             )
 
     def _lose(self, side: int) -> None:
-        """One side learns that the connection is no more."""
+        """Tell one side that the connection is lost."""
         if not self._stands[side]:
             return
         self._stands[side] = False
@@ -165,14 +167,14 @@ class Connection:
             end.hang_up()
 
     def reset(self, why: str) -> None:
-        """Both sides lose it now."""
+        """Break the connection now, for both sides."""
         for side in (0, 1):
             self._lost(self.wires[side], side, why)
         for side in (0, 1):
             self._lose(side)
 
     def close(self, side: int, linger: float) -> None:
-        """The socket at this side closes: what it has sent leaves first, for so many seconds."""
+        """Close this side; messages that it has sent have `linger` seconds to go out."""
         if not self._stands[side]:
             return
         self._stands[side] = False
@@ -193,7 +195,7 @@ class Connection:
         wire.comes(end.outgoing)
 
     def shut(self, side: int) -> None:
-        """This side is to close, once the socket has let go of its end."""
+        """Close this side as soon as its socket has let the end go."""
         end = self._ends[side]
         if end is None:
             self.close(side, 0)
@@ -204,7 +206,7 @@ class Connection:
             self.orphan(side)
 
     def give_up(self, side: int) -> None:
-        """The linger of this side is over."""
+        """Drop what this side still has to send: its linger is over."""
         end = self._ends[side]
         if end is not None and end.outgoing.queue and not self._stands[side]:
             self._lost_in_pipe(end, side)
@@ -216,7 +218,7 @@ class Connection:
             self.network.fault("lost", *names, message, "linger was over")
 
     def die(self, side: int) -> None:
-        """The process of this side has ended: the kernel sends what it has, and hangs up."""
+        """End with the process of this side: the kernel sends its buffers, then hangs up."""
         end = self._ends[side]
         if end is not None:
             self._lost_in_pipe(end, side)
@@ -225,16 +227,16 @@ class Connection:
     # Silence.
 
     def blocked_anew(self) -> None:
-        """A way may be blocked now: heartbeats are missed there after a while."""
+        """A direction may be blocked now: from now on heartbeats are missed there."""
         self._blocks += 1
         for side in (0, 1):
             if self._stands[side] and self.blocked(1 - side):
-                patience = self._patience(side)
-                if patience < inf:
-                    self._expect(side, self._blocks, patience)
+                timeout = self._heartbeat_timeout(side)
+                if timeout < inf:
+                    self._lose_after(side, self._blocks, timeout)
 
-    def _patience(self, side: int) -> float:
-        # As in libzmq's zmtp_engine.cpp: a ping each interval, and so long for any answer.
+    def _heartbeat_timeout(self, side: int) -> float:
+        # As in libzmq's zmtp_engine.cpp: a ping in each interval, then a timeout for any answer.
         options = self._sockets[side].options
         interval: float = options[zmq.HEARTBEAT_IVL] / 1000
         if interval <= 0:
@@ -243,15 +245,15 @@ class Connection:
         since = (self.network.now - self._began) % interval
         return interval - since + (interval if timeout < 0 else timeout / 1000)
 
-    def _expect(self, side: int, blocks: int, patience: float) -> None:
+    def _lose_after(self, side: int, blocks: int, timeout: float) -> None:
         def missed() -> None:
             if self._blocks == blocks and self.blocked(1 - side):
                 self._lose(side)
 
-        self.network.after(patience, missed)
+        self.network.after(timeout, missed)
 
     def unblocked(self) -> None:
-        """The ways may be free again; a side whose peer has given up learns it now."""
+        """Both directions may be free again: a side whose peer has given up learns it now."""
         if not any(self.blocked(side) for side in (0, 1)):
             self._blocks += 1
         for side in (0, 1):

@@ -1,4 +1,4 @@
-"""SimContext: goes where a ``zmq.Context`` goes, and makes simulated sockets."""
+"""SimContext: stands in for a ``zmq.Context``, and makes simulated sockets."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @cache
 def _base() -> zmq.Context[Any]:
-    """One of libzmq's, with a descriptor, does for all: nothing is ever made in it."""
+    """The libzmq context that all `SimContext` objects shadow; no socket is ever made in it."""
     return zmq.Context()
 
 
 class SimContext(zmq.Context[Any]):
-    """The context of one node: its inproc addresses, and its sockets.
+    """A context of one node: its inproc addresses and its sockets.
 
     Attributes:
         node: the node.
-        sockets: those that are open.
-        meeting_places: who is bound to which inproc address.
-        early: who has connected to one before it was bound.
-        others: the further contexts of the same process.
+        sockets: the open sockets.
+        meeting_places: the bound socket of each inproc address.
+        early: for each inproc address that is not bound yet, the ends that have connected to it.
+        others: further contexts of the same process.
     """
 
     node: Node
@@ -39,15 +39,15 @@ class SimContext(zmq.Context[Any]):
 
     def __init__(self, node: Node) -> None:
         super().__init__(shadow=_base())
-        # pyzmq takes attributes for options, so they are put past it.
+        # pyzmq sets an option of the context for each attribute, so ours go into `vars`.
         vars(self).update(
             node=node, sockets={}, meeting_places={}, early={}, ended=False, others=[]
         )
-        # No thread of the library's ends it: it ends with its node.
+        # The library starts no thread to end this context: it ends with its node.
         vars(self)["_ended_by"] = "its node"
 
     def socket(self, socket_type: int, socket_class: Any = None, **kwargs: Any) -> Any:
-        """A simulated socket; one for the library when that asks for one of its own."""
+        """Make a simulated socket, of the library's class if `socket_class` is the library's."""
         if vars(self)["ended"]:
             raise zmq.ContextTerminated
         from zmqbridge._bridge.bridgedsocket import Bridged
@@ -56,13 +56,13 @@ class SimContext(zmq.Context[Any]):
         return self._know((BridgedSimSocket if ours else SimSocket)(self, socket_type))
 
     def socket_of_facade(self, socket_type: int) -> Any:
-        """A socket for `zmqbridge.txzmq`; nobody notices when its methods are replaced."""
+        """Make a socket for `zmqbridge.txzmq`; it does not notice when its methods are replaced."""
         if vars(self)["ended"]:
             raise zmq.ContextTerminated
         return self._know(BridgedSimSocket(self, socket_type))
 
     def beside(self) -> SimContext:
-        """A further context of the same process."""
+        """Make a further context of the same process."""
         other = SimContext(self.node)
         self.others.append(other)
         return other
@@ -73,23 +73,23 @@ class SimContext(zmq.Context[Any]):
         return socket
 
     def bound(self, name: str) -> SimSocket | None:
-        """The socket that is bound to an inproc address."""
+        """The socket that is bound to an inproc address, or None."""
         return self.meeting_places.get(name)
 
     def die(self) -> None:
-        """The process has ended."""
+        """End with the process, and so do its other contexts."""
         self.term()
         for other in self.others:
             other.die()
 
     def term(self) -> None:
-        """End it: every call on its sockets says so from now on. It does not wait for them."""
+        """End the context without waiting: each call on its sockets raises from now on."""
         vars(self)["ended"] = True
         for socket in list(self.sockets):
             socket.die()
 
     def destroy(self, linger: float | None = None) -> None:
-        """Close its sockets, and end it."""
+        """Close all sockets, and end the context."""
         for socket in list(self.sockets):
             socket.close(None if linger is None else int(linger))
         self.term()

@@ -1,37 +1,43 @@
-"""Current: which node the running code belongs to, and so in which context its sockets are."""
+"""Current: which node the running code belongs to, and which context its sockets are made in."""
 
 from __future__ import annotations
 
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing.nodes import Node
 
+BROKER = "write the broker by a pair of sockets of its own, or bind where it would"
+
 current: ContextVar[Node | None] = ContextVar("zmqbridge.testing.current", default=None)
-# The context that the node had when the program began; it has another when it was restarted.
+# The context that the node had when the program began; after a restart the node has another one.
 process: ContextVar[Any] = ContextVar("zmqbridge.testing.process", default=None)
 
 
 def enter(node: Node) -> None:
-    """From now on the running code belongs to the process that a node is now."""
+    """Let the running code belong to the current process of a node."""
     current.set(node)
     process.set(node.context)
 
 
 def lives(context: Context) -> bool:
-    """Whether the process of the code that runs in it was not killed."""
+    """Whether the process whose code runs in this context is alive."""
     node = context.get(current)
     return node is None or (node.alive and node.context is context[process])
 
 
 def context_for(given: Any) -> Any:
-    """The context for a socket, whose user gave this one or None.
+    """The ØMQ context to make a socket in.
+
+    Args:
+        given: the argument ``context=`` of the socket, or None.
 
     Raises:
-        NotSimulated: in a program of a simulated node it is a real one.
+        NotSimulated: the program of a simulated node gave a real context.
     """
     node = current.get()
     if node is None:
@@ -39,5 +45,9 @@ def context_for(given: Any) -> Any:
     if given is None:
         return process.get()
     if "node" not in vars(given):
-        raise NotSimulated(f"{given!r} is real, and this is a program of {node!r}")
+        if isinstance(given, OwnContext):
+            raise NotSimulated(f"a Proxy is a thread, whose time is real, in {node!r}: {BROKER}")
+        raise NotSimulated(
+            f"{given!r} is real, and this is a program of {node!r}: leave out context="
+        )
     return given

@@ -1,4 +1,4 @@
-"""Delayed calls of a simulated reactor, in the order of their times; those of the dead are none."""
+"""Delayed calls of a simulated reactor, in the order of their times; killed nodes have none."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from zmqbridge.testing._current import lives
 
 
 class SimCall(DelayedCall):
-    """A delayed call of a node, or of nobody.
+    """A delayed call of a node, or of the test itself.
 
     Attributes:
-        context: what it is made in.
+        context: the ``contextvars`` context that the call runs in.
     """
 
     context: Context
 
     def make(self) -> None:
-        """Its time has come; or it is over at last that its node was paused."""
+        """Make the call, unless it was made or cancelled before."""
         if self.active():
             self.called = 1
             self.func(*self.args, **self.kw)
 
 
 class Delayed:
-    """The calls that are to come.
+    """The calls that are still to be made.
 
     Args:
-        seconds: the clock.
+        seconds: returns the time.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
@@ -45,7 +45,7 @@ class Delayed:
     def add(
         self, delay: float, context: Context, call: Callable[..., object], args: Any, kw: Any
     ) -> SimCall:
-        """Have a call made in a context after so many seconds."""
+        """Have a call made in a context after a delay in seconds."""
         when = self._seconds() + delay
         made = SimCall(when, call, args, kw, _nothing, self._push, self._seconds)
         made.context = context
@@ -53,11 +53,11 @@ class Delayed:
         return made
 
     def _push(self, call: Any) -> None:
-        # A call that was reset is here more than once; one entry has the time that it has now.
+        # A call that was reset has more than one entry here; only one has its current time.
         heappush(self._calls, (call.time, next(self._numbers), call))
 
     def pending(self) -> list[SimCall]:
-        """All of them, earliest first."""
+        """All calls that are still to be made, earliest first."""
         return [
             call
             for when, _, call in sorted(self._calls, key=lambda each: each[:2])
@@ -65,7 +65,7 @@ class Delayed:
         ]
 
     def next_time(self) -> float:
-        """When the next is due, ``inf`` for never."""
+        """The time of the next call, ``inf`` if there is none."""
         calls = self._calls
         while calls:
             when, _, call = calls[0]
@@ -78,7 +78,7 @@ class Delayed:
         return inf
 
     def due(self) -> Iterator[SimCall]:
-        """Those whose time has come, but not what these add."""
+        """Take the calls that are due, without those that are added meanwhile."""
         now, newest = self._seconds(), next(self._numbers)
         later = []
         try:
@@ -94,4 +94,4 @@ class Delayed:
 
 
 def _nothing(call: object) -> None:
-    """A cancelled call is passed over when its time comes."""
+    """Do nothing when a call is cancelled: it is passed over when its time comes."""

@@ -1,4 +1,4 @@
-"""Ends: what a simulated socket has of each peer, and how two sockets of one context meet."""
+"""Ends: a pair of pipes for each peer of a simulated socket, and how two ends are joined."""
 
 from __future__ import annotations
 
@@ -13,55 +13,57 @@ if TYPE_CHECKING:
 
 
 class Owner(Protocol):
-    """What has ends: a simulated socket, or a part of the simulation that speaks like one."""
+    """The owner of ends: a simulated socket, or a part of the simulation that acts like one."""
 
     def comes(self, end: End) -> None:
-        """An end that was found empty has a message, or is to end."""
+        """An end that was empty when it was last read has a message now, or has ended."""
 
     def drains(self, end: End) -> None:
-        """A peer has taken enough of what was sent on an end to tell."""
+        """The peer has read so many messages of an end that there is room for more."""
 
     def hangs_up(self, end: End) -> None:
         """The peer of an end is gone."""
 
     def answers(self, end: End) -> None:
-        """The peer of an end that was left has read all; or the end itself, if it is at a wire."""
+        """The far side has confirmed the close of an end; at a wire, the end confirms itself."""
 
     def let_go(self, end: End) -> None:
-        """Nothing more will be said of an end."""
+        """This was the last call about an end."""
 
 
-class Nowhere:
-    """Stands at the far side of a pipe while there is no peer; it takes nothing."""
+class NoPeer:
+    """Stands at the far side of a pipe while there is no peer; it reads and writes nothing."""
 
     def comes(self, pipe: Pipe) -> None:
-        """It stays where it is."""
+        """Do nothing: the message stays in the pipe."""
 
     def drains(self, pipe: Pipe) -> None:
-        """There is nobody to send more."""
+        """Note what is free: no peer has more to send, until a connection comes back."""
+        pipe.learn()
 
 
-NOWHERE = Nowhere()
+NO_PEER = NoPeer()
 
 
 class End:
-    """A pipe from one peer and a pipe to it.
+    """A pipe from one peer and a pipe to this peer.
 
-    It ends in the steps of libzmq's pipe.cpp. If the peer hangs up, the socket learns it (`told`),
-    reads what there is (`spent`), and says so; if the socket leaves (`left`), it reads no more and
-    the peer does the same. Only when the other side has answered is the end off the socket's hands.
+    It closes in the steps of libzmq's pipe.cpp. If the peer hangs up, the socket learns it
+    (`told`), reads the remaining messages (`spent`), and then confirms (`answered`). If the socket
+    leaves (`left`), it reads no more, and the peer takes these steps. Only when both sides have
+    confirmed does the socket let the end go.
 
     Attributes:
         owner: the socket.
         incoming, outgoing: the pipes.
-        open: more may be sent.
-        peer: the peer's routing id, once `known`; a ROUTER may give it another.
-        connection, side: the connection that it is at, and at which end of it.
-        connecter: what connects it again, if this is the connecting end.
-        far: the other end, where both are in one context.
-        receives, sends: the marks of its own socket.
+        open: whether messages may be sent.
+        peer: the peer's routing id, once `known`; a ROUTER may give the peer another one.
+        connection, side: the connection that this end belongs to, and its side there.
+        connecter: what connects again, if this is the connecting end.
+        far: the other end, if both are in one context.
+        receives, sends: the high water marks of the own socket.
         subscribed: the topics that a publisher knows of this subscriber.
-        then: is called when the socket has let go.
+        then: is called when the socket has let the end go.
     """
 
     __slots__ = ("answered", "asked", "connecter", "connection", "far", "incoming", "known",
@@ -72,12 +74,12 @@ class End:
         self, owner: Owner, incoming_high: int, outgoing_high: int, conflates: bool = False
     ) -> None:
         self.owner: Owner = owner
-        self.incoming: Pipe = Pipe(incoming_high, self, NOWHERE, conflates)
-        self.outgoing: Pipe = Pipe(outgoing_high, NOWHERE, self, conflates)
+        self.incoming: Pipe = Pipe(incoming_high, self, NO_PEER, conflates)
+        self.outgoing: Pipe = Pipe(outgoing_high, NO_PEER, self, conflates)
         self.receives: int = incoming_high
         self.sends: int = outgoing_high
         self.open: bool = True
-        self.asked: bool = False  # the peer to let go
+        self.asked: bool = False  # whether this side was the first to close
         self.told: bool = False
         self.spent: bool = False
         self.left: bool = False
@@ -92,55 +94,55 @@ class End:
         self.then: Callable[[], object] | None = None
 
     def comes(self, pipe: Pipe) -> None:
-        """A message is there, or the end of them."""
+        """Tell the socket that a message is there, or that no more will come."""
         self.owner.comes(self)
 
     def drains(self, pipe: Pipe) -> None:
-        """There is room again."""
+        """Tell the socket that there is room again."""
         self.owner.drains(self)
 
     def can_write(self) -> bool:
-        """Whether there is a peer, or will be, with room for a message."""
+        """Whether a message may be sent, and there is room for it."""
         return self.open and not self.outgoing.full()
 
     def can_read(self) -> bool:
-        """Whether there is a message to be read."""
+        """Whether there is a message to read."""
         return bool(self.incoming.queue) and not self.left
 
     def lead_to(self, reader: Reader, writer: Writer) -> None:
-        """What takes what is sent, and what brings what comes."""
+        """Set what reads the outgoing pipe, and what writes into the incoming one."""
         self.outgoing.reader = reader
         self.incoming.writer = writer
 
     def limit(self, incoming: int, outgoing: int) -> None:
-        """Set other marks."""
+        """Set the high water marks."""
         self.receives, self.sends = incoming, outgoing
         far = self.far
-        if far is not None:  # both sides' marks together, as in `join`
+        if far is not None:  # a pipe holds the marks of both sides together, as in `join`
             incoming = incoming + far.sends if incoming and far.sends else 0
             outgoing = outgoing + far.receives if outgoing and far.receives else 0
         self.incoming.limit(incoming)
         self.outgoing.limit(outgoing)
 
     def dry(self) -> None:
-        """Its socket finds nothing to read: it is told of what comes next, or that was all."""
+        """The socket finds nothing to read: wake it with the next message, or confirm the end."""
         if not self.left and not self.incoming.has() and self.incoming.ended and not self.spent:
             self.spent = True
             if self.told:
                 self.answer()
 
     def hang_up(self) -> None:
-        """The peer is gone: nothing can be sent, and what has come can be read."""
+        """The peer is gone: no message can be sent, but those that have arrived can be read."""
         self.connection = None
-        self.lead_to(NOWHERE, NOWHERE)
+        self.lead_to(NO_PEER, NO_PEER)
         self.owner.hangs_up(self)
         self.incoming.end()
 
     def hear(self, hasty: bool) -> None:
-        """Its socket learns that the peer is gone.
+        """The socket learns that the peer is gone.
 
         Args:
-            hasty: it does not mind what the peer has sent.
+            hasty: the socket does not read what the peer has sent before.
         """
         self.open = False
         self.told = True
@@ -148,7 +150,7 @@ class End:
             self.answer()
 
     def leave(self) -> bool:
-        """Its socket wants no more of it; True if the far end, if any, was told only now."""
+        """The socket leaves this end; True if neither side has begun to close before."""
         if self.left:
             return False
         self.left = True
@@ -163,7 +165,7 @@ class End:
         return True
 
     def answer(self) -> None:
-        """Let go, now that the peer has."""
+        """Confirm that this side is done, once."""
         if not self.answered:
             self.answered = True
             self.incoming.drop()
@@ -175,11 +177,11 @@ class End:
 
 
 def join(one: End, other: End) -> None:
-    """Two ends in one context: what one sends is what the other reads, in one pipe each way.
+    """Join two ends of one context, by one pipe in each direction.
 
     Args:
-        one: the end that connects, which says whether they conflate.
-        other: the other one.
+        one: the connecting end, which decides whether the pipes conflate.
+        other: the bound end.
     """
     conflates = one.outgoing.conflates
     for near, far in ((one, other), (other, one)):

@@ -1,4 +1,4 @@
-"""The handshake of simulated sockets: whether they may talk to each other, and by whose leave."""
+"""The handshake of simulated sockets: socket types, security mechanisms, and the ZAP handler."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAIN = int(zmq.SecurityMechanism.PLAIN)
 CURVE = int(zmq.SecurityMechanism.CURVE)
 NAMES = {NULL: b"NULL", PLAIN: b"PLAIN", CURVE: b"CURVE"}
 ZAP = "inproc://zeromq.zap.01"
-# ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH in zmq.h; a wrong key gives one of CURVE's own.
+# ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH in zmq.h; a wrong CURVE key has another code.
 MISMATCH = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 CRYPTOGRAPHIC = int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
 
@@ -31,9 +31,9 @@ class Verdict(NamedTuple):
     Attributes:
         event: the monitor event of a failure, 0 for success.
         value: the value of that event.
-        final: the client does not try again by itself.
-        client: the event that the client sees, if it sees another.
-        holds: the server neither accepts nor refuses; the client waits for its HANDSHAKE_IVL.
+        final: the client does not try again.
+        client: the event that the client sees, if it is not `event`.
+        holds: the server does not answer, so the client waits for HANDSHAKE_IVL and tries again.
     """
 
     event: int = 0
@@ -44,7 +44,7 @@ class Verdict(NamedTuple):
 
     @property
     def accepts(self) -> bool:
-        """Whether they may talk."""
+        """Whether the sockets are connected."""
         return not (self.event or self.final)
 
 
@@ -59,7 +59,7 @@ def public_of(secret: bytes) -> bytes:
 
 
 def shake(client: SimSocket, server: SimSocket, settle: Settle) -> None:
-    """Find out whether two sockets may talk, and tell `settle`, at once or later."""
+    """Play the handshake of two sockets, and call `settle` with its verdict, at once or later."""
     ours, theirs = client.options, server.options
     mechanism = client.mechanism
     failed = int(zmq.Event.HANDSHAKE_FAILED_PROTOCOL)
@@ -107,12 +107,12 @@ class Asker:
         far = handler.new_end()
         join(self._end, far)
         far.known = True
-        self._end.incoming.has()  # so that it is told of the answer
+        self._end.incoming.has()  # the pipe is empty now, so it tells us of the answer
         self._end.outgoing.write(request)
         handler.attach_later(far)
 
     def comes(self, end: End) -> None:
-        """The answer."""
+        """Read the answer, and tell the verdict."""
         if not end.incoming.queue:
             return
         message = list(end.incoming.read())
@@ -129,19 +129,19 @@ class Asker:
             self._settle(Verdict(failed, code, final=code != 300, holds=code == 300))
 
     def drains(self, end: End) -> None:
-        """There is nothing more to ask."""
+        """Do nothing: there is only one question."""
 
     def hangs_up(self, end: End) -> None:
-        """The handler is gone."""
+        """Close: the handler is gone."""
         end.hear(hasty=True)
 
     def answers(self, end: End) -> None:
-        """The handler has let go."""
+        """Let the handler's end go as well."""
         if end.far is not None:
             end.far.owner.let_go(end.far)
 
     def let_go(self, end: End) -> None:
-        """That was all."""
+        """Do nothing: the answer has come."""
 
 
 def _ask(
@@ -153,7 +153,7 @@ def _ask(
 ) -> None:
     handler: Any = server.context.bound(ZAP)
     if handler is None:
-        # Without a handler libzmq lets CURVE and NULL in unless the domain is enforced.
+        # Without a handler libzmq accepts CURVE and NULL clients unless the domain is enforced.
         if mechanism == b"PLAIN" or server.options[zmq.ZAP_ENFORCE_DOMAIN]:
             settle(Verdict(int(zmq.Event.HANDSHAKE_FAILED_NO_DETAIL), 0))
         else:

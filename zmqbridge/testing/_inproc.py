@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def bind(socket: SimSocket, name: str) -> None:
-    """Bind to a name, and meet those who have connected to it already.
+    """Bind to a name, and join the ends that have connected to it before.
 
     Raises:
-        zmq.ZMQError: it is in use.
+        zmq.ZMQError: the name is in use.
     """
     context = socket.context
     if name in context.meeting_places:
@@ -30,14 +30,14 @@ def bind(socket: SimSocket, name: str) -> None:
         socket.attach(near)
         if connecting.kind.names:
             if near.outgoing.queue:
-                # A probe comes before the routing id here, and libzmq takes it for that.
+                # A probe comes before the routing id here, and libzmq takes it for the routing id.
                 end.peer = b"".join(near.outgoing.read())
             end.incoming.wake()
         connecting.spurious()
 
 
 def connect(socket: SimSocket, name: str) -> None:
-    """Connect to a name, whether or not it is bound."""
+    """Connect to a name, which may be bound later."""
     context = socket.context
     end = socket.new_end()
     socket.meetings.setdefault(name, []).append(end)

@@ -1,6 +1,6 @@
-"""Kinds: how each kind of simulated socket chooses the peer that it sends to or reads from.
+"""Kinds: how each socket type chooses the peer that it sends to or reads from.
 
-The rules are those of libzmq 4.3.5, whose file is named with each class.
+The rules are those of libzmq 4.3.5; each class names the source file of libzmq.
 """
 
 from __future__ import annotations
@@ -11,40 +11,41 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._pipes import Message, Pipe
+from zmqbridge.testing._pipes import Message
 from zmqbridge.testing._turns import Turns
+from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
 
 
 def again() -> zmq.ZMQError:
-    """What libzmq says when nothing can be sent or received now."""
+    """The error when no message can be sent or received now."""
     return zmq.Again()
 
 
 def unreachable() -> zmq.ZMQError:
-    """What a ROUTER says of a peer that it does not know."""
+    """A ROUTER's error for a peer that it does not know."""
     return zmq.ZMQError(zmq.EHOSTUNREACH)
 
 
 def wrong_state() -> zmq.ZMQError:
-    """What REQ and REP say when it is the peer's turn."""
+    """The error of REQ and REP when it is the peer's turn."""
     return zmq.ZMQError(zmq.EFSM)
 
 
 def unable() -> zmq.ZMQError:
-    """What a socket says that can only receive, or only send."""
+    """The error of a socket that can only receive, or only send."""
     return zmq.ZMQError(zmq.ENOTSUP)
 
 
 class Kind:
-    """What all kinds have: ends from which messages are taken in turn (fq.cpp).
+    """The base of all kinds: reads messages from its ends in turn (fq.cpp).
 
     Attributes:
-        ends: all that were attached and are not gone, oldest first.
-        hasty: what a peer sent before it went is not read any more.
-        names: it wants to know the routing ids of its peers.
+        ends: the attached ends, oldest first.
+        hasty: whether messages of a peer that has gone are dropped unread.
+        names: whether it needs the routing ids of its peers.
         switches: the options that only this kind has, each with the attribute that it sets.
     """
 
@@ -54,32 +55,32 @@ class Kind:
     def __init__(self, socket: SocketState) -> None:
         self.socket = socket
         self.ends: dict[End, None] = {}
-        self._half_read: Pipe | None = None
+        self._half_read: End | None = None
         self._in = Turns()
 
-    # What the socket is told when it looks.
+    # Calls that the socket makes when it works off its commands.
 
     def attach(self, end: End) -> None:
-        """A new end, to a peer that is there or will be."""
+        """Take a new end, to a peer that is there or comes later."""
         self.ends[end] = None
         self._in.add(end)
 
     def readable(self, end: End) -> None:
-        """An end that was found empty has something to read."""
+        """An end that was empty has a message to read."""
         self._in.activate(end)
 
     def writable(self, end: End) -> None:
         """An end may have room."""
 
     def met_again(self, end: End) -> None:
-        """The connection of an end was lost, and is to be made again."""
+        """The connection of an end was lost, and begins again."""
 
     def gone(self, end: End) -> None:
-        """An end is no more."""
+        """Forget an end."""
         self.ends.pop(end, None)
         self._in.remove(end)
 
-    # What the user asks.
+    # Calls that the user makes.
 
     def _next(self, ahead: bool = False) -> tuple[End, Message] | None:
         turns = self._in
@@ -88,8 +89,9 @@ class Kind:
             if end.incoming.queue and not end.left:
                 pipe = end.incoming
                 if ahead and len(pipe.queue[0]) > 1:
-                    # Only the first part is read ahead: the message counts when the others are.
-                    self._half_read = pipe
+                    # Only the first part is read ahead. The message counts as read when the user
+                    # reads the others.
+                    self._half_read = end
                     message = pipe.queue.popleft()
                 else:
                     message = pipe.read()
@@ -100,7 +102,7 @@ class Kind:
         return None
 
     def has_in(self) -> bool:
-        """Whether there is something to receive."""
+        """Whether there is a message to receive."""
         turns = self._in
         while turns.active:
             end = turns.ends[turns.current]
@@ -111,10 +113,20 @@ class Kind:
         return False
 
     def _whole(self) -> None:
-        """What was read ahead is read whole."""
-        pipe, self._half_read = self._half_read, None
-        if pipe is not None:
-            pipe.count()
+        """Count the message that was read ahead: now it is read whole.
+
+        Raises:
+            NotSimulated: its connection was disconnected meanwhile.
+        """
+        end, self._half_read = self._half_read, None
+        if end is None:
+            return
+        if end.left:
+            raise NotSimulated(
+                f"a {self.socket.kind_name} has read EVENTS, then was disconnected, and receives a "
+                "message of several parts: libzmq 4.3.5 ends the process"
+            )
+        end.incoming.count()
 
     def has_out(self) -> bool:
         """Whether `begin` would find room."""
@@ -126,27 +138,51 @@ class Kind:
         return None if found is None else found[1]
 
     def begin(self, first: bytes, more: bool) -> None:
-        """A message begins; it is decided whether there is room for it.
+        """Begin to send a message, and decide whether there is room for it.
 
         Args:
-            first: its first part.
-            more: it has others.
+            first: the first part.
+            more: whether more parts follow.
 
         Raises:
-            zmq.ZMQError: as libzmq says it.
+            zmq.ZMQError: the same error as libzmq's.
         """
         raise unable()
 
     def send(self, message: Message) -> None:
-        """The message that was begun is whole."""
+        """Send the message that was begun, with all its parts."""
         raise unable()
 
     def set(self, option: int, value: Any) -> bool:
-        """Take an option that only this kind has; False if it has no such option."""
+        """Set an option that only this kind has; False if it has no such option."""
         name = self.switches.get(option)
         if name is not None:
             setattr(self, name, bool(value))
         return name is not None
+
+
+class ReadsAhead(Kind):
+    """The base of the kinds that have to read a message before they know whether there is one."""
+
+    def __init__(self, socket: SocketState) -> None:
+        super().__init__(socket)
+        self._ahead: Message | None = None
+
+    def _fetch(self, ahead: bool = False) -> Message | None:
+        raise NotImplementedError
+
+    def has_in(self) -> bool:
+        if self._ahead is None:
+            self._ahead = self._fetch(ahead=True)
+        return self._ahead is not None
+
+    def receive(self) -> Message | None:
+        ahead = self._ahead
+        if ahead is None:
+            return self._fetch()
+        self._ahead = None
+        self._whole()
+        return ahead
 
 
 class Pull(Kind):
@@ -154,7 +190,7 @@ class Pull(Kind):
 
 
 class Balanced(Kind):
-    """Those that send to their peers in turn (lb.cpp)."""
+    """The base of the kinds that send to their peers in turn (lb.cpp)."""
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
@@ -184,7 +220,7 @@ class Balanced(Kind):
             raise again()
 
     def send(self, message: Message) -> None:
-        if self.has_out():  # else its peer left in mid-message
+        if self.has_out():  # else the peer left in the middle of the message
             turns = self._out
             turns.ends[turns.current].outgoing.write(message)
             turns.advance()
@@ -215,13 +251,13 @@ class Dealer(Balanced):
 
 
 def probe(end: End) -> None:
-    """The empty message that PROBE_ROUTER sends to each new peer."""
+    """Send the empty message that PROBE_ROUTER sends to each new peer."""
     if end.can_write():
         end.outgoing.write([b""])
 
 
 class Pair(Kind):
-    """PAIR (pair.cpp): one peer; a second is turned away."""
+    """PAIR (pair.cpp): has one peer, and refuses a second one."""
 
     def attach(self, end: End) -> None:
         if self.ends:

@@ -1,4 +1,4 @@
-"""Options of simulated sockets: those that mean something here, and a refusal for all others."""
+"""Options of simulated sockets: which are simulated, which values are valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULTS: dict[int, Any] = {
 
 # Of these only the default is simulated.
 FIXED = frozenset({zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO})
-# Nothing here would be different with another value.
+# These have no effect on the simulation.
 IDLE = frozenset({zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_CNT, zmq.TCP_KEEPALIVE_IDLE,
                   zmq.TCP_KEEPALIVE_INTVL, zmq.BACKLOG, zmq.HANDSHAKE_IVL,
                   zmq.RATE})  # fmt: skip
@@ -37,11 +37,11 @@ ONE = frozenset({zmq.ROUTING_ID})
 
 
 def checked(option: int, value: Any, before: Any = None) -> Any:
-    """The value of an option as it is kept.
+    """The value of an option, as it is stored.
 
     Raises:
-        NotSimulated: it would do something that the simulation does not have.
-        TypeError, zmq.ZMQError: as pyzmq and libzmq refuse it.
+        NotSimulated: the option, or its value, is not simulated.
+        TypeError, zmq.ZMQError: pyzmq or libzmq refuses the value with the same error.
     """
     if option not in DEFAULTS:
         name = zmq.SocketOption(option).name if option in list(zmq.SocketOption) else str(option)

@@ -1,9 +1,10 @@
-"""Pipes of the simulated network: where messages wait between a socket and what carries them.
+"""Pipes of the simulated network: where messages wait between a socket and a wire.
 
-They are libzmq's pipes: whole messages, a high water mark, and two kinds of news. A reader that
-found a pipe empty is told of the next message; one that did not look is told nothing. A writer is
-told each time the reader has taken half a mark's worth more, and not of each message
-(``compute_lwm`` in libzmq's pipe.cpp); what it was told counts when it has looked.
+They work like libzmq's pipes: they hold whole messages, up to a high water mark, and tell two
+things. A reader that has found the pipe empty is told of the next message; a reader that has not
+looked is told nothing. A writer is told each time the reader has taken half as many messages as the
+mark, not of each message (``compute_lwm`` in libzmq's pipe.cpp); the room counts from when the
+writer works off this news (`Pipe.learn`).
 """
 
 from __future__ import annotations
@@ -18,30 +19,32 @@ Message = Sequence[bytes]
 
 
 class Reader(Protocol):
-    """What takes messages out of a pipe."""
+    """Takes messages out of a pipe."""
 
     def comes(self, pipe: Pipe) -> None:
-        """There is a message, or the end, in a pipe that was found empty."""
+        """A pipe that was found empty has a message, or has ended."""
 
 
 class Writer(Protocol):
-    """What puts messages into a pipe."""
+    """Puts messages into a pipe."""
 
     def drains(self, pipe: Pipe) -> None:
-        """The reader has taken enough to tell."""
+        """The reader has taken half as many messages as the mark since the last such call."""
 
 
 class Pipe:
-    """One direction between two ends, first in, first out.
+    """A queue of messages in one direction between two ends.
 
     Args:
-        high: how many messages may be in it, 0 for any number.
-        conflates: it holds the newest message alone.
+        high: how many messages may wait in it, 0 for any number.
+        reader: is told of messages.
+        writer: is told of room.
+        conflates: whether it holds only the newest message.
 
     Attributes:
-        queue: the messages in it.
-        asleep: the reader has found it empty, and is to be told.
-        ended: no more will come; the reader learns it when it has read what is there.
+        queue: the messages that wait.
+        asleep: whether the reader has found it empty, and is told of the next message.
+        ended: no more messages will come; the reader learns it when it has read the rest.
     """
 
     __slots__ = ("_low", "_read", "_seen", "_told", "_written", "asleep", "conflates", "ended",
@@ -59,16 +62,16 @@ class Pipe:
         self._written = self._read = self._told = self._seen = 0
 
     def limit(self, high: int) -> None:
-        """Set another mark."""
+        """Set the high water mark."""
         self.high = 0 if self.conflates else high
         self._low = (self.high + 1) // 2
 
     def full(self) -> bool:
-        """Whether the writer has to wait, as far as it has been told."""
+        """Whether the writer has to wait, as far as it knows."""
         return 0 < self.high <= self._written - self._seen
 
     def write(self, message: Message) -> None:
-        """Put a message in; the writer has asked whether the pipe is `full`."""
+        """Add a message; the writer has made sure that the pipe is not `full`."""
         self._written += 1
         if self.conflates:
             if len(message) > 1:
@@ -87,37 +90,37 @@ class Pipe:
         return False
 
     def read(self) -> Message:
-        """Take the oldest message; there is one."""
+        """Take the oldest message; the reader has made sure that there is one."""
         message = self.queue.popleft()
         self.count()
         return message
 
     def count(self) -> None:
-        """A message was read, to its last part."""
+        """Count a message that was read to its last part."""
         self._read += 1
         if self._low and not self._read % self._low:
             self._told = self._read
             self.writer.drains(self)
 
     def learn(self) -> None:
-        """The writer looks at what the reader has told."""
+        """Let the writer know of the room that the reader has told."""
         self._seen = self._told
 
     def wake(self) -> None:
-        """The reader is to look, though there may be no message."""
+        """Tell the reader to look, although there may be no message."""
         if self.asleep:
             self.asleep = False
             self.reader.comes(self)
 
     def end(self) -> None:
-        """No more will come."""
+        """Say that no more messages will come."""
         self.ended = True
         if self.conflates:
-            self.queue.clear()  # the end takes the place of the message
+            self.queue.clear()  # the end replaces the message
         self.wake()
 
     def drop(self) -> list[Message]:
-        """Lose what is in it, and return that."""
+        """Drop the messages that wait, and return them."""
         lost = list(self.queue)
         self.queue.clear()
         self._written -= len(lost)

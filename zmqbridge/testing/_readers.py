@@ -1,4 +1,4 @@
-"""Readers of a simulated reactor: what it calls while simulated sockets ring."""
+"""Readers of a simulated reactor: calls their ``doRead`` while the FDs of sockets are readable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Readers:
     """The readers, by the FDs of their sockets.
 
     Args:
-        network: has the sockets.
+        network: the simulated network, which has the sockets.
     """
 
     def __init__(self, network: Network) -> None:
@@ -26,10 +26,10 @@ class Readers:
         self._readers: dict[int, tuple[Any, Context]] = {}
 
     def add(self, reader: Any) -> None:
-        """Call it when its socket rings, as the node that the socket is of.
+        """Call a reader while its socket's FD is readable, as a part of that socket's node.
 
         Raises:
-            NotSimulated: it has a real descriptor.
+            NotSimulated: the reader has a real descriptor.
         """
         fd = reader.fileno()
         socket = self._network.sockets.get(fd)
@@ -41,21 +41,21 @@ class Readers:
             self._readers[fd] = reader, context_of(socket.node)
 
     def remove(self, reader: Any) -> None:
-        """Call it no more."""
+        """Remove a reader."""
         for fd in [fd for fd, (each, _) in self._readers.items() if each is reader]:
             del self._readers[fd]
 
     def all(self) -> list[Any]:
-        """All of them."""
+        """All readers."""
         return [reader for reader, _ in self._readers.values()]
 
     def forget_dead(self) -> None:
-        """Let go of those whose process was killed."""
+        """Remove the readers whose process was killed."""
         for fd in [fd for fd, (_, context) in self._readers.items() if not lives(context)]:
             del self._readers[fd]
 
     def read(self) -> int:
-        """Call those whose sockets ring, and return how many."""
+        """Call the readers whose FDs are readable, and return how many there were."""
         network = self._network
         rung = [socket for socket in network.rung if not socket.node.paused]
         if len(rung) > 1:

@@ -1,4 +1,4 @@
-"""Routing: the simulated ROUTER, and REQ and REP, who remember where to answer."""
+"""Routing: the simulated ROUTER, and REQ and REP, which remember the peer of a request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._kinds import Dealer, Kind, again, probe, unreachable, wrong_state
+from zmqbridge.testing._kinds import Dealer, ReadsAhead, again, probe, unreachable, wrong_state
 from zmqbridge.testing._pipes import Message
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
 
 
-class Router(Kind):
+class Router(ReadsAhead):
     """ROUTER (router.cpp): the first part names the peer."""
 
     names = True
@@ -32,7 +32,6 @@ class Router(Kind):
         self._peers: dict[bytes, End] = {}
         self._unnamed: set[End] = set()
         self._number = int.from_bytes(socket.urandom(4), "big")
-        self._ahead: Message | None = None
         self._to: End | None = None
 
     def attach(self, end: End) -> None:
@@ -46,7 +45,7 @@ class Router(Kind):
         if end not in self._unnamed:
             super().readable(end)
         elif not end.known:
-            end.dry()  # so that it is told when the peer says its name
+            end.dry()  # so that the pipe tells when the peer sends its routing id
         elif self._name(end):
             self._unnamed.discard(end)
             self._in.add(end)
@@ -57,9 +56,11 @@ class Router(Kind):
             name = self._new_name()
         elif (other := self._peers.get(name)) is not None:
             if not self.handover:
-                return False  # it is not heard
+                return False  # the peer is ignored
             other.peer = self._new_name()
             self._peers[other.peer] = other
+            if self._half_read is other:
+                self._half_read = None  # what was begun is read to its end
             self.socket.leave(other)
         end.peer = name
         self._peers[name] = end
@@ -75,22 +76,9 @@ class Router(Kind):
         if self._peers.get(end.peer) is end:
             del self._peers[end.peer]
 
-    def has_in(self) -> bool:
-        if self._ahead is None:
-            self._ahead = self._fetch(ahead=True)
-        return self._ahead is not None
-
     def _fetch(self, ahead: bool = False) -> Message | None:
         found = self._next(ahead)
         return None if found is None else [found[0].peer, *found[1]]
-
-    def receive(self) -> Message | None:
-        ahead = self._ahead
-        if ahead is None:
-            return self._fetch()
-        self._ahead = None
-        self._whole()
-        return ahead
 
     def has_out(self) -> bool:
         if not self.mandatory:
@@ -100,7 +88,7 @@ class Router(Kind):
     def begin(self, first: bytes, more: bool) -> None:
         self._to = None
         if not more:
-            return  # it has but an address, and is lost
+            return  # a message that has only an address is lost
         end = self._peers.get(first)
         if end is not None and end.can_write():
             self._to = end
@@ -116,7 +104,7 @@ class Router(Kind):
 
 
 class Rep(Router):
-    """REP (rep.cpp): the answer goes where the request came from."""
+    """REP (rep.cpp): the reply goes to the peer of the request."""
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
@@ -130,7 +118,7 @@ class Rep(Router):
             if b"" in parts[1:-1]:
                 bottom = parts.index(b"", 1)
                 self._route = parts[: bottom + 1]
-                # Whether there is room for the answer is decided here.
+                # As in libzmq, the room for the reply is decided with the request.
                 Router.begin(self, parts[0], True)
                 return parts[bottom + 1 :]
         return None
@@ -152,7 +140,7 @@ class Rep(Router):
 
 
 class Req(Dealer):
-    """REQ (req.cpp): one request, then its answer."""
+    """REQ (req.cpp): one request, then its reply."""
 
     switches: ClassVar[Mapping[int, str]] = {
         **Dealer.switches,
@@ -192,7 +180,7 @@ class Req(Dealer):
         turns = self._out
         self._asked = turns.ends[turns.current] if super().has_out() else None
         super().send([*self._head(), *message])
-        # An answer that came too late for the request before is not taken for one to this.
+        # Drop late replies to earlier requests: the next message is the reply to this one.
         while self._next() is not None:
             pass
         self._waits = True
@@ -215,7 +203,7 @@ class Req(Dealer):
 
 
 def well_formed(message: Message) -> bool:
-    """Whether REQ's session lets a message pass; if not, it hangs up (``push_msg`` in req.cpp)."""
+    """Whether a REQ's session accepts a message; if not, it hangs up (``push_msg`` in req.cpp)."""
     numbered = len(message[0]) == 4 and len(message) > 1
     rest = message[1:] if numbered else message
     return len(rest) > 1 and not rest[0]

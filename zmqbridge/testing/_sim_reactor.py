@@ -1,4 +1,4 @@
-"""SimReactor: a reactor whose time is the network's, and whose FDs are simulated sockets'."""
+"""SimReactor: a Twisted reactor with the time and the sockets of a simulated network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from math import inf
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Self
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorAlreadyRunning
@@ -27,46 +27,48 @@ from zope.interface import implementer
 from zmqbridge.testing._current import current, lives
 from zmqbridge.testing._delayed import Delayed
 from zmqbridge.testing._readers import Readers
-from zmqbridge.testing._stalled import Life, Who, stalled
+from zmqbridge.testing._refusals import refusing
+from zmqbridge.testing._refusing_reactor import RefusingReactor
+from zmqbridge.testing._stalled import StallCheck, Waiting, stalled
 from zmqbridge.testing._triggers import Trigger, Triggers
 from zmqbridge.testing._twisted_world import TwistedWorld, context_of
 from zmqbridge.testing.errors import NotSimulated, Stalled
-from zmqbridge.testing.network import Network
+from zmqbridge.testing.network import Network, checked
 from zmqbridge.testing.nodes import ByHand, Node
-from zmqbridge.twisted_backend import _reactors
 
-# So much time passes with each turn, so that calls that follow each other see messages come.
+# How much time passes in each turn with calls, so that messages arrive while call follows on call.
 TICK = 1e-6  # seconds
-# How many turns `advance` makes at its very end, where calls may follow each other for ever.
+# How many turns `advance` makes at the end of its time, where calls may make calls for ever.
 MANY = 1000
 
 
 @implementer(IReactorCore, IReactorFDSet, IReactorFromThreads, IReactorTime)
-class SimReactor(MemoryReactor):
-    """Twisted's reactor for a simulated network: goes where a reactor goes.
+class SimReactor(RefusingReactor, MemoryReactor):
+    """Twisted's reactor for a simulated network: pass it as ``reactor=``.
 
     Time passes only in `run_until`, `advance` and `run`. TCP and the like are those of Twisted's
-    `MemoryReactor`, which writes down what is asked. What a call or a reader lets out is logged, as
-    by any reactor. A program of a node (`Node.start`) is a function or a coroutine function; it
-    gets this reactor for sockets that are made without ``reactor=``, and the context of its node
-    for those without ``context=``. Leave it by ``with``, or `close` it.
+    `MemoryReactor`, which only records the calls. What a call or a reader raises is logged, as by
+    any reactor. The program of a node (`Node.start`) is a function or a coroutine function; its
+    sockets have this reactor and its node's context by default. Use it by ``with``, or `close` it.
 
     Args:
-        network: the world, by default a new one with seed 0.
+        network: the simulated network, by default a new one with seed 0.
 
     Attributes:
         network: as given.
 
     Raises:
+        TypeError: it is no `Network`.
         ValueError: the network has a reactor or a loop already.
     """
 
     def __init__(self, network: Network | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.network: Network = Network() if network is None else network
+        self.network: Network = checked(network)
         if not isinstance(self.network.driver, ByHand):
             raise ValueError(f"{self.network!r} has a loop already: make a network for each")
         self.network.driver = self._world = TwistedWorld(self)
+        refusing.begin()
         self.running = self.hasRun = True
         self.threadpool: None = None
         self._calls = Delayed(self.seconds)
@@ -74,8 +76,9 @@ class SimReactor(MemoryReactor):
         self._held: dict[Node, list[tuple[Context, Callable[[], object]]]] = {}
         self._readers = Readers(self.network)
         self._turning = False
-        self._life = Life(self.network)
+        self._stall_check = StallCheck(self.network)
         self._triggers = Triggers()
+        self._waiter: list[Waiting] = []
 
     def __enter__(self) -> Self:
         return self
@@ -86,13 +89,14 @@ class SimReactor(MemoryReactor):
         self.close()
 
     def close(self) -> None:
-        """End all programs and sockets as by SIGKILL, and let the network go."""
+        """End all programs and sockets as by SIGKILL, and leave the network."""
         if self.network.driver is self._world:
             for node in self.network.nodes.values():
                 alive, node.alive = node.alive, False
                 self._world.kill(node)
                 node.alive, node.context = alive, self.network.new_context(node)
             self.network.driver = ByHand()
+            refusing.end()
 
     # IReactorTime.
 
@@ -103,112 +107,92 @@ class SimReactor(MemoryReactor):
     def callLater(
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
-        """Call it after so many seconds, as the node that asks."""
+        """Call a function after a delay in seconds, as a part of the node that asks for it."""
         if not 0 <= delay < inf:
             raise ValueError(f"delay={delay!r}: give 0 or more seconds")
         return self._calls.add(delay, context_of(self._owner(callable)), callable, args, kw)
 
     def _owner(self, callable: Any) -> Node | None:
-        # What belongs to a socket is called as its node, though a test may have asked for it.
+        # A method of a socket runs as a part of its node, also if the test itself asked for it.
         fileno = getattr(getattr(callable, "__self__", None), "fileno", None)
         socket = None if fileno is None else self.network.sockets.get(fileno())
         return None if socket is None else socket.node
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
-        """The calls that are to come."""
+        """The delayed calls that are still to be made."""
         return self._calls.pending()
 
     # IReactorFDSet.
 
     def addReader(self, reader: Any) -> None:
-        """Call its ``doRead`` when the FD of its simulated socket is readable.
+        """Call ``doRead`` of a reader while the FD of its simulated socket is readable.
 
         Raises:
-            NotSimulated: it has a real descriptor.
+            NotSimulated: the reader has a real descriptor.
         """
         self._readers.add(reader)
 
     def removeReader(self, reader: Any) -> None:
-        """Call it no more."""
+        """Remove a reader."""
         self._readers.remove(reader)
 
-    def addWriter(self, writer: Any) -> NoReturn:
-        """Refuse it.
-
-        Raises:
-            NotSimulated: always; simulated sockets need no writer.
-        """
-        raise NotSimulated(f"{writer!r} has a real descriptor")
-
     def getReaders(self) -> list[Any]:
-        """What reads."""
+        """All readers."""
         return self._readers.all()
 
     def removeAll(self) -> list[Any]:
-        """Call none of them any more, and return them."""
+        """Remove all readers, and return them."""
         for each in (readers := self.getReaders()):
             self.removeReader(each)
         return readers
 
-    # IReactorCore, and what comes from threads.
+    # IReactorCore and IReactorFromThreads.
 
     def callWhenRunning(self, callable: Callable[..., object], *args: object, **kw: object) -> None:
-        """Call it now: it runs."""
+        """Call a function at once, as this reactor is always running."""
         callable(*args, **kw)
 
     def callFromThread(self, callable: Callable[..., object], *args: object, **kw: object) -> None:
-        """Call it with the next turn."""
+        """Call a function in the next turn."""
         context = context_of(self._owner(callable))
         if lives(context):
             self._soon.append((context, partial(callable, *args, **kw)))
 
-    def callInThread(self, callable: Callable[..., object], *args: object, **kw: object) -> None:
-        """Refuse to start a thread.
-
-        Raises:
-            NotSimulated: always.
-        """
-        raise NotSimulated("threads are not simulated: their time is real")
-
-    callInThreadWithCallback: Final = callInThread
-    suggestThreadPoolSize: Final = callInThread
-    getThreadPool: Final = callInThread
-
     def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., object], *args: Any, **kw: Any
     ) -> Any:
-        """Call it at such an event; returns what `removeSystemEventTrigger` takes."""
+        """Call a function at an event; the result goes to `removeSystemEventTrigger`."""
         call = partial(callable, *args, **kw)
         return self._triggers.add(Trigger(phase, eventType, context_of(None), call))
 
     def removeSystemEventTrigger(self, triggerID: Any) -> None:
-        """Do not call it."""
+        """Take back an `addSystemEventTrigger`."""
         self._triggers.remove(triggerID)
 
     def fireSystemEvent(self, eventType: str) -> None:
-        """Call what was added for such an event."""
+        """Call the functions that were added for an event."""
         self._triggers.fire(eventType)
 
     def stop(self) -> None:
-        """Stop, for all nodes: what waits for a shutdown is called, and `run` returns."""
+        """Stop, for all nodes: the shutdown event is fired, and `run` returns."""
         self.running = False
         self.hasStopped: bool = True
         self.fireSystemEvent("shutdown")
 
     def crash(self) -> None:
-        """Stop at once."""
+        """Stop without the shutdown event."""
         self.running = False
         self.hasCrashed: bool = True
 
     def run(self, installSignalHandlers: bool = False) -> None:
-        """Let time pass until somebody calls `stop`.
+        """Let time pass until `stop` is called.
 
         Raises:
             Stalled: nothing can go on any more.
-            Exception: what a program of a node raised.
+            Exception: a program of a node raised it.
         """
         self.running: bool = True
-        self._go_on_until(self._over, Who("run", self))
+        self._go_on_until(self._over, Waiting("run", self))
 
     def _over(self) -> bool:
         return not self.running and not self._triggers.waiting
@@ -216,17 +200,18 @@ class SimReactor(MemoryReactor):
     # Letting time pass.
 
     def run_until(self, what: Deferred[Any] | Callable[[], object]) -> Any:
-        """Let time pass until a Deferred has fired, and return its result; or until a condition.
+        """Let time pass until a Deferred has fired, or until a condition is true.
 
         Args:
-            what: a Deferred, or what is called without arguments after each turn.
+            what: a Deferred, whose result is returned, or a function without arguments that is
+                called after each turn.
 
         Raises:
             Stalled: nothing can go on any more.
-            Exception: what the Deferred fired with, or what a program of a node raised.
+            Exception: the Deferred failed with it, or a program of a node raised it.
         """
         if not isinstance(what, Deferred):
-            self._go_on_until(what, Who("run_until", what))
+            self._go_on_until(what, Waiting("run_until", what))
             return None
         results: list[Any] = []
 
@@ -235,45 +220,52 @@ class SimReactor(MemoryReactor):
             return None if isinstance(result, Failure) else result
 
         what.addBoth(keep)
-        self._go_on_until(results.__len__, Who("run_until", what))
+        self._go_on_until(results.__len__, Waiting("run_until", what))
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]
 
     def advance(self, amount: float) -> None:
-        """Let so many seconds pass, with all that happens in them.
+        """Let a number of seconds pass, with all calls that are due in them.
 
         Raises:
-            Exception: what a program of a node raised.
+            Exception: a program of a node raised it.
         """
+        self._check()
         if not 0 <= amount < inf:
             raise ValueError(f"amount={amount!r}: give 0 or more seconds")
         end = self.network.now + amount
         last = count()
+        self._stall_check.begin()
+        self._waiter = [Waiting(f"advance({amount!r})", self)]
         while self._turn(end) and (self.network.now < end or next(last) < MANY):
             self._check()
         self._check()
 
     def pump(self, timings: Sequence[float]) -> None:
-        """Let time pass in steps."""
+        """Let time pass in steps of these lengths, in seconds."""
         for amount in timings:
             self.advance(amount)
 
-    def _go_on_until(self, condition: Callable[[], object], who: Who) -> None:
+    def _go_on_until(self, condition: Callable[[], object], waiting: Waiting) -> None:
+        self._stall_check.begin()
         self._check()
+        self._waiter = [waiting]
         while not condition():
             if self._over():
-                raise Stalled(f"the reactor was stopped before {who.coro!r}")
+                raise Stalled(f"the reactor was stopped before {waiting.coro!r}")
             if not self._turn(inf):
-                raise stalled(self.network, [*self._who(), who])
+                raise stalled(self.network, self._waiting())
             self._check()
 
     def _check(self) -> None:
+        if self.network.driver is not self._world:
+            raise NotSimulated(f"this reactor of {self.network!r} was closed")
         if self.network.failure is not None:
             raise self.network.failed()
 
-    def _who(self) -> list[Who]:
-        return [program.shown for program in self._world.programs]
+    def _waiting(self) -> list[Waiting]:
+        return [program.shown for program in self._world.programs] + self._waiter
 
     def _timers(self) -> bool:
         return any(
@@ -282,10 +274,11 @@ class SimReactor(MemoryReactor):
         )
 
     def _turn(self, end: float) -> bool:
-        """Make the calls that are due, or let time pass, to `end` at the latest; False: no more."""
+        """Make the calls that are due, or let time pass; False if nothing is due before `end`."""
         if self._turning:
             raise ReactorAlreadyRunning("what it calls cannot wait for it: return a Deferred")
         network = self.network
+        self._stall_check.count(self._waiting)
         self._turning = True
         try:
             made = self._make_calls() + self._readers.read()
@@ -299,12 +292,12 @@ class SimReactor(MemoryReactor):
             if end < inf:
                 network.deliver_until(end)
             return False
-        self._life.look(when, self._who, self._timers)
+        self._stall_check.look(when, self._waiting, self._timers)
         network.deliver_until(max(when, network.now))
         return True
 
     def _make_calls(self) -> int:
-        # What they ask for is for the next turn.
+        # Calls that these calls ask for are made in the next turn.
         soon, self._soon = self._soon, []
         made = sum(self._make(context, call) for context, call in soon)
         return made + sum(self._make(each.context, each.make) for each in self._calls.due())
@@ -322,29 +315,13 @@ class SimReactor(MemoryReactor):
             log.err()
         return True
 
-    # What its driver asks.
+    # Methods that `TwistedWorld` calls.
 
     def forget(self, node: Node) -> None:
-        """Call and read nothing more of the process that a node was."""
+        """Remove the held calls and the readers of a node whose process was killed."""
         self._held.pop(node, None)
         self._readers.forget_dead()
 
     def go_on(self, node: Node) -> None:
         """Make the calls that were held while a node was paused."""
         self._soon += self._held.pop(node, [])
-
-
-def run_on_twisted(main: Callable[[], Any], network: Network) -> Any:
-    """Run a coroutine function on a reactor of its own until it returns, and return its result."""
-    with SimReactor(network) as reactor:
-        world = network.driver
-        return reactor.run_until(world.run(network.node("main"), main))
-
-
-def _of_current() -> Any:
-    node = current.get()
-    world = None if node is None else node.network.driver
-    return world.reactor if isinstance(world, TwistedWorld) else None
-
-
-_reactors.stand_in = _of_current

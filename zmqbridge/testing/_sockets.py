@@ -1,6 +1,6 @@
-"""SimSocket: a socket of the simulated network, with the methods of pyzmq's that the library calls.
+"""SimSocket: a simulated socket, with those methods of pyzmq's sockets that the library calls.
 
-What blocks in libzmq is `NotSimulated`: in one thread nothing could end the wait.
+A call that would block in libzmq raises `NotSimulated`: in a single thread nothing could end it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from zmqbridge.testing._options import checked
 from zmqbridge.testing._socketstate import SocketState
 from zmqbridge.testing.errors import NotSimulated
 
-# libzmq's I/O thread does not wait for the loop: while a task runs for so long, messages may come.
+# libzmq's I/O thread does not wait for the loop: messages that are due in so short a time may
+# arrive while a task runs.
 MEANWHILE = 0.0001  # seconds
 
 SNDMORE, DONTWAIT = int(zmq.SNDMORE), int(zmq.DONTWAIT)
 EVENTS, FD, RCVMORE = int(zmq.EVENTS), int(zmq.FD), int(zmq.RCVMORE)
 POLLIN, POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
-# The kinds that connect to an address but once (``is_single_connect`` in socket_base.cpp).
+# The kinds that connect to an address only once (``is_single_connect`` in socket_base.cpp).
 SINGLE = frozenset({zmq.DEALER, zmq.SUB, zmq.PUB, zmq.REQ})
-# After so many calls of ``recv`` that found something, a socket looks what commands there are; it
-# looks in ``send`` after so long (``inbound_poll_rate`` and ``max_command_delay`` in libzmq).
+# A socket works off its commands after so many calls of ``recv`` that found a message, and in
+# ``send`` after so long (``inbound_poll_rate`` and ``max_command_delay`` in libzmq).
 LOOKS = 100
 GLANCES = 0.001  # seconds
-# How long the library's sockets linger over ipc, unless they were told.
+# How long the library's sockets linger over ipc if the user has set no linger.
 IPC_LINGER = 5.0  # seconds
 
 
@@ -58,7 +59,7 @@ class SimFrame:
 
 
 class SimSocket(SocketState):
-    """What a simulated socket does, by the calls that pyzmq's compiled class has."""
+    """A simulated socket, with the calls of pyzmq's compiled class."""
 
     raw: ClassVar[Any]
     _shadow = False
@@ -122,21 +123,21 @@ class SimSocket(SocketState):
         raise NotSimulated(f"{call} would block, and so would the simulation: pass zmq.DONTWAIT")
 
     def send_multipart(self, parts: Any, flags: int = 0, **kwargs: Any) -> None:
-        """Send a message whole."""
+        """Send all parts of a message."""
         *first, last = list(parts)
         for each in first:
             self.send(each, flags | SNDMORE)
         self.send(last, flags)
 
     def recv_multipart(self, flags: int = 0, **kwargs: Any) -> list[bytes]:
-        """Receive a message whole."""
+        """Receive all parts of a message."""
         message = [self.recv(flags)]
         while self._rest:
             message.append(self.recv(flags))
         return message
 
     def poll(self, timeout: float | None = None, flags: int = POLLIN) -> int:
-        """What can be done now; it does not wait."""
+        """The events of the socket; the timeout must be 0."""
         if timeout != 0:
             self._would_block("poll")
         return int(self.get(EVENTS)) & flags
@@ -176,7 +177,7 @@ class SimSocket(SocketState):
     setsockopt: Final = set
 
     def bind(self, addr: Any) -> None:
-        """Listen at an address."""
+        """Bind to an address."""
         self._look()
         name = _text(addr)
         if name.startswith("inproc:"):
@@ -200,7 +201,7 @@ class SimSocket(SocketState):
             self._last = name
             return
         if self.type in SINGLE and name in self._connecters:
-            return  # libzmq takes a second connection to one address for nonsense
+            return  # libzmq ignores a second connection to the same address
         connecter = Connecter(self, name, _addresses.far(self, name))
         self._connecters.setdefault(name, []).append(connecter)
         self._last = name
@@ -208,7 +209,7 @@ class SimSocket(SocketState):
         self.spurious()
 
     def unbind(self, addr: Any) -> None:
-        """Listen no more at an address."""
+        """Stop listening at an address."""
         self._look()
         name = _text(addr)
         if self.context.meeting_places.get(name) is self:
@@ -217,7 +218,7 @@ class SimSocket(SocketState):
             listener = self._listeners.pop(name)
             listener.close()
             self.happened(zmq.Event.CLOSED, name, 0)
-            # What was accepted there ends with it.
+            # The connections that were accepted there end as well.
             for connection in list(listener.connections):
                 connection.shut(1)
             self.network.after(0, self.spurious)
@@ -225,12 +226,12 @@ class SimSocket(SocketState):
             raise zmq.ZMQError(errno.ENOENT)
 
     def disconnect(self, addr: Any) -> None:
-        """Leave an address."""
+        """Disconnect from an address."""
         self._look()
         name = _text(addr)
         if name in self.meetings:
             for end in self.meetings.pop(name):
-                if end.told:  # what its peer has sent can still be read
+                if end.told:  # messages that the peer has sent can still be read
                     end.open = False
                 else:
                     self.leave(end)
@@ -249,7 +250,7 @@ class SimSocket(SocketState):
         return linger
 
     def close(self, linger: int | None = None) -> None:
-        """Close; what was sent leaves as LINGER says."""
+        """Close; messages that wait to be sent have LINGER to leave."""
         if self.closed:
             return
         if linger is not None:
@@ -261,7 +262,7 @@ class SimSocket(SocketState):
         self.closed = True
         self._stop_listening()
         for command, end in self._commands:
-            if command == self.attach:  # it hears what any new peer does
+            if command == self.attach:  # this end closes as those of all other peers
                 self.attach(end)
             self._post_mortem(command, end)
         for connecters in self._connecters.values():
@@ -278,7 +279,7 @@ class SimSocket(SocketState):
         self.network.forget(self)
 
     def monitor(self, addr: Any, events: int = 0) -> None:
-        """Tell what happens to its connections at an inproc address, as ``zmq.Socket.monitor``."""
+        """Send events of the connections to an inproc address, as ``zmq.Socket.monitor``."""
         before, self._observer = self._observer, None
         if addr:
             self._observer = Observer(SimSocket(self.context, zmq.PAIR), _text(addr), int(events))
@@ -286,7 +287,7 @@ class SimSocket(SocketState):
             before.end()
 
     def happened(self, event: int, name: str, value: int) -> None:
-        """Something happened to a connection."""
+        """Report an event of a connection to the monitor, if there is one."""
         if self._observer is not None:
             self._observer.tell(event, name, value)
 
@@ -304,7 +305,7 @@ SimSocket.raw = SimSocket
 
 
 class BridgedSimSocket(Telling, SimSocket):  # type: ignore[misc, override]
-    """A simulated socket as the library's own objects have it."""
+    """A simulated socket of the class that the library's own objects use."""
 
 
 def _text(address: Any) -> str:

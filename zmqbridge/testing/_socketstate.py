@@ -1,4 +1,4 @@
-"""SocketState: what the simulated network keeps of a socket, and tells it."""
+"""SocketState: the half of a simulated socket that the network calls: its peers and commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import zmq
 
 from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.testing._connecters import Connecter, Listener
-from zmqbridge.testing._ends import NOWHERE, End
+from zmqbridge.testing._ends import NO_PEER, End
 from zmqbridge.testing._handshake import CURVE, NULL, PLAIN
 from zmqbridge.testing._kinds import Kind
 from zmqbridge.testing._observer import Observer
@@ -22,23 +22,25 @@ if TYPE_CHECKING:
     from zmqbridge.testing.network import Network
     from zmqbridge.testing.nodes import Node
 
-# The kinds that conflate; a SUB would conflate its subscriptions, too, in libzmq as here.
 Command = Callable[[End], object]
+# The kinds that conflate. A SUB conflates its subscriptions as well, as in libzmq.
 CONFLATING = frozenset({zmq.DEALER, zmq.PULL, zmq.PUSH, zmq.PUB, zmq.SUB})
 NO_END: Any = None
 
 
 class SocketState:
-    """The half of a simulated socket that the network deals with.
+    """The half of a simulated socket that the network calls.
 
     Attributes:
-        context, node, network: where it is.
-        type: the kind, as ``zmq.DEALER``.
-        kind: how that kind sends and receives.
-        options: what was set, or the default.
-        closed: by its user.
-        rings: its FD is readable.
-        number: its FD, unless the loop needs a real one.
+        context, node, network: what the socket belongs to.
+        type: the socket type, as ``zmq.DEALER``.
+        kind: how this type sends and receives.
+        options: the options of the socket, with libzmq's defaults.
+        closed: whether its user has closed it.
+        rings: whether its FD is readable.
+        bell: the real descriptor, if the loop needs one.
+        number: identifies the socket on the network; the FD follows from it.
+        meetings: its ends by inproc address.
     """
 
     def __init__(self, context: SimContext, kind: int) -> None:
@@ -50,25 +52,24 @@ class SocketState:
         self.options: dict[int, Any] = dict(DEFAULTS)
         self.closed = False
         self.rings: bool = False
-        self.bell: Any = None  # a real descriptor, where the loop needs one
+        self.bell: Any = None
         self.number: int = self.network.number()
         self.kind: Kind = KINDS[kind](self)
         self._dead = False
         self._begun: list[bytes] = []  # the parts of the message that is being sent
-        self._rest: deque[bytes] = deque()  # of the one that is being received
+        self._rest: deque[bytes] = deque()  # the unread parts of the message that is being received
         self._ends: dict[End, None] = {}
         self._listeners: dict[str, Listener] = {}
         self._connecters: dict[str, list[Connecter]] = {}
-        self.meetings: dict[str, list[End]] = {}  # by inproc address
-        self._last = ""
-        self._calls = 0  # of recv, since it has looked
-        self._glanced = -1.0  # when it has looked in send
+        self.meetings: dict[str, list[End]] = {}
+        self._last = ""  # LAST_ENDPOINT
+        self._calls = 0  # of recv, since the commands were last worked off there
+        self._glanced = -1.0  # when the commands were last worked off in send
         self._observer: Observer | None = None
-
         self._commands: list[tuple[Command, End]] = []
         self._readable = self.kind.readable
 
-    # The world that it is in; see `zmqbridge._bridge.calls`.
+    # The clock and the random numbers of this world; see `zmqbridge._bridge.calls`.
 
     def monotonic(self) -> float:
         """The time of the simulation, in seconds."""
@@ -78,11 +79,11 @@ class SocketState:
         """Random bytes that follow from the seed."""
         return self.network.random.randbytes(size)
 
-    # What libzmq's I/O thread would do.
+    # The part of libzmq's I/O thread.
 
     @property
     def mechanism(self) -> int:
-        """The security mechanism that its options say."""
+        """The security mechanism that follows from the options."""
         options = self.options
         if options[zmq.CURVE_SERVER] or options[zmq.CURVE_SERVERKEY]:
             return CURVE
@@ -92,20 +93,37 @@ class SocketState:
 
     @property
     def held(self) -> bool:
-        """Whether the library minds that what it wrote over ipc is read."""
+        """Whether the library waits until the peer has read what was written over ipc."""
         return isinstance(self, Telling)
 
+    def hosts(self) -> list[str]:
+        """The hosts that it is to connect to over tcp; "" is the loopback."""
+        return [
+            each.key[0]
+            for connecters in self._connecters.values()
+            for each in connecters
+            if each.transport == "tcp"
+        ]
+
+    def where(self) -> str:
+        """The addresses that it is bound and connected to, in words."""
+        bound = [name for name, socket in self.context.meeting_places.items() if socket is self]
+        places = [f"bound to {name}" for name in [*self._listeners, *bound]]
+        places += [f"connected to {name}" for name in self._connecters]
+        places += [f"connected to {name}" for name in self.meetings if name not in bound]
+        return ", ".join(places) or "neither bound nor connected"
+
     def new_end(self) -> End:
-        """An end for one more peer."""
+        """Make an end for a new peer."""
         options = self.options
         conflates = bool(options[zmq.CONFLATE]) and self.type in CONFLATING
         return End(self, options[zmq.RCVHWM], options[zmq.SNDHWM], conflates)
 
-    # Commands, as libzmq's threads send them: the FD rings, and each is worked off when the user
-    # calls something that looks.
+    # Commands, as libzmq's threads send them: they make the FD readable, and are worked off when
+    # the user next calls a method that does so.
 
     def post(self, command: Command, end: End) -> None:
-        """Have a command worked off when the socket looks."""
+        """Add a command to those that are to be worked off."""
         if self.closed:
             self._post_mortem(command, end)
             return
@@ -114,21 +132,21 @@ class SocketState:
             self._ring()
 
     def attach(self, end: End) -> None:
-        """A peer is there, or will be; the socket takes it now."""
+        """Take the end of a new peer now."""
         self._ends[end] = None
         self.kind.attach(end)
 
     def attach_later(self, end: End) -> None:
-        """A peer is there."""
+        """Take the end of a new peer when the commands are worked off."""
         self.post(self.attach, end)
 
     def comes(self, end: End) -> None:
-        """An end has something to read."""
+        """An end has a message to read."""
         self.post(self._readable, end)
 
     def drains(self, end: End) -> None:
         """An end has room."""
-        if end.far is None:  # the thread that takes comes to it later
+        if end.far is None:  # over a wire the I/O thread tells this a moment later
             self.network.after(0, lambda: self.post(self._drained, end))
         else:
             self.post(self._drained, end)
@@ -145,7 +163,7 @@ class SocketState:
         end.hear(self.kind.hasty)
 
     def meets_again(self, end: End) -> None:
-        """The connection of an end was lost, and is to be made again."""
+        """The connection of an end was lost, and begins again."""
         self.post(self._met_again, end)
 
     def _met_again(self, end: End) -> None:
@@ -155,7 +173,7 @@ class SocketState:
             self.kind.met_again(end)
 
     def answers(self, end: End) -> None:
-        """An end that was left is free."""
+        """The far side has confirmed the close of an end that this socket has left."""
         if self.closed or end.far is None:
             self.network.after(0, lambda: self._answered(end))
             if end.then is not None:
@@ -170,7 +188,7 @@ class SocketState:
             far.owner.let_go(far)
 
     def let_go(self, end: End) -> None:
-        """An end is no more."""
+        """Forget an end: both sides have closed it."""
         self.post(self._gone, end)
 
     def _gone(self, end: End) -> None:
@@ -185,16 +203,16 @@ class SocketState:
             end.connecter.let_go(end)
 
     def spurious(self) -> None:
-        """A command comes that changes nothing for the user."""
+        """Post a command without effect: libzmq's threads send such ones, and the FD rings."""
         self.post(_nothing, NO_END)
 
     def leave(self, end: End) -> None:
-        """Want no more of an end."""
+        """Close an end from this side."""
         if end.leave() and end.far is None:
             connection, end.connection = end.connection, None
             if connection is not None:
                 connection.orphan(end.side)
-            end.lead_to(NOWHERE, NOWHERE)
+            end.lead_to(NO_PEER, NO_PEER)
             self.network.after(0, lambda: self.let_go(end))
 
     def _post_mortem(self, command: Command, end: End) -> None:
@@ -212,7 +230,7 @@ class SocketState:
             self.bell.set()
 
     def _look(self) -> None:
-        # Work off the commands that came; by this the FD is silent.
+        # Work off the commands; after that the FD is not readable.
         if self.closed:
             raise zmq.ZMQError(zmq.ENOTSOCK)
         if self._dead:
@@ -229,7 +247,7 @@ class SocketState:
         if self.bell is not None:
             self.bell.clear()
 
-    # How it ends.
+    # The end of a socket.
 
     def _stop_listening(self) -> None:
         for listener in self._listeners.values():
@@ -239,7 +257,7 @@ class SocketState:
             del here[name]
 
     def die(self) -> None:
-        """Its process has ended."""
+        """End with the process of the socket."""
         if self._dead or self.closed:
             return
         self._dead = True
@@ -258,4 +276,4 @@ class SocketState:
 
 
 def _nothing(end: End) -> None:
-    """What commands do that are libzmq's own affair."""
+    """Do nothing: the command of `spurious`."""

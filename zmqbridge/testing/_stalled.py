@@ -1,4 +1,4 @@
-"""Stalled: notices that nothing can go on any more, and says who waits for what."""
+"""Stalled: notices that no program can go on any more, and says which program waits for what."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutine
 from math import inf
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge._bridge.keepers import Deadlines
 from zmqbridge.testing.errors import Stalled
 from zmqbridge.testing.network import Network
 
-# After so long without a step of any program, and with only the library's own patrols and peers
-# that connect again left, nothing will ever come.
+if TYPE_CHECKING:
+    from zmqbridge.testing.nodes import Node
+
+# If no program has made a step in this time, and only the library's own patrols and attempts to
+# connect again are left, a run is taken to be stalled.
 STALLS = 3600.0  # seconds
 SHOWN = 20  # tasks and sockets in a text
 
@@ -22,72 +25,107 @@ HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 LOOPS = tuple(f"{os.sep}{name}{os.sep}" for name in ("asyncio", "trio", "anyio", "twisted"))
 
 
-class Who(NamedTuple):
-    """One that waits.
+class Waiting(NamedTuple):
+    """A program that waits.
 
     Attributes:
-        name: the node's, or that of the task.
-        coro: its coroutine, or what else it waits for.
+        name: the name of the task, or of the node.
+        coro: the coroutine of the task, or the object that is waited for.
     """
 
     name: str
     coro: Any
 
 
-def stalled(network: Network, those: Iterable[Who]) -> Stalled:
-    """The error, with a line for each program that waits, and its sockets."""
-    everybody = list(those)
-    users = [who for who in everybody if of_user(who.coro)] or everybody
-    lines = [f"at {network.now:.6f} s nothing can go on any more; these wait:"]
-    lines += [f"  {who.name}: {place(who.coro)}" for who in users[:SHOWN]]
+def stalled(
+    network: Network, waiting: Iterable[Waiting], what: str = "nothing can go on any more"
+) -> Stalled:
+    """The error: what has happened, what each program waits for, the open sockets and faults."""
+    programs = list(waiting)
+    users = [each for each in programs if of_user(each.coro)] or programs
+    lines = [f"at {network.now:.6f} s {what}; these wait:"]
+    lines += [f"  {each.name}: {place(each.coro)}" for each in users[:SHOWN]]
     if len(users) > SHOWN:
         lines.append(f"  and {len(users) - SHOWN} more")
-    sockets = [repr(each) for each in network.sockets.values()][:SHOWN]
-    if sockets:
-        lines.append("  sockets: " + ", ".join(sockets))
+    sockets = list(network.sockets.values())[:SHOWN]
+    lines += [f"  {each!r}: {each.where()}" for each in sockets]
+    lines += [f"  {each}" for each in network.troubles()]
     return Stalled("\n".join(lines))
 
 
-class Life:
-    """Looks now and then whether what programs wait for can still come.
+def ended(network: Network, waiting: Iterable[Waiting]) -> Stalled:
+    """The error for a run that has taken too many turns of its loop."""
+    error = stalled(
+        network, waiting, f"the run has not ended after {network.max_turns:,.0f} turns of its loop"
+    )
+    return Stalled(f"{error}\n  if it is meant to be so long, set max_turns= of the Network")
 
-    Peers that connect again and again, and patrols, would let time pass for ever.
+
+def killed(node: Node) -> Stalled:
+    """The error for a run whose own program was killed."""
+    return Stalled(f"{node.name} was killed, and the run with it, as the test itself runs there")
+
+
+class StallCheck:
+    """Checks from time to time whether the programs wait for something that can still happen.
+
+    Without it, peers that connect again and again, and patrols, would let time pass for ever. It
+    also counts the turns of the loop: programs that do something again and again wait for nothing.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._looked_at = network.now
         self._seen: list[object] = []
+        self._turns = 0
+
+    def begin(self) -> None:
+        """Count the turns of a new run."""
+        self._turns = 0
+
+    def count(self, waiting: Callable[[], list[Waiting]]) -> None:
+        """Count a turn of the loop.
+
+        Args:
+            waiting: returns the programs that wait.
+
+        Raises:
+            Stalled: the run has taken more turns than the network allows.
+        """
+        self._turns += 1
+        if self._turns > self._network.max_turns:
+            self._turns = 0  # the programs may need some more turns to end
+            raise ended(self._network, waiting())
 
     def look(
-        self, when: float, those: Callable[[], list[Who]], timers: Callable[[], bool] = bool
+        self, when: float, waiting: Callable[[], list[Waiting]], timers: Callable[[], bool] = bool
     ) -> None:
-        """The time is to go on until `when`.
+        """Check before time passes until `when`.
 
         Args:
             when: in seconds.
-            those: who waits.
-            timers: whether a timer of a program goes off.
+            waiting: returns the programs that wait.
+            timers: returns whether a program has set a timer.
 
         Raises:
-            Stalled: nothing that anybody waits for will come.
+            Stalled: the programs wait for something that will never happen.
         """
         if when <= self._looked_at + STALLS:
             return
         self._looked_at = when
-        who = those()
-        seen = [awaited(each.coro) for each in who if of_user(each.coro)]
+        programs = waiting()
+        seen = [awaited(each.coro) for each in programs if of_user(each.coro)]
         same = len(seen) == len(self._seen) and all(
             one is other for one, other in zip(seen, self._seen, strict=True)
         )
-        # The objects themselves are kept, as a new one may have the `id` of one that is gone.
+        # We keep the objects themselves, because a new object may get the `id` of one that is gone.
         self._seen = seen
         if same and not timers() and not answers_are_due(self._network):
-            raise stalled(self._network, who)
+            raise stalled(self._network, programs)
 
 
 def answers_are_due(network: Network) -> bool:
-    """Whether a request of a process that lives has a deadline."""
+    """Whether an open request of a running process has a deadline."""
     for owned in snapshot(open_sockets):
         socket: Any = owned.libzmq()
         if getattr(socket, "network", None) is network:
@@ -99,7 +137,7 @@ def answers_are_due(network: Network) -> bool:
 
 
 def chain(coro: Any) -> Iterator[Any]:
-    """A coroutine, what it awaits, what that awaits, and so on."""
+    """A coroutine, the object that it awaits, the object that this one awaits, and so on."""
     while coro is not None:
         yield coro
         awaits = getattr(coro, "cr_await", None)
@@ -107,7 +145,7 @@ def chain(coro: Any) -> Iterator[Any]:
 
 
 def awaited(coro: Any) -> object:
-    """What a coroutine awaits in the end: another object with each wait."""
+    """The last object of `chain`, which is a different one in each wait."""
     *_, last = chain(coro)
     return last
 
@@ -119,20 +157,20 @@ def frames(coro: Any) -> list[Any]:
 
 
 def of_user(coro: Any) -> bool:
-    """Whether a coroutine is in code that is neither ours nor a loop's."""
+    """Whether a coroutine is in user code: neither in this library nor in a loop."""
     return any(not _ours(frame.f_code.co_filename) for frame in frames(coro))
 
 
 def place(coro: Any) -> str:
-    """The innermost line of a coroutine that is a user's, and what it awaits."""
+    """The innermost line of user code in a coroutine, and the call that it awaits."""
     places = [(f.f_code.co_filename, f.f_lineno, f.f_code.co_qualname) for f in frames(coro)]
     if not places:
         return "has not begun" if iscoroutine(coro) else repr(coro)
-    users = [each for each in places if not _ours(each[0])] or places
-    name, line, what = users[-1]
-    ours = [each for each in places if each[0].startswith(HERE)] or places
-    inner = ours[-1][2]
-    return f"{name}:{line} in {what}" + (f", in {inner}" if inner != what else "")
+    users = [index for index, each in enumerate(places) if not _ours(each[0])]
+    innermost = users[-1] if users else 0
+    name, line, what = places[innermost]
+    calls = [f", in {called}" for _, _, called in places[innermost + 1 :]]
+    return f"{name}:{line} in {what}" + "".join(calls[:1])
 
 
 def _ours(path: str) -> bool:

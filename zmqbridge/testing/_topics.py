@@ -1,4 +1,4 @@
-"""Topics: the simulated PUB, XPUB, SUB and XSUB."""
+"""Topics: the simulated PUB, XPUB, SUB and XSUB, and their table of subscriptions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._kinds import Kind, again, unable
+from zmqbridge.testing._kinds import Kind, ReadsAhead, again, unable
 from zmqbridge.testing._pipes import Message
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Topics:
         self._lengths: dict[int, int] = {}
 
     def add(self, topic: bytes, by: Any) -> bool:
-        """Add one; True if it is the first of this topic."""
+        """Add a subscription; True if it is the first one to this topic."""
         first = topic not in self.of
         if first:
             self.of[topic] = {}
@@ -34,7 +34,7 @@ class Topics:
         return first
 
     def remove(self, topic: bytes, by: Any, all_of_it: bool = False) -> bool | None:
-        """Remove one; True if it was the last of its topic, None if it was not there."""
+        """Remove a subscription; True if its topic has no more of them, None if it is unknown."""
         those = self.of.get(topic, {})
         if by not in those:
             return None
@@ -50,7 +50,7 @@ class Topics:
         return True
 
     def matching(self, first: bytes) -> Iterable[dict[Any, int]]:
-        """What has subscribed to any beginning of this."""
+        """The subscribers to each topic that this first part begins with."""
         of = self.of
         for length in self._lengths:
             if length <= len(first):
@@ -60,7 +60,7 @@ class Topics:
 
 
 def distribute(ends: Iterable[End], message: Message) -> None:
-    """Send to all that have room; the others miss it (dist.cpp)."""
+    """Send a message to all ends that have room; the others miss it (dist.cpp)."""
     for end in ends:
         if end.can_write():
             end.outgoing.write(message)
@@ -87,7 +87,7 @@ class XPublisher(Kind):
         self.readable(end)
 
     def readable(self, end: End) -> None:
-        # Subscriptions are worked off as the command comes, before anybody asks.
+        # Subscriptions are read as soon as they come, before the user calls `receive`.
         while end.can_read():
             self._take_in(end, end.incoming.read())
         end.dry()
@@ -148,7 +148,7 @@ class Publisher(XPublisher):
         raise unable()
 
 
-class XSubscriber(Kind):
+class XSubscriber(ReadsAhead):
     """XSUB (xsub.cpp)."""
 
     filters = False
@@ -156,7 +156,6 @@ class XSubscriber(Kind):
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
         self._topics = Topics()
-        self._ahead: Message | None = None
 
     def attach(self, end: End) -> None:
         super().attach(end)
@@ -167,7 +166,7 @@ class XSubscriber(Kind):
         self._subscribe(end)
 
     def _subscribe(self, end: End) -> None:
-        # Those beyond the mark are lost (zeromq/libzmq#4064).
+        # Subscriptions beyond the high water mark are lost (zeromq/libzmq#4064).
         for topic in sorted(self._topics.of):
             if end.can_write():
                 end.outgoing.write([b"\1" + topic])
@@ -179,19 +178,6 @@ class XSubscriber(Kind):
                 return message
             self._whole()
         return None
-
-    def has_in(self) -> bool:
-        if self._ahead is None:
-            self._ahead = self._fetch(ahead=True)
-        return self._ahead is not None
-
-    def receive(self) -> Message | None:
-        ahead = self._ahead
-        if ahead is None:
-            return self._fetch()
-        self._ahead = None
-        self._whole()
-        return ahead
 
     def has_out(self) -> bool:
         return True

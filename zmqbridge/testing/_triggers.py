@@ -1,4 +1,4 @@
-"""Triggers: what a simulated reactor calls at its events, as at its shutdown."""
+"""Triggers: the functions that a simulated reactor calls at its events, as at its shutdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PHASES = ("before", "during", "after")
 
 
 class Trigger(NamedTuple):
-    """A call that belongs to an event."""
+    """A function that is called at an event."""
 
     phase: str
     event: str
@@ -24,7 +24,7 @@ class Trigger(NamedTuple):
     call: Callable[[], object]
 
     def fire(self) -> Any:
-        """Make the call, unless its process was killed."""
+        """Call the function, unless its process was killed."""
         try:
             return self.context.run(self.call) if lives(self.context) else None
         except Exception:
@@ -33,10 +33,10 @@ class Trigger(NamedTuple):
 
 
 class Triggers:
-    """The calls of all events, in three phases; what the first returns is waited for.
+    """The functions of all events, in three phases; Deferreds of the first phase are waited for.
 
     Attributes:
-        waiting: something that was called before an event has not ended yet.
+        waiting: whether such a Deferred has not fired yet.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Triggers:
         self._triggers: dict[int, Trigger] = {}
 
     def add(self, trigger: Trigger) -> int:
-        """Make this call at its event; returns what `remove` takes."""
+        """Add a trigger; returns the number that `remove` takes."""
         if trigger.phase not in PHASES:
             raise KeyError(f"{trigger.phase!r}: give 'before', 'during' or 'after'")
         number = next(self._numbers)
@@ -53,11 +53,11 @@ class Triggers:
         return number
 
     def remove(self, number: int) -> None:
-        """Do not make it."""
+        """Remove a trigger by its number."""
         del self._triggers[number]
 
     def fire(self, event: str) -> None:
-        """An event has come."""
+        """Call the functions of an event, once, phase by phase."""
         results = self._fire(event, "before")
         self.waiting = True
         all_of_them = DeferredList([each for each in results if isinstance(each, Deferred)])

@@ -1,4 +1,4 @@
-"""TrioWorld: trio by the network's clock, with an order of its tasks that follows from the seed."""
+"""TrioWorld: runs trio by the network's clock, and its tasks in an order drawn from the seed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from trio.lowlevel import Task
 
 from zmqbridge.testing._bells import Bell
 from zmqbridge.testing._current import current, enter, lives
-from zmqbridge.testing._stalled import Life, Who, of_user, stalled
+from zmqbridge.testing._refusals import THREAD, refusing
+from zmqbridge.testing._stalled import StallCheck, Waiting, killed, of_user, stalled
 from zmqbridge.testing.errors import NotSimulated, Stalled
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
 
-# So much time passes with each turn of the loop, so that a task that only lets others have their
-# turn sees messages come.
+# How much time passes in each turn of the loop in which tasks run. So messages arrive also while a
+# task only yields, as by ``sleep(0)``.
 TICK = 1e-6  # seconds
-# Before a longer leap it is asked whether somebody waits for the real world.
+# Before a longer leap of time we check whether a task waits for a real descriptor.
 LEAP = 0.01  # seconds
 A_DAY = 86400.0  # seconds
-# So often programs that shield their end are told that nothing will come.
+# How often tasks that shield themselves from cancellation are ended by an error.
 MOST = 100
 
-# What pytest-trio sets for Hypothesis: a name for the order, and one for its random numbers.
+# Two names in trio that pytest-trio sets for Hypothesis: run in order, and the random numbers.
 ORDERLY, RANDOM = "_ALLOW_DETERMINISTIC_SCHEDULING", "_r"
 
 effective_deadline = attrgetter("_cancel_status.effective_deadline")
@@ -40,13 +41,13 @@ attempt_abort = attrgetter("_attempt_abort")
 
 
 class Order:
-    """Stands for trio's random numbers, which decide in what order tasks run."""
+    """Stands in for trio's random numbers, which decide in what order tasks run."""
 
     def __init__(self, world: TrioWorld) -> None:
         self._world = world
 
     def shuffle(self, batch: list[Task]) -> None:
-        """Put the tasks of a turn, oldest first, in the order in which they run, last first."""
+        """Order the tasks of a turn, which are given oldest first; trio runs the last one first."""
         self._world.turn(batch)
 
     def __getattr__(self, name: str) -> Any:
@@ -54,9 +55,9 @@ class Order:
 
 
 class TrioWorld(trio.abc.Clock):
-    """Runs the programs of nodes on trio; the clock of that, and the driver of a network.
+    """Runs the programs of nodes on trio: trio's clock, and the driver of a network.
 
-    trio asks its clock how long to sleep just when no task can run: that is when time passes.
+    Trio asks its clock how long to sleep exactly when no task can run: that is when time passes.
     """
 
     def __init__(self, network: Network) -> None:
@@ -70,12 +71,12 @@ class TrioWorld(trio.abc.Clock):
         self._ending = False
         self._asked = False
         self._insisted = 0
-        self._life = Life(network)
+        self._stall_check = StallCheck(network)
 
     # The clock.
 
     def start_clock(self) -> None:
-        """It runs from now on."""
+        """Remember trio's runner, whose tasks use this clock."""
         self._runner = _inside().GLOBAL_RUN_CONTEXT.runner
 
     def current_time(self) -> float:
@@ -83,9 +84,9 @@ class TrioWorld(trio.abc.Clock):
         return self.network.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """No task can run: let time pass until one can, at `deadline` at the latest."""
+        """Let time pass until a task can run, at `deadline` at the latest, and return 0."""
         if self._runner.waiting_for_idle:
-            return A_DAY  # `wait_all_tasks_blocked` has its moment first
+            return A_DAY  # trio serves `wait_all_tasks_blocked` before it sleeps
         try:
             self._let_time_pass(deadline)
         except BaseException as error:
@@ -95,7 +96,7 @@ class TrioWorld(trio.abc.Clock):
         return 0
 
     def _insist(self, error: Stalled) -> None:
-        # Not even the end of the programs can go on, as they shield it.
+        # The programs are cancelled, and wait for ever in shielded code: end that by the error.
         self._insisted += 1
         if self._insisted > MOST:
             raise error
@@ -110,33 +111,37 @@ class TrioWorld(trio.abc.Clock):
     def _let_time_pass(self, deadline: float) -> None:
         network = self.network
         while not self._runner.runq:
+            self._stall_check.count(self._waiting)
             when = min(deadline, network.next_delivery())
             leaps = when > network.now + LEAP
             if (network.rung or leaps) and not self._asked:
-                self._asked = True  # trio looks once at what rings, as it may be that nobody waits
+                self._asked = True  # let trio look at the descriptors once: maybe no task waits
                 return
             if network.failure is not None:
                 raise network.failed()
             if leaps:
                 self._refuse_descriptors()
             if when == inf:
-                raise stalled(network, self._who())
-            self._life.look(when, self._who, self._timers)
+                raise stalled(network, self._waiting())
+            self._stall_check.look(when, self._waiting, self._timers)
             network.deliver_until(max(when, network.now))
             self._asked = False
             if when >= deadline or network.rung:
                 return
 
     def turn(self, batch: list[Task]) -> None:
-        """The tasks of this list run next; take out of it those that stand still."""
+        """Let time pass, then take out the tasks of paused nodes and shuffle the others."""
         if not batch:
             return
         self._asked = False
         try:
+            self._stall_check.count(self._waiting)
             self.network.deliver_until(self.network.now + TICK)
             if self.network.failure is not None:
                 raise self.network.failed()
         except BaseException as error:
+            if self._ending and isinstance(error, Stalled):
+                raise  # the programs are cancelled, and do not end
             self.end(error)
         for task in list(batch) if self.held else ():
             node = task.context.get(current)
@@ -173,30 +178,34 @@ class TrioWorld(trio.abc.Clock):
                 if of_main:
                     self.result = result
             if of_main:
-                killed = scope.cancelled_caught and not self._ending
-                self.end(Stalled("main was killed, and the run with it") if killed else None)
+                was_killed = scope.cancelled_caught and not self._ending
+                self.end(killed(self.network.node("main")) if was_killed else None)
         except BaseException as error:
-            if lives(copy_context()) or of_main or not isinstance(error, Exception):
+            if lives(copy_context()) or not isinstance(error, Exception):
                 self.end(error)
+            elif of_main:
+                end = killed(self.network.node("main"))
+                end.__cause__ = error
+                self.end(end)
         finally:
             del self._scopes[scope]
 
     def kill(self, node: Node) -> None:
-        """Have the tasks of a node end; what they do in ``finally`` reaches nobody."""
+        """Cancel the tasks of a node; what they send in ``finally`` reaches no peer."""
         self.resume(node)
         for scope in [scope for scope, whose in self._scopes.items() if whose is node]:
             scope.cancel()
 
     def pause(self, node: Node) -> None:
-        """Hold what trio would run for a node."""
+        """Hold the tasks of a node."""
         self.held[node] = []
 
     def resume(self, node: Node) -> None:
-        """Go on with it."""
+        """Let trio run the held tasks of a node."""
         self._runner.runq.extend(self.held.pop(node, ()))
 
     def descriptor(self, socket: Any) -> int:
-        """A real one: trio can wait for nothing else."""
+        """A real FD, as trio can wait for no other."""
         if socket.bell is None:
             socket.bell = Bell()
             if socket.rings:
@@ -217,7 +226,7 @@ class TrioWorld(trio.abc.Clock):
                 self.end(error)
 
     def end(self, error: BaseException | None = None) -> None:
-        """End all programs, by this error unless there was another."""
+        """Cancel all programs; the run ends by this error unless there was another one before."""
         self._ending = True
         self.error = self.error or error
         for node in list(self.held):
@@ -228,17 +237,17 @@ class TrioWorld(trio.abc.Clock):
     def _tasks(self) -> list[Task]:
         found: list[Task] = []
         nurseries = [self._nursery]
-        for nursery in nurseries:  # it grows
+        for nursery in nurseries:  # the list grows while we go through it
             for task in nursery.child_tasks:
                 found.append(task)
                 nurseries += task.child_nurseries
         return sorted(found, key=number)
 
-    def _who(self) -> list[Who]:
-        return [Who(_name(task), task.coro) for task in self._tasks()]
+    def _waiting(self) -> list[Waiting]:
+        return [Waiting(_name(task), task.coro) for task in self._tasks()]
 
     def _timers(self) -> bool:
-        # The library's own tasks have deadlines as well, as those of patrols.
+        # The library's own tasks have deadlines as well, for patrols; these do not count.
         users = (task for task in self._tasks() if of_user(task.coro))
         return any(effective_deadline(task)() < inf for task in users)
 
@@ -256,7 +265,7 @@ def _name(task: Task) -> str:
 
 
 async def _refuse_thread(*_: object) -> None:
-    raise NotSimulated("threads are not simulated: their time is real")
+    raise NotSimulated(THREAD)
 
 
 def _inside() -> Any:
@@ -278,8 +287,14 @@ def _in_order(world: TrioWorld) -> Iterator[None]:
 
 def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
     """Run a coroutine function on trio until it returns, and return its result."""
+    if hasattr(_inside().GLOBAL_RUN_CONTEXT, "runner"):
+        raise NotSimulated(
+            "trio runs already in this thread: give run() to a plain function, and give no async "
+            "fixture a wider scope than the test"
+        )
     world = TrioWorld(network)
     network.driver = world
+    refusing.begin()
     try:
         with _in_order(world):
             trio.run(world.main, main, clock=world)
@@ -287,6 +302,7 @@ def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) 
         if world.error is None:
             raise
     finally:
+        refusing.end()
         network.driver = ByHand()
         for socket in network.sockets.values():
             if isinstance(socket.bell, Bell):

@@ -1,7 +1,7 @@
-"""Turns: in which order a simulated socket reads from its peers, or writes to them.
+"""Turns: the order in which a simulated socket reads from its peers, or writes to them.
 
-As libzmq's (fq.cpp, lb.cpp): those that have something, or room, stand in front; the turn goes
-round among them; one that has no more changes places with the last of them.
+As in libzmq (fq.cpp, lb.cpp), the active ends, which have a message or room, stand at the front of
+a list, and take turns. An end that is not active any more changes places with the last active one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """The ends of a socket, of which the first `active` take turns.
+    """The ends of a socket, of which the first `active` ones take turns.
 
     Attributes:
-        ends: all of them.
-        active: how many have something.
-        current: whose turn it is.
+        ends: all ends.
+        active: how many of them are active.
+        current: the index of the end whose turn it is.
     """
 
     __slots__ = ("_places", "active", "current", "ends")
@@ -32,31 +32,31 @@ class Turns:
         return end in self._places
 
     def add(self, end: End) -> None:
-        """One more, which takes its turn at once."""
+        """Add an end, as an active one."""
         self._places[end] = len(self.ends)
         self.ends.append(end)
         self.activate(end)
 
     def activate(self, end: End) -> None:
-        """It has something again."""
+        """Make an end active: it has a message, or room, again."""
         place = self._places.get(end, -1)
         if place >= self.active:
             self._swap(place, self.active)
             self.active += 1
 
     def advance(self) -> None:
-        """It is the next one's turn."""
+        """Give the turn to the next active end."""
         self.current = (self.current + 1) % self.active
 
     def rest(self) -> None:
-        """Whose turn it is has no more."""
+        """Make the end whose turn it is inactive."""
         self.active -= 1
         self._swap(self.current, self.active)
         if self.current == self.active:
             self.current = 0
 
     def remove(self, end: End) -> None:
-        """It is no more."""
+        """Remove an end, if it is here."""
         place = self._places.get(end)
         if place is None:
             return

@@ -1,4 +1,4 @@
-"""TwistedWorld: runs the programs of nodes on a SimReactor; the driver of a network."""
+"""TwistedWorld: runs the programs of nodes on a `SimReactor`: the Twisted driver of a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 
 from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge.testing._current import current, enter, lives
-from zmqbridge.testing._stalled import Who
+from zmqbridge.testing._stalled import Waiting
+from zmqbridge.twisted_backend import _reactors
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sim_reactor import SimReactor
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Program:
-    """What a node runs.
+    """A program of a node.
 
     Attributes:
-        node: whose it is.
-        context: what its code runs in.
-        done: fires when it has ended; None if it has only set something up.
-        shown: what is said of it when it waits for ever.
+        node: the node that runs it.
+        context: the ``contextvars`` context that its code runs in.
+        done: fires when the program has ended; None if `main` was a plain function.
+        shown: its line in the text of `Stalled`.
     """
 
     def __init__(self, node: Node, main: Callable[[], Any]) -> None:
@@ -35,7 +36,7 @@ class Program:
         self.context = copy_context()
         self.context.run(enter, node)
         made = self.context.run(main)
-        self.shown = Who(node.name, made)
+        self.shown = Waiting(node.name, made)
         self.done: Deferred[Any] | None = None
         if iscoroutine(made):
             self.done = self.context.run(Deferred.fromCoroutine, made)
@@ -47,8 +48,8 @@ class TwistedWorld:
     """The programs of all nodes.
 
     Attributes:
-        programs: those that have not ended.
-        reactor: what calls them.
+        programs: the programs that have not ended.
+        reactor: the reactor that they run on.
     """
 
     def __init__(self, reactor: SimReactor) -> None:
@@ -56,17 +57,17 @@ class TwistedWorld:
         self.reactor = reactor
 
     def start(self, node: Node, main: Callable[[], Any]) -> None:
-        """Run a program of a node: a coroutine function, or a function, which may set things up."""
+        """Run a program of a node: a coroutine function, or a plain function that only sets up."""
         program = Program(node, main)
         if program.done is not None:
             self._begun(program).addErrback(self._has_failed, program)
 
-    def run(self, node: Node, main: Callable[[], Any]) -> Deferred[Any]:
-        """Run a coroutine function as a program of a node; what returns fires with its result."""
+    def run(self, node: Node, main: Callable[[], Any]) -> tuple[Program, Deferred[Any]]:
+        """Run a coroutine function as a program of a node; the Deferred fires with its result."""
         program = Program(node, main)
         if program.done is None:
             raise TypeError(f"{main!r} returned {program.shown.coro!r}: give a coroutine function")
-        return self._begun(program)
+        return program, self._begun(program)
 
     def _begun(self, program: Program) -> Deferred[Any]:
         done: Any = program.done
@@ -83,7 +84,7 @@ class TwistedWorld:
             self.reactor.network.fail(failure.value)
 
     def kill(self, node: Node) -> None:
-        """No call and no reader of a node comes any more; its coroutines end, unheard."""
+        """Remove the calls and readers of a node, and cancel its coroutines without a report."""
         process = node.context
         process.die()
         context = copy_context()
@@ -99,20 +100,30 @@ class TwistedWorld:
         self.reactor.forget(node)
 
     def pause(self, node: Node) -> None:
-        """Hold the calls and readers of a node."""
+        """Do nothing: the reactor itself asks whether a node is paused."""
 
     def resume(self, node: Node) -> None:
-        """Go on with what was held."""
+        """Make the calls that were held while a node was paused."""
         self.reactor.go_on(node)
 
     def descriptor(self, socket: Any) -> int | None:
-        """The reactor understands the numbers of the network."""
+        """None: the reactor understands the numbers of the network, so no real FD is needed."""
         return None
 
 
 def context_of(node: Node | None) -> Context:
-    """The running context; or, where that is no program's, one of this node."""
+    """A copy of the running context; if it belongs to no program, it is made one of this node."""
     context = copy_context()
     if node is not None and context.get(current) is None:
         context.run(enter, node)
     return context
+
+
+def _of(context: Any) -> Any:
+    given = None if context is None else vars(context).get("node")
+    node = current.get() if given is None else given
+    world = None if node is None else node.network.driver
+    return world.reactor if isinstance(world, TwistedWorld) else None
+
+
+_reactors.stand_in = _of

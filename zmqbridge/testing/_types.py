@@ -1,4 +1,4 @@
-"""Types: the kinds of simulated sockets by ØMQ's numbers, and which of them talk to each other."""
+"""Types: the kind of simulated socket for each ØMQ socket type, and which types fit each other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS: dict[int, Callable[[SocketState], Kind]] = {
     zmq.XSUB: XSubscriber,
 }  # fmt: skip
 
-# Which kinds talk to each other (``check_socket_type`` in libzmq's mechanism.cpp).
+# Which types fit each other (``check_socket_type`` in libzmq's mechanism.cpp).
 FITS: dict[int, frozenset[int]] = {
     zmq.PAIR: frozenset({zmq.PAIR}),
     zmq.PUB: frozenset({zmq.SUB, zmq.XSUB}),

@@ -1,7 +1,7 @@
 """Wires: how messages travel from one end of a simulated connection to the other.
 
-A wire stands for what is between two sockets of libzmq over tcp or ipc: the session that empties
-the pipe, the buffers of the kernel, the time on the way, and the session that fills the other pipe.
+A wire stands for all that lies between two sockets of libzmq over tcp or ipc: the session that
+empties the pipe, the kernel's buffers, the latency, and the session that fills the other pipe.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from zmqbridge.testing._routing import well_formed
 if TYPE_CHECKING:
     from zmqbridge.testing._connections import Connection
 
-# About as many bytes the kernel takes for a connection that nobody reads: a tcp connection of the
+# About how many bytes the kernel buffers while the peer does not read: a tcp connection of the
 # loopback (tcp_wmem and tcp_rmem in tcp(7)), a stream of AF_UNIX (wmem_default in socket(7)).
 CAPACITY = {"tcp": 2_500_000, "ipc": 200_000}
-TURN = 2e-5  # seconds, until a thread of libzmq looks again
-FRAME = 9  # bytes, what ZMTP puts before a part at the most
+TURN = 2e-5  # seconds until libzmq's I/O thread looks again
+FRAME = 9  # bytes that ZMTP adds to a part at most
 
 
 class Wire:
     """One direction of a connection.
 
     Attributes:
-        source, target: the pipes from which and into which it carries; None when that end is gone.
+        source, target: the pipes at both sides; None when that end is gone.
         bytes: how many bytes are on the way.
-        ends: the source says no more; the target is told when all has arrived.
-        emptied: is called when all has been taken from the source.
-        picky: the target is a REQ's, which hangs up on what is no answer.
-        most: how many bytes a part may have that the target takes, -1 for any number.
+        ends: the source has closed; the target learns it when all messages have arrived.
+        emptied: is called when all messages have been taken from the source.
+        picky: the target is a REQ, which hangs up when a message is no reply.
+        most: how many bytes a part may have at the target (MAXMSGSIZE), -1 for any number.
     """
 
     __slots__ = ("_busy_until", "_capacity", "_connection", "_due", "_last", "_side", "_took",
@@ -47,7 +47,7 @@ class Wire:
         self._last = self._busy_until = 0.0
         self._due = self.picky = False
         self.most = -1
-        self._took = -1.0  # when it has taken something last
+        self._took = -1.0  # when it last took messages from the source
         self.source: Pipe | None = None
         self.target: Pipe | None = None
         self.bytes = 0
@@ -68,10 +68,10 @@ class Wire:
         return self._connection.blocked(self._side)
 
     def comes(self, pipe: Pipe) -> None:
-        """The source has a message; take it, but leave a burst to the next turn.
+        """Take the first message of the source now, and the others of a burst in the next turn.
 
-        libzmq's threads take while a program sends, and seldom as fast as it does: so a mark holds
-        within a burst, too.
+        Libzmq's I/O thread reads while a program sends, but mostly slower than the program: so a
+        high water mark is reached within a burst, too.
         """
         network = self._connection.network
         if self._took == network.now and not pipe.ended:
@@ -95,7 +95,7 @@ class Wire:
                 self.emptied()
 
     def finish(self) -> None:
-        """No more will come."""
+        """Close: the source has sent its last message."""
         if not self.ends:
             self.ends = True
             connection = self._connection
@@ -109,7 +109,7 @@ class Wire:
         latency, per_second = self._connection.pace(self._side)
         begins = max(network.now, self._busy_until)
         self._busy_until = begins + size / per_second
-        # Nothing overtakes on one connection.
+        # On one connection no message overtakes another one.
         self._last = max(self._last, self._busy_until + latency + delay)
         self._travelling.append((self._last, size, message, network.now))
         self.bytes += size
@@ -121,7 +121,7 @@ class Wire:
         self._connection.network.at(at, self.arrive)
 
     def arrive(self) -> None:
-        """Hand over what has arrived, as far as there is room."""
+        """Hand over the messages that have arrived, as far as the target has room."""
         self._due = False
         travelling, target = self._travelling, self.target
         network = self._connection.network
@@ -142,10 +142,10 @@ class Wire:
                 self._connection.misunderstood(1 - self._side)
                 return
             target.write(message)
-            if self.target is None:  # what was told has closed it
+            if self.target is None:  # the reader has closed it when it was told of the message
                 return
         if self.source is not None and not self.source.asleep:
-            self._take()  # or learn that there is nothing more
+            self._take()  # or find the source empty, so that it tells of the next message
         if travelling:
             if not self._due:
                 self._look_at(travelling[0][0])
@@ -162,12 +162,12 @@ class Wire:
         return self._travelling[0][0] if self._travelling else 0.0
 
     def resume(self) -> None:
-        """It is not blocked any more."""
+        """Go on, as the wire is not blocked any more."""
         if not self._due and (self._travelling or self.ends):
             self._look_at(max(self._connection.network.now, self._first()))
 
     def drop(self, kept: int = 0) -> list[Message]:
-        """Lose what is on the way beyond so many bytes, and return that."""
+        """Drop the messages on the way, except the first `kept` bytes, and return them."""
         travelling, size = self._travelling, 0
         first = 0
         while first < len(travelling) and size + travelling[first][1] <= kept:

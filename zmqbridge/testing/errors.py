@@ -1,4 +1,4 @@
-"""Errors of the simulation: what it does not know, and programs that wait for ever."""
+"""Errors of the simulation: for things that it does not have, and programs that wait for ever."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ class NotSimulated(ZmqBridgeError):
 
 
 class Stalled(ZmqBridgeError):
-    """No task can go on any more, and no message is under way; the text says who waits for what."""
+    """No task can go on and no message is under way, or a run has taken `Network.max_turns` turns.
+
+    The text says what each task waits for, and where.
+    """
 
 
 class NotDeterministic(ZmqBridgeError):
-    """Two runs of one seed did not do the same; the text shows where they part."""
+    """Two runs of one seed were not the same; the text shows the first event that differs."""

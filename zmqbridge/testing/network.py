@@ -1,43 +1,36 @@
-"""Network: the simulated network as a machine of the core's kind: no thread, and a clock given.
+"""Network: the simulated network, a pure machine like those of the core: no thread, no clock.
 
-A driver owes it two things: calls of `deliver_until` when the time of `next_delivery` has come, and
-a look at `rung`, the sockets whose FD is readable. All that is random comes from one seed, in an
-order that depends on nothing else.
+A driver owes it two things: it calls `deliver_until` when the time of `next_delivery` has come, and
+it reads the sockets in `rung`, whose FDs are readable. All random numbers come from one seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from zmqbridge.testing._diagram import diagram
+from zmqbridge.testing._links import LATENCY, Links, pace_of
 from zmqbridge.testing.errors import Stalled
-from zmqbridge.testing.nodes import ByHand, Node
-from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Rule, Trace, Twice
+from zmqbridge.testing.nodes import ByHand, Node, named
+from zmqbridge.testing.rules import Event, Handle, Rule, Rules, Trace
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
     from zmqbridge.testing._connections import Connection
     from zmqbridge.testing._context import SimContext
 
-# How long a message is on its way where `Network.slow` has said nothing else: about as long as on a
-# host or a local network.
-LATENCY = (0.00005, 0.0002)  # seconds
-# How often, of the times when that could be, the network goes on in the middle of a task.
+# How many turns of its loop a run may take. On asyncio a request takes two of them, and all of
+# them less than half a minute.
+MAX_TURNS = 500_000
+# The probability that a message which may arrive in the middle of a task does so.
 AHEAD = 0.2
-# Beyond what any process has, so that a real descriptor is not taken for one of these.
+# Higher than any real descriptor of a process, so that the two cannot be confused.
 FIRST_FD = 1 << 24
-
-
-class Pace(NamedTuple):
-    """How fast messages go from one node to another."""
-
-    latency: tuple[float, float] = LATENCY
-    per_second: float = inf
 
 
 class Network:
@@ -45,28 +38,36 @@ class Network:
 
     - inputs: `deliver_until`
     - commands: `node`, `cut`, `silence`, `heal`, `slow`, `rule`
-    - getters: `next_delivery`, `now`, `rung`, `trace`, `trace_hash`, `nodes`
+    - getters: `now`, `nodes`, `trace`, `trace_hash`, `report`
+
+    All other methods are for the parts of the simulation, and not for tests.
 
     Args:
-        seed: all that is random follows from it.
+        seed: the seed of all random numbers.
+        max_turns: how many turns of its loop a run may take, ``math.inf`` for any number. A
+            request takes two on asyncio, four on trio and Twisted.
 
     Attributes:
-        seed: as given.
+        seed, max_turns: as given; `max_turns` may be set later.
         now: the time, in seconds since the beginning.
-        random: the one source of chance.
-        nodes: by name.
-        rung: the sockets whose FD is readable.
-        driver: what runs the programs of the nodes.
-        failure: with what a driver is to end the run.
+        random: the only source of random numbers.
+        nodes: the nodes by name.
+        rung: the sockets whose FDs are readable.
+        driver: runs the programs of the nodes.
+        failure: the error by which a driver must end the run, or None.
 
     Raises:
         TypeError: the seed is not an int.
+        ValueError: `max_turns` is less than 1.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, max_turns: float = MAX_TURNS) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed={seed!r}: give a whole number")
+        if not max_turns >= 1:
+            raise ValueError(f"max_turns={max_turns!r}: give 1 or more")
         self.seed = seed
+        self.max_turns = max_turns
         self.now: float = 0.0
         self.random: Random = Random(seed)
         self.nodes: dict[str, Node] = {}
@@ -79,30 +80,31 @@ class Network:
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
         self._ports = count(49152)
-        self._silent: set[tuple[Node, Node]] = set()
-        self._paces: dict[tuple[Node, Node], Pace] = {}
-        self._pace = Pace()
-        self._rules: dict[Handle, Rule] = {}
+        self._links = Links(self.random)
+        self._rules = Rules(self)
         self._trace = Trace()
+        # Each message asks these, so they are the methods themselves.
+        self.blocked = self._links.blocked
+        self.pace = self._links.pace
+        self.verdict = self._rules.verdict
         self.failure: BaseException | None = None
 
-    # What the world is made of.
+    # Nodes.
 
     def node(self, name: str) -> Node:
-        """The node of this name; the first time it is made.
+        """The node of this name; the first call makes it.
 
         Raises:
-            TypeError: the name is no str.
+            TypeError: the name is not a str, or is empty.
+            ValueError: no address can have this name.
         """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"a node has a name, not {name!r}")
         if name not in self.nodes:
-            self.nodes[name] = Node(self, name)
+            self.nodes[named(name)] = Node(self, name)
         return self.nodes[name]
 
     def new_context(self, node: Node) -> SimContext:
-        """A context for a node."""
-        from zmqbridge.testing._context import SimContext  # the one room that needs pyzmq
+        """Make a context for a node."""
+        from zmqbridge.testing._context import SimContext  # late: it imports all of the simulation
 
         return SimContext(node)
 
@@ -121,7 +123,7 @@ class Network:
     def cut(self, a: Node | str, b: Node | str) -> None:
         """Reset all connections between two nodes; they connect again after RECONNECT_IVL.
 
-        What was under way is lost, in whole messages.
+        Messages under way are lost, always as a whole.
 
         Raises:
             ValueError: a node is not of this network.
@@ -133,32 +135,32 @@ class Network:
                 connection.reset("cut")
 
     def silence(self, a: Node | str, b: Node | str, one_way: bool = False) -> None:
-        """Pull the cable between two nodes: nobody is told, and what is sent waits for `heal`.
+        """Pull the cable between two nodes: neither is told, and all messages wait for `heal`.
 
         Args:
             a: a node, or its name.
-            b: another.
-            one_way: only what goes from `a` to `b`.
+            b: another one.
+            one_way: hold only messages from `a` to `b`.
 
         Raises:
             ValueError: a node is not of this network.
         """
         one, other = self._found(a, b)
         self.fault("silence", one.name, other.name)
-        self._silent.add((one, other))
+        self._links.silence(one, other)
         if not one_way:
-            self._silent.add((other, one))
+            self._links.silence(other, one)
         self.blocked_anew()
 
     def heal(self, a: Node | str, b: Node | str) -> None:
-        """Put the cable in again.
+        """Plug the cable between two nodes in again.
 
         Raises:
             ValueError: a node is not of this network.
         """
         one, other = self._found(a, b)
         self.fault("heal", one.name, other.name)
-        self._silent -= {(one, other), (other, one)}
+        self._links.heal(one, other)
         self.unblocked()
 
     def slow(
@@ -168,124 +170,91 @@ class Network:
         latency: tuple[float, float] = LATENCY,
         per_second: float = inf,
     ) -> None:
-        """Set how fast messages go between two nodes, both ways, from now on.
+        """Set how fast messages go between two nodes, in both directions, from now on.
 
         Args:
             a: a node, or its name.
-            b: another.
-            latency: each message takes a time between these two, in seconds.
+            b: another one.
+            latency: the least and the most time that a message takes, in seconds.
             per_second: how many bytes go over the line in a second.
 
         Raises:
-            ValueError: a node is not of this network, or a figure is not positive.
+            ValueError: a node is not of this network, or a number is out of range.
         """
         one, other = self._found(a, b)
-        low, high = latency
-        if not 0 <= low <= high < inf:
-            raise ValueError(f"latency={latency!r}: give the least and the most seconds")
-        if not per_second > 0:
-            raise ValueError(f"per_second={per_second!r}: give bytes a second, more than 0")
+        pace = pace_of(latency, per_second)
         self.fault("slow", one.name, other.name)
-        self._paces[one, other] = self._paces[other, one] = Pace((low, high), per_second)
+        self._links.slow(one, other, pace)
 
     def rule(self, rule: Rule) -> Handle:
         """Apply a function to each message over tcp and ipc that is sent from now on.
 
         Args:
             rule: called with a `Delivery`, returns None, `Deliver`, `Drop` or `Twice`. The first
-                rule that returns something else than None decides.
+                rule that does not return None decides.
 
         Returns:
-            What takes the rule back by `cancel`.
+            A handle whose `cancel` removes the rule.
+
+        Raises:
+            TypeError: the rule cannot be called.
         """
-        handle = Handle(self._rules)
-        self._rules[handle] = rule
-        return handle
+        return self._rules.add(rule)
 
-    # What the parts of the simulation ask.
-
-    def blocked(self, source: Node, target: Node) -> bool:
-        """Whether nothing gets from one node to another now."""
-        return source.paused or target.paused or (source, target) in self._silent
+    # Methods that the parts of the simulation call.
 
     def blocked_anew(self) -> None:
-        """Something is blocked that was not before: heartbeats begin to be missed."""
+        """Tell all connections that one may be blocked now: heartbeats are missed there."""
         for connection in list(self.connections):
             connection.blocked_anew()
 
     def unblocked(self) -> None:
-        """Something may go on."""
+        """Tell all connections and connecters that one may be free again."""
         for connection in list(self.connections):
             connection.unblocked()
         for connecter in list(self.waiting):
             connecter.unblocked()
 
-    def pace(self, source: Node, target: Node) -> tuple[float, float]:
-        """How long the next message takes, and how many bytes go in a second."""
-        (low, high), per_second = self._paces.get((source, target), self._pace)
-        return low + (high - low) * self.random.random(), per_second
-
-    def verdict(
-        self, source: Node, target: Node, kinds: tuple[str, str], parts: Sequence[bytes]
-    ) -> Iterable[float]:
-        """The delays after which a message is to be delivered, one for each time."""
-        if not self._rules:
-            return (0.0,)
-        delivery = Delivery(source, target, kinds, tuple(parts), self.now)
-        for rule in list(self._rules.values()):
-            verdict = rule(delivery)
-            if verdict is None:
-                continue
-            if isinstance(verdict, Deliver):
-                return (verdict.delay,)
-            self.fault("rule", source.name, target.name, parts, type(verdict).__name__)
-            if isinstance(verdict, Drop):
-                return ()
-            if isinstance(verdict, Twice):
-                return (0.0, 0.0)
-            raise TypeError(f"a rule returned {verdict!r}: return None, Deliver, Drop or Twice")
-        return (0.0,)
-
     def port(self) -> int:
-        """A free port."""
+        """A port that is free."""
         return next(self._ports)
 
     def know(self, socket: Any) -> None:
-        """A socket was made."""
+        """Add a new socket."""
         self.sockets[FIRST_FD + socket.number] = socket
 
     def forget(self, socket: Any) -> None:
-        """A socket was closed."""
+        """Remove a closed socket."""
         self.sockets.pop(FIRST_FD + socket.number, None)
         if socket.bell is not None:
             socket.bell.close()
             socket.bell = None
 
     def descriptor(self, socket: Any) -> int:
-        """The FD of a socket: a number that only drivers understand, or a real one."""
+        """The FD of a socket: a number that only drivers understand, or a real descriptor."""
         fd: int | None = self.driver.descriptor(socket)
         return FIRST_FD + socket.number if fd is None else fd
 
     def number(self) -> int:
-        """A number that nothing else on this network has."""
+        """A number that is unique on this network."""
         return next(self._numbers)
 
     def at(self, when: float, call: Callable[[], object]) -> None:
-        """Make a call when the time has come."""
+        """Call a function at a time, in seconds."""
         heappush(self._events, (when, next(self._numbers), call))
 
     def after(self, delay: float, call: Callable[[], object]) -> None:
-        """Make a call after so many seconds."""
+        """Call a function after a delay, in seconds."""
         self.at(self.now + delay, call)
 
-    # What a driver asks.
+    # Methods that a driver calls.
 
     def next_delivery(self) -> float:
-        """When `deliver_until` has something to do next, ``inf`` for never."""
+        """The time at which `deliver_until` has something to do next, ``inf`` for never."""
         return self._events[0][0] if self._events else inf
 
     def deliver_until(self, now: float) -> None:
-        """Let the time go on until `now`, in seconds."""
+        """Set the time to `now`, in seconds, and do all that is due until then."""
         events = self._events
         while events and events[0][0] <= now:
             when, _, call = heappop(events)
@@ -294,20 +263,20 @@ class Network:
         self.now = max(self.now, float(now))
 
     def fail(self, error: BaseException) -> None:
-        """End the run with an error, as what the test expects has not happened."""
+        """Have the driver end the run with an error; the first one counts."""
         self.failure = self.failure or error
 
     def failed(self) -> BaseException:
-        """The error with which the run ends now."""
+        """Take the error with which the run ends now."""
         failure, self.failure = self.failure, None
         return failure or Stalled("the run has ended already")
 
     def run_ahead(self) -> None:
-        """The next event may happen while a task runs, and not between two turns of the loop."""
+        """Perhaps do the next event now, while a task runs, not between two turns of the loop."""
         if self.random.random() < AHEAD:
             self.deliver_until(self.next_delivery())
 
-    # What has happened.
+    # The trace.
 
     def fault(
         self,
@@ -318,7 +287,7 @@ class Network:
         detail: str = "",
         sent: float = -1.0,
     ) -> None:
-        """Write down that something happened."""
+        """Add an event to the trace."""
         event = Event(
             self.now, what, source, target, tuple(parts), self.now if sent < 0 else sent, detail
         )
@@ -330,12 +299,24 @@ class Network:
         return list(self._trace.events)
 
     def report(self, last: int = 20) -> str:
-        """The seed, and the last events as a sequence diagram in text."""
+        """The seed, the last events as a sequence diagram in text, and the faults that go on."""
         events = self.trace[-last:]
         return "\n".join((
             f"seed {self.seed}, at {self.now:.6f} s; the last {len(events)} events:",
             *diagram(events, list(self.nodes)),
+            *self.troubles(),
         ))  # fmt: skip
+
+    def troubles(self) -> list[str]:
+        """What keeps messages from coming through now, in words."""
+        found = [repr(node) for node in self.nodes.values() if node.paused or not node.alive]
+        silent = self._links.silent()
+        if silent:
+            found.append(f"silent: {', '.join(silent)}")
+        hosts = {host for each in self.sockets.values() for host in each.hosts()}
+        known = {host for host, _ in self.listeners} | self.nodes.keys()
+        found += [f"there is no node {host!r}" for host in sorted(hosts - known - {""})]
+        return found
 
     def trace_hash(self) -> str:
         """A hash of all events so far: equal for two runs that did the same at the same time."""
@@ -343,3 +324,16 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network seed={self.seed}, {len(self.nodes)} nodes, at {self.now:.6f} s>"
+
+
+def checked(network: Network | None) -> Network:
+    """The network that was given, or a new one.
+
+    Raises:
+        TypeError: it is no `Network`.
+    """
+    if network is None:
+        return Network()
+    if not isinstance(network, Network):
+        raise TypeError(f"network={network!r}: give a Network(seed)")
+    return network

@@ -1,4 +1,4 @@
-"""Running: runs a program in a simulated world until it ends, and runs it twice to compare."""
+"""Running: runs a program on a simulated network until it ends, or twice to compare the traces."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ from typing import Any
 from zmqbridge._bridge.context import shared
 from zmqbridge.testing._current import context_for
 from zmqbridge.testing.errors import NotDeterministic
-from zmqbridge.testing.network import Network
+from zmqbridge.testing.network import Network, checked
+from zmqbridge.testing.nodes import check
 
 shared.stand_in = context_for
 
 
 def run(main: Callable[[], Any], network: Network | None = None, backend: str = "asyncio") -> Any:
-    """Run a coroutine function in a simulated world, and return its result.
+    """Run a coroutine function on a simulated network, and return its result.
 
-    Its time is virtual: a sleep of an hour costs nothing. Sockets that are made without
-    ``context=`` are in the context of the node whose program makes them; `main` is the program of
-    the node ``"main"``.
+    Time is virtual: a sleep of an hour takes no time. `main` is the program of the node ``"main"``.
+    A socket that is made without ``context=`` is in the context of the node whose program makes it.
 
     Args:
-        main: called without arguments.
-        network: the world, by default a new one with seed 0.
-        backend: ``"asyncio"``, ``"trio"``, or ``"twisted"``, where the reactor of the sockets is a
-            `SimReactor` unless they are given another.
+        main: a coroutine function without arguments.
+        network: the simulated network, by default a new one with seed 0.
+        backend: ``"asyncio"``, ``"trio"``, or ``"twisted"``, where the sockets use a `SimReactor`
+            unless they are given another reactor.
 
     Raises:
-        Stalled: no task can go on any more.
-        NotSimulated: the program used what the simulation does not have.
+        Stalled: no task can go on any more, the run has taken `Network.max_turns` turns of its
+            loop, or the node ``"main"`` was killed.
+        NotSimulated: the program used something that the simulation does not have.
+        TypeError: `main` is no coroutine function, or `network` no `Network`.
         ValueError: there is no such backend.
     """
-    world = Network() if network is None else network
+    world = checked(network)
+    check(world.node("main"), main)
     if backend == "asyncio":
         from zmqbridge.testing._asyncio_world import run_on_asyncio
 
@@ -41,7 +44,7 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
 
         return run_on_trio(main, world)
     if backend == "twisted":
-        from zmqbridge.testing._sim_reactor import run_on_twisted
+        from zmqbridge.testing._twisted_run import run_on_twisted
 
         return run_on_twisted(main, world)
     raise ValueError(f"backend={backend!r}: give 'asyncio', 'trio' or 'twisted'")
@@ -54,11 +57,11 @@ def check_determinism(
 
     Args:
         main: a coroutine function that is called with the network.
-        seed: of both.
+        seed: the seed of both runs.
         backend: as in `run`.
 
     Raises:
-        NotDeterministic: the two did not do the same.
+        NotDeterministic: the two runs were not the same.
     """
     first, second = Network(seed), Network(seed)
     for network in (first, second):

@@ -1,4 +1,4 @@
-"""Script: stands in for a replying server in a test, which fails where it is not followed."""
+"""Script: stands in for a replying server, and fails the test if other requests come."""
 
 from __future__ import annotations
 
@@ -20,26 +20,31 @@ Answer = Parts | Callable[[list[bytes]], Parts] | None
 
 
 class Unexpected(AssertionError):
-    """A request came that the script does not have at this place, or one of it never came."""
+    """A request came that the script does not expect here, or an expected one did not come."""
 
 
 class Script:
     """Plays a Replier: answers the requests that it expects, in their order, and no others.
 
     It needs no loop, so it serves programs on asyncio, trio and Twisted alike. Use it as a context
-    manager: at the end of the block all exchanges must have taken place. A request that is not
-    expected ends the whole run at once, by `Unexpected`.
+    manager: at the end of the block all exchanges must have taken place. An unexpected request
+    ends the whole run at once, by `Unexpected`.
 
     Args:
-        exchanges: pairs of what is expected and what is answered. Expected is a list of parts, a
-            function that is given the parts and returns whether they are right, or None for any
-            request. The answer is a list of parts, a function that is given the parts of the
-            request and returns the answer, or None for no answer.
-        node: on which node it plays.
-        bind: the address, or several.
+        exchanges: pairs of an expected request and its answer. The request is a list of parts, a
+            function that takes the parts and returns whether they are right, or None for any
+            request. The answer is a list of parts, a function that takes the parts of the request
+            and returns the answer, or None for no answer.
+        node: the node whose server it plays. After `Node.kill` the script is silent, and after
+            `Node.restart` it goes on with the exchanges that are left.
+        bind: one address or several to bind to.
+
+    Attributes:
+        asked: the requests that have come, each as a list of parts.
 
     Raises:
-        TypeError: an exchange is no pair.
+        TypeError: an exchange is not a pair of lists of parts, or `node` is no node.
+        zmq.ZMQError: the node cannot bind to an address.
     """
 
     def __init__(
@@ -49,33 +54,52 @@ class Script:
         for each in self._left:
             if not isinstance(each, tuple) or len(each) != 2:
                 raise TypeError(f"{each!r} is no pair of an expected request and its answer")
+            for parts in each:
+                if parts is not None and not callable(parts):
+                    _checked(parts, f"{each!r}")
+        if not isinstance(node, Node):
+            raise TypeError(f"node={node!r}: give a node, as network.node('server')")
         self._node = node
+        self._addresses = [bind] if isinstance(bind, str) else list(bind)
+        self._over = False
         self.asked: list[list[bytes]] = []
-        self._socket: Any = node.context.socket(zmq.ROUTER)
+        self._socket: Any = None
+        node.serve(self._listen)
+
+    def _listen(self) -> None:
+        if self._over:
+            return
+        if self._socket is not None:
+            self._socket.close(0)
+        self._socket = self._node.context.socket(zmq.ROUTER)
         self._socket.bell = self
-        for address in [bind] if isinstance(bind, str) else bind:
-            self._socket.bind(address)
+        for address in self._addresses:
+            try:
+                self._socket.bind(address)
+            except zmq.ZMQError as error:
+                self._socket.close(0)
+                raise zmq.ZMQError(error.errno, f"{error.strerror}: bind={address!r}") from None
 
     @property
     def left(self) -> int:
         """How many exchanges have not taken place."""
         return len(self._left)
 
-    # It is called where the FD of a socket would ring.
+    # The script takes the place of its socket's `Bell`.
 
     def set(self) -> None:
-        """Something may have come."""
+        """Look for a request, as the socket's FD is readable."""
         self._node.network.after(0, self._look)
 
     def clear(self) -> None:
-        """The socket was looked at."""
+        """Do nothing: the socket's FD is not readable any more."""
 
     def close(self) -> None:
-        """The socket was closed."""
+        """Do nothing: the socket was closed."""
 
     def _look(self) -> None:
         socket = self._socket
-        while not socket.closed and socket.get(zmq.EVENTS) & zmq.POLLIN:
+        while not socket.closed and self._node.alive and socket.get(zmq.EVENTS) & zmq.POLLIN:
             self._take(socket.recv_multipart(DONTWAIT))
 
     def _take(self, message: list[bytes]) -> None:
@@ -95,19 +119,20 @@ class Script:
         if callable(answer):
             answer = answer(parts)
         if answer is not None:
-            self._socket.send_multipart(pack_reply(route, as_parts(answer)), DONTWAIT)
+            text = f"{self._node!r}: the answer to request {len(self.asked)}, {parts!r}"
+            self._socket.send_multipart(pack_reply(route, _checked(answer, text)), DONTWAIT)
 
     def _fail(self, text: str) -> None:
         self._node.network.fail(Unexpected(f"{self._node!r}: {text}"))
 
     def done(self) -> None:
-        """Close it.
+        """Close the socket, and check that all requests have come.
 
         Raises:
-            Unexpected: not all of the exchanges took place.
+            Unexpected: some of the exchanges did not take place.
         """
         left = [expected for expected, _ in self._left]
-        self._socket.close(0)
+        self._end()
         if left:
             raise Unexpected(f"{self._node!r}: these requests never came: {left!r}")
 
@@ -118,7 +143,26 @@ class Script:
         if kind is None:
             self.done()
         else:
-            self._socket.close(0)
+            self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._socket.close(0)
+
+
+def _checked(parts: Any, of: str) -> list[bytes]:
+    """A message, as given.
+
+    Raises:
+        TypeError: it is no list of parts.
+    """
+    if not isinstance(parts, bytes | str):
+        try:
+            if found := list(as_parts(parts)):
+                return found
+        except TypeError:
+            pass
+    raise TypeError(f"{of}: {parts!r} is no list of one or more parts, as [b'yes']")
 
 
 def _fits(expected: Expected, parts: list[bytes]) -> bool:

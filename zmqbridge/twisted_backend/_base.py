@@ -9,27 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Self,
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.core.checks import handles, patience, seconds
+from zmqbridge.core.checks import check_handler, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import (
-    ContextTerminated,
-    LoopError,
-    QueueEmpty,
-    SocketClosed,
-    ZmqBridgeError,
-)
+from zmqbridge.errors import LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._handlers import dispatch
+from zmqbridge.twisted_backend._handlers import dispatch, follow
+from zmqbridge.twisted_backend._leaving import drain, leave
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend._sending import Sent
@@ -61,11 +56,17 @@ class Socket:
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
-        self._driver = ReactorDriver(global_reactor() if reactor is None else reactor)
+        if reactor is None:
+            reactor = global_reactor(given.get("context"))
+        self._driver = ReactorDriver(reactor)
         self._link = Link(type(self), self._driver, pattern, high, given)
         self._pump = self._link.pump
         self._opened()
-        self._driver.begin()
+        try:
+            self._driver.begin()
+        except BaseException:  # the reactor cannot watch it, and nobody else has it
+            self._link.close()
+            raise
 
     def _opened(self) -> None:
         """Set the attributes that `begin` needs, in which the reactor may already call us."""
@@ -104,7 +105,7 @@ class Socket:
         self._driver.doRead()
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -126,34 +127,23 @@ class Socket:
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         try:
             self._link.check_open()
         except SocketClosed as error:
             return fail(error)
-        return Deferred.fromCoroutine(self._driver.drain(timeout))
+        return Deferred.fromCoroutine(drain(self._driver, timeout))
 
     def aclose(self) -> Deferred[None]:
         """Close when queued messages have been sent, or after the linger time.
 
-        Before this fires, all calls that wait get `SocketClosed`. Cancelling it closes at once;
-        closing twice is fine.
+        A bound `Replier` or `Router` that has replied waits 0.1 s more, or the linger if that is
+        shorter, for its peers to read. Before this fires, all calls that wait get `SocketClosed`.
+        Cancelling it closes at once; closing twice is fine.
         """
         if not self._link.closed:
             self._link.check_open()
-        return Deferred.fromCoroutine(self._drain_and_close())
-
-    async def _drain_and_close(self) -> None:
-        link = self._link
-        try:
-            if not link.closed and self._pump.queues:
-                await self._driver.drain(link.linger())
-        except (SocketClosed, ContextTerminated):
-            pass  # it was closed meanwhile
-        finally:
-            self.close()
-            while link.untold:
-                await deferLater(steady(self._driver.reactor), 0)
+        return Deferred.fromCoroutine(leave(self._link, self._driver, self.close))
 
     def events(self, handler: Callable[[MonitorEvent], object] | None = None) -> Events:
         """What happens to its connections from now on, by ``async for`` or a handler.
@@ -170,7 +160,7 @@ class Socket:
             TypeError: the handler cannot be called.
         """
         if handler is not None:
-            handles(handler)
+            check_handler(handler)
         self._link.check_open()
         return hand_over(self._link.attach().listen(), handler, self._driver.report)
 
@@ -187,7 +177,7 @@ class Socket:
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
 
         peers: list[Monitor] = []  # known when it begins
@@ -243,6 +233,8 @@ class Receiver(Socket, Generic[Item]):
     _weigh: Callable[[Any], int] = staticmethod(bytes_in)
     """How many bytes such an item has."""
     empty_error: ClassVar[type[QueueEmpty]] = QueueEmpty
+    _follow: Callable[[Any, Any, Any], object] = staticmethod(follow)
+    """Follows what the handler has returned."""
 
     def __init__(
         self,
@@ -251,7 +243,7 @@ class Receiver(Socket, Generic[Item]):
         pattern_of: Callable[..., Received[Item, Deferred[Item]]] = Received,
     ) -> None:
         handler = given.pop("handler", None)
-        self._handler = handler and handles(handler)
+        self._handler = handler and check_handler(handler)
         # Empty or not: `dispatch` looks at it for each message, and a method would cost a frame.
         self._halted: list[bool] = []
         self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
@@ -312,7 +304,7 @@ class Receiver(Socket, Generic[Item]):
         if self._link.unheard:
             self._link.warn_of_silence()
         if inbox.ended:
-            return fail(SocketClosed(f"{self._link!r} was told to stop: it takes nothing any more"))
+            return fail(stopped(self._link))
         waiter = Receipt(inbox)
         if inbox.wait(waiter):
             self._pump.schedule()
@@ -323,7 +315,8 @@ class Receiver(Socket, Generic[Item]):
         paused = inbox.paused
         driver = self._driver
         now = driver.pump.monotonic
-        dispatch(inbox.messages, self, "_handler", driver.report, self._halted, monotonic=now)
+        seen, report = self._follow, driver.report
+        dispatch(inbox.messages, self, "_handler", report, self._halted, seen, monotonic=now)
         if (paused and inbox.relax()) or (inbox.messages and not self._halted):
             self._pump.schedule()
 

@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,15 +22,15 @@ from zmqbridge._bridge.inherited import own_poller
 from zmqbridge._bridge.pace import Pace
 from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import ZmqBridgeError
-from zmqbridge.twisted_backend._clocks import clock_of, hasten, real, steady, watch
+from zmqbridge.twisted_backend._clocks import clock_of, hasten, real, watch
 from zmqbridge.twisted_backend._reactors import (
     call_anyway,
     call_later,
     elsewhere,
     noticing,
     other_loop,
+    require_fd_reactor,
     revoke,
-    watching,
 )
 from zmqbridge.twisted_backend._telling import soon, tell
 from zmqbridge.twisted_backend._waiters import Waiter
@@ -68,7 +68,7 @@ class ReactorDriver(Pace):
         self, reactor: Any, client: Any = None, now: Callable[[], float] | None = None
     ) -> None:
         super().__init__()
-        self.reactor: Any = watching(reactor)
+        self.reactor: Any = require_fd_reactor(reactor)
         self.now: Callable[[], float] = now or clock_of(self.reactor)
         self.home_thread: int = 0
         self.link: Link
@@ -302,19 +302,6 @@ class ReactorDriver(Pace):
         """Send a message when the loop has had its turn; without room it is refused."""
         await self.let_others_go_on()
         self.pump.send(message)
-
-    async def drain(self, timeout: float) -> int:
-        """Wait until libzmq has taken what is queued, and return how many messages it has not."""
-        deadline = self.now() + timeout
-        while (queue := self.pump.backlog()) is not None and (left := deadline - self.now()) > 0:
-            room = self.room_in(queue)
-            if left < inf:
-                room.addTimeout(left, steady(self.reactor))
-            try:
-                await room
-            except TimeoutError:
-                break
-        return self.pump.queued
 
     def stop(self) -> list[Any]:
         if self._begun:

@@ -17,6 +17,7 @@ from zmqbridge.core.pacing import SLICE
 def follow(
     result: object,
     report: Callable[[BaseException], None],
+    message: object = None,
     unreported: Sequence[type[BaseException]] = (CancelledError,),
 ) -> Deferred[Any] | None:
     """Follow the result of a handler to its end, if that is a coroutine or a Deferred.
@@ -24,6 +25,7 @@ def follow(
     Args:
         result: what the handler returned.
         report: called with the error in which it ends.
+        message: what the handler was called with; others than this function may need it.
         unreported: the types of errors that are not reported.
 
     Returns:
@@ -48,7 +50,7 @@ def dispatch(
     hook: str,
     report: Callable[[BaseException], None],
     halted: Sequence[object] = (),
-    see_through: Callable[[object, Callable[[BaseException], None]], object] = follow,
+    see_through: Callable[[object, Callable[[BaseException], None], object], object] = follow,
     monotonic: Callable[[], float] = monotonic,
 ) -> None:
     """Call a hook with messages one by one, until there are none or a slice of time is over.
@@ -65,25 +67,28 @@ def dispatch(
             any time.
         report: called with an error of the hook.
         halted: the loop also ends as soon as this is not empty.
-        see_through: follows what the hook returns; the default is `follow`.
+        see_through: follows what the hook returned for a message; the default is `follow`.
         monotonic: the clock of the slices.
     """
     end = monotonic() + SLICE if len(messages) > 1 else 0.0  # a single message needs no clock
     while messages and not halted:
         try:
-            result = getattr(owner, hook)(messages.popleft())
+            message = messages.popleft()
+            result = getattr(owner, hook)(message)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             report(error)
         else:
             if result is not None:
-                see_through(result, report)
+                see_through(result, report, message)
         if messages and monotonic() > end:
             break
 
 
-def follow_coroutine(result: object, report: Callable[[BaseException], None]) -> None:
+def follow_coroutine(
+    result: object, report: Callable[[BaseException], None], message: object
+) -> None:
     """Follow a coroutine, as nothing else would run it.
 
     A Deferred is left alone, because the program may hold it and add callbacks of its own.

@@ -35,18 +35,17 @@ from zmqbridge._bridge.subscribing import (
     unsubscribe,
     unsubscribe_onward,
 )
-from zmqbridge.core.checks import seconds
+from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
     Publication,
-    Several,
     format_named,
 )
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.topics import Change
-from zmqbridge.errors import NotAnswered
 from zmqbridge.twisted_backend._base import Receiver
 from zmqbridge.twisted_backend._publisher import publish
 
@@ -153,13 +152,13 @@ class Subscriber(Receiver[Publication]):
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         pattern: Any = self._pattern
         barriers, answers = pattern.barriers, set[bytes]()
         return self._unless_late(
             lambda: barriers.passed(answers),
             timeout,
-            lambda: NotAnswered(len(answers), barriers.wanted(), timeout),
+            lambda: barriers.not_answered(answers, timeout),
         )
 
 
@@ -190,7 +189,7 @@ class XPublisher(Receiver[Change], Generic[Body]):
 
     @overload
     def __init__(
-        self: XPublisher[Several],
+        self: XPublisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[ReactorExchangeArguments[Change]],

@@ -30,12 +30,12 @@ from zmqbridge._bridge.publishing import (
     serve_replays,
 )
 from zmqbridge._bridge.received import high_of
-from zmqbridge.core.checks import handles, seconds
+from zmqbridge.core.checks import check_handler, check_timeout
 from zmqbridge.core.formats import (
     Body,
     FormatName,
+    ManyParts,
     OneBody,
-    Several,
 )
 from zmqbridge.core.framing import Address, BytesLike, as_name
 from zmqbridge.core.topics import Change
@@ -83,7 +83,7 @@ def publish(self: Publishing[Body], body: Body, tag: Address = b"") -> None:
 class Publisher(Socket, Generic[Body]):
     """PUB: to all subscribers that are there and want the tag; others miss the message.
 
-    It is an XPUB for libzmq, which is told who subscribes to what.
+    For libzmq it is an XPUB, which receives the subscriptions.
 
     Args:
         format: in which parts publications go over the wire, see `zmqbridge.arguments.Format`.
@@ -104,7 +104,7 @@ class Publisher(Socket, Generic[Body]):
 
     @overload
     def __init__(
-        self: Publisher[Several],
+        self: Publisher[ManyParts],
         *,
         format: Literal["parts", "raw"],
         **arguments: Unpack[ReactorPublisherArguments],
@@ -143,7 +143,7 @@ class Publisher(Socket, Generic[Body]):
             SocketClosed: the socket is closed, or was while this waited.
             TypeError, ValueError: the tag, the count or the timeout is none.
         """
-        seconds(timeout)
+        check_timeout(timeout)
         count_wanted(count)
         audience = self._audience
         audience.head(tag)
@@ -154,7 +154,7 @@ class Publisher(Socket, Generic[Body]):
         )
 
     def subscriptions(self, handler: Callable[[Change], object] | None = None) -> Listening[Change]:
-        """What changes from now on in who subscribes to what, by ``async for`` or a handler.
+        """The changes of subscriptions from now on, by ``async for`` or a handler.
 
         Each change is a `zmqbridge.Subscribed` or `zmqbridge.Unsubscribed`, also when a connection
         ends. It ends when the socket is closed, or by ``close()`` of what it returns.
@@ -169,5 +169,5 @@ class Publisher(Socket, Generic[Body]):
             TypeError: the handler cannot be called.
         """
         if handler is not None:
-            handles(handler)
+            check_handler(handler)
         return hand_over(self._audience.listen(), handler, self._driver.report)

@@ -9,13 +9,18 @@ from math import inf
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from zmqbridge._bridge.request import Request as AnyRequest
 from zmqbridge._bridge.request import not_replied
+from zmqbridge.core.inbox import Inbox
 from zmqbridge.twisted_backend._handlers import follow
 from zmqbridge.twisted_backend._reactors import revoke
+from zmqbridge.twisted_backend._sending import Sent
 
 Request = TypeVar("Request", bound=AnyRequest)
+
+STEP = 0.005  # seconds between two looks whether a handler has ended that `serve` did not call
 
 
 class Serving(Generic[Request]):
@@ -111,7 +116,7 @@ class Serving(Generic[Request]):
         result = self._handler(request)
         if iscoroutine(result):
             result = Deferred.fromCoroutine(result)
-        handling = follow(result, self._report, ())
+        handling = follow(result, self._report, unreported=())
         if handling is None:  # it is done already
             self._check(request, result.result if isinstance(result, Deferred) else result)
         return handling
@@ -126,3 +131,63 @@ class Serving(Generic[Request]):
             self._check(request, result)
         if not self._room.called:
             self._room.callback(None)
+
+
+# What looks like a reply. Anything else that a handler returns may have a purpose of its own.
+REPLIES = (bytes, bytearray, memoryview, str, list, tuple)
+
+
+class Handling(Generic[Request]):
+    """The requests that a Replier has given to its ``handler=``, until their Deferreds have fired.
+
+    Args:
+        inbox: where further requests wait.
+        halted: not empty while the handler is not called.
+        clock: makes delayed calls.
+    """
+
+    stopping: bool = False
+
+    def __init__(self, inbox: Inbox[Request, Any], halted: list[bool], clock: Any) -> None:
+        self._inbox = inbox
+        self._halted = halted
+        self._clock = clock
+        self._running: dict[Deferred[Any], Request] = {}
+
+    def follow(
+        self, result: object, report: Callable[[BaseException], None], request: Request
+    ) -> None:
+        """Follow what the handler returned for a request."""
+        if type(result) is Sent:  # of `Request.reply`; there is nothing to wait for
+            return
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
+        handling = follow(result, report)
+        if handling is not None:
+            self._running[handling] = request
+            handling.addBoth(self._end, handling, report, request)
+        else:
+            self._check(result.result if isinstance(result, Deferred) else result, report, request)
+
+    def _end(self, result: object, handling: Deferred[Any], *whose: Any) -> object:
+        self._running.pop(handling, None)
+        self._check(result, *whose)
+        return result
+
+    def _check(
+        self, result: object, report: Callable[[BaseException], None], request: Request
+    ) -> None:
+        if isinstance(result, REPLIES) and not request.answered:
+            report(not_replied(request, result))
+
+    async def stop(self, timeout: float) -> list[Request]:
+        """Wait for the handlers, cancel after `timeout` seconds, return the requests cut off."""
+        timer = Deferred[None]()
+        late = self._clock.callLater(timeout, timer.callback, None) if timeout < inf else None
+        while not timer.called and (self._running or (self._inbox.messages and not self._halted)):
+            await deferLater(self._clock, STEP)
+        revoke(late)
+        cut = list(self._running.values())
+        for handling in list(self._running):
+            handling.cancel()
+        return cut

@@ -10,7 +10,7 @@ import zmq
 from twisted.internet.defer import Deferred
 
 from zmqbridge._bridge.authentication import (
-    PATIENCE,
+    CALLBACK_TIMEOUT,
     Authenticating,
     close,
     reload,
@@ -78,7 +78,7 @@ class Authenticator(Socket):
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
         if isinstance(answer, Deferred):
-            answer.addTimeout(PATIENCE, steady(self._driver.reactor))
+            answer.addTimeout(CALLBACK_TIMEOUT, steady(self._driver.reactor))
         return answer
 
     def _cancel(self) -> None:

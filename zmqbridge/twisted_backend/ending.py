@@ -9,7 +9,7 @@ from twisted.internet.task import deferLater
 
 from zmqbridge._bridge import context
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge.core.checks import patience
+from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._reactors import global_reactor
 
@@ -36,7 +36,7 @@ def end_context(timeout: float | None = None, *, reactor: Any = None) -> Deferre
         TypeError, ValueError: the timeout is no number, or negative.
     """
     reactor = global_reactor() if reactor is None else reactor
-    return Deferred.fromCoroutine(_end(monotonic() + patience(timeout), reactor))
+    return Deferred.fromCoroutine(_end(monotonic() + check_optional_timeout(timeout), reactor))
 
 
 async def _end(deadline: float, reactor: Any) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, ClassVar, Self, TypeVar, final
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
@@ -15,6 +17,12 @@ from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics, Side
 from zmqbridge.twisted_backend._reactors import global_reactor
 
+if TYPE_CHECKING:
+    import zmq
+
+    from zmqbridge.core.zap import Policy
+    from zmqbridge.twisted_backend.authenticator import Authenticator
+
 Result = TypeVar("Result")
 
 
@@ -24,6 +32,12 @@ class Proxy(Proxying):
 
     When it has failed, the error is logged, and every call but `aclose` fails with it.
     Cancelling a Deferred only stops the waiting.
+
+    Args:
+        policies: which clients are let in at a side with ``security=``: a `Policy` for each domain,
+            as of an `Authenticator`. The reactor decides about them, as long as it runs.
+            None if no side needs an authenticator.
+        reactor: None is the global one.
     """
 
     log: ClassVar[Logger] = Logger()
@@ -35,11 +49,13 @@ class Proxy(Proxying):
         back: Side | Address | list[Address] | tuple[Address, ...],
         capture: Side | Address | list[Address] | tuple[Address, ...] | None = None,
         *,
+        policies: Mapping[str, Policy] | None = None,
         reactor: Any = None,
     ) -> None:
-        """The arguments are described in the class; `reactor` None is the global one."""
+        """The arguments are described in the class."""
         self._reactor = global_reactor() if reactor is None else reactor
-        super().__init__(kind, front, back, capture)
+        deciding = None if policies is None else partial(_deciding, policies, self._reactor)
+        super().__init__(kind, front, back, capture, deciding)
         reactor, log = self._reactor, self.log
 
         def report(ended: Future[Any]) -> None:
@@ -47,6 +63,12 @@ class Proxy(Proxying):
                 reactor.callFromThread(log.failure, "{error}", Failure(error), error=error)
 
         self._engine.ended.add_done_callback(report)
+
+    @property
+    def authenticator(self) -> Authenticator | None:
+        """What decides by the policies, e.g. to `reload` them; None without policies."""
+        it: Authenticator | None = self._engine.authenticator
+        return it
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,3 +144,11 @@ class Proxy(Proxying):
 
         future.add_done_callback(lambda _: self._reactor.callFromThread(fire))
         return waiting
+
+
+def _deciding(
+    policies: Mapping[str, Policy], reactor: Any, context: zmq.Context[Any]
+) -> Authenticator:
+    from zmqbridge.twisted_backend.authenticator import Authenticator  # few proxies have one
+
+    return Authenticator(policies, context=context, reactor=reactor)

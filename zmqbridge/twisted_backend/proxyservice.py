@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -14,6 +15,9 @@ from zmqbridge.proxies import KINDS, Side
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend.proxy import Proxy
 
+if TYPE_CHECKING:
+    from zmqbridge.core.zap import Policy
+
 
 class ProxyService(Service):
     """A proxy that opens when the service starts, and has ended when the service has stopped.
@@ -22,7 +26,7 @@ class ProxyService(Service):
         proxy: the `Proxy` while the service runs, otherwise None.
 
     Args:
-        kind, front, back, capture: as of a `Proxy`.
+        kind, front, back, capture, policies: as of a `Proxy`.
         reactor: None is the global one.
         stop_reactor: whether the reactor stops when the proxy fails, so that a supervisor starts
             the process again.
@@ -37,10 +41,12 @@ class ProxyService(Service):
         back: Any,
         capture: Any = None,
         *,
+        policies: Mapping[str, Policy] | None = None,
         reactor: Any = None,
         stop_reactor: bool = False,
     ) -> None:
         self._arguments = (kind, front, back, capture)
+        self._policies = policies
         self._reactor = reactor
         self._stop_reactor = stop_reactor
         self.proxy: Proxy | None = None
@@ -48,7 +54,7 @@ class ProxyService(Service):
     def startService(self) -> None:
         """Open the proxy; raises as `Proxy` does, and then the service does not run."""
         reactor = global_reactor() if self._reactor is None else self._reactor
-        self.proxy = proxy = Proxy(*self._arguments, reactor=reactor)
+        self.proxy = proxy = Proxy(*self._arguments, policies=self._policies, reactor=reactor)
         super().startService()  # type: ignore[no-untyped-call]
         self.log.info(
             "{kind} from {front} to {back}",

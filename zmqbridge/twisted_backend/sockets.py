@@ -21,7 +21,12 @@ from twisted.internet.defer import Deferred, fail
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
-from zmqbridge.core.checks import at_once, patience, seconds
+from zmqbridge.core.checks import (
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_timeout,
+)
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -45,7 +50,6 @@ if TYPE_CHECKING:
         ReactorReceiverArguments,
         ReactorSenderArguments,
     )
-    from zmqbridge.twisted_backend._serving import Serving
 
 
 @final
@@ -64,6 +68,8 @@ class Pusher(Socket):
 
     push: Final = send
     push_nowait: Final = send_nowait
+    send: Final = send
+    send_nowait: Final = send_nowait
 
 
 @final
@@ -125,7 +131,7 @@ class Requester(Socket):
             if get_ident() != self._driver.home_thread:
                 self._link.check_open()
             waiter.request_id = self._deadlines.open(
-                waiter, parts, self._timeout if timeout is None else seconds(timeout)
+                waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
             )
         except LoopError:
             raise
@@ -152,7 +158,13 @@ class Replier(Receiver[Request]):
     def _opened(self) -> None:
         super()._opened()
         self._patrols = Patrols(self._link)
-        self._serving: list[Serving[Request]] = []
+        self._serving: list[Any] = []  # each `Serving`, or the one `Handling`
+        if self._handler is not None:
+            from zmqbridge.twisted_backend._serving import Handling
+
+            handling = Handling(self._inbox, self._halted, steady(self._driver.reactor))
+            self._follow = handling.follow
+            self._serving.append(handling)
 
     def serve(self, handler: Callable[[Request], object], limit: int = 100) -> Deferred[None]:
         """Call ``handler(request)`` for each request; fires when the socket is closed or stopped.
@@ -167,9 +179,13 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
-            ValueError: the limit is less than one.
+            TypeError: the handler cannot be called.
+            ValueError: the limit is less than one, or this was made with a ``handler``.
         """
-        at_once(limit)
+        check_limit(limit)
+        check_handler(handler)
+        if self._handler is not None:
+            raise ValueError(f"{self!r} has a handler=, which gets the requests: leave one out")
         from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
 
         clock = steady(self._driver.reactor)
@@ -180,9 +196,11 @@ class Replier(Receiver[Request]):
     def stop_serving(self, timeout: float | None = None) -> Deferred[list[Request]]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and should be closed. Requests that libzmq has
-        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
-        documentation for how to have few of them.
+        With ``handler=`` it waits in the same way until the Deferreds of the handler have fired.
+        From then on the socket can still reply, and should be closed: `aclose` gives the clients a
+        tenth of a second to read the last replies. Another `serve` fires at once. Requests that
+        libzmq has already received stay there, and are lost when it is closed: see "Leave on
+        SIGTERM" in the documentation for how to have few of them.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as
@@ -196,7 +214,7 @@ class Replier(Receiver[Request]):
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
         """
-        timeout = patience(timeout)
+        timeout = check_optional_timeout(timeout)
         try:
             self._link.check_open()
         except SocketClosed as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
@@ -21,11 +21,11 @@ from zmqbridge._bridge.calls import facade_socket
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
-from zmqbridge.core.checks import patience
-from zmqbridge.core.framing import BytesLike, Message, as_parts
+from zmqbridge.core.checks import check_optional_timeout
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
-from zmqbridge.security import Security
+from zmqbridge.twisted_backend._leaving import drain
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
 from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.endpoints import ZmqEndpoint as ZmqEndpoint
@@ -44,6 +44,9 @@ from zmqbridge.txzmq.factory import (
 from zmqbridge.txzmq.parts import parts_of
 from zmqbridge.txzmq.settings import security_of, set_options
 from zmqbridge.txzmq.standins import NoFactory, ReactorOf
+
+if TYPE_CHECKING:
+    from zmqbridge.security import Security
 
 ZMQ3 = zmq_version_info()[0] >= 3
 
@@ -235,7 +238,7 @@ class ZmqConnection:
         """
         driver = self._zmqbridge__driver
         driver.check_open()
-        return Deferred.fromCoroutine(driver.drain(patience(timeout)))
+        return Deferred.fromCoroutine(drain(driver, check_optional_timeout(timeout)))
 
     def __repr__(self) -> str:
         # A constructor that raises may have set neither.
@@ -306,20 +309,20 @@ class ZmqConnection:
             or PlainSocket.send is not SEND
         ) and driver.sends_by_socket(message):
             return
-        if type(message) is bytes:
-            parts: Sequence[bytes] = (message,)
-        elif type(message) is list and message:
-            parts = message
-            for part in message:
-                if type(part) is not bytes:
-                    parts = as_parts(message)
-                    break
-        else:
-            parts = parts_of(message)
         pump = driver.pump
         try:
-            if pump.queues or not pump.try_send(parts):
-                driver.refused(parts)
+            if type(message) is bytes:
+                if pump.queues or not pump.try_send_part(message):
+                    driver.refused((message,))
+            else:
+                parts: Sequence[bytes] = message if type(message) is list else ()
+                for part in parts:
+                    if type(part) is not bytes:
+                        parts = ()
+                        break
+                parts = parts or parts_of(message)
+                if pump.queues or not pump.try_send(parts):
+                    driver.refused(parts)
         except ZmqBridgeError as problem:
             raise ZmqSendError(problem) from None
         if not pump.due:

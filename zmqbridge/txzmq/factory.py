@@ -21,7 +21,7 @@ Context = OwnContext
 # How long `shutdown` waits for the context to end. Mostly that takes less than a millisecond. With
 # messages that linger it goes on in its own thread, and the reactor goes on too. `shutdown` waits
 # longer only until addresses are free again, see `zmqbridge._bridge.addresses`.
-PATIENCE = 0.01  # seconds
+END_TIMEOUT = 0.01  # seconds
 
 _ending: set[int] = set()  # by `id`, as a program's factory class may have no hash
 
@@ -172,7 +172,7 @@ def _end_context(factory: ZmqFactory, bound: list[str]) -> None:
         loose.discard(context)
         ending = end(context, "zmqbridge-txzmq-context")
         if ending is not None:
-            ending.join(PATIENCE)
+            ending.join(END_TIMEOUT)
             addresses.wait_until_free(bound, lambda: not ending.is_alive())
 
 

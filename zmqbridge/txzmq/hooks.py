@@ -14,15 +14,13 @@ class Hooks(Pattern):
 
     Attributes:
         unhandled: the messages.
-        most: how many are read at a time.
     """
 
-    __slots__ = ("most", "unhandled")
+    __slots__ = ("unhandled",)
 
     def __init__(self) -> None:
-        super().__init__(lambda: self.most - len(self.unhandled))
+        super().__init__(lambda: BURST - len(self.unhandled))
         self.unhandled: deque[Message] = deque()
-        self.most: int = BURST
 
     def feed(self, burst: list[Message]) -> Told:
         self.unhandled.extend(burst)

@@ -62,7 +62,7 @@ class _Subscribed(Driver):
             # Subscriptions are messages to the publisher; libzmq drops those above this mark.
             self.socket.set(constants.SNDHWM, 0)
             if isinstance(self.socket, Telling):
-                self.socket.tell(self._option_set)
+                self.socket.tell(self._option_set, self._subscriptions.repeat)
 
     def _option_set(self, socket: object, option: int, value: Any) -> None:
         if option == constants.SUBSCRIBE:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.core.formats import FORMATS, Format, several_parts
+from zmqbridge.core.formats import FORMATS, Format, as_part_list
 from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.errors import MalformedMessage
 
@@ -32,8 +32,8 @@ def shaped(shape: Format, message: Any, tag: bytes) -> Sequence[BytesLike]:
     """The parts of a publication; ``str`` is sent as UTF-8.
 
     Raises:
-        TypeError: the message is no body, or no iterable of parts, as the format has it.
-        ValueError: there is a tag, and the format has none; or there is no part.
+        TypeError: the message is not of the type that the format has: a body, or parts.
+        ValueError: there is a tag, and the format has none; or there are no parts.
     """
     if shape is FORMATS["two-part"]:
         return shape.pack(tag, as_name(message, "a message"))
@@ -42,7 +42,7 @@ def shaped(shape: Format, message: Any, tag: bytes) -> Sequence[BytesLike]:
 
 
 def _encoded(parts: Iterable[str | BytesLike]) -> list[bytes]:
-    return [as_name(part, "a part") for part in several_parts(parts)]  # type: ignore[arg-type]
+    return [as_name(part, "a part") for part in as_part_list(parts)]  # type: ignore[arg-type]
 
 
 def received(connection: ZmqSubConnection, shape: Format | None, message: Message) -> None:

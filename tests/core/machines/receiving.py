@@ -169,7 +169,6 @@ class InboxMachine(RuleBasedStateMachine):
             assert list(self.inbox.messages) == self.messages
             assert len(self.inbox) == len(self.messages)
             assert self.inbox.promised == len(self.told)
-            assert self.inbox.awaited() == bool(self.told or self.waiting)
             assert self.inbox.paused == self.paused
             assert self.inbox.unwanted == self.unwanted
 

@@ -19,13 +19,13 @@ Task = Callable[[], object]
 
 
 def in_child(task: Task) -> object:
-    """What a function returns in a process of its own; None if that is aborted.
+    """Call a function in a new process, and return its result; None if the process is aborted.
 
     Args:
         task: a function of a module, or a `functools.partial` of one.
 
     Raises:
-        RuntimeError: it raised; the text says what.
+        RuntimeError: the function raised; the text has its traceback.
     """
     done = subprocess.run(
         [sys.executable, "-m", "zmqbridge.testing.differential.child"],
@@ -37,34 +37,34 @@ def in_child(task: Task) -> object:
     return result
 
 
-def play_on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observed]]:
+def play_on_libzmq(programs: Sequence[Program], wait_factor: float) -> list[list[Observed]]:
     """Play programs on libzmq in this process."""
-    return play(programs, Real(patience))
+    return play(programs, Real(wait_factor))
 
 
-def on_libzmq(programs: Sequence[Program], patience: float) -> list[list[Observed] | None]:
-    """What comes of programs on libzmq, which are played side by side; None if it aborts.
+def on_libzmq(programs: Sequence[Program], wait_factor: float) -> list[list[Observed] | None]:
+    """Play programs side by side on libzmq, in a child process; None for one that aborts libzmq.
 
     Args:
-        programs: for one process.
-        patience: see `Real`.
+        programs: the programs to play in one process.
+        wait_factor: see `Real`.
     """
-    observed: Any = in_child(partial(play_on_libzmq, list(programs), patience))
+    observed: Any = in_child(partial(play_on_libzmq, list(programs), wait_factor))
     if observed is not None:
         return list(observed)
     if len(programs) == 1:
         return [None]
     half = len(programs) // 2
-    return on_libzmq(programs[:half], patience) + on_libzmq(programs[half:], patience)
+    return on_libzmq(programs[:half], wait_factor) + on_libzmq(programs[half:], wait_factor)
 
 
 def main() -> None:
-    """Read what is to be called, call it, and write what it returned."""
+    """Read a pickled function, call it, and write its pickled result."""
     task: Task = pickle.load(sys.stdin.buffer)
     sys.stdout.buffer.write(pickle.dumps(task()))
     sys.stdout.buffer.flush()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
-    os._exit(0)  # whatever lingers
+    os._exit(0)  # without waiting for messages that linger
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Command: ``python -m zmqbridge.testing differential``, the model against libzmq."""
+"""Command: ``python -m zmqbridge.testing differential`` compares the simulation with libzmq."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from zmqbridge.testing.differential.judging import differing
 from zmqbridge.testing.differential.shrinking import shrink
 from zmqbridge.testing.differential.writing import generate
 
-PATIENCES = (1.0, 6.0)
+WAIT_FACTORS = (1.0, 6.0, 24.0)
 TOGETHER = 4  # processes, which wait most of the time
 WIRES = ("tcp", "ipc")
 
 
 def differs(program: Fixed, transport: str) -> tuple[object, object] | None:
-    """What came of a fixed program on the model and on libzmq, if that differs for good."""
+    """The results of a fixed program on the model and on libzmq; None if they are alike."""
     ours = program.play(stage.model(transport))
     theirs: object = None
-    for patience in PATIENCES:
-        theirs = in_child(partial(play_fixed, program.name, transport, patience))
+    for wait_factor in WAIT_FACTORS:
+        theirs = in_child(partial(play_fixed, program.name, transport, wait_factor))
         if ours == theirs:
             return None
     return ours, theirs
 
 
-def play_fixed(name: str, transport: str, patience: float) -> object:
+def play_fixed(name: str, transport: str, wait_factor: float) -> object:
     """Play a fixed program on libzmq in this process."""
     (program,) = (each for each in fixed() if each.name == name)
-    return program.play(stage.real(transport, patience))
+    return program.play(stage.real(transport, wait_factor))
 
 
 def compare(seed: int, programs: int, by_hand: bool = True) -> int:
-    """Compare random programs, and those that were written by hand; print what differs.
+    """Compare random programs, and those that were written by hand; print each difference.
 
     Args:
-        seed: of the first; the others have the numbers that follow.
-        programs: how many.
-        by_hand: the fixed ones as well.
+        seed: the seed of the first random program; the next one has the next number.
+        programs: how many random programs.
+        by_hand: whether to compare the fixed programs as well.
 
     Returns:
-        How many differ.
+        How many programs differ.
     """
     found = differing([generate(seed + number) for number in range(programs)])
     for difference in found:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Play the same programs on the simulated network and on libzmq.",
     )
     parser.add_argument("--programs", type=int, default=100, help="how many random ones (100)")
-    parser.add_argument("--seed", type=int, help="of the first; the next has the next number")
+    parser.add_argument("--seed", type=int, help="of the first; the next one has the next number")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(2**31) if given.seed is None else given.seed
     print(f"seed {seed}", flush=True)

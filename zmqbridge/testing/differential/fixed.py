@@ -1,4 +1,4 @@
-"""Fixed: programs that show one thing each, and must come out alike on the model and on libzmq."""
+"""Fixed: programs, each for one rule of libzmq, whose results must be alike in both worlds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge.testing.differential.stage import Stage
+from zmqbridge.testing.differential.stage import STARTING, Stage
 
 Play = Callable[[Stage], object]
 
@@ -16,8 +16,8 @@ class Fixed(NamedTuple):
     """A program that was written by hand.
 
     Attributes:
-        name: what it shows.
-        play: says what came of it.
+        name: the rule that it shows.
+        play: plays it on a stage, and returns what is compared.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Fixed(NamedTuple):
 
 
 def subscriptions_beyond_the_mark(stage: Stage) -> object:
-    """5,000 subscriptions, of which a SUB's mark lets 1,000 through (zeromq/libzmq#4064)."""
+    """Of 5,000 subscriptions a SUB's high water mark lets 1,000 through (zeromq/libzmq#4064)."""
     publisher, subscriber = stage.socket(zmq.XPUB), stage.socket(zmq.SUB)
     for number in range(5000):
         subscriber.set(zmq.SUBSCRIBE, b"%d" % number)
@@ -40,7 +40,7 @@ def subscriptions_beyond_the_mark(stage: Stage) -> object:
 
 
 def reports(verbosity: int) -> Play:
-    """What an XPUB tells of two subscribers of one topic."""
+    """What an XPUB reports of two subscribers to one topic."""
 
     def play(stage: Stage) -> object:
         publisher = stage.socket(zmq.XPUB)
@@ -65,7 +65,7 @@ def reports(verbosity: int) -> Play:
 
 
 def whole_messages(stage: Stage) -> object:
-    """Parts are sent whole, or not at all; a mark of one counts messages."""
+    """A message is sent with all its parts or not at all; a mark counts messages, not parts."""
     pusher, puller = stage.socket(zmq.PUSH), stage.socket(zmq.PULL)
     pusher.set(zmq.SNDHWM, 2)
     puller.set(zmq.RCVHWM, 1)
@@ -95,19 +95,19 @@ def closing_at_the_mark(stage: Stage) -> object:
 
 
 def unreachable(stage: Stage) -> object:
-    """What a ROUTER with MANDATORY says of a peer: there, closed, never there."""
+    """A send of a ROUTER with MANDATORY to a connected, an unknown, and a closed peer."""
     router, dealer = stage.socket(zmq.ROUTER), stage.socket(zmq.DEALER)
     router.set(zmq.ROUTER_MANDATORY, 1)
     dealer.set(zmq.ROUTING_ID, b"peer")
     stage.tie(router, dealer)
-    said = [stage.sent(router, b"peer", b"x"), stage.sent(router, b"nobody", b"x")]
+    said = [stage.sent(router, b"peer", b"x"), stage.sent(router, b"unknown", b"x")]
     dealer.close()
     stage.settle()
     return [*said, stage.sent(router, b"peer", b"x")]
 
 
 def of_a_process(end: str, heartbeats: bool) -> Play:
-    """What a ROUTER with MANDATORY says of a peer whose process was killed or stopped."""
+    """A send of a ROUTER with MANDATORY to a peer whose process was killed or stopped."""
 
     def play(stage: Stage) -> object:
         router = stage.socket(zmq.ROUTER)
@@ -117,7 +117,7 @@ def of_a_process(end: str, heartbeats: bool) -> Play:
             router.set(zmq.HEARTBEAT_TIMEOUT, 300)
         stage.bind(router)
         process = stage.process()
-        there = stage.until(lambda: stage.sent(router, b"peer", b"x") == "ok")
+        there = stage.until(lambda: stage.sent(router, b"peer", b"x") == "ok", STARTING)
         getattr(process, end)()
         gone = stage.until(lambda: stage.sent(router, b"peer", b"x") == "EHOSTUNREACH")
         process.kill()
@@ -127,11 +127,11 @@ def of_a_process(end: str, heartbeats: bool) -> Play:
 
 
 def monitored(course: Callable[[Stage, Any, Any], object], ordered: bool = True) -> Play:
-    """Which events both sides see, each at its first time.
+    """The monitor events of both sides, each event once.
 
     Args:
-        course: what happens.
-        ordered: the order is compared, too.
+        course: plays a server and a client.
+        ordered: whether the order of the events is compared.
     """
 
     def play(stage: Stage) -> object:
@@ -147,20 +147,20 @@ def monitored(course: Callable[[Stage, Any, Any], object], ordered: bool = True)
 
 
 def connected(stage: Stage, server: Any, client: Any) -> object:
-    """A connection, that is lost."""
+    """A client connects, and the server closes."""
     stage.tie(server, client)
     server.close()
     return None
 
 
 def refused(stage: Stage, server: Any, client: Any) -> object:
-    """Nobody listens."""
+    """A client connects to an address where no socket listens."""
     stage.connect(client)
     return None
 
 
 def of_other_kinds(stage: Stage, server: Any, client: Any) -> object:
-    """The kinds do not fit."""
+    """A client connects whose socket type does not fit the server's."""
     stranger = stage.socket(zmq.SUB)
     events = stage.monitor(stranger)
     stage.tie(server, stranger)
@@ -169,14 +169,15 @@ def of_other_kinds(stage: Stage, server: Any, client: Any) -> object:
 
 
 def _first(events: Iterable[str]) -> list[str]:
-    # Who hangs up first is a race; the loser sees but the end, and a client then tries again.
+    # Both sides hang up at the same time. The slower one sees only the end of the connection, and a
+    # client then tries again: so these events may come or not.
     free = ("HANDSHAKE_FAILED_NO_DETAIL", "CONNECT_RETRIED")
     seen = list(dict.fromkeys(events))
     return [each for each in seen if each not in free]
 
 
 def plain(status: bytes | None) -> Callable[[Stage, Any, Any], object]:
-    """PLAIN, and a ZAP handler that says this; None for no handler."""
+    """PLAIN, with a ZAP handler that answers with this status; None for no handler."""
 
     def course(stage: Stage, server: Any, client: Any) -> object:
         server.set(zmq.PLAIN_SERVER, 1)
@@ -188,7 +189,7 @@ def plain(status: bytes | None) -> Callable[[Stage, Any, Any], object]:
 
 
 def curve(right: bool, status: bytes | None) -> Callable[[Stage, Any, Any], object]:
-    """CURVE, with the server's key or with another, and a handler or none."""
+    """CURVE, with the right server key or a wrong one, and a ZAP handler as for `plain`."""
 
     def course(stage: Stage, server: Any, client: Any) -> object:
         keys = [zmq.curve_keypair() for _ in range(3)]
@@ -203,7 +204,7 @@ def curve(right: bool, status: bytes | None) -> Callable[[Stage, Any, Any], obje
 
 
 def null(status: bytes) -> Callable[[Stage, Any, Any], object]:
-    """NULL with a domain, which asks the handler."""
+    """NULL with a ZAP domain, which has libzmq ask the handler."""
 
     def course(stage: Stage, server: Any, client: Any) -> object:
         server.set(zmq.ZAP_DOMAIN, b"global")
@@ -219,7 +220,7 @@ def _other_mechanism(stage: Stage, server: Any, client: Any) -> object:
 
 
 def fixed() -> Iterable[Fixed]:
-    """All of them."""
+    """All fixed programs."""
     yield Fixed("5,000 subscriptions", subscriptions_beyond_the_mark)
     for verbosity in (0, zmq.XPUB_VERBOSE, zmq.XPUB_VERBOSER):
         yield Fixed(f"XPUB reports, {verbosity or 'by default'!s}", reports(verbosity))
@@ -230,7 +231,7 @@ def fixed() -> Iterable[Fixed]:
         name = f"unreachable after {end}{', with heartbeats' if heartbeats else ''}"
         yield Fixed(name, of_a_process(end, heartbeats))
     for course in (connected, refused, of_other_kinds, _other_mechanism):
-        ordered = course is not _other_mechanism  # there both sides hang up
+        ordered = course is not _other_mechanism  # there both sides hang up, in any order
         yield Fixed(f"monitor: {course.__name__.strip('_')}", monitored(course, ordered))
     for status in (b"200", b"400", b"300", b"500", None):
         yield Fixed(f"PLAIN, handler says {status!r}", monitored(plain(status)))

@@ -1,28 +1,30 @@
-"""Judging: whether what came of a program in the one world is allowed by what came in the other."""
+"""Judging: whether the results of a program on the model fit those on libzmq."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from zmqbridge.testing.differential.child import on_libzmq
 from zmqbridge.testing.differential.playing import TIES, Observed, play
 from zmqbridge.testing.differential.programs import Program, Step
 from zmqbridge.testing.differential.worlds import Model
+from zmqbridge.testing.errors import NotSimulated
 
-# So many programs wait together for libzmq to fall quiet.
+# How many programs are played side by side, so that they wait together until libzmq is idle.
 TOGETHER = 24
-# A difference must be there again when libzmq is given so much more time.
-PATIENCES = (1.0, 4.0, 12.0)
+# A difference counts only if it is still there when libzmq has so many times more time.
+WAIT_FACTORS = (1.0, 4.0, 12.0)
 
 
 class Difference(NamedTuple):
-    """Where two worlds part.
+    """The first step at which the results of two worlds differ.
 
     Attributes:
-        program: what was played.
+        program: the program that was played.
         step: the number of the step.
-        model, real: what came of it in each.
+        model, real: the results of this step in both worlds.
     """
 
     program: Program
@@ -40,20 +42,30 @@ class Difference(NamedTuple):
 
 
 def on_model(program: Program) -> list[Observed]:
-    """What comes of a program on the simulated network."""
+    """Play a program on the simulated network, and return the results of its steps.
+
+    Raises:
+        NotSimulated: it does what libzmq does not survive.
+    """
     return play([program], Model(program.seed))[0]
 
 
 def differing(programs: Sequence[Program]) -> list[Difference]:
-    """Play programs in both worlds, and find where these part for good."""
-    left = {program: on_model(program) for program in programs}
+    """Play programs in both worlds, and return the differences that are there each time.
+
+    Those that are not simulated are left out.
+    """
+    left = {}
+    for program in programs:
+        with suppress(NotSimulated):  # as libzmq would end the process
+            left[program] = on_model(program)
     found: list[Difference] = []
-    for patience in PATIENCES:
+    for wait_factor in WAIT_FACTORS:
         found = []
         those = list(left)
         for at in range(0, len(those), TOGETHER):
             batch = those[at : at + TOGETHER]
-            for program, real in zip(batch, on_libzmq(batch, patience), strict=True):
+            for program, real in zip(batch, on_libzmq(batch, wait_factor), strict=True):
                 step = None if real is None else parting(program.steps, left[program], real)
                 if real is None or step is None:
                     del left[program]
@@ -65,16 +77,16 @@ def differing(programs: Sequence[Program]) -> list[Difference]:
 def parting(
     steps: Sequence[Step], model: Sequence[Observed], real: Sequence[Observed]
 ) -> int | None:
-    """The first step at which what came in one world is not allowed by the other."""
+    """The number of the first step whose results do not fit; None if all do."""
     loose = any(not step.settles for step in steps)
-    tied: set[int] = set()  # whose connections libzmq's threads have business with
+    tied: set[int] = set()  # sockets whose connections libzmq's threads work on
     for number, (ours, theirs) in enumerate(zip(model, real, strict=True)):
         if ours.came != theirs.came and not (loose and _by_sender(ours) == _by_sender(theirs)):
             return number
         if steps[number].what in TIES:
             tied.add(steps[number].socket)
         for socket in ours.rings.keys() & theirs.rings.keys():
-            # Commands of libzmq's own, of which the user sees nothing else, ring as well.
+            # An FD of libzmq signals also for internal commands, which have no other effect.
             if ours.rings[socket] > theirs.rings[socket] or (
                 ours.rings[socket] < theirs.rings[socket] and socket not in tied
             ):
@@ -83,7 +95,7 @@ def parting(
 
 
 def _by_sender(observed: Observed) -> object:
-    """What was received, without the order between the messages of different senders."""
+    """The received messages by their sender: the order between senders does not count."""
     if not isinstance(observed.came, list):
         return observed.came
     senders: dict[bytes, list[object]] = {}

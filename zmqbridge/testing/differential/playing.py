@@ -1,4 +1,4 @@
-"""Playing: does the steps of programs in a world, and writes down what came of each."""
+"""Playing: performs the steps of programs in a world, and records the result of each step."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TIES = frozenset({"bind", "connect", "unbind", "disconnect", "close", "open"})
 
 
 class Observed(NamedTuple):
-    """What came of a step.
+    """The result of a step.
 
     Attributes:
-        came: of the call: ``"ok"``, an errno's name, messages, events.
-        rings: after the time has gone on, for each socket that nobody has touched since its EVENTS
-            were read: whether its FD is readable.
+        came: the result of the call: ``"ok"``, the name of an errno, messages, or events.
+        rings: whether the FD of a socket is readable after the world has settled, for each socket
+            that no step has used since its EVENTS were read.
     """
 
     came: Any
@@ -31,9 +31,9 @@ class Player:
     """Plays one program in a world.
 
     Args:
-        program: what to play.
-        world: where.
-        name: what no other player in this world has.
+        program: the program to play.
+        world: the world to play it in.
+        name: a prefix of addresses that no other player in this world has.
     """
 
     def __init__(self, program: Program, world: World, name: str) -> None:
@@ -42,8 +42,8 @@ class Player:
         self.name = name
         self.observed: list[Observed] = []
         self.sockets: dict[int, Any] = {}
-        self._last: dict[int, bytes] = {}  # who a ROUTER has heard last
-        self._names: dict[bytes, str] = {}  # what libzmq has made up, in order
+        self._last: dict[int, bytes] = {}  # the peer of the last message to each ROUTER
+        self._names: dict[bytes, str] = {}  # a name for each routing id that libzmq has chosen
         self._own = {each for spec in program.sockets for _, each in spec.options}
         self._untouched: set[int] = set()
         self._fresh: set[int] = set()
@@ -53,11 +53,11 @@ class Player:
 
     @property
     def over(self) -> bool:
-        """Whether it has played all steps."""
+        """Whether all steps were played."""
         return self._done >= len(self.program.steps)
 
     def step(self) -> Step:
-        """Do the next step, and what follows at once."""
+        """Perform the next steps, up to one after which the world settles, and return that one."""
         while True:
             step = self.program.steps[self._done]
             self._done += 1
@@ -66,11 +66,11 @@ class Player:
                 return step
 
     def look(self) -> None:
-        """Look at the FDs now that all is quiet."""
+        """Record which FDs are readable, after the world has settled."""
         rings = self.observed[-1].rings
         for number in sorted(self._untouched):
             rings[number] = self.world.rings(self.sockets[number])
-        # News that came just as EVENTS was read may have been in it, or not.
+        # A command that came while EVENTS was read may have been worked off there, or not.
         self._untouched -= {number for number in self._fresh if rings.pop(number)}
         self._fresh.clear()
 
@@ -90,7 +90,7 @@ class Player:
     # The steps.
 
     def open(self, number: int, _: Any) -> str:
-        """Make a socket, again."""
+        """Make a socket, unless it is open."""
         if number in self.sockets:
             return "open"
         spec = self.program.sockets[number]
@@ -101,33 +101,33 @@ class Player:
         return "ok"
 
     def close(self, number: int, _: Any) -> str:
-        """Close it."""
+        """Close a socket."""
         if number in self.sockets:
             self.sockets.pop(number).close()
         return "ok"
 
     def bind(self, number: int, address: str) -> str:
-        """Bind it."""
+        """Bind a socket."""
         self.sockets[number].bind(self._address(address))
         return "ok"
 
     def connect(self, number: int, address: str) -> str:
-        """Connect it."""
+        """Connect a socket."""
         self.sockets[number].connect(self._address(address))
         return "ok"
 
     def unbind(self, number: int, address: str) -> str:
-        """Unbind it."""
+        """Unbind a socket."""
         self.sockets[number].unbind(self._address(address))
         return "ok"
 
     def disconnect(self, number: int, address: str) -> str:
-        """Disconnect it."""
+        """Disconnect a socket."""
         self.sockets[number].disconnect(self._address(address))
         return "ok"
 
     def subscribe(self, number: int, topic: bytes) -> str:
-        """Subscribe."""
+        """Subscribe to a topic."""
         if self.program.sockets[number].kind == "SUB":
             self.sockets[number].set(zmq.SUBSCRIBE, topic)
         else:
@@ -135,7 +135,7 @@ class Player:
         return "ok"
 
     def unsubscribe(self, number: int, topic: bytes) -> str:
-        """Unsubscribe."""
+        """Unsubscribe from a topic."""
         if self.program.sockets[number].kind == "SUB":
             self.sockets[number].set(zmq.UNSUBSCRIBE, topic)
         else:
@@ -143,10 +143,10 @@ class Player:
         return "ok"
 
     def send(self, number: int, argument: tuple[Any, ...]) -> list[str]:
-        """Send so many messages that begin so, until one is refused."""
+        """Send a number of messages with these first parts, until one is refused."""
         count, *head = argument
         if head and head[0] == b"reply":
-            head[0] = self._last.get(number, b"nobody")
+            head[0] = self._last.get(number, b"unknown")
         came = []
         for each in range(count):
             label = b"%d.%d.%d" % (number, self._done, each)
@@ -162,7 +162,7 @@ class Player:
         return came
 
     def receive(self, number: int, most: int) -> list[Any]:
-        """Receive so many messages, or as many as there are."""
+        """Receive messages until there are none, but not more than `most`."""
         came: list[Any] = []
         for _ in range(most):
             try:
@@ -176,7 +176,7 @@ class Player:
         return came
 
     def events(self, number: int, _: Any) -> int:
-        """Read EVENTS; from now on its FD is looked at."""
+        """Read EVENTS; from now on `look` records the FD of this socket."""
         came = int(self.sockets[number].get(zmq.EVENTS))
         self._untouched.add(number)
         self._fresh.add(number)
@@ -200,14 +200,14 @@ CALLS: dict[str, Call] = {
 
 
 def name_of(error: zmq.ZMQError) -> str:
-    """What an error is called."""
+    """The name of an error's errno."""
     number = error.errno or 0
     own = {int(zmq.EFSM): "EFSM", int(zmq.ETERM): "ETERM"}
     return own.get(number) or errno.errorcode.get(number, str(number))
 
 
 def play(programs: Sequence[Program], world: World) -> list[list[Observed]]:
-    """Play programs side by side, which waits but once for all, and say what came of each."""
+    """Play programs side by side, so that they wait together, and return the results of each."""
     players = [Player(program, world, f"p{n}") for n, program in enumerate(programs)]
     playing = players
     while playing := [each for each in playing if not each.over]:

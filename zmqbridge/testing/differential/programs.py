@@ -1,4 +1,4 @@
-"""Programs: what is played on the model and on libzmq."""
+"""Programs: the sockets and steps that are played on the model and on libzmq."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-# Libzmq tries again after this time, and up to as much more.
+# Libzmq connects again after this time, or up to twice as long.
 RECONNECT = 10  # milliseconds
 
 
@@ -15,7 +15,7 @@ class Spec(NamedTuple):
 
     Attributes:
         kind: the name of its type.
-        options: set right after it is made.
+        options: the options that are set right after it is made.
     """
 
     kind: str
@@ -36,9 +36,9 @@ class Step(NamedTuple):
 
     Attributes:
         what: a key of `zmqbridge.testing.differential.playing.CALLS`.
-        socket: which, by its place in the program.
-        argument: an address, a topic, how many messages, ...
-        settles: the time goes on afterwards until nothing happens any more.
+        socket: the index of the socket in the program.
+        argument: an address, a topic, or a number of messages.
+        settles: whether the world settles before the next step.
     """
 
     what: str
@@ -52,13 +52,13 @@ class Step(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Sockets, and what is done with them.
+    """Sockets, and the steps that use them.
 
     Attributes:
-        seed: what it was made from.
-        transport: of all its addresses.
-        sockets: what is made at the start.
-        steps: what is done, in order.
+        seed: the seed that it was made from.
+        transport: the transport of all its addresses.
+        sockets: the sockets that are made at the start.
+        steps: the steps in their order.
     """
 
     seed: int
@@ -89,11 +89,11 @@ def _twice(program: Program) -> bool:
 
 
 def valid(program: Program) -> bool:
-    """Whether what comes of a program does not depend on who is first, and libzmq survives it.
+    """Whether the results of a program do not depend on a race, and libzmq does not abort.
 
-    Two who wait for an address to be bound, over a wire, come in any order, and so do messages by
-    two ways to one socket. Over inproc libzmq 4.3.5 aborts when somebody has waited for it, and
-    left before.
+    Over tcp and ipc, two sockets that wait for an address to be bound connect in any order, and
+    messages that take two ways to one socket arrive in any order. Over inproc, libzmq 4.3.5 aborts
+    if a socket waits for an address and leaves before it is bound.
     """
     if program.transport != "inproc" and _twice(program):
         return False

@@ -1,4 +1,4 @@
-"""Shrinking: makes a program that shows a difference as small as it can be."""
+"""Shrinking: searches the smallest program that still shows a difference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _smaller(difference: Difference) -> Iterator[Program]:
     steps = program.steps[: difference.step + 1]
     if len(steps) < len(program.steps):
         yield program._replace(steps=steps)
-    # Large pieces first, then single steps; whatever is smallest and still differs wins.
+    # Without large pieces first, then without single steps: the smallest that still differs wins.
     for size in (8, 4, 2, 1):
         if size <= len(steps):
             for at in range(0, len(steps), size):

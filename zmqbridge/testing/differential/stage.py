@@ -1,4 +1,4 @@
-"""Stage: what fixed programs are written with, the same on the model and on libzmq."""
+"""Stage: the calls that fixed programs are made of, the same on the model and on libzmq."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ socket.set(zmq.ROUTING_ID, b"peer")
 socket.connect(sys.argv[1])
 time.sleep(30)
 """
-ENOUGH = 1.0  # seconds, after which nothing more is waited for
-ROUNDS = 60  # of reading, as who tries to connect again makes events for ever
+ENOUGH = 1.0  # seconds; the longest wait for a condition, times `Stage.wait_factor`
+STARTING = 25.0  # seconds that a process has to come
+ROUNDS = 60  # of reading, as a socket that tries to connect again makes events for ever
 
 
 class Stage:
-    """One address of one world.
+    """A world with one address, which the sockets of a program bind and connect to.
 
     Args:
-        world: where.
-        transport: of the address.
+        world: the world.
+        transport: the transport of the address.
     """
 
     def __init__(self, world: Model | Real, transport: str) -> None:
@@ -39,25 +40,26 @@ class Stage:
         self._transport = transport
         self.address: str = world.address(transport, "stage")
         self._number = 0
+        self.wait_factor: float = world.wait_factor if isinstance(world, Real) else 1.0
 
     def socket(self, kind: int) -> Any:
-        """A new socket."""
+        """Make a socket."""
         socket = self._world.socket(kind)
         socket.set(zmq.RECONNECT_IVL, 10)
         socket.set(zmq.LINGER, 0)
         return socket
 
     def bind(self, socket: Any) -> None:
-        """Bind it."""
+        """Bind a socket to the address."""
         socket.bind(self.address)
 
     def connect(self, socket: Any) -> None:
-        """Connect it, and let the time go on."""
+        """Connect a socket to the address, and settle."""
         socket.connect(self.address)
         self.settle()
 
     def tie(self, server: Any, *clients: Any) -> None:
-        """Bind one, and connect the others."""
+        """Bind the server, and connect the clients."""
         self.bind(server)
         for client in clients:
             self.connect(client)
@@ -67,7 +69,7 @@ class Stage:
         self._world.settle(True)
 
     def received(self, socket: Any, most: int = ROUNDS) -> list[Any]:
-        """What is there, and what comes while it is read."""
+        """Receive all messages, also those that come meanwhile."""
         came: list[Any] = []
         idle = rounds = 0
         while idle < 2 and rounds < most:
@@ -83,17 +85,17 @@ class Stage:
         return came
 
     def sent(self, socket: Any, *parts: bytes) -> str:
-        """What comes of sending."""
+        """Send a message, and return ``"ok"`` or the name of the errno."""
         try:
             socket.send_multipart(parts, zmq.DONTWAIT)
         except zmq.ZMQError as error:
             return name_of(error)
         return "ok"
 
-    def until(self, holds: Callable[[], bool]) -> bool:
-        """Whether something comes true within a while."""
+    def until(self, holds: Callable[[], bool], enough: float | None = None) -> bool:
+        """Whether a condition becomes true within `enough` seconds."""
         world = self._world
-        end = self._now() + ENOUGH
+        end = self._now() + (ENOUGH * self.wait_factor if enough is None else enough)
         while not (held := holds()) and self._now() < end:
             if isinstance(world, Model):
                 world.network.deliver_until(world.network.now + 0.01)
@@ -106,13 +108,13 @@ class Stage:
         return world.network.now if isinstance(world, Model) else time.monotonic()
 
     def process(self) -> Any:
-        """A process with a DEALER of the routing id ``peer`` that connects, to be ended."""
+        """Start a process with a connected DEALER of the routing id ``peer``."""
         if isinstance(self._world, Real):
             return RealProcess(self.address)
         return SimulatedProcess(self._world, self.address)
 
     def monitor(self, socket: Any) -> Any:
-        """What tells of the events of a socket."""
+        """Monitor a socket, and return the PAIR socket that receives its events."""
         self._number += 1
         name = f"inproc://monitor.{self._number}"
         socket.monitor(name, zmq.EVENT_ALL)
@@ -121,7 +123,7 @@ class Stage:
         return pair
 
     def events(self, monitor: Any) -> list[str]:
-        """The events so far, by name, with the value where that is a verdict."""
+        """The names of the events so far; those of a failed handshake have their value."""
         told = []
         for message in self.received(monitor, 2):
             event = parse_monitor_message(message)
@@ -132,7 +134,7 @@ class Stage:
         return told
 
     def authenticated(self, server: Any, client: Any, status: bytes | None) -> object:
-        """Tie two, play their ZAP handler, and see whether a message gets through."""
+        """Connect two sockets, play the ZAP handler, and return what the server receives."""
         handler = None
         if status is not None:
             handler = self.socket(zmq.ROUTER)
@@ -151,23 +153,23 @@ class Stage:
 
 
 class RealProcess:
-    """A process, by its signals."""
+    """A real process, which is ended by signals."""
 
     def __init__(self, address: str) -> None:
         self._process = subprocess.Popen([sys.executable, "-c", PEER, address])
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """SIGSTOP."""
+        """Send SIGSTOP."""
         self._process.send_signal(signal.SIGSTOP)
 
 
 class SimulatedProcess:
-    """A node."""
+    """A node of the simulated network."""
 
     def __init__(self, world: Model, address: str) -> None:
         self._node = world.network.node("peer")
@@ -176,11 +178,11 @@ class SimulatedProcess:
         socket.connect(address)
 
     def kill(self) -> None:
-        """As by SIGKILL."""
+        """End the node as by SIGKILL."""
         self._node.kill()
 
     def stop(self) -> None:
-        """As by SIGSTOP."""
+        """Stop the node as by SIGSTOP."""
         self._node.pause()
 
 
@@ -189,6 +191,6 @@ def model(transport: str) -> Stage:
     return Stage(Model(), transport)
 
 
-def real(transport: str, patience: float = 1.0) -> Stage:
-    """A stage on libzmq, which is waited for so patiently."""
-    return Stage(Real(patience), transport)
+def real(transport: str, wait_factor: float = 1.0) -> Stage:
+    """A stage on libzmq; for the factor see `Real`."""
+    return Stage(Real(wait_factor), transport)

@@ -1,4 +1,4 @@
-"""Worlds: where a program is played, on the simulated network or on libzmq."""
+"""Worlds: the simulated network and libzmq, with the calls that playing a program needs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ import zmq
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import Node
 
-DIRECTORY = Path(tempfile.gettempdir()) / f"differential-{os.getpid()}"  # of ipc's paths
+DIRECTORY = Path(tempfile.gettempdir()) / f"differential-{os.getpid()}"  # of the paths of ipc
 TASKS = Path("/proc/self/task")
-# So much virtual time passes while the model settles: all that a program waits for but LINGER.
+# How much virtual time passes while the model settles: more than any wait of a program but LINGER.
 PASSES = 0.1  # seconds
 
 
 class World(Protocol):
-    """What a program is played on."""
+    """What a player needs of a world."""
 
     def socket(self, kind: int) -> Any:
-        """A new socket with pyzmq's methods."""
+        """Make a socket with pyzmq's methods."""
 
     def address(self, transport: str, name: str) -> str:
-        """What stands for this name in a program; each world has each name once."""
+        """The address for a name; a world gives the same name the same address."""
 
     def settle(self, ties: bool) -> None:
-        """Let the time go on until nothing happens any more.
+        """Let time pass until nothing happens any more.
 
         Args:
-            ties: there are connections to be made or lost, or made again.
+            ties: whether connections may begin or end meanwhile.
         """
 
     def rings(self, socket: Any) -> bool:
@@ -54,41 +54,41 @@ class Model:
         return self.node.context.socket(kind)
 
     def address(self, transport: str, name: str) -> str:
-        """A port, a path or a name; nothing else is on this network."""
+        """A port, a path or a name on a network of its own."""
         if transport == "tcp":
             return f"tcp://127.0.0.1:{5000 + sum(name.encode())}"
         return f"{transport}://{name}"
 
     def settle(self, ties: bool) -> None:
-        """Let some time pass."""
+        """Let virtual time pass."""
         self.network.deliver_until(self.network.now + PASSES)
 
     def rings(self, socket: Any) -> bool:
-        """Whether its FD would be readable."""
+        """Whether the FD of a socket would be readable."""
         return bool(socket.rings)
 
 
 class Real:
     """Libzmq, over the loopback, paths in a directory of its own, or inproc.
 
-    What it has taken is not given back: its process ends when all was played.
+    It frees nothing: its process ends when all programs were played.
 
     Args:
-        patience: how much longer than usual it waits until it takes libzmq for quiet.
+        wait_factor: how many times longer than usual it waits before it takes libzmq to be idle.
     """
 
-    def __init__(self, patience: float = 1.0) -> None:
-        self.patience = patience
+    def __init__(self, wait_factor: float = 1.0) -> None:
+        self.wait_factor = wait_factor
         self.context: zmq.Context[Any] = zmq.Context()
         self.context.max_sockets = 100_000
         self._reserved: dict[str, socket.socket] = {}
 
     def socket(self, kind: int) -> Any:
-        """A socket of plain pyzmq."""
+        """Make a socket of plain pyzmq."""
         return self.context.socket(kind)
 
     def address(self, transport: str, name: str) -> str:
-        """A port that nobody else gets, a path of our own, a name in our own context."""
+        """A reserved port, a path in our directory, or a name in our context."""
         if transport == "ipc":
             DIRECTORY.mkdir(exist_ok=True)
             return f"ipc://{DIRECTORY}/{name}"
@@ -103,9 +103,9 @@ class Real:
         return f"tcp://127.0.0.1:{self._reserved[name].getsockname()[1]}"
 
     def settle(self, ties: bool) -> None:
-        """Wait until the threads of libzmq have slept for a while, but not for ever."""
-        quiet = (0.03 if ties else 0.004) * self.patience
-        latest = time.monotonic() + (0.08 if ties else 0.05) * self.patience
+        """Wait until libzmq's threads have been idle for a while, with a limit."""
+        quiet = (0.03 if ties else 0.004) * self.wait_factor
+        latest = time.monotonic() + (0.08 if ties else 0.05) * self.wait_factor
         seen, since = _activity(), time.monotonic()
         while time.monotonic() < latest:
             time.sleep(0.001)
@@ -116,14 +116,14 @@ class Real:
                 return
 
     def rings(self, socket: Any) -> bool:
-        """Whether its FD is readable."""
+        """Whether the FD of a socket is readable."""
         poll = select.poll()
         poll.register(socket.get(zmq.FD), select.POLLIN)
         return bool(poll.poll(0))
 
 
 def _activity() -> Sequence[str] | None:
-    """How often each thread of libzmq has gone to sleep; None if one is awake, or if unknown."""
+    """How often each thread of libzmq has gone to sleep; None if one runs, or if it is unknown."""
     found = []
     try:
         for task in TASKS.iterdir():

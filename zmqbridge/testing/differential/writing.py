@@ -23,7 +23,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 TOPICS = (b"", b"a", b"ab", b"b")
 MARKS = (0, 1, 1, 2, 3, 4, 7)
 NAMES = (b"one", b"two", b"one")
-# Long enough for all of a program: whoever lingers at all does so until the end.
+# Longer than any program: a socket that lingers does so until the end of its program.
 LONG = 5000  # milliseconds
 
 
@@ -43,9 +43,9 @@ def _own_options(random: Random, kind: str) -> list[tuple[int, int | bytes]]:
 
 
 def options_of(random: Random, kind: str) -> tuple[tuple[int, int | bytes], ...]:
-    """Options for a socket of this kind."""
+    """Draw the options of a socket of this kind."""
     options: list[tuple[int, int | bytes]] = []
-    # A PUB at its mark does not see that a peer has gone, and loses a message to it, or not.
+    # Whether a PUB at its RCVHWM sees in time that a peer has gone is a race.
     marks = (zmq.SNDHWM,) if kind == "PUB" else (zmq.SNDHWM, zmq.RCVHWM)
     options += [(mark, random.choice(MARKS)) for mark in marks if random.random() < 0.6]
     if random.random() < 0.2:
@@ -73,20 +73,21 @@ class _Author:
         self.binders: dict[str, int] = {}
 
     def write(self, what: str, socket: int, argument: Any = None) -> None:
-        # Over a wire, what is done at once is done in any order, and only that of messages is free.
+        # Over tcp and ipc, steps without a pause take effect in any order. Only for sends is the
+        # order compared in a way that allows this.
         free = self.transport == "inproc" or (
             what == "send" and not any(map(self._trickles, self.open))
         )
         settles = not free or what == "close" or self.random.random() < self.settles
         if what == "receive" and self._trickles(socket):
-            # How many come while it reads is nobody's business, but one at a time is.
+            # How many messages come while a socket reads is a race. So it reads them one by one.
             argument, settles = 1, True
         self.steps.append(Step(what, socket, argument, settles))
 
     def _trickles(self, socket: int) -> bool:
         marks = dict(self.sockets[socket].options)
         if self.sockets[socket].kind == "XPUB":
-            return True  # what libzmq's threads say in between is reported, too
+            return True  # subscriptions that arrive meanwhile are received, too
         return self.transport != "inproc" and marks.get(zmq.RCVHWM, 0) != 0
 
     def fitting(self, binder: int) -> list[int]:
@@ -94,7 +95,7 @@ class _Author:
         return [n for n, spec in enumerate(self.sockets) if n != binder and spec.type in fits]
 
     def begin(self) -> None:
-        """Binds and connects, in any order."""
+        """Bind and connect the sockets, in any order."""
         wanted: list[tuple[str, int, str]] = []
         binders = [n for n in range(len(self.sockets)) if self.fitting(n)]
         for address in "ab"[: self.random.randint(1, 2)]:
@@ -113,7 +114,7 @@ class _Author:
                 self.write("subscribe", n, self.random.choice(TOPICS))
 
     def end(self) -> None:
-        """Whatever is left is received."""
+        """Receive all messages that are left."""
         for socket in sorted(self.open):
             self.write("events", socket)
             for _ in range(5 if self._trickles(socket) else 1):
@@ -127,7 +128,7 @@ class _Author:
         self.write(what, socket, address)
 
     def go_on(self) -> None:
-        """Any step."""
+        """Write one step, drawn at random."""
         moves: list[tuple[int, Callable[[], None]]] = [
             (8, self._send), (8, self._receive), (4, self._events), (2, self._subscribe),
             (1, self._connect), (1, self._disconnect), (1, self._unbind), (1, self._rebind),
@@ -149,13 +150,13 @@ class _Author:
         head: tuple[bytes, ...] = ()
         counts: tuple[int, ...] = (1, 1, 2, 3, 5, 9)
         if (zmq.CONFLATE, 1) in self.sockets[socket].options:
-            counts = (1,)  # how many of a burst are lost is nobody's business
+            counts = (1,)  # how many messages of a burst are lost is a race
         if kind in ("PUB", "XPUB"):
             head = (random.choice((b"a", b"abc", b"b", b"c")),)
         elif kind == "XSUB":
             head = (random.choice((b"\1a", b"\0a", b"\1", b"\0", b"up")),)
         elif kind == "ROUTER":
-            name = random.choice((b"reply", b"reply", b"reply", b"one", b"two", b"nobody"))
+            name = random.choice((b"reply", b"reply", b"reply", b"one", b"two", b"unknown"))
             head = (name, b"") if random.random() < 0.5 else (name,)
         elif kind == "DEALER" and len(counts) > 1:
             head = random.choice(((), (b"",), (b"more", b"")))
@@ -220,26 +221,32 @@ class _Author:
 def generate(
     seed: int, kinds: Sequence[str] = (), transports: Sequence[str] = TRANSPORTS
 ) -> Program:
-    """A random program, always the same from one seed.
+    """Write a random program, which is always the same for one seed.
 
     Args:
-        seed: decides everything.
-        kinds: the names of the socket types to draw from; any family of them by default.
-        transports: those to draw from.
+        seed: the seed.
+        kinds: the names of the socket types to draw from; by default any of `FAMILIES`.
+        transports: the transports to draw from.
     """
     random = Random(seed)
     transport = random.choice(list(transports))
     those = list(kinds) or FAMILIES[random.choice(list(FAMILIES))]
     while True:
-        names = [random.choice(list(those)) for _ in range(random.randint(2, 4))]
-        sockets = tuple(Spec(name, options_of(random, name)) for name in names)
-        author = _Author(random, transport, sockets)
-        if not any(author.fitting(n) for n in range(len(sockets))):
-            continue
-        author.begin()
-        for _ in range(random.randint(4, 16)):
-            author.go_on()
-        author.end()
-        program = Program(seed, transport, sockets, tuple(author.steps))
-        if valid(program):
+        program = written(random, seed, those, transport)
+        if program is not None:
             return program
+
+
+def written(random: Random, seed: int, kinds: Sequence[str], transport: str) -> Program | None:
+    """A program by chance; None if nobody in it fits another, or if it is not `valid`."""
+    names = [random.choice(list(kinds)) for _ in range(random.randint(2, 4))]
+    sockets = tuple(Spec(name, options_of(random, name)) for name in names)
+    author = _Author(random, transport, sockets)
+    if not any(author.fitting(n) for n in range(len(sockets))):
+        return None
+    author.begin()
+    for _ in range(random.randint(4, 16)):
+        author.go_on()
+    author.end()
+    program = Program(seed, transport, sockets, tuple(author.steps))
+    return program if valid(program) else None
