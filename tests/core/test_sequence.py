@@ -333,6 +333,26 @@ def test_each_tag_may_have_numbers_of_its_own() -> None:
     assert len(outgoing.replay(Asked(-1), 0, 9, 9)[0]) == 3
 
 
+def test_what_is_kept_of_a_buffer_is_a_copy() -> None:
+    outgoing, body = Outgoing(3, 100), bytearray(b"x")
+    assert outgoing.pack(b"t", body) == (b"t", pack_number(0), b"x")
+    body[:] = b"y"
+    assert outgoing.replay(Asked(0), 0, 9, 9)[0][0].body == b"x"
+    with pytest.raises(TypeError):
+        outgoing.pack(b"t", "text")  # type: ignore[arg-type]
+    assert outgoing.end == 1
+
+
+def test_that_nothing_follows_is_answered_without_a_look_at_all_the_others() -> None:
+    outgoing = Outgoing(3, 1000, by_tag=True)
+    for tag in (b"a", b"b", b"b", b"b"):
+        outgoing.number(tag, b"")
+    # One question is at its end, one about what was dropped, one about a tag that never was.
+    for asked in (Asked(3, b"b"), Asked(0, b"a"), Asked(0, b"c")):
+        assert outgoing.replay(asked, 0, 1, 9) == ([], outgoing.end)
+    assert outgoing.replay(Asked(2, b"b"), 0, 1, 9) == ([], 2)
+
+
 @pytest.mark.parametrize("asked", [Asked(7), Asked(7, b""), Asked(7, b"t"), Asked(-1, b"t")])
 def test_a_question_comes_as_it_was_asked(asked: Asked) -> None:
     message = pack_asked(asked)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from zmqbridge._bridge.calls import random_of, raw
+from zmqbridge._bridge.driver import Keeper
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import SHORTEST
 from zmqbridge.core.topics import PRIVATE, is_answer
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from zmqbridge.core.patterns import Receiving
 
 
-class Barriers:
+# Seconds after which it is asked again, then twice as many: a full queue loses an answer.
+AGAIN = 1.0
+
+
+class Barriers(Keeper):
     """The barriers that a subscriber waits for, each with the answers that have come.
 
     While there is one, the socket reads also when its inbox is full: the answer may be behind
@@ -45,22 +50,45 @@ class Barriers:
         """Wait until every publisher has answered.
 
         Args:
-            answers: is filled with the answers as they come.
+            answers: is filled with the answers to one question as they come.
         """
-        link = self._link
-        topic = PRIVATE + random_of(link.socket)(8)
-        self._answers[topic] = answers
-        self._pattern.room = self._room
-        self._set(zmq.SUBSCRIBE, topic)
+        driver = self._link.driver
+        driver.keeper = self
+        again, pause, topics = driver.now(), AGAIN, list[bytes]()
         try:
             while len(answers) < self.wanted():
-                await link.driver.room_in(self)
+                if (now := driver.now()) >= again:
+                    again, pause = now + pause, 2 * pause
+                    topics.append(self._ask())
+                driver.call_at(again)
+                await driver.room_in(self)
+                # Those of one question: to the next one the same publishers answer.
+                most = max((self._answers[topic] for topic in topics), key=len)
+                answers.clear()
+                answers.update(most)
         finally:
+            self._end(topics)
+
+    def _ask(self) -> bytes:
+        topic = PRIVATE + random_of(self._link.socket)(8)
+        self._answers[topic] = set()
+        self._pattern.room = self._room
+        self._set(zmq.SUBSCRIBE, topic)
+        return topic
+
+    def _end(self, topics: list[bytes]) -> None:
+        for topic in topics:
             del self._answers[topic]
-            if not self._answers:
-                self._pattern.room = self._pattern.inbox.room
-            if not link.closed:
+        if not self._answers:
+            self._pattern.room = self._pattern.inbox.room
+            self._link.driver.disarm()
+        if not self._link.closed:
+            for topic in topics:
                 self._set(zmq.UNSUBSCRIBE, topic)
+
+    def alarm(self) -> None:
+        """It is time to ask again."""
+        self._tell()
 
     def not_answered(self, answers: set[bytes], timeout: float) -> NotAnswered:
         """The error when the time is over, with what is known of the connections."""

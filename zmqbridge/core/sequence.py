@@ -189,6 +189,10 @@ class Outgoing:
             when this is `end`.
         """
         place = max(place, self.oldest)
+        if self._by_tag and asked.tag is not None and asked.start >= 0:
+            count, last = self._last.get(asked.tag, (0, -1))
+            if self._first + count <= asked.start or last < place:
+                return [], self.end  # as mostly, when a subscriber has heard nothing for a while
         if not self._by_tag and asked.start >= 0:
             place = max(place, min(asked.start - self._first, self.end))
         found: list[Kept] = []
