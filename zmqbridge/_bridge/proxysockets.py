@@ -56,7 +56,7 @@ def side_of(given: Any, name: str) -> Side:
     """
     side = given if isinstance(given, Side) else Side(bind=given)
     if not [*as_list(side.bind, name), *as_list(side.connect, name)]:
-        raise ValueError(f"{name} has no address: nobody could talk to the proxy there")
+        raise ValueError(f"{name} has no address: no peer could reach the proxy there")
     return side
 
 
@@ -92,7 +92,7 @@ def open_all(
             capture = _open(context, zmq.PUB, side_of(capture, "capture"), made)
         if authenticated and not any(map(asks, made)):
             raise ValueError(
-                "policies are given, and no side asks by them, so everybody would be let in: give "
+                "policies are given, and no side asks by them, so all would be let in: give "
                 "Side(address, security=CurveServer(secret_key))"
             )
         steered, steering = _pair(context, made)

@@ -40,7 +40,7 @@ class Waiting(NamedTuple):
 def stalled(
     network: Network, waiting: Iterable[Waiting], what: str = "nothing can go on any more"
 ) -> Stalled:
-    """The error: what has come to pass, who waits for what, the open sockets and the faults."""
+    """The error: what has happened, what each program waits for, the open sockets and faults."""
     programs = list(waiting)
     users = [each for each in programs if of_user(each.coro)] or programs
     lines = [f"at {network.now:.6f} s {what}; these wait:"]

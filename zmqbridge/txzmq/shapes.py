@@ -32,8 +32,8 @@ def shaped(shape: Format, message: Any, tag: bytes) -> Sequence[BytesLike]:
     """The parts of a publication; ``str`` is sent as UTF-8.
 
     Raises:
-        TypeError: the message is no body, or no iterable of parts, as the format has it.
-        ValueError: there is a tag, and the format has none; or there is no part.
+        TypeError: the message is not of the type that the format has: a body, or parts.
+        ValueError: there is a tag, and the format has none; or there are no parts.
     """
     if shape is FORMATS["two-part"]:
         return shape.pack(tag, as_name(message, "a message"))
