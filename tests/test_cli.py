@@ -19,7 +19,7 @@ import pytest
 import zmq
 
 from zmqbridge import __version__
-from zmqbridge.cli import SOCKETS
+from zmqbridge.cli import SOCKETS, TYPES
 from zmqbridge.cli.formats import FORMATS, Item
 
 if TYPE_CHECKING:
@@ -775,6 +775,49 @@ def test_what_is_there_and_who_may_connect(
     status, out, err = run("ping", there, "--as", "PUSH" if kind != "PULL" else "SUB")
     assert (status, out) == (1, b"")
     assert b"may not connect" in err
+
+
+MECHANISMS: dict[str, tuple[dict[str, Any], str]] = {
+    "NULL": ({}, "may connect"),
+    "PLAIN": ({"plain_server": True}, "it wants a user name and a password"),
+    "CURVE": (
+        {"curve_server": True, "curve_secretkey": zmq.curve_keypair()[1]},
+        "clients need its public key",
+    ),
+}
+# ZMTP 2.0 as libzmq 3 begins, with the type of the socket and its identity; ZMTP 1.0.
+OLDER = {
+    "2.0": b"\xff\0\0\0\0\0\0\0\1\x7f\1\5\0\0",
+    "1.0": b"\1\0",
+}
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("kind", TYPES)
+def test_ping_knows_each_type_with_each_mechanism(
+    plain: Make, capsys: pytest.CaptureFixture[str], kind: str, mechanism: str
+) -> None:
+    from zmqbridge.cli.ping import run as ping
+
+    options, said = MECHANISMS[mechanism]
+    _, there = plain(getattr(zmq, kind), **options)
+    status = ping(there, None, 20.0, None)
+    out, err = capsys.readouterr()
+    assert (out or err).startswith(f"{there}: ZMTP 3.1, {mechanism}")
+    assert said in (out or err)
+    assert status == (0 if mechanism == "NULL" else 1)
+    if mechanism == "NULL":
+        assert f"NULL, {kind}; a" in out
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_ping_knows_older_versions(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from zmqbridge.cli.ping import run as ping
+
+    there, listener = speaks(None, at_once=OLDER[version])
+    with listener:
+        assert ping(there, None, 20.0, None) == 0
+    assert f"ZMTP {version}, which knows no security" in capsys.readouterr().out
 
 
 def test_a_routing_id_is_shown(plain: Make) -> None:

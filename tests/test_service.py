@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zmq
 from twisted.application.service import IService, MultiService
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
@@ -197,3 +204,58 @@ async def test_what_cannot_be_opened_says_what_to_return(w: World) -> None:
             service.startService()
     with pytest.raises(TypeError, match=r"open=.*cannot be called"):
         SocketService(5)  # type: ignore[arg-type]
+
+
+TAC = """
+import os
+from twisted.application.service import Application
+from zmqbridge.twisted_backend import Pusher, SocketService
+
+def opened(reactor):
+    pusher = Pusher(connect=os.environ["THERE"], options={39: 1}, send_queue=2000)  # IMMEDIATE
+    for number in range(1000):
+        pusher.push_nowait(b"%d" % number)
+    print("queued", pusher.statistics().queued, flush=True)
+    return pusher
+
+application = Application("queued")
+SocketService(opened, timeout=30).setServiceParent(application)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_tac_under_twistd_stops_as_soon_as_what_is_queued_has_gone(tmp_path: Path) -> None:
+    (tmp_path / "queued.tac").write_text(TAC)
+    there = f"ipc://{tmp_path}/it"
+    code = "import sys; from twisted.scripts.twistd import run; sys.exit(run())"
+    line = [sys.executable, "-c", code, "-n", "--pidfile=", "--logfile=log", "-y", "queued.tac"]
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env={**os.environ, "THERE": there}, stdout=subprocess.PIPE
+    )
+    try:
+        # Twistd logs what a program prints.
+        log = tmp_path / "log"
+        end = time.monotonic() + 50
+        while not log.exists() or "queued 1000" not in log.read_text():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        with zmq.Context() as context, context.socket(zmq.PULL) as puller:
+            puller.bind(there)
+            for number in range(1000):
+                assert puller.poll(50_000)
+                assert puller.recv() == b"%d" % number
+            began = time.monotonic()
+            assert process.wait(50) in (0, -signal.SIGTERM)  # newer twistds end by the signal
+            assert time.monotonic() - began < 15  # mostly 0.2; its time would be 30
+        assert "Server Shut Down." in log.read_text()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_twist_lists_the_plugin() -> None:
+    line = [sys.executable, "-m", "twisted", "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=50)
+    assert "zmq-proxy" in done.stdout
