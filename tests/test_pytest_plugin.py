@@ -50,6 +50,13 @@ def test_a_coroutine_test_runs_in_virtual_time(session: pytest.Pytester) -> None
     done.assert_outcomes(passed=2)
 
 
+def test_a_test_may_import_what_python_3_12_takes_for_a_coroutine_function(
+    session: pytest.Pytester,
+) -> None:
+    done = run(session, "import inspect\nasync def test_it(zmq_network):\n    assert inspect\n")
+    done.assert_outcomes(passed=1)
+
+
 def test_a_failure_shows_the_seed_the_events_and_how_to_replay_it(session: pytest.Pytester) -> None:
     test = (
         "async def test_it(zmq_network):\n"

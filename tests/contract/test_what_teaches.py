@@ -13,7 +13,7 @@ import zmqbridge
 from zmqbridge import AddressError, NotAnswered, RequestTimeout, SocketClosed
 from zmqbridge.asyncio_backend import Puller as AsyncioPuller
 from zmqbridge.proxies import Side
-from zmqbridge.security import CurveClient, CurveServer
+from zmqbridge.security import CurveClient, CurveServer, Policy
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -185,6 +185,7 @@ async def test_a_subscriber_with_a_wrong_key_is_told_so_by_ready(w: World) -> No
         ("connect", "tcp://localhost", "its port is missing"),
         ("connect", "tcp://127.0.0.1:*", r"\* is for bind"),
         ("bind", "foo", "write it as transport://address"),
+        ("bind", " tcp://127.0.0.1:5555", "leave out the blanks"),
     ],
 )
 async def test_an_address_that_is_none_is_told_why(
@@ -336,3 +337,30 @@ def test_a_class_of_twisted_in_an_asyncio_program_names_the_other() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
     )
     assert "from zmqbridge.asyncio_backend" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [("identity", "ROUTING_ID"), ("linger", "LINGER"), ("hwm", "SNDHWM"), ("port", "bind= or")],
+)
+async def test_a_name_that_others_have_is_told_ours(w: World, wrong: str, hint: str) -> None:
+    with pytest.raises(TypeError, match=f"no argument '{wrong}': give .*{hint}"):
+        w.Pusher(**{wrong: 1})
+
+
+async def test_an_address_that_it_is_not_at_is_told_so(w: World) -> None:
+    async with w.Puller() as puller:
+        with pytest.raises(AddressError, match=r"this socket is not bound or connected to it$"):
+            puller.unbind("tcp://127.0.0.1:5555")
+
+
+@pytest.mark.parametrize("w", TWISTED[:1], indirect=True)
+async def test_a_reader_that_is_left_behind_names_its_socket_and_its_line(w: World) -> None:
+    async with w.Puller(bind="inproc://dirty") as puller:
+        [reader] = [each for each in w.reactor.getReaders() if "Puller" in repr(each)]
+        assert repr(reader).startswith(f"<ReactorDriver of {puller!r}, made in {__file__}:")
+
+
+def test_passwords_that_are_no_dict() -> None:
+    with pytest.raises(TypeError, match="passwords is given as list: give a dict"):
+        Policy(passwords=["a"])  # type: ignore[arg-type]

@@ -83,6 +83,10 @@ def refusal(
 
 
 def _hint(socket: zmq.Socket[bytes], action: str, name: str, number: int) -> str:
+    if name != name.strip():
+        return "leave out the blanks around it"
+    if number == errno.ENOENT and not name.startswith("ipc:"):
+        return "this socket is not bound or connected to it"
     if _is_no_port(name):
         return f"a port is a number up to {MOST}"
     if action == "connect to" and ("://*" in name or name.endswith(":*")):

@@ -28,6 +28,11 @@ class Pace(ABC):
         self.yield_at: int = STRIDE
         self.slice_end: float = 0.0
 
+    def __repr__(self) -> str:
+        link = getattr(self, "link", None)  # a test runner shows a reader that was left behind
+        where = "" if link is None else " of {!r}, made in {}:{}".format(link, *link.made)
+        return f"<{type(self).__name__}{where}>"
+
     def why_silent(self) -> str:
         """Why the loop does not call this driver, if that can be seen; else ""."""
         return ""

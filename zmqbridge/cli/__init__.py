@@ -297,7 +297,7 @@ def add_migrate(commands: Any) -> None:
         f"{called_as()} migrate src --diff",
         description="""\
 Rewrites the imports of txzmq, and of its older names txZMQ and tx0mq, and names
-that have changed since, in files and in the .py files of folders. Comments are
+that have changed since, in files and in the .py and .tac files of folders. Comments are
 kept, and twice is once. What native classes could do is said, not rewritten.""",
         after="\n\nexit status: 0, 1 with --check if a file would change, 2 a file cannot be read",
     )

@@ -173,7 +173,6 @@ async def rep(options: Options) -> int:
 
         status = await write_all(answer, options, output)
         await all_sent(replier, options)
-        await replier.stop_serving(timeout=0)  # so the last replies can be read before it hangs up
     return status
 
 
