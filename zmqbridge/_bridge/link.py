@@ -103,6 +103,7 @@ class Link(Addressed):
         self._has_credentials = False
         self.own_context: bool = False
         self.unheard: bool = True
+        self.made: Place = calling_place()
         self.open(high, **given)
 
     def open(
@@ -123,17 +124,17 @@ class Link(Addressed):
 
             refuse(self.owner, unknown)
         opening.check(options, context)
-        self.made: Place = calling_place()
+        kind = self.pattern.socket_type or self.owner.kind
         try:
             if (context := shared.stand_in(context)) is None:
                 context = shared.acquire()
                 self.own_context = True
             self.context: zmq.Context[Any] = context
-            self.socket: BridgedSocket = self._new_socket()
+            self.socket: BridgedSocket = self._new_socket(kind)
         except zmq.ZMQError as error:
             self._release_context()
             raise explained(error, context) from None
-        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high)
+        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high, kind)
         self.closed = False
         self.driver.drive(self)
         self.pattern.joined(self)
@@ -142,18 +143,17 @@ class Link(Addressed):
             self._set_options(options or {}, security)
             if monitor or self._has_credentials:
                 self.attach()
-            self.take_places(bind, connect)
+            self.take_places(bind, connect, options or security)
         except Exception:
             self.close()
             raise
         self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
 
-    def _new_socket(self) -> BridgedSocket:
+    def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
         # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
-            self.pattern.socket_type or self.owner.kind,
-            BridgedSocket if minds is None else ReceivingSocket,
+            kind, BridgedSocket if minds is None else ReceivingSocket
         )
         if minds is not None and isinstance(socket, Telling):
             socket.tell(minds, getattr(self.pattern, "repeats", None))

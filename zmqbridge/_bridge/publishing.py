@@ -13,14 +13,13 @@ from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.sequence import Outgoing, as_copy
-from zmqbridge.core.topics import LONGEST
+from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.errors import OptionError
 from zmqbridge.sequences import Sequence as Numbers
 from zmqbridge.sequences import whole_number
 
 # A publisher receives subscriptions, and libzmq keeps a hundred bytes for each byte of a prefix.
-# Before the prefix there is one byte, or a command of ten bytes (ZMTP 3.1).
-OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST + 10}
+OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST_MESSAGE}
 
 
 def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[BytesLike]]:

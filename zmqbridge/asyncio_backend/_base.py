@@ -15,7 +15,7 @@ from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.resting import rests
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
+from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.checks import check_optional_timeout, check_timeout
 from zmqbridge.core.framing import Message
 from zmqbridge.core.patterns import Pattern, bytes_in
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from zmqbridge._bridge.events import Events
     from zmqbridge.arguments import Options
+    from zmqbridge.asyncio_backend._driver import AnyWaiter
 
 Item = TypeVar("Item")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import Task, current_task
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -92,7 +92,11 @@ class Serving(Generic[Request]):
                     except BaseException as error:
                         self._raise_aimed(error, request)
                     self._idle += 1
-                    if differs(clean):
+                    try:
+                        differs = copy_context() != clean  # mostly both share their contents
+                    except Exception:  # some values cannot be compared, e.g. numpy's
+                        differs = True
+                    if differs:
                         # The handler has set context variables. The next handler must not see
                         # them, and they cannot be unset. So this worker ends.
                         break
@@ -116,14 +120,6 @@ class Serving(Generic[Request]):
         if aimed is not None:
             self._cut.append(request)
             raise aimed from None
-
-
-def differs(clean: Context) -> bool:
-    """Whether a context variable was set since the copy `clean` was made."""
-    try:
-        return copy_context() != clean  # takes 0.1 µs, as mostly both share their contents
-    except Exception:  # some values cannot be compared, e.g. numpy's
-        return True
 
 
 def divide(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 import anyio
 
 from zmqbridge._bridge.proxying import Proxying
-from zmqbridge.asyncio_backend._anyio_loop import log_error, native_loop
+from zmqbridge.asyncio_backend._running import log_error, native_loop
 from zmqbridge.core.framing import Address
 from zmqbridge.errors import LoopError
 from zmqbridge.proxies import ProxyStatistics, Side

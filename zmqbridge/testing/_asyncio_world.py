@@ -13,6 +13,7 @@ from typing import Any
 from weakref import ref
 
 from zmqbridge.testing._current import current, enter, lives
+from zmqbridge.testing._refusals import LOOP_CALLS, THREAD, refusing
 from zmqbridge.testing._stalled import StallCheck, Waiting, killed, stalled
 from zmqbridge.testing.errors import NotSimulated
 from zmqbridge.testing.network import Network
@@ -82,7 +83,7 @@ class SimLoop(asyncio.BaseEventLoop):
         Raises:
             NotSimulated: always.
         """
-        raise NotSimulated("threads are not simulated: their time is real")
+        raise NotSimulated(THREAD)
 
     def _process_events(self, event_list: Any) -> None:
         """Do nothing: there is no selector."""
@@ -180,6 +181,17 @@ class SimLoop(asyncio.BaseEventLoop):
         return [task for task in found if task is not None and not task.done()]
 
 
+def _refused(name: str, why: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise NotSimulated(f"{name}(): {why}")
+
+    return refuse
+
+
+for _name, _why in LOOP_CALLS.items():
+    setattr(SimLoop, _name, _refused(_name, _why))
+
+
 def _of_user(timer: TimerHandle) -> bool:
     if timer.cancelled():
         return False
@@ -238,6 +250,7 @@ class Session:
         self.network = network
         self.loop = SimLoop(network)
         network.driver = AsyncioWorld(network, self.loop)
+        refusing.begin()
 
     def run(self, node: Node, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine function as a program of a node, and return its result."""
@@ -276,6 +289,7 @@ class Session:
                 loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
+            refusing.end()
             self.network.driver = ByHand()
             asyncio.set_event_loop(None)
             loop.close()

@@ -63,7 +63,7 @@ class Links:
         return [f"{source.name} to {target.name}" for source, target in self._silent]
 
 
-def checked(latency: Any, per_second: Any) -> Pace:
+def pace_of(latency: Any, per_second: Any) -> Pace:
     """The pace that was given.
 
     Raises:

@@ -16,6 +16,7 @@ from trio.lowlevel import Task
 
 from zmqbridge.testing._bells import Bell
 from zmqbridge.testing._current import current, enter, lives
+from zmqbridge.testing._refusals import THREAD, refusing
 from zmqbridge.testing._stalled import StallCheck, Waiting, killed, of_user, stalled
 from zmqbridge.testing.errors import NotSimulated, Stalled
 from zmqbridge.testing.network import Network
@@ -264,7 +265,7 @@ def _name(task: Task) -> str:
 
 
 async def _refuse_thread(*_: object) -> None:
-    raise NotSimulated("threads are not simulated: their time is real")
+    raise NotSimulated(THREAD)
 
 
 def _inside() -> Any:
@@ -293,6 +294,7 @@ def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) 
         )
     world = TrioWorld(network)
     network.driver = world
+    refusing.begin()
     try:
         with _in_order(world):
             trio.run(world.main, main, clock=world)
@@ -300,6 +302,7 @@ def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) 
         if world.error is None:
             raise
     finally:
+        refusing.end()
         network.driver = ByHand()
         for socket in network.sockets.values():
             if isinstance(socket.bell, Bell):

@@ -119,10 +119,11 @@ def context_of(node: Node | None) -> Context:
     return context
 
 
-def _of_current() -> Any:
-    node = current.get()
+def _of(context: Any) -> Any:
+    given = None if context is None else vars(context).get("node")
+    node = current.get() if given is None else given
     world = None if node is None else node.network.driver
     return world.reactor if isinstance(world, TwistedWorld) else None
 
 
-_reactors.stand_in = _of_current
+_reactors.stand_in = _of

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from zmqbridge.testing._diagram import diagram
-from zmqbridge.testing._links import LATENCY, Links, checked
+from zmqbridge.testing._links import LATENCY, Links, pace_of
 from zmqbridge.testing.errors import Stalled
 from zmqbridge.testing.nodes import ByHand, Node, named
 from zmqbridge.testing.rules import Event, Handle, Rule, Rules, Trace
@@ -182,7 +182,7 @@ class Network:
             ValueError: a node is not of this network, or a number is out of range.
         """
         one, other = self._found(a, b)
-        pace = checked(latency, per_second)
+        pace = pace_of(latency, per_second)
         self.fault("slow", one.name, other.name)
         self._links.slow(one, other, pace)
 
@@ -324,3 +324,16 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network seed={self.seed}, {len(self.nodes)} nodes, at {self.now:.6f} s>"
+
+
+def checked(network: Network | None) -> Network:
+    """The network that was given, or a new one.
+
+    Raises:
+        TypeError: it is no `Network`.
+    """
+    if network is None:
+        return Network()
+    if not isinstance(network, Network):
+        raise TypeError(f"network={network!r}: give a Network(seed)")
+    return network

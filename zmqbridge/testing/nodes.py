@@ -74,7 +74,7 @@ class Node:
             TypeError: there is no program. The program of the node ``"main"`` is the test itself.
         """
         if main is not None:
-            _check(self, main)
+            check(self, main)
         elif (main := self._program) is None:
             self.require_program()
         if self.alive:
@@ -117,7 +117,7 @@ class Node:
             TypeError: `main` is no function.
             ValueError: the node was killed.
         """
-        _check(self, main)
+        check(self, main)
         if not self.alive:
             raise ValueError(f"{self!r} was killed: restart it")
         self._program = main
@@ -144,7 +144,12 @@ class Node:
         return f"<Node {self.name}{state}{', paused' if self.paused else ''}>"
 
 
-def _check(node: Node, main: Any) -> None:
+def check(node: Node, main: Any) -> None:
+    """Check that a node can run this.
+
+    Raises:
+        TypeError: it is no function.
+    """
     if iscoroutine(main):
         main.close()
         raise TypeError(f"{node!r}: give the coroutine function, not {main!r}, which it returned")
@@ -170,5 +175,14 @@ class ByHand:
     resume: Final = kill
 
     def descriptor(self, socket: Any) -> int | None:
-        """None: no real FD is needed."""
+        """None: no real FD is needed.
+
+        Raises:
+            NotSimulated: a loop is to wait for a socket of the library, and it is a real one.
+        """
+        if socket.held:
+            raise NotSimulated(
+                f"no loop of the simulation runs {socket!r}: run its program by "
+                "zmqbridge.testing.run(), or make a SimReactor(network) first"
+            )
         return None

@@ -56,11 +56,17 @@ class Socket:
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
-        self._driver = ReactorDriver(global_reactor() if reactor is None else reactor)
+        if reactor is None:
+            reactor = global_reactor(given.get("context"))
+        self._driver = ReactorDriver(reactor)
         self._link = Link(type(self), self._driver, pattern, high, given)
         self._pump = self._link.pump
         self._opened()
-        self._driver.begin()
+        try:
+            self._driver.begin()
+        except BaseException:  # the reactor cannot watch it, and nobody else has it
+            self._link.close()
+            raise
 
     def _opened(self) -> None:
         """Set the attributes that `begin` needs, in which the reactor may already call us."""
