@@ -541,6 +541,17 @@ def test_a_malformed_message_is_a_line_and_no_traceback(plain: Make) -> None:
     assert err.startswith(b"zmqbridge rep: ")
 
 
+def all_is_read(pipe: Any) -> None:
+    """Wait until a process has read what was written to it."""
+    import fcntl
+    import termios
+
+    end = time.monotonic() + BOUND
+    while any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address: str) -> None:
     with start("push", "-b", address) as pusher:
@@ -548,9 +559,10 @@ def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address: 
         pusher.stdin.flush()
         with start("pull", "-c", address, "--count", 1) as puller:
             assert puller.wait(BOUND) == 0  # so it has read the first line
-        pusher.stdin.write(b"y\n" * 5)
-        pusher.stdin.flush()
-        time.sleep(0.5)
+        for _ in range(2):  # when the second lot is read, the first one is handed over
+            pusher.stdin.write(b"y\n" * 5)
+            pusher.stdin.flush()
+            all_is_read(pusher.stdin)
         pusher.send_signal(2)
         line = pusher.stderr.readline()
         assert (
@@ -911,10 +923,13 @@ def test_the_time_is_for_all_that_it_tries(answer: bytes | None) -> None:
     from zmqbridge.cli.ping import run as ping
 
     there, listener = speaks(answer)
+    took: list[float] = []
     with listener:
-        began = time.monotonic()
-        assert ping(there, None, 1.0, None) == 3
-        assert time.monotonic() - began < 1.5
+        while not took or (min(took) > 1.5 and len(took) < 3):  # others may hold it up
+            began = time.monotonic()
+            assert ping(there, None, 1.0, None) == 3
+            took.append(time.monotonic() - began)
+    assert min(took) < 1.5
 
 
 def test_where_nobody_listens(address: str) -> None:
