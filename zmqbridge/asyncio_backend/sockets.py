@@ -57,7 +57,8 @@ async def send(self: Socket, *parts: BytesLike) -> None:
         ValueError: there are no parts.
     """
     pump, driver = self._pump, self._driver
-    if pump.sent >= driver.yield_at or pump.queues or driver.here() != driver.place._thread_id:
+    here = driver.here  # a variable, for the reason that `pump` gives
+    if pump.sent >= driver.yield_at or pump.queues or here() != driver.place._thread_id:
         await driver.clear_to_send(parts)
     pump.send(parts)
 
@@ -147,9 +148,11 @@ class Requester(Socket):
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
         driver = self._driver
-        if driver.here() != driver.place._thread_id:
+        here, wait = driver.here, driver.waiter
+        if here() != driver.place._thread_id:
             driver.enter()
-        waiter: Any = driver.waiter(driver.loop)
+            wait = driver.waiter
+        waiter: Any = wait(driver.loop)
         request_id = self._deadlines.open(
             waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
         )
@@ -236,7 +239,8 @@ class Replier(Receiver[Request]):
     async def _reply(self, message: Message) -> None:
         # This waits for no peer: a reply for which there is no room is refused.
         pump, driver = self._pump, self._driver
-        if pump.sent >= driver.yield_at or driver.here() != driver.place._thread_id:
+        here = driver.here
+        if pump.sent >= driver.yield_at or here() != driver.place._thread_id:
             driver.enter()
             await driver.let_others_go_on()
         pump.send(message)
