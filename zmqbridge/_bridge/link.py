@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from math import inf
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
@@ -147,7 +147,7 @@ class Link(Addressed):
         except Exception:
             self.close()
             raise
-        self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
+        self.socket.watch(self.pump.schedule, MethodType(disconnect, self.pump))
 
     def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
