@@ -156,3 +156,8 @@ def test_no_password_in_a_repr() -> None:
     assert "secret" not in repr(Peer("a", "127.0.0.1", b"", "PLAIN", password="secret"))
     zap: Any = Zap({"a": Policy(passwords={"u": "other"}, check=repr)})
     assert "secret" not in repr(zap.request(request(1, "a", "::1", "PLAIN", "u", "secret")))
+
+
+def test_passwords_are_by_user() -> None:
+    with pytest.raises(TypeError, match="passwords is given as list: give a dict"):
+        Policy(passwords=["secret"])  # type: ignore[arg-type]
