@@ -72,3 +72,9 @@ def test_here_the_compiled_calls_are_used() -> None:
             assert other.recv_multipart() == [b"first", b"second"]
             with pytest.raises(zmq.Again):
                 recv(zmq.DONTWAIT, False)
+
+
+def test_nothing_of_libzmq_is_called_with_what_is_no_socket() -> None:
+    # The compiled calls would take any memory for libzmq's socket.
+    with pytest.raises(TypeError, match="is no socket"):
+        calls.raw(object())

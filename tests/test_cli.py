@@ -617,6 +617,75 @@ def test_keys_that_are_given_to_no_purpose_are_not_left_unused(
     assert hint in err
 
 
+def test_a_proxy_holds_as_many_messages_as_it_may() -> None:
+    with start("proxy", "pipeline", HERE, HERE, "--mark", 1) as proxy:
+        front, back = between(proxy)
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.linger, push.sndhwm, push.sndbuf = 0, 1, 4096
+            push.connect(front)
+            with context.socket(zmq.PULL) as pull:  # which reads nothing
+                pull.linger, pull.rcvhwm, pull.rcvbuf = 0, 1, 4096
+                pull.connect(back)
+                sent = 0
+                while push.poll(500, zmq.POLLOUT):
+                    push.send(bytes(1_000_000))  # so that the kernel holds few
+                    sent += 1
+        assert 0 < sent < 100  # it would be 2,000 and more
+        proxy.send_signal(15)
+        assert proxy.wait(BOUND) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_proxy_that_is_told_to_end_again_and_again_ends_as_it_was_told_first() -> None:
+    with start("proxy", "pipeline", HERE, HERE) as proxy:
+        between(proxy)
+        proxy.send_signal(15)
+        while proxy.poll() is None:
+            proxy.send_signal(15)
+            time.sleep(0.02)
+        assert proxy.returncode in (0, 130)  # 130 if it came while the proxy was ending
+
+
+def test_an_address_in_the_wrong_place_is_told_the_right_one(address: str) -> None:
+    for words in ("sub", "-c", address, "tcp://h:1"), ("pub", "tcp://h:1", "-b", address):
+        status, out, err = run(*words)
+        assert (status, out) == (2, b"")
+        assert err.endswith(b": tcp://h:1 is an address: give it by -c or -b\n")
+    status, out, err = run("push", "tcp://h:1")
+    assert (status, out) == (2, b"")
+    assert err.endswith(b"give an address by -c to connect, or by -b to bind\n")
+
+
+def test_a_dealer_has_the_name_that_it_was_given(plain: Make) -> None:
+    router, there = plain(zmq.ROUTER)
+    with start("dealer", "-c", there, "--id", "kitchen", "--count", 1) as dealer:
+        dealer.stdin.write(b"hello\n")
+        dealer.stdin.flush()
+        assert router.poll(BOUND * 1000)
+        assert router.recv_multipart() == [b"kitchen", b"hello"]
+        router.send_multipart([b"kitchen", b"bye"])
+        assert dealer.communicate(timeout=BOUND) == (b"bye\n", b"")
+
+
+def test_a_line_of_thirty_megabytes_is_read_in_time_that_grows_with_it(plain: Make) -> None:
+    puller, there = plain(zmq.PULL)
+    used = []
+    for size in 3_000_000, 30_000_000:
+        before = os.times().children_user
+        assert run("push", "-c", there, given=b"a" * size)[0] == 0
+        used.append(os.times().children_user - before)
+        assert len(puller.recv()) == size
+    assert used[1] < used[0] + 2  # seconds; it was 4 and more, of CPU alone
+
+
+@pytest.mark.parametrize("command", [*SOCKETS, "ping", "proxy", "tap", "bench", "keygen"])
+def test_help_is_as_wide_as_the_terminal(command: str) -> None:
+    with start(command, "--help", env={**os.environ, "COLUMNS": "60"}) as process:
+        out, _ = process.communicate(timeout=BOUND)
+    lines = out.decode().splitlines()
+    assert max(len(line) for line in lines if not line.startswith("example:")) <= 60
+
+
 # What may be given, and how.
 
 
@@ -724,10 +793,10 @@ def test_a_server_that_wants_to_know_who_comes(plain: Make, tmp_path: Path) -> N
     assert (status, b"CURVE; clients need its public key" in err) == (1, True)
     right = tmp_path / "right.key"
     right.write_text(f'metadata\ncurve\n    public-key = "{public.decode()}"\n')
-    status, out, err = run("ping", there, "--curve", right)
+    status, out, err = run("ping", there, "--curve", right, "--timeout", BOUND)
     assert (status, b"the key is right, a SUB may connect" in out) == (0, True), err
     assert run("keygen", "wrong", "--folder", tmp_path)[0] == 0
-    status, _, err = run("ping", there, "--curve", tmp_path / "wrong.key", "--timeout", SILENCE)
+    status, _, err = run("ping", there, "--curve", tmp_path / "wrong.key", "--timeout", BOUND)
     assert (status, b"is not let in" in err) == (1, True)
 
 

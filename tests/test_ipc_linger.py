@@ -13,12 +13,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
-from zmqbridge._bridge.addresses import HOLDS, place_of
+from zmqbridge._bridge.addresses import HOLDS, IPC, place_of
 from zmqbridge.twisted_backend import Dealer, Pusher
 
 if TYPE_CHECKING:
@@ -480,6 +481,18 @@ def sender(end: str, address: str, many: int = MANY) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_what_is_no_socket_of_libzmq_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The compiled calls would take any memory for libzmq's socket, e.g. that of a simulated one.
+    asked: list[object] = []
+
+    class Compiled:
+        get = set = staticmethod(lambda *arguments: asked.append(arguments))
+
+    monkeypatch.setattr(ipclinger, "CompiledSocket", Compiled)
+    assert not ipclinger.hold(SimpleNamespace(**{IPC: [place_of(b"ipc:///nobody", False)]}))
+    assert asked == []
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -18,6 +18,8 @@ ASKED = {
     "beside the facade": ["--world=epoll", "tests/interop/test_plain.py"],
     "unknown": ["--world", "asyncoi,trio", PATTERNS],
 }
+pytestmark = pytest.mark.timeout(200)  # PyPy, on a busy machine; mostly they take seconds
+
 # All in one process, as loading what the tests import takes more than a second.
 COLLECTOR = """
 import contextlib, io, json, sys
@@ -40,7 +42,7 @@ Collected = dict[str, tuple[int, Counter[str], str]]
 def collected() -> Collected:
     """Of each of `ASKED`: the exit status, how many cases each world has, and what was said."""
     command = [sys.executable, "-c", COLLECTOR, json.dumps(ASKED)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     found = {}
     for name, (status, out, err) in json.loads(done.stdout).items():

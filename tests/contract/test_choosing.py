@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -82,6 +81,7 @@ async def test_of_each_tag_the_newest_waits_in_the_order_in_which_the_tags_came(
 
 @pytest.mark.parametrize("w", ["asyncio", "trio", "epoll"], indirect=True)
 async def test_a_consumer_a_hundred_times_too_slow_is_never_behind(w: Any, address: str) -> None:
+    tracemalloc = pytest.importorskip("tracemalloc", exc_type=ImportError)  # PyPy has none
     tags = [b"tag%d" % number for number in range(5)]
     body, count = b"x" * 1000, 20_000
     async with w.Publisher(bind=address, barrier=True, options=UNLIMITED) as publisher:

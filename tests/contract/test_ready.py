@@ -36,12 +36,14 @@ def proxied() -> Iterator[Callable[[], list[str]]]:
             zmq.proxy(front, back)
         except zmq.ContextTerminated:
             pass
-        front.close(0)
-        back.close(0)
+        front.close()
+        back.close()
 
     def start() -> list[str]:
         first, second, third, fourth = (context.socket(kind) for kind in [zmq.XSUB, zmq.XPUB] * 2)
         sockets.extend([first, second, third, fourth])
+        for each in sockets:
+            each.linger = 0  # on PyPy no option can be set when the context has ended
         ports = [each.bind_to_random_port("tcp://127.0.0.1") for each in (first, second, fourth)]
         third.connect(f"tcp://127.0.0.1:{ports[1]}")
         for pair in ((first, second), (third, fourth)):

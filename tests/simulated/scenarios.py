@@ -342,7 +342,9 @@ async def a_server_goes_on_after_its_death(stage: Stage) -> None:
     stage.network.node("client")
     kinds = stage.random.choice([("restart",), ("pause",)])
     if stage.classes.__name__.endswith("asyncio_backend") or kinds == ("restart",):
-        found = faults.draw(stage.random, ["server", "client"], UNTIL, most=1, kinds=kinds)
+        found = faults.draw(
+            stage.random, ["server", "client"], UNTIL, most=1, kinds=kinds, longest=0.5
+        )
         faults.apply(stage.network, [each._replace(a="server", b="client") for each in found])
     answered = 0
     async with stage.make("Requester", "client", connect=ADDRESS, timeout=0.5) as requester:

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import deferLater
 
 from zmqbridge.testing import Network, NotSimulated, SimReactor, Stalled, Twice, check_determinism
-from zmqbridge.testing._sim_reactor import run_on_twisted
+from zmqbridge.testing._twisted_run import run_on_twisted
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.txzmq import (
     ZmqEndpoint,

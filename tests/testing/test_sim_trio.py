@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ import trio.testing
 
 from zmqbridge.asyncio_backend import Replier, Requester
 from zmqbridge.testing import Network, NotSimulated, Stalled, run
+from zmqbridge.testing._bells import Bell
 
 inside = trio._core._run
 ADDRESS = "tcp://server:5555"
@@ -305,3 +307,12 @@ def test_one_who_will_not_end_does_not_hang_the_run() -> None:
     )
     assert done.returncode == 1
     assert "Stalled: at 0.0" in done.stderr
+
+
+def test_a_bell_rings_also_where_the_system_has_no_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "eventfd", raising=False)  # as on PyPy
+    bell = Bell()
+    for rings in (True, False, True):
+        bell.set() if rings else bell.clear()
+        assert bool(select.select([bell.descriptor], [], [], 0)[0]) == rings
+    bell.close()

@@ -15,6 +15,7 @@ from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import SHORTEST
 from zmqbridge.core.topics import PRIVATE, is_answer
+from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
@@ -59,6 +60,13 @@ class Barriers:
                 self._pattern.room = self._pattern.inbox.room
             if not link.closed:
                 self._set(zmq.UNSUBSCRIBE, topic)
+
+    def not_answered(self, answers: set[bytes], timeout: float) -> NotAnswered:
+        """The error when the time is over, with what is known of the connections."""
+        error = NotAnswered(len(answers), self.wanted(), timeout)
+        if why := self._link.why_unsent():
+            error.add_note(why)
+        return error
 
     def wanted(self) -> int:
         """How many have to answer: one for each address at which the socket is connected."""

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from zmq.backend import Socket as BackendSocket
 
 from zmqbridge._bridge.addresses import SENT, note
 from zmqbridge._bridge.calls import raw
+from zmqbridge._bridge.clock import monotonic
 
 FD = int(zmq.FD)
 
@@ -97,3 +99,15 @@ for _name, _bound in (("bind", True), ("connect", False)):
 
 class BridgedSocket(Bridged, zmq.Socket[bytes]):
     """The pyzmq socket that users get; after each of their calls the pump looks at it again."""
+
+    # For `calls`: it takes four times as long to find that a class has no such attribute.
+    raw = BackendSocket
+    monotonic = monotonic
+
+    # What pyzmq's constructor sets: it looks for these names in each base, the class itself first.
+    _shadow = False
+    _type_name = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._shadow, cls._type_name = False, ""

@@ -24,8 +24,18 @@ RCVMORE = int(zmq.RCVMORE)
 
 
 def raw(socket: Any) -> Any:
-    """The class with the low-level methods of this socket: pyzmq's compiled class, or another."""
-    return getattr(type(socket), "raw", BackendSocket)
+    """The class with the low-level methods of this socket: pyzmq's compiled class, or another.
+
+    Raises:
+        TypeError: it is no socket, but e.g. a mock. The compiled methods do not look at what they
+            are called with, and take any memory for a socket of libzmq.
+    """
+    if isinstance(socket, BackendSocket):
+        return BackendSocket
+    calls = getattr(type(socket), "raw", None)
+    if calls is None:
+        raise TypeError(f"{socket!r} is no socket")
+    return calls
 
 
 def is_socket(it: object) -> bool:

@@ -57,7 +57,7 @@ class Pump(Sending):
     `patrol` again and again, each time after the seconds that `patrol` returned.
 
     Args:
-        socket: the libzmq socket; the pump uses it until `close`.
+        socket, kind: the libzmq socket, used until `close`; its type, None to ask it.
         driver: gives the pump its turns, and tells the waiters that the pattern names.
         pattern: takes the messages, and says before how many it takes.
         end: called with the reason when the socket cannot be used any more.
@@ -81,16 +81,16 @@ class Pump(Sending):
         pattern: Pattern,
         end: Callable[[ZmqBridgeError], object],
         high: float = HIGH,
+        kind: int | None = None,
     ) -> None:
-        super().__init__(socket, driver, pattern, high)
+        super().__init__(socket, driver, pattern, high, kind)
         self._end = end
         self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
         # Whether the last burst ended because of its length, and when it ended.
-        self._more = self._keeps_up = False
+        self._more = self._keeps_up = self._reported = False
         self._read_at = 0.0
-        self._reported = False
         self._burst = BURST // 4
         self.received: int = 0
         self.lost: int = 0

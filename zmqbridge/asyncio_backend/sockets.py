@@ -21,7 +21,12 @@ from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
-from zmqbridge.core.checks import check_limit, check_optional_timeout, check_timeout
+from zmqbridge.core.checks import (
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_timeout,
+)
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -187,9 +192,11 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
+            TypeError: the handler cannot be called.
             ValueError: the limit is less than one.
         """
         check_limit(limit)
+        check_handler(handler)
         from zmqbridge.asyncio_backend._serving import Serving  # loaded by programs that serve
 
         serving = Serving(self, handler, limit, self._patrols.blame)
@@ -199,9 +206,10 @@ class Replier(Receiver[Request]):
     async def stop_serving(self, timeout: float | None = None) -> list[Request]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and should be closed. Requests that libzmq has
-        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
-        documentation for how to have few of them.
+        From then on the socket can still reply, and should be closed: `aclose` gives the clients a
+        tenth of a second to read the last replies. Another `serve` returns at once. Requests that
+        libzmq has already received stay there, and are lost when it is closed: see "Leave on
+        SIGTERM" in the documentation for how to have few of them.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as

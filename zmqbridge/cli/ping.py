@@ -218,7 +218,9 @@ def try_curve(address: str, roles: list[str], end: float, files: Keys) -> tuple[
     except Refused as error:
         return DOES_NOT_FIT, str(error)
     # The type of the server's socket is encrypted, too; a client only learns whether it is let in.
-    role = who_comes_in(address, roles, key, pair, end)
+    role, silent = who_comes_in(address, roles, key, pair, end)
+    if silent:
+        return DOES_NOT_FIT, "it did not answer to this key in time: a longer --timeout may help"
     if role is None:
         return DOES_NOT_FIT, f"{article(' or '.join(roles))} with this key is not let in"
     return FITS, f"the key is right, {article(role)} may connect"
@@ -226,8 +228,11 @@ def try_curve(address: str, roles: list[str], end: float, files: Keys) -> tuple[
 
 def who_comes_in(
     address: str, roles: list[str], key: bytes, pair: tuple[bytes, bytes], end: float
-) -> str | None:
-    """The first type of socket that gets through the handshake; all of them try at once."""
+) -> tuple[str | None, bool]:
+    """The first type of socket that gets through the handshake, and whether time was too short.
+
+    All of them try at once.
+    """
     import zmq
     from zmq.utils.monitor import recv_monitor_message
 
@@ -252,7 +257,7 @@ def who_comes_in(
                 poller.unregister(events)
                 if recv_monitor_message(events)["event"] == good:
                     let_in = role
-    return let_in
+    return let_in, let_in is None and bool(waiting)
 
 
 def what_else(said: bytes) -> str:

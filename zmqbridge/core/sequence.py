@@ -6,7 +6,7 @@
   latest of each tag that begins with a prefix is ``[b"", prefix]``;
 - the answer is any number of ``[tag, number, body]`` behind an empty part, and at last an end mark,
   which has the number -1. Some publishers leave the tag out of it;
-- what is sent once more for one who has just subscribed bears its number with the first bit set.
+- a publication that is sent again for a new subscriber has the first bit of its number set.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def pack_number(number: int) -> bytes:
 
 
 def as_copy(publication: Sequence[bytes]) -> Sequence[bytes]:
-    """A numbered publication as it is sent once more for somebody who has just subscribed."""
+    """A numbered publication as it is sent again for a new subscriber."""
     tag, number, body = publication
     return tag, pack_number(int.from_bytes(number, "big") | COPY), body
 

@@ -11,6 +11,8 @@ from zmqbridge.errors import MalformedMessage
 # The longest prefix, in bytes, that we subscribe to; a publisher only counts longer ones. If a SUB
 # or XSUB unsubscribes from a prefix of a million bytes, its process ends: libzmq recurses per byte.
 LONGEST = 4096
+# Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
+LONGEST_MESSAGE = LONGEST + 10
 # A subscriber that asks for a barrier subscribes to a topic of its own, of this form and length.
 PRIVATE = b"\0r"
 PRIVATE_LENGTH = 10

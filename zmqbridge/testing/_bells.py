@@ -13,7 +13,7 @@ class Bell:
     def __init__(self) -> None:
         self._rings = False
         self._ends: list[socket.socket] = []
-        if sys.platform == "linux":
+        if sys.platform == "linux" and hasattr(os, "eventfd"):  # PyPy has none
             self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
             self._ends = list(socket.socketpair())

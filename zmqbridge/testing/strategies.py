@@ -12,7 +12,7 @@ from zmq import SocketType
 from zmqbridge.testing._types import FITS
 from zmqbridge.testing.differential.programs import Program
 from zmqbridge.testing.differential.writing import FAMILIES, TRANSPORTS, written
-from zmqbridge.testing.faults import KINDS, Fault
+from zmqbridge.testing.faults import CALM, SHORTEST, Fault, check_plan, spared
 
 ATTEMPTS = 10  # to write a program in which somebody can talk to somebody
 # Parts that programs tend to get wrong: an empty one, NUL, the bytes of a subscription, long ones.
@@ -64,35 +64,39 @@ def addresses(transports: Sequence[str] = ("tcp", "ipc", "inproc")) -> SearchStr
 def faults(
     nodes: Sequence[str],
     until: float = 5.0,
-    kinds: Sequence[str] = ("cut", "silence", "one_way", "slow"),
+    kinds: Sequence[str] = CALM,
     most: int = 5,
+    longest: float | None = None,
 ) -> SearchStrategy[list[Fault]]:
     """Some faults, for `zmqbridge.testing.faults.apply`; each is over by `until`.
+
+    The node ``"main"``, which runs the test, is never restarted.
 
     Args:
         nodes: the names of the nodes, at least two.
         until: in seconds.
         kinds: the kinds to choose from, see `Fault`.
         most: the largest number of faults.
+        longest: how many seconds a fault lasts at most, by default half of `until`. Let it be
+            longer than the timeouts of your program.
 
     Raises:
-        ValueError: there are not two nodes, or no such kind.
+        ValueError: there are not two nodes, there is no such kind, or a time is out of range.
     """
-    names = list(nodes)
-    if len(set(names)) < 2:
-        raise ValueError(f"nodes={nodes!r}: a fault is between two nodes")
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ValueError(f"kind {kind!r}: give some of {', '.join(KINDS)}")
-    return st.lists(_fault(names, until, list(kinds)), max_size=most).map(sorted)
+    longest = min(check_plan(nodes, until, kinds, longest), until)
+    return st.lists(
+        _fault(list(dict.fromkeys(nodes)), until, list(kinds), longest), max_size=most
+    ).map(sorted)
 
 
 @st.composite
-def _fault(draw: st.DrawFn, names: list[str], until: float, kinds: list[str]) -> Fault:
+def _fault(
+    draw: st.DrawFn, names: list[str], until: float, kinds: list[str], longest: float
+) -> Fault:
     kind = draw(st.sampled_from(kinds))
     a, b = draw(st.permutations(names))[:2]
-    at, lasts = draw(st.floats(0, until * 0.9)), draw(st.floats(0.001, until * 0.1))
-    return Fault(at, kind, a, b, lasts)
+    lasts = draw(st.floats(min(SHORTEST, longest), longest))
+    return spared(Fault(draw(st.floats(0, until - lasts)), kind, a, b, lasts))
 
 
 def programs(
