@@ -6,6 +6,7 @@ libzmq 4.3.5 would drop the other parts, and end the process when the message is
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ BY_TRANSPORT = {
 
 @pytest.fixture(params=BY_TRANSPORT)
 def address(request: pytest.FixtureRequest) -> str:
-    return BY_TRANSPORT[request.param].format(next(_numbers))
+    return BY_TRANSPORT[request.param].format(f"{os.getpid()}-{next(_numbers)}")
 
 
 def leave(receiver: Any, by: str, address: str) -> None:
