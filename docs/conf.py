@@ -73,7 +73,7 @@ if "DOCS_ONLINE" in os.environ:
         "anyio": ("https://anyio.readthedocs.io/en/stable", None),
     }
 OF_OTHERS = """
-    zmq twisted prometheus_client opentelemetry asyncio anyio collections typing
+    zmq twisted prometheus_client opentelemetry asyncio anyio collections concurrent typing
     contextlib zope types os random hypothesis
     bytes bytearray memoryview str int float bool object None type tuple list dict set
     Iterable Iterator Sequence Callable Mapping Awaitable Coroutine Hashable Any Self ClassVar Final

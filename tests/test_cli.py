@@ -19,7 +19,7 @@ import pytest
 import zmq
 
 from zmqbridge import __version__
-from zmqbridge.cli import SOCKETS
+from zmqbridge.cli import SOCKETS, TYPES
 from zmqbridge.cli.formats import FORMATS, Item
 
 if TYPE_CHECKING:
@@ -541,6 +541,17 @@ def test_a_malformed_message_is_a_line_and_no_traceback(plain: Make) -> None:
     assert err.startswith(b"zmqbridge rep: ")
 
 
+def all_is_read(pipe: Any) -> None:
+    """Wait until a process has read what was written to it."""
+    import fcntl
+    import termios
+
+    end = time.monotonic() + BOUND
+    while any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address: str) -> None:
     with start("push", "-b", address) as pusher:
@@ -548,9 +559,10 @@ def test_ctrl_c_with_messages_that_nobody_takes_says_what_it_waits_for(address: 
         pusher.stdin.flush()
         with start("pull", "-c", address, "--count", 1) as puller:
             assert puller.wait(BOUND) == 0  # so it has read the first line
-        pusher.stdin.write(b"y\n" * 5)
-        pusher.stdin.flush()
-        time.sleep(0.5)
+        for _ in range(2):  # when the second lot is read, the first one is handed over
+            pusher.stdin.write(b"y\n" * 5)
+            pusher.stdin.flush()
+            all_is_read(pusher.stdin)
         pusher.send_signal(2)
         line = pusher.stderr.readline()
         assert (
@@ -615,6 +627,75 @@ def test_keys_that_are_given_to_no_purpose_are_not_left_unused(
     status, out, err = run(*words)
     assert (status, out, err.count(b"\n")) == (2, b"", 1), err
     assert hint in err
+
+
+def test_a_proxy_holds_as_many_messages_as_it_may() -> None:
+    with start("proxy", "pipeline", HERE, HERE, "--mark", 1) as proxy:
+        front, back = between(proxy)
+        with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+            push.linger, push.sndhwm, push.sndbuf = 0, 1, 4096
+            push.connect(front)
+            with context.socket(zmq.PULL) as pull:  # which reads nothing
+                pull.linger, pull.rcvhwm, pull.rcvbuf = 0, 1, 4096
+                pull.connect(back)
+                sent = 0
+                while push.poll(500, zmq.POLLOUT):
+                    push.send(bytes(1_000_000))  # so that the kernel holds few
+                    sent += 1
+        assert 0 < sent < 100  # it would be 2,000 and more
+        proxy.send_signal(15)
+        assert proxy.wait(BOUND) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_proxy_that_is_told_to_end_again_and_again_ends_as_it_was_told_first() -> None:
+    with start("proxy", "pipeline", HERE, HERE) as proxy:
+        between(proxy)
+        proxy.send_signal(15)
+        while proxy.poll() is None:
+            proxy.send_signal(15)
+            time.sleep(0.02)
+        assert proxy.returncode in (0, 130)  # 130 if it came while the proxy was ending
+
+
+def test_an_address_in_the_wrong_place_is_told_the_right_one(address: str) -> None:
+    for words in ("sub", "-c", address, "tcp://h:1"), ("pub", "tcp://h:1", "-b", address):
+        status, out, err = run(*words)
+        assert (status, out) == (2, b"")
+        assert err.endswith(b": tcp://h:1 is an address: give it by -c or -b\n")
+    status, out, err = run("push", "tcp://h:1")
+    assert (status, out) == (2, b"")
+    assert err.endswith(b"give an address by -c to connect, or by -b to bind\n")
+
+
+def test_a_dealer_has_the_name_that_it_was_given(plain: Make) -> None:
+    router, there = plain(zmq.ROUTER)
+    with start("dealer", "-c", there, "--id", "kitchen", "--count", 1) as dealer:
+        dealer.stdin.write(b"hello\n")
+        dealer.stdin.flush()
+        assert router.poll(BOUND * 1000)
+        assert router.recv_multipart() == [b"kitchen", b"hello"]
+        router.send_multipart([b"kitchen", b"bye"])
+        assert dealer.communicate(timeout=BOUND) == (b"bye\n", b"")
+
+
+def test_a_line_of_thirty_megabytes_is_read_in_time_that_grows_with_it(plain: Make) -> None:
+    puller, there = plain(zmq.PULL)
+    used = []
+    for size in 3_000_000, 30_000_000:
+        before = os.times().children_user
+        assert run("push", "-c", there, given=b"a" * size)[0] == 0
+        used.append(os.times().children_user - before)
+        assert len(puller.recv()) == size
+    assert used[1] < used[0] + 2  # seconds; it was 4 and more, of CPU alone
+
+
+@pytest.mark.parametrize("command", [*SOCKETS, "ping", "proxy", "tap", "bench", "keygen"])
+def test_help_is_as_wide_as_the_terminal(command: str) -> None:
+    with start(command, "--help", env={**os.environ, "COLUMNS": "60"}) as process:
+        out, _ = process.communicate(timeout=BOUND)
+    lines = out.decode().splitlines()
+    assert max(len(line) for line in lines if not line.startswith("example:")) <= 60
 
 
 # What may be given, and how.
@@ -708,6 +789,49 @@ def test_what_is_there_and_who_may_connect(
     assert b"may not connect" in err
 
 
+MECHANISMS: dict[str, tuple[dict[str, Any], str]] = {
+    "NULL": ({}, "may connect"),
+    "PLAIN": ({"plain_server": True}, "it wants a user name and a password"),
+    "CURVE": (
+        {"curve_server": True, "curve_secretkey": zmq.curve_keypair()[1]},
+        "clients need its public key",
+    ),
+}
+# ZMTP 2.0 as libzmq 3 begins, with the type of the socket and its identity; ZMTP 1.0.
+OLDER = {
+    "2.0": b"\xff\0\0\0\0\0\0\0\1\x7f\1\5\0\0",
+    "1.0": b"\1\0",
+}
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("kind", TYPES)
+def test_ping_knows_each_type_with_each_mechanism(
+    plain: Make, capsys: pytest.CaptureFixture[str], kind: str, mechanism: str
+) -> None:
+    from zmqbridge.cli.ping import run as ping
+
+    options, said = MECHANISMS[mechanism]
+    _, there = plain(getattr(zmq, kind), **options)
+    status = ping(there, None, 20.0, None)
+    out, err = capsys.readouterr()
+    assert (out or err).startswith(f"{there}: ZMTP 3.1, {mechanism}")
+    assert said in (out or err)
+    assert status == (0 if mechanism == "NULL" else 1)
+    if mechanism == "NULL":
+        assert f"NULL, {kind}; a" in out
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_ping_knows_older_versions(version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from zmqbridge.cli.ping import run as ping
+
+    there, listener = speaks(None, at_once=OLDER[version])
+    with listener:
+        assert ping(there, None, 20.0, None) == 0
+    assert f"ZMTP {version}, which knows no security" in capsys.readouterr().out
+
+
 def test_a_routing_id_is_shown(plain: Make) -> None:
     for identity, shown in (b"node-7", "node-7"), (b"\1\xff", "01ff"):
         _, there = plain(zmq.DEALER, routing_id=identity)
@@ -799,10 +923,13 @@ def test_the_time_is_for_all_that_it_tries(answer: bytes | None) -> None:
     from zmqbridge.cli.ping import run as ping
 
     there, listener = speaks(answer)
+    took: list[float] = []
     with listener:
-        began = time.monotonic()
-        assert ping(there, None, 1.0, None) == 3
-        assert time.monotonic() - began < 1.5
+        while not took or (min(took) > 1.5 and len(took) < 3):  # others may hold it up
+            began = time.monotonic()
+            assert ping(there, None, 1.0, None) == 3
+            took.append(time.monotonic() - began)
+    assert min(took) < 1.5
 
 
 def test_where_nobody_listens(address: str) -> None:

@@ -172,6 +172,8 @@ def test_the_readme_leads_to_pages_from_wherever_it_is_shown() -> None:
         ("zmqbridge.proxies", "tools"),
         ("zmqbridge.metrics", "tools"),
         ("zmqbridge.tracing", "tools"),
+        ("zmqbridge.testing", "testing"),
+        ("zmqbridge.testing.differential", "testing"),
         ("zmqbridge.txzmq", "txzmq-api"),
     ],
 )
@@ -198,3 +200,12 @@ def test_nothing_that_looks_like_python_stands_there_without_being_run() -> None
     for page in PAGES:
         indented = re.findall(python, fenced.sub("", page.read_text(encoding="utf-8")))
         assert not indented, (page, indented)
+
+
+def test_the_table_of_the_first_page_leads_to_every_page_that_answers_a_question() -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if "| [" in line]
+    linked = {link for line in table for link in re.findall(r"\]\(([^)#]+)", line)}
+    answers = {f"howto/{page.name}" for page in (DOCS / "howto").glob("*.md")}
+    assert answers - linked == set()
+    assert all((DOCS / link).exists() for link in linked)

@@ -211,7 +211,9 @@ def command(*words: Any, **options: Any) -> tuple[int, str, str]:
 def test_files_folders_diffs_and_checks(tmp_path: Path) -> None:
     program, other = tmp_path / "src" / "program.py", tmp_path / "src" / "other.py"
     latin = tmp_path / "src" / "sub" / "latin.py"
+    service = tmp_path / "src" / "sub" / "service.tac"
     latin.parent.mkdir(parents=True)
+    service.write_text("import txzmq\n")
     program.write_text("#!/usr/bin/env python\nimport txzmq\n")
     program.chmod(0o755)
     other.write_text("import zmq\n")
@@ -222,14 +224,16 @@ def test_files_folders_diffs_and_checks(tmp_path: Path) -> None:
     before = program.read_bytes()
 
     status, out, err = command("src", "--check", cwd=tmp_path)
-    assert (status, err) == (1, "files that would change: 2\n")
-    assert out == "src/program.py: would change\nsrc/sub/latin.py: would change\n"
+    assert (status, err) == (1, "files that would change: 3\n")
+    found = "src/program.py", "src/sub/latin.py", "src/sub/service.tac"
+    assert out == "".join(f"{each}: would change\n" for each in found)
     status, diff, _ = command("src", "--diff", cwd=tmp_path)
     assert status == 0
     assert program.read_bytes() == before
     assert "-import txzmq\n+from zmqbridge import txzmq\n" in diff
 
-    assert command("src", cwd=tmp_path) == (0, "", "files that changed: 2\n")
+    assert command("src", cwd=tmp_path) == (0, "", "files that changed: 3\n")
+    assert service.read_text() == "from zmqbridge import txzmq\n"
     assert program.read_text() == "#!/usr/bin/env python\nfrom zmqbridge import txzmq\n"
     assert latin.read_bytes().endswith(b"from zmqbridge import txzmq  # \xe9\n")
     assert other.read_text() == "import zmq\n"

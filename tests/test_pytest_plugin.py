@@ -142,3 +142,167 @@ def test_a_program_that_waits_for_ever_fails_and_says_where(session: pytest.Pyte
     done.stdout.fnmatch_lines(
         ["*Stalled: at * nothing can go on any more; these wait:", "*test_it.py:3 in test_it*"]
     )
+
+
+BEHIND = """
+import sniffio
+
+@pytest.fixture
+def world(zmq_network):
+    zmq_network.node("prices")
+    return zmq_network
+
+@pytest.fixture
+async def served(world):
+    with prices(world):
+        await anyio.sleep(3600)
+        yield world
+        await anyio.sleep(3600)  # its end is in the same run
+        print("ended at", round(world.now))
+
+@pytest.fixture
+async def asked(served):
+    return await ask(b"price")
+
+class TestIt:
+    @pytest.fixture
+    async def own(self, asked):
+        self.seen = asked
+        return asked
+
+    {mark}
+    async def test_a_method(self, own, zmq_network):
+        assert self.seen == own == [b"12"]
+
+{mark}
+async def test_behind(world):
+    await anyio.sleep(86400)
+    assert world.now >= 86400
+
+{mark}
+async def test_async(asked, served):
+    assert asked == [b"12"]
+    await anyio.sleep(86400)
+    assert round(served.now) == 90000
+"""
+AUTO = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
+STRICT = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function"]
+
+
+@pytest.mark.parametrize(
+    ("options", "mark", "count"),
+    [
+        (["-p", "no:asyncio"], "", 3),
+        (AUTO, "", 3),
+        (STRICT, "@pytest.mark.asyncio", 3),
+        (STRICT, "", 3),
+        (["-p", "no:asyncio"], "@pytest.mark.anyio", 6),
+        ([*AUTO, "-o", "anyio_mode=strict"], "@pytest.mark.zmq_backend('trio')", 3),
+    ],
+    ids=["plain", "asyncio, auto", "asyncio, strict", "asyncio, unmarked", "anyio", "trio"],
+)
+def test_the_network_may_come_through_fixtures_of_ones_own(
+    session: pytest.Pytester, options: list[str], mark: str, count: int
+) -> None:
+    if "no:asyncio" not in options:
+        pytest.importorskip("pytest_asyncio")
+    done = run(session, BEHIND.format(mark=mark), *options, "-rP")
+    done.assert_outcomes(passed=count)
+    done.stdout.fnmatch_lines(["ended at 93600"])
+
+
+def test_it_may_come_through_fixtures_of_pytest_asyncio(session: pytest.Pytester) -> None:
+    pytest.importorskip("pytest_asyncio")
+    test = "import pytest_asyncio\n" + BEHIND.replace("@pytest.fixture", "@pytest_asyncio.fixture")
+    done = run(session, test.format(mark="@pytest.mark.asyncio"), *STRICT)
+    done.assert_outcomes(passed=3)
+
+
+def test_an_async_fixture_may_come_through_twisted(session: pytest.Pytester) -> None:
+    test = (
+        "from twisted.internet.task import deferLater\n"
+        "from zmqbridge.twisted_backend._reactors import global_reactor\n"
+        "@pytest.fixture\n"
+        "async def later(zmq_network):\n"
+        "    await deferLater(global_reactor(), 3600)\n"
+        "    yield zmq_network.now\n"
+        "    print('ended at', round(zmq_network.now))\n"
+        "@pytest.mark.zmq_backend('twisted')\n"
+        "async def test_it(later):\n"
+        "    assert later >= 3600\n"
+    )
+    done = run(session, test, "-p", "no:asyncio", "-rP")
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(["ended at 3600"])
+
+
+def test_a_failure_behind_a_fixture_shows_the_network_and_ends_the_fixture(
+    session: pytest.Pytester,
+) -> None:
+    test = (
+        "@pytest.fixture\n"
+        "async def served(zmq_network):\n"
+        "    with prices(zmq_network):\n"
+        "        yield\n"
+        "        print('ended')\n"
+        "async def test_it(served):\n"
+        "    await ask(b'price')\n"
+        "    assert False, 'in the test'\n"
+    )
+    done = run(session, test)
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*in the test*", "ended", "seed 0, at *"])
+
+
+def test_a_plain_fixture_cannot_take_an_async_one(session: pytest.Pytester) -> None:
+    test = (
+        "@pytest.fixture\n"
+        "async def first(zmq_network): return 1\n"
+        "@pytest.fixture\n"
+        "def second(first): return first + 1\n"
+        "async def test_it(second): pass\n"
+    )
+    done = run(session, test)
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(
+        ["*the fixture second takes first, an async fixture, *make second async*"]
+    )
+
+
+def test_a_fixture_of_a_wider_scope_on_trio_is_told_what_to_do(session: pytest.Pytester) -> None:
+    test = (
+        "@pytest.fixture(scope='module')\n"
+        "async def whole(anyio_backend): yield 1\n"
+        "@pytest.mark.anyio\n"
+        "@pytest.mark.parametrize('anyio_backend', ['trio'], scope='module')\n"
+        "async def test_it(zmq_network, whole): pass\n"
+    )
+    done = run(session, test)
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["*NotSimulated: trio runs already in this thread*scope*"])
+
+
+@pytest.mark.parametrize("mark", ["zmq_backend", "zmq_backend('curio')", "zmq_backend()"])
+def test_a_backend_that_does_not_exist_is_told(session: pytest.Pytester, mark: str) -> None:
+    test = f"@pytest.mark.{mark}\nasync def test_it(zmq_network): pass\n"
+    done = run(session, test)
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*zmq_backend(*): give 'asyncio', 'trio' or 'twisted'*"])
+
+
+def test_the_marks_name_all_backends(session: pytest.Pytester) -> None:
+    done = session.runpytest_subprocess(*PLAIN, "--markers", "-p", "no:asyncio")
+    done.stdout.fnmatch_lines(["*zmq_backend(name)*asyncio, trio or twisted"])
+
+
+def test_too_many_seeds_are_told_at_once(session: pytest.Pytester) -> None:
+    done = run(
+        session,
+        "async def test_it(zmq_network): pass\n",
+        "--zmq-seeds",
+        "100000000000",
+        "-p",
+        "no:asyncio",
+    )
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*--zmq-seeds=100000000000: give 1 or more, and at most 100,000*"])

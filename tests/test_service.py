@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zmq
 from twisted.application.service import IService, MultiService
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
@@ -95,3 +102,160 @@ async def test_it_says_what_it_cannot_open(w: World) -> None:
     assert made[0].closed
     assert not service.running
     await service.stopService()
+
+
+def handled_later(w: World, seconds: float, replies: bool = True) -> Any:
+    """A handler whose Deferreds fire after some time."""
+
+    def handle(request: Request) -> Any:
+        later: Any = deferLater(w.reactor, seconds)
+        return later.addCallback(lambda _: request.reply(*request.parts) if replies else None)
+
+    return handle
+
+
+@on_twisted
+async def test_a_handler_of_the_constructor_comes_to_its_end_as_one_of_serve(w: World) -> None:
+    async with w.Requester(bind="inproc://handled", timeout=20) as requester:
+        replier = w.Replier(connect="inproc://handled", handler=handled_later(w, 0.05), prefetch=9)
+        asking = [requester.request(b"%d" % number) for number in range(20)]
+        await w.until(lambda: replier.statistics().received >= 5)
+        assert await replier.stop_serving() == []
+        received = replier.statistics().received
+        answered = [each.result for each in asking if each.called]
+        await w.until(lambda: sum(each.called for each in asking) == received)
+        await replier.aclose()
+        assert len(answered) <= received
+        for each in asking:
+            each.addErrback(lambda failure: None)
+    assert w.reports == []
+
+
+@on_twisted
+async def test_what_it_has_not_answered_in_time_is_named_and_can_be_answered(w: World) -> None:
+    def opened(reactor: Any) -> Replier:
+        return w.Replier(bind="inproc://held", handler=handled_later(w, 1000))
+
+    service: Any = SocketService(opened, timeout=0.05, reactor=w.reactor)
+    service.startService()
+    async with w.Requester(connect="inproc://held", timeout=20) as requester:
+        asking: Any = [w.spawn(requester.request(b"%d" % number)) for number in range(3)]
+        await w.until(lambda: service.sockets[0].statistics().received == 3)
+        await service.stopService()
+        assert [request.parts for request in service.left] == [[b"0"], [b"1"], [b"2"]]
+        for each in asking:
+            each.addErrback(lambda failure: None)
+    assert w.reports == []
+
+
+@on_twisted
+async def test_a_paused_handler_holds_up_no_end(w: World) -> None:
+    async with (
+        w.Replier(bind="inproc://paused", handler=handled_later(w, 0)) as replier,
+        w.Requester(connect="inproc://paused", timeout=20) as requester,
+    ):
+        replier.pauseProducing()
+        asking = requester.request(b"?")
+        await w.until(lambda: replier.statistics().unread == 1)
+        [request] = await replier.stop_serving()
+        await request.reply(b"now")
+        assert await asking == [b"now"]
+
+
+@on_twisted
+async def test_a_handler_that_returns_its_answer_is_told_and_one_is_enough(w: World) -> None:
+    async def answer(request: Request) -> bytes:
+        return b"an answer"
+
+    handlers: list[Any] = [answer, lambda request: b"an answer"]
+    for handler in handlers:
+        async with (
+            w.Replier(bind="inproc://returns", handler=handler) as replier,
+            w.Requester(connect="inproc://returns") as requester,
+        ):
+            asking = requester.request(b"?", timeout=0.2)
+            asking.addErrback(lambda failure: None)
+            await w.until(lambda: w.reports)
+            assert "returned bytes, which is sent nowhere" in str(w.reports.pop())
+            with pytest.raises(ValueError, match="has a handler="):
+                replier.serve(handler)
+            await asking
+
+    def replies_later(request: Request) -> Any:
+        return w.reactor.callLater(0, request.reply, b"later")
+
+    async with (
+        w.Replier(bind="inproc://later", handler=replies_later),
+        w.Requester(connect="inproc://later", timeout=20) as requester,
+    ):
+        assert await requester.request(b"?") == [b"later"]
+    assert w.reports == []
+
+
+@on_twisted
+async def test_what_cannot_be_opened_says_what_to_return(w: World) -> None:
+    for wrong in None, 5:
+
+        def opened(reactor: Any, wrong: Any = wrong) -> Any:
+            return wrong
+
+        service: Any = SocketService(opened, reactor=w.reactor)
+        with pytest.raises(TypeError, match=f"open returned {wrong}: return sockets"):
+            service.startService()
+    with pytest.raises(TypeError, match=r"open=.*cannot be called"):
+        SocketService(5)  # type: ignore[arg-type]
+
+
+TAC = """
+import os
+from twisted.application.service import Application
+from zmqbridge.twisted_backend import Pusher, SocketService
+
+def opened(reactor):
+    pusher = Pusher(connect=os.environ["THERE"], options={39: 1}, send_queue=2000)  # IMMEDIATE
+    for number in range(1000):
+        pusher.push_nowait(b"%d" % number)
+    print("queued", pusher.statistics().queued, flush=True)
+    return pusher
+
+application = Application("queued")
+SocketService(opened, timeout=30).setServiceParent(application)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_a_tac_under_twistd_stops_as_soon_as_what_is_queued_has_gone(tmp_path: Path) -> None:
+    (tmp_path / "queued.tac").write_text(TAC)
+    there = f"ipc://{tmp_path}/it"
+    code = "import sys; from twisted.scripts.twistd import run; sys.exit(run())"
+    line = [sys.executable, "-c", code, "-n", "--pidfile=", "--logfile=log", "-y", "queued.tac"]
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env={**os.environ, "THERE": there}, stdout=subprocess.PIPE
+    )
+    try:
+        # Twistd logs what a program prints.
+        log = tmp_path / "log"
+        end = time.monotonic() + 50
+        while not log.exists() or "queued 1000" not in log.read_text():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        with zmq.Context() as context, context.socket(zmq.PULL) as puller:
+            puller.bind(there)
+            for number in range(1000):
+                assert puller.poll(50_000)
+                assert puller.recv() == b"%d" % number
+            began = time.monotonic()
+            assert process.wait(50) in (0, -signal.SIGTERM)  # newer twistds end by the signal
+            assert time.monotonic() - began < 15  # mostly 0.2; its time would be 30
+        assert "Server Shut Down." in log.read_text()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_twist_lists_the_plugin() -> None:
+    line = [sys.executable, "-m", "twisted", "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=50)
+    assert "zmq-proxy" in done.stdout

@@ -24,9 +24,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_what_is_promised_holds_under_faults() -> None:
-    done = run("tests.simulated", "--seeds", "135", "--processes", "0")
+    done = run("tests.simulated", "--seeds", "56", "--processes", "0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "135 seeds, 0 failed" in done.stdout
+    assert "56 seeds, 0 failed" in done.stdout
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

@@ -125,10 +125,10 @@ class PublisherArguments(SenderArguments, total=False):
         barrier: subscribers that await `Subscriber.ready` get an answer, a message of four parts
             under a tag of their own. A peer of another library that subscribes to everything sees
             one such message for each.
-        sequence: number the publications, and keep the last ones for who has missed them: a
-            `zmqbridge.Sequence`. Then a publication has three parts: tag, number, body.
-        last_values: of how many tags the last publication is kept, at least 1. When somebody
-            subscribes, it is sent again to all who want its tag. Not for the format "raw".
+        sequence: a `zmqbridge.Sequence`: the publications are numbered, and the last ones kept for
+            subscribers that missed them. Then a publication has three parts: tag, number, body.
+        last_values: for how many tags the last publication is kept, at least 1. When a peer
+            subscribes, it is sent again to all subscribers to its tag. Not for the format "raw".
     """
 
     barrier: bool | None

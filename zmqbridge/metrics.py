@@ -41,7 +41,7 @@ HELP = {
 
 
 # How long a scrape waits for proxies, which answer at once unless they wait for a peer.
-PATIENCE = 0.25  # seconds
+PROXY_TIMEOUT = 0.25  # seconds
 SIDES = {"front": "the clients, publishers or pushers", "back": "the workers, subscribers, pullers"}
 
 
@@ -179,7 +179,7 @@ class Collector:
             with suppress(ZmqBridgeError):  # it was closed, or has failed
                 asked[proxy.ask_statistics()] = proxy
         answered = set()
-        for future in wait(asked, timeout=PATIENCE).done:
+        for future in wait(asked, timeout=PROXY_TIMEOUT).done:
             with suppress(ZmqBridgeError):
                 self._said[asked[future]] = future.result()
                 answered.add(asked[future])

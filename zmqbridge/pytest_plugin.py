@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SEED = "--zmq-seed"
 SEEDS = "--zmq-seeds"
 LAST = 20  # events that are shown with a failure
+MOST = 100_000  # seeds of one session: pytest makes a test for each before it runs the first
+BACKENDS = "'asyncio', 'trio' or 'twisted'"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Announce the mark, and refuse an option that is not a number."""
     config.addinivalue_line(
         "markers",
-        "zmq_backend(name): the loop of a coroutine test that uses zmq_network: asyncio or trio",
+        "zmq_backend(name): the loop of a coroutine test that uses zmq_network: asyncio, trio or "
+        "twisted",
     )
     for option in (SEED, SEEDS):
         _number(config, option)
@@ -53,8 +58,10 @@ def _number(config: pytest.Config, option: str, default: int = 0) -> int:
         number = int(given)
     except ValueError:
         raise pytest.UsageError(f"{option}={given}: give a whole number") from None
-    if option == SEEDS and number < 1:
-        raise pytest.UsageError(f"{option}={given}: give 1 or more")
+    if option == SEEDS and not 1 <= number <= MOST:
+        raise pytest.UsageError(
+            f"{option}={given}: give 1 or more, and at most {MOST:,}; {SEED} says where to begin"
+        )
     return number
 
 
@@ -86,6 +93,8 @@ _backends: WeakKeyDictionary[Network, str] = WeakKeyDictionary()
 def _backend_of(request: pytest.FixtureRequest) -> str:
     mark = request.node.get_closest_marker("zmq_backend")
     if mark is not None:
+        if len(mark.args) != 1 or str(mark.args[0]) not in BACKENDS.replace("'", "").split():
+            raise pytest.UsageError(f"zmq_backend{mark.args!r}: give {BACKENDS}")
         return str(mark.args[0])
     if "anyio_backend" not in request.fixturenames:
         return "asyncio"
@@ -94,18 +103,37 @@ def _backend_of(request: pytest.FixtureRequest) -> str:
     return str(given if isinstance(given, str) else given[0])
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> Generator[None, Any, Any]:
     """Replace a coroutine test that uses the fixture by a plain function.
 
     The plugins of anyio and pytest-asyncio would run the coroutine function on a real loop. The
     plain function runs it on the simulated network.
     """
+    found = yield
     # Python 3.12 takes its own module `inspect`, which a test may import, for a coroutine function.
     if not (inspect.isroutine(obj) and inspect.iscoroutinefunction(obj)):
-        return
-    if "zmq_network" in inspect.signature(obj).parameters:
-        setattr(collector.obj, name, _in_its_world(obj))
+        return found
+    items = found if isinstance(found, list) else [found]
+    if not any("zmq_network" in getattr(each, "fixturenames", ()) for each in items):
+        return found
+    plain = _in_its_world(obj)
+    setattr(collector.obj, name, plain)
+    return collector.ihook.pytest_pycollect_makeitem(collector=collector, name=name, obj=plain)
+
+
+# The item that runs, for the plain function of its test, which gets only what the test asks for.
+_running: list[pytest.Function] = []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Let a test know its item."""
+    _running.append(pyfuncitem)
+    try:
+        return (yield)
+    finally:
+        _running.pop()
 
 
 def _in_its_world(function: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -113,13 +141,94 @@ def _in_its_world(function: Callable[..., Coroutine[Any, Any, None]]) -> Callabl
     def call(*args: Any, **kwargs: Any) -> None:
         from zmqbridge.testing import run
 
-        network = kwargs["zmq_network"]
-        run(lambda: function(*args, **kwargs), network, _backends[network])
+        item = _running[-1]
+        network = item.stash[KEY]
+
+        async def main() -> None:
+            async with AsyncExitStack() as stack:
+                for each in item.stash.get(LATER, []):
+                    await each.begin(stack)
+                await function(*args, **_values(kwargs))
+
+        run(main, network, _backends[network])
 
     # pytest-asyncio warns of its mark on a function that is not a coroutine function.
     marks = getattr(function, "pytestmark", [])
     call.pytestmark = [each for each in marks if each.name != "asyncio"]  # type: ignore[attr-defined]
+    call.zmq_simulated = True  # type: ignore[attr-defined]
     return call
+
+
+class Later:
+    """The value of an async fixture, which runs when its test does, on the simulated network."""
+
+    def __init__(self, name: str, function: Callable[..., Any], kwargs: dict[str, Any]) -> None:
+        self.name = name
+        self.value: Any = self
+        self._function = function
+        self._kwargs = kwargs
+
+    async def begin(self, stack: AsyncExitStack) -> None:
+        """Run the fixture until it has its value; `stack` runs the rest of it after the test."""
+        made = self._function(**_values(self._kwargs))
+        if inspect.isasyncgen(made):
+            self.value = await stack.enter_async_context(_yielded(made))
+        else:
+            self.value = await made
+
+    def __repr__(self) -> str:
+        return f"<the async fixture {self.name}, which runs with its test>"
+
+
+LATER: pytest.StashKey[list[Later]] = pytest.StashKey()
+
+
+def _values(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: each.value if isinstance(each, Later) else each for name, each in kwargs.items()}
+
+
+@asynccontextmanager
+async def _yielded(made: Any) -> Any:
+    value = await anext(made)
+    try:
+        yield value
+    finally:
+        async for _ in made:
+            raise pytest.UsageError(f"{made!r}: a fixture yields once")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, Any, Any]:
+    """Let the async fixtures of a simulated test run on its network, within its run.
+
+    The plugins of anyio and pytest-asyncio would run them on a real loop.
+    """
+    item, function = request.node, fixturedef.func
+    if not hasattr(getattr(item, "function", None), "zmq_simulated"):
+        return (yield)
+    if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
+        for name in fixturedef.argnames:
+            if isinstance(request.getfixturevalue(name), Later):
+                pytest.fail(
+                    f"the fixture {fixturedef.argname} takes {name}, an async fixture, which has "
+                    "its value only when the test runs on the simulated network: make "
+                    f"{fixturedef.argname} async, too",
+                    pytrace=False,
+                )
+        return (yield)
+    bound = inspect.ismethod(function) and isinstance(request.instance, type(function.__self__))
+    own = MethodType(function.__func__, request.instance) if bound else function
+
+    def later(**kwargs: Any) -> Later:
+        made = Later(fixturedef.argname, own, kwargs)
+        item.stash.setdefault(LATER, []).append(made)
+        return made
+
+    fixturedef.func = later
+    try:
+        return (yield)
+    finally:
+        fixturedef.func = function
 
 
 @pytest.hookimpl(wrapper=True)

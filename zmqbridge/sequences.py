@@ -15,25 +15,25 @@ MOST = 2**62  # no number begins above, so that the first bit of 8 bytes stays f
 
 
 class Sequence:
-    """Numbers for publications, and memory of the last of them.
+    """Has a Publisher number its publications and keep the last ones.
 
     A numbered publication has three parts: the tag, the number in 8 bytes, big-endian, and the
-    body. Subscribers that see a number missing ask for it at the address of `replay`.
+    body. Subscribers that miss a number ask for it at the address of `replay`.
 
     Args:
-        replay: one address to bind to, at which publications are asked for again; None for none.
+        replay: the address to bind to, at which subscribers ask for publications again; or None.
         keep: how many of the last publications are kept, at least 1.
-        size: how many bytes of tags and bodies they have at most.
-        by: what has numbers of its own: ``"publisher"``, as inference engines have it, where
-            subscribers take all tags, or ``"tag"``.
-        first: the first number. A subscriber notices a restart by numbers that go back; so let
-            them begin higher after each start, for example at ``time.time_ns()``, if a restarted
-            publisher may be ahead of what a subscriber has heard before.
-        last_values: of how many tags the last publication is kept also when it is none of the last
-            `keep` ones, for subscribers with ``latest=True``. The numbers are by tag then.
+        size: how many bytes of tags and bodies are kept at most.
+        by: ``"publisher"`` for one count of all publications, as inference engines have it, for
+            subscribers that take all tags; ``"tag"`` for a count of each tag.
+        first: the first number. A subscriber notices a restart because the numbers go back. If a
+            restarted publisher may soon have higher numbers than before, let them begin higher
+            after each start, for example at ``time.time_ns()``.
+        last_values: for how many tags the last publication is kept even if it is not among the
+            last `keep` ones, for subscribers with ``latest=True``. It needs ``by="tag"``.
 
     Raises:
-        TypeError, ValueError: an argument is no whole number, or too small, or no such thing.
+        TypeError, ValueError: an argument is not of these types, or out of range.
     """
 
     __slots__ = ("by", "first", "keep", "last_values", "replay", "size")
@@ -67,10 +67,10 @@ class Sequence:
 
 
 def whole_number(name: str, value: object, least: int) -> int:
-    """An argument that is a number.
+    """Return an argument that is a whole number.
 
     Raises:
-        TypeError: it is no int.
+        TypeError: it is not an int.
         ValueError: it is less than `least`, or 2**62 or more.
     """
     if isinstance(value, bool) or not isinstance(value, int):

@@ -452,11 +452,11 @@ async def test_no_other_event_is_lost_or_told_twice_around_a_storm(
         slow = puller.events()
         for storm in range(1, 4):
             visit(puller, 20)  # of which nobody was told yet
-            monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
+            monitor.link.pump.hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
             visit(puller, 20)
             await w.until(lambda storm=storm: told.count(LEFT) == 40 * storm)
             await w.until(lambda: monitor._storm.next_deadline() == math.inf)
-        monitor.link.pump._hand_over([failed_accept()])
+        monitor.link.pump.hand_over([failed_accept()])
         await w.until(lambda: told.count(EventKind.ACCEPT_FAILED) == 3 * (ACCEPTS + 1) + 1)
     await listening
     told = [kind for kind in told if kind != EventKind.ACCEPT_FAILED]
@@ -490,7 +490,7 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w: World) -> None:
 
         object.__setattr__(puller.socket, "monitor", rages_on)
         monitor.feed = note
-        monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
+        monitor.link.pump.hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
         assert not any(failed_accept() in burst for burst in told[1:])  # nobody keeps them
         assert events.missed == 500
         assert len(events._events) == ACCEPTS + 1
@@ -521,11 +521,11 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
         object.__setattr__(puller.socket, "monitor", fails)
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", none_left)
-            monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
+            monitor.link.pump.hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
             assert [type(report) for report in w.reports] == [StateUnknown]
             # What libzmq has told of the storm before is read now.
             assert slow.missed == 0
-            monitor.link.pump._hand_over([failed_accept() for _ in range(2 * ACCEPTS)])
+            monitor.link.pump.hand_over([failed_accept() for _ in range(2 * ACCEPTS)])
             assert slow.missed == 2 * ACCEPTS
             assert len(slow._events) == ACCEPTS + 1
             with pytest.raises(StateUnknown):
@@ -556,7 +556,7 @@ async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(
     failed: list[int] = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._link.monitor, puller.events()
-        monitor.link.pump._hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
+        monitor.link.pump.hand_over([failed_accept() for _ in range(ACCEPTS + 1)])
         object.__setattr__(puller.socket, "monitor", fails)
         await w.until(lambda: w.reports)
         with pytest.raises(StateUnknown):
@@ -648,7 +648,7 @@ async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w: World) -
         events = puller.events()
         await until(events, EventKind.LISTENING)
         monitor = puller._link.monitor
-        monitor.link.pump._hand_over([[b"junk"], [struct.pack("=HI", 0x8000, 7), b"\xff"]])
+        monitor.link.pump.hand_over([[b"junk"], [struct.pack("=HI", 0x8000, 7), b"\xff"]])
         assert await anext(events) == (0x8000, "\ufffd", 7)
         assert [type(report) for report in w.reports] == [MalformedMessage]
         visit(puller, 1)

@@ -265,3 +265,10 @@ async def test_a_server_does_not_stay_for_nothing(
             for dealer in dealers:
                 dealer.close()
             await w.until(lambda: not list(resting.rests(stays._link)))
+
+
+async def test_who_would_serve_after_that_is_done_at_once(w: World) -> None:
+    # As when the end comes before a task has begun.
+    async with w.Replier(bind="inproc://over") as replier:
+        await replier.stop_serving()
+        assert await replier.serve(lambda request: request.reply(b"")) is None

@@ -555,6 +555,27 @@ async def test_nor_is_one_that_was_made_by_options_or_on_the_socket(
             assert puller.bind(TCP)
 
 
+class Serving(zmq.Context[zmq.Socket[bytes]]):
+    """A context whose sockets are servers from the beginning."""
+
+    def socket(self, *args: Any, **kwargs: Any) -> Any:
+        made = super().socket(*args, **kwargs)
+        made.set(zmq.PLAIN_SERVER, 1)
+        return made
+
+
+@pytest.mark.parametrize("kind", [zmq.Context, Serving])
+async def test_nor_one_that_its_context_has_made_a_server(
+    w: World, kind: type[zmq.Context[Any]]
+) -> None:
+    with kind() as context:
+        if kind is zmq.Context:
+            context.setsockopt(zmq.PLAIN_SERVER, 1)
+        for at in ({"bind": TCP}, {"connect": "tcp://127.0.0.1:9"}):
+            with pytest.raises(AuthenticationMissing):
+                w.Puller(context=context, **at)
+
+
 @pytest.mark.parametrize("server", [RAW, {zmq.PLAIN_SERVER: 1}])
 async def test_nor_one_that_would_not_ask_its_authenticator(
     w: World, server: dict[int, bytes | int]

@@ -60,6 +60,30 @@ async def cut_off(w: Any, publisher: Any, subscriber: Any) -> Callable[[], Any]:
 
 
 @every_world
+async def test_who_is_ready_misses_nothing_before_the_first_publication_either(w: Any) -> None:
+    sequence = Sequence(inproc())
+    async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
+        publisher.publish(b"before", "t")
+        [address] = publisher.addresses
+        async with (
+            w.Subscriber("t", connect=address, replay=publisher.replay_address) as subscriber,
+            w.Subscriber(
+                "t", connect=address, numbered_by="publisher", on_gap="report"
+            ) as reported,
+        ):
+            await reported.ready(20)
+            await subscriber.ready(20)
+            join_too = await cut_off(w, publisher, reported)
+            join = await cut_off(w, publisher, subscriber)
+            publisher.publish(b"1", "t")
+            await join()
+            await join_too()
+            publisher.publish(b"2", "t")
+            assert await several(subscriber, 2) == bodies(1, 2)
+            assert await several(reported, 2) == [Gap(1, 1), *bodies(2)]
+
+
+@every_world
 async def test_what_was_missed_is_asked_for_and_delivered_in_order(w: Any) -> None:
     sequence = Sequence(inproc())
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:

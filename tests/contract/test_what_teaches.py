@@ -10,8 +10,10 @@ import pytest
 import zmq
 
 import zmqbridge
-from zmqbridge import AddressError, RequestTimeout, SocketClosed
+from zmqbridge import AddressError, NotAnswered, RequestTimeout, SocketClosed
 from zmqbridge.asyncio_backend import Puller as AsyncioPuller
+from zmqbridge.proxies import Side
+from zmqbridge.security import CurveClient, CurveServer, Policy
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -116,18 +118,111 @@ async def test_a_handler_that_returns_instead_of_replying_is_told(w: World) -> N
         w.reports.clear()
         replier.close()
         await serving
-    if w.backend is zmqbridge.asyncio_backend:
-        return
     async with (
         w.Replier(bind="inproc://returns2") as replier,
         w.Requester(connect="inproc://returns2") as requester,
     ):
-        replier.serve(returns_at_once)
+        serving = w.spawn(replier.serve(returns_at_once))
         with pytest.raises(RequestTimeout):
             await requester.request(b"?", timeout=0.1)
         await w.until(lambda: w.reports)
         [report] = w.reports
-        assert "returned bytes" in str(report)
+        assert "returned bytes, which is sent nowhere" in str(report)
+        replier.close()
+        await serving
+    w.reports.clear()
+
+
+async def test_a_handler_that_cannot_be_called_or_awaited_is_told(w: World) -> None:
+    async with (
+        w.Replier(bind="inproc://handlers") as replier,
+        w.Requester(connect="inproc://handlers") as requester,
+    ):
+        with pytest.raises(TypeError, match="handler=3 cannot be called"):
+            await replier.serve(3)
+        with pytest.raises(ValueError, match="limit=0"):
+            await replier.serve(print, limit=0)
+        if w.backend is zmqbridge.asyncio_backend:
+            serving = w.spawn(replier.serve(lambda request: None))
+            with pytest.raises(RequestTimeout):
+                await requester.request(b"?", timeout=0.1)
+            [report] = w.reports
+            assert "write it as `async def`" in str(report)
+            replier.close()
+            await serving
+    w.reports.clear()
+
+
+async def test_a_timeout_without_a_monitor_says_how_to_learn_more(w: World) -> None:
+    async with w.Requester(connect="tcp://127.0.0.1:1") as requester:  # where nobody is
+        with pytest.raises(RequestTimeout) as raised:
+            await requester.request(b"?", timeout=0.02)
+    assert "the server wants security=: `zmqbridge ping" in raised.value.__notes__[0]
+
+
+async def test_a_subscriber_with_a_wrong_key_is_told_so_by_ready(w: World) -> None:
+    server, wrong = zmq.curve_keypair(), zmq.curve_keypair()
+    security = CurveServer(server[1], any_key=True)
+    mine = CurveClient(wrong[0], *zmq.curve_keypair())
+    async with (
+        w.Publisher(bind="tcp://127.0.0.1:*", barrier=True, security=security) as publisher,
+        w.Subscriber("", connect=publisher.addresses, security=mine) as subscriber,
+    ):
+        await w.until(lambda: subscriber._link.monitor.connections.failure)
+        with pytest.raises(NotAnswered) as raised:
+            await subscriber.ready(0.05)
+        assert "the last connection that failed: HANDSHAKE_FAILED" in raised.value.__notes__[0]
+    w.reports.clear()
+
+
+@pytest.mark.parametrize(
+    ("way", "address", "hint"),
+    [
+        ("bind", "tcp://127.0.0.1:99999", "a port is a number up to 65535"),
+        ("connect", "tcp://localhost:70000", "a port is a number up to 65535"),
+        ("connect", b"tcp://[::1]:123456789", "a port is a number up to 65535"),
+        ("bind", "tcp://127.0.0.1", "its port is missing"),
+        ("connect", "tcp://localhost", "its port is missing"),
+        ("connect", "tcp://127.0.0.1:*", r"\* is for bind"),
+        ("bind", "foo", "write it as transport://address"),
+        ("bind", " tcp://127.0.0.1:5555", "leave out the blanks"),
+    ],
+)
+async def test_an_address_that_is_none_is_told_why(
+    w: World, way: str, address: str | bytes, hint: str
+) -> None:
+    where: Any = {way: address}
+    with pytest.raises(AddressError, match=hint):
+        w.Puller(**where)
+    with pytest.raises(AddressError, match=hint):
+        w.Proxy("pipeline", "tcp://127.0.0.1:*", Side(**where))
+
+
+async def test_a_port_of_five_figures_is_one(w: World) -> None:
+    async with w.Pusher(connect=["tcp://127.0.0.1:65535", "ipc://it:99999"]) as pusher:
+        assert len(pusher.addresses) == 2
+
+
+async def test_with_closes_what_nobody_else_would(w: World) -> None:
+    for it in (w.Puller(bind="inproc://with"), w.Proxy("pubsub", *2 * ["tcp://127.0.0.1:*"])):
+        with pytest.raises(TypeError, match="write `async with`"), it:
+            pass
+        assert it.closed
+
+
+async def test_tags_that_are_none_are_not_shown_an_address(w: World) -> None:
+    with pytest.raises(TypeError, match=r"as int: give one str or bytes, or several$"):
+        w.Subscriber(3)
+
+
+async def test_a_warning_is_at_the_line_that_made_the_socket(w: World) -> None:
+    async with w.Puller() as puller:
+        with pytest.warns(RuntimeWarning, match="bind or connect it first") as warned:
+            waits = await begun(w, puller.receive())  # a task, which the loop calls
+        assert {each.filename for each in warned} == {__file__}
+        waits.cancel()
+        with pytest.raises(w.Cancelled):
+            await waits
 
 
 async def test_calls_with_the_wrong_things(w: World) -> None:
@@ -242,3 +337,30 @@ def test_a_class_of_twisted_in_an_asyncio_program_names_the_other() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
     )
     assert "from zmqbridge.asyncio_backend" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [("identity", "ROUTING_ID"), ("linger", "LINGER"), ("hwm", "SNDHWM"), ("port", "bind= or")],
+)
+async def test_a_name_that_others_have_is_told_ours(w: World, wrong: str, hint: str) -> None:
+    with pytest.raises(TypeError, match=f"no argument '{wrong}': give .*{hint}"):
+        w.Pusher(**{wrong: 1})
+
+
+async def test_an_address_that_it_is_not_at_is_told_so(w: World) -> None:
+    async with w.Puller() as puller:
+        with pytest.raises(AddressError, match=r"this socket is not bound or connected to it$"):
+            puller.unbind("tcp://127.0.0.1:5555")
+
+
+@pytest.mark.parametrize("w", TWISTED[:1], indirect=True)
+async def test_a_reader_that_is_left_behind_names_its_socket_and_its_line(w: World) -> None:
+    async with w.Puller(bind="inproc://dirty") as puller:
+        [reader] = [each for each in w.reactor.getReaders() if "Puller" in repr(each)]
+        assert repr(reader).startswith(f"<ReactorDriver of {puller!r}, made in {__file__}:")
+
+
+def test_passwords_that_are_no_dict() -> None:
+    with pytest.raises(TypeError, match="passwords is given as list: give a dict"):
+        Policy(passwords=["a"])  # type: ignore[arg-type]

@@ -200,6 +200,30 @@ def test_a_silent_subscriber_asks_once_an_interval_whether_the_last_ones_were_mi
     assert answered(incoming, 2, now=20) == [2]
 
 
+def test_a_count_that_has_begun_misses_also_what_comes_first() -> None:
+    incoming = Incoming(asks=False)
+    incoming.begin(7)
+    assert heard(incoming, 9) == [Gap(7, 8), 9]
+    incoming.begin(20)  # too late
+    assert heard(incoming, 10) == [10]
+    incoming = Incoming(asks=True, interval=10)
+    incoming.begin(0)
+    assert incoming.ask(0) is None
+    incoming.due(10)
+    assert incoming.ask(10) == Ask(Asked(0, None), afresh=False)
+    assert answered(incoming, 0, 1, now=10) == [0, 1]
+    incoming = Incoming(asks=False, by_tag=True)
+    incoming.begin(7)  # of which tag?
+    assert heard(incoming, 9) == [9]
+
+
+def test_the_next_number_is_known_where_the_publisher_counts() -> None:
+    assert Outgoing(10, 1000, by_tag=True).next_number() == b""
+    outgoing = Outgoing(10, 1000, first=5)
+    assert outgoing.next_number() == outgoing.number(b"t", b"") == (5).to_bytes(8, "big")
+    assert outgoing.next_number() == (6).to_bytes(8, "big")
+
+
 def test_an_attempt_that_fails_is_made_again_after_a_pause_and_at_last_all_is_delivered() -> None:
     incoming = Incoming(asks=True, timeout=5, pause=1, attempts=3)
     heard(incoming, 1, 3)
@@ -307,6 +331,26 @@ def test_each_tag_may_have_numbers_of_its_own() -> None:
     latest = outgoing.replay(Asked(-1, b"a"), 0, 9, 9)[0]
     assert numbers(latest) == [(b"ab", 10), (b"a", 12)]
     assert len(outgoing.replay(Asked(-1), 0, 9, 9)[0]) == 3
+
+
+def test_what_is_kept_of_a_buffer_is_a_copy() -> None:
+    outgoing, body = Outgoing(3, 100), bytearray(b"x")
+    assert outgoing.pack(b"t", body) == (b"t", pack_number(0), b"x")
+    body[:] = b"y"
+    assert outgoing.replay(Asked(0), 0, 9, 9)[0][0].body == b"x"
+    with pytest.raises(TypeError):
+        outgoing.pack(b"t", "text")  # type: ignore[arg-type]
+    assert outgoing.end == 1
+
+
+def test_that_nothing_follows_is_answered_without_a_look_at_all_the_others() -> None:
+    outgoing = Outgoing(3, 1000, by_tag=True)
+    for tag in (b"a", b"b", b"b", b"b"):
+        outgoing.number(tag, b"")
+    # One question is at its end, one about what was dropped, one about a tag that never was.
+    for asked in (Asked(3, b"b"), Asked(0, b"a"), Asked(0, b"c")):
+        assert outgoing.replay(asked, 0, 1, 9) == ([], outgoing.end)
+    assert outgoing.replay(Asked(2, b"b"), 0, 1, 9) == ([], 2)
 
 
 @pytest.mark.parametrize("asked", [Asked(7), Asked(7, b""), Asked(7, b"t"), Asked(-1, b"t")])

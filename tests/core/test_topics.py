@@ -44,6 +44,7 @@ def test_a_prefix_that_reaches_into_the_body_is_forgotten_with_its_last_subscrip
 
 def test_an_answer_to_a_barrier_has_four_parts_and_two_of_them_are_empty() -> None:
     assert is_answer([b"\0r12345678", b"", b"", b""])
+    assert is_answer([b"\0r12345678", b"", b"\0" * 8, b""])  # with a number
     assert not is_answer([b"\0r12345678", b"", b"body", b""])
     assert not is_answer([b"\0r12345678", b"", b""])
 

@@ -155,7 +155,7 @@ class Stuck:
 def test_proxies_that_do_not_answer_hold_a_scrape_up_once_and_not_for_long(
     Collector: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqbridge.metrics.PATIENCE", 0.01)
+    monkeypatch.setattr("zmqbridge.metrics.PROXY_TIMEOUT", 0.01)
     counts = ProxyStatistics(*range(8))
     stuck = [Stuck(counts, None, ProxyStalled(1.0), counts) for _ in range(3)]
     silent = Stuck(None, None, None, None)

@@ -1,11 +1,13 @@
-"""Ours and Node's zeromq, in each format of publications: another language, and another author."""
+"""Ours and Node's zeromq, sockets and commands: another language, and another author."""
 
 from __future__ import annotations
 
 import base64
 import json
 import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 PEER = Path(__file__).with_name("peer.js")
 ANY = "tcp://127.0.0.1:*"
+BOUND = 50  # seconds
 native = pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 
 # As (body, tag) to publish, as frames, and as it is received.
@@ -152,3 +155,91 @@ async def test_an_xpublisher_knows_what_node_wants(w: World, node: Callable[...,
         assert await publisher.receive() == Subscribed(b"temp/")
         peer.close()
         assert await publisher.receive() == Unsubscribed(b"temp/")
+
+
+# The command line.
+
+
+def command(*words: str) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    line = [sys.executable, "-m", "zmqbridge", *words]
+    return subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def said_by(process: subprocess.Popen[bytes], given: bytes = b"") -> bytes:
+    try:
+        out, err = process.communicate(given, timeout=BOUND)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, b"")
+    return out
+
+
+def heard_in_time(peer: Node, count: int) -> list[list[bytes]]:
+    lines = [json.loads(peer.lines.get(timeout=BOUND)) for _ in range(count)]
+    return [[base64.b64decode(part) for part in line] for line in lines]
+
+
+@pytest.mark.parametrize(("ours", "kind"), [("push", "pull"), ("pub", "sub"), ("dealer", "router")])
+def test_node_reads_what_a_command_sends(node: Callable[..., Node], ours: str, kind: str) -> None:
+    peer = node(kind)
+    ends = ["--timeout", "1"] if ours == "dealer" else []
+    process = command(ours, "-c", peer.address, *ends)
+    try:
+        out, _ = process.communicate(b"one\ntwo\n", timeout=BOUND)
+    finally:
+        process.kill()
+    assert out == b""
+    tag = b"\0" if ours == "pub" else b""
+    assert [parts[-1] for parts in heard_in_time(peer, 2)] == [tag + b"one", tag + b"two"]
+
+
+def test_a_command_reads_what_node_sends(node: Callable[..., Node]) -> None:
+    peer = node("push")
+    process = command("pull", "-c", peer.address, "--count", "2", "--json")
+    peer.say([b"one", b"\xff"])
+    peer.say([b"two"])
+    assert said_by(process) == b'{"parts": ["one", {"base64": "/w=="}]}\n{"parts": ["two"]}\n'
+    peer = node("xpub")
+    process = command("sub", "-c", peer.address, "clock", "--count", "2")
+    assert heard_in_time(peer, 1) == [[b"\1clock"]]
+    peer.say([b"clock\0tick"])
+    peer.say([b"other\0tick"])
+    peer.say([b"clock", b"tock"])  # in two parts
+    assert said_by(process) == b"clock\ttick\nclock\ttock\n"
+
+
+def test_a_command_and_node_ask_each_other(node: Callable[..., Node]) -> None:
+    peer = node("rep")
+    assert said_by(command("req", "-c", peer.address), b"a\nb\n") == b"a\nb\n"
+    assert heard_in_time(peer, 2) == [[b"a"], [b"b"]]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        there = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    process = command("rep", "-b", there, "pong", "--count", "1")
+    peer = node("req", b"", there)
+    peer.say([b"ping"])
+    assert heard_in_time(peer, 1) == [[b"pong"]]
+    assert said_by(process) == b"ping\n"
+    process = command("router", "-b", there, "--json")
+    peer = node("dealer", b"", there)
+    peer.say([b"hello"])
+    line = process.stdout.readline()
+    process.stdin.write(line)  # back to its peer
+    process.stdin.flush()
+    assert heard_in_time(peer, 1) == [[b"hello"]]
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [
+        ("pub", "PUB"), ("sub", "SUB"), ("xpub", "XPUB"), ("push", "PUSH"), ("pull", "PULL"),
+        ("req", "REQ"), ("rep", "REP"), ("dealer", "DEALER"), ("router", "ROUTER"),
+    ],
+)  # fmt: skip
+def test_ping_knows_node(node: Callable[..., Node], kind: str, type_: str) -> None:
+    address = node(kind).address
+    said = said_by(command("ping", address, "--timeout", "20"))
+    assert said.startswith(f"{address}: ZMTP 3.".encode())
+    assert f"NULL, {type_}; a".encode() in said

@@ -6,17 +6,19 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zmq
 from talk import MESSAGES, PUBLICATIONS, TAG, WANTED
 
 from zmqbridge import Subscribed
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.conftest import Make, World
 
 ANY = "tcp://127.0.0.1:*"
 
@@ -127,3 +129,20 @@ async def test_our_router_and_its_dealer(w: World, peer: Callable[..., Any]) -> 
                 await router.send(who, *message)
             back = [await router.receive() for _ in MESSAGES]
             assert back == [(who, message) for message in marked(MESSAGES)]
+
+
+def test_the_command_line_hears_its_publications(peer: Callable[..., Any], plain: Make) -> None:
+    with peer("publications", "bind", ANY, ANY) as (there, back):
+        publisher = plain(zmq.PUB, connect=there)
+        words = ["sub", "-c", back, "clock", "--count", "3", "--json"]
+        line = [sys.executable, "-m", "zmqbridge", *words]
+        with subprocess.Popen(line, stdout=subprocess.PIPE) as command:
+            end = time.monotonic() + 50
+            try:
+                while command.poll() is None and time.monotonic() < end:
+                    publisher.send(b"other\0tick")
+                    publisher.send(b"clock\0tick")
+                    time.sleep(0.01)  # until all have connected
+            finally:
+                command.kill()
+            assert command.stdout.read() == b'{"tag": "clockre", "parts": ["tick"]}\n' * 3

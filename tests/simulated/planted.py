@@ -110,10 +110,7 @@ FAULTS = [
     Planted("a server without a limit", "asyncio_backend/_serving.py",
             "if not self._idle and self._all < self._limit:", "if not self._idle:"),
     Planted("the first error of a handler ends the server", "asyncio_backend/_serving.py",
-            "                    except Exception as error:\n"
-            "                        self._report(error)\n",
-            "                    except ZeroDivisionError as error:\n"
-            "                        self._report(error)\n"),
+            "self._report(error if awaitable else not_awaitable(request, answer))", "raise"),
     Planted("at the end of a socket nobody is told", "_bridge/link.py",
             "        if waiters or any(map(is_crowd, remains)):", "        if False:"),
     Planted("what was unsubscribed is delivered", "_bridge/subscribing.py",

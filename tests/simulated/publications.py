@@ -178,7 +178,7 @@ async def a_restart_is_told_before_what_follows_it(stage: Stage) -> None:
         await stage.sleep(0.1)
         for life, count in enumerate(counts):
             await alive[-1].wait_for("", timeout=60)
-            found = faults.draw(stage.random, ["server", "client"], 0.1 * count)
+            found = faults.draw(stage.random, ["server", "client"], 0.1 * count, longest=0.5)
             faults.apply(stage.network, found if life else [])
             for number in range(count):
                 alive[-1].publish(b"%d" % number)

@@ -305,6 +305,30 @@ async def what_was_sent_before_the_close_arrives(stage: Stage) -> None:
 
 
 @scenario
+async def what_waits_at_the_close_is_sent(stage: Stage) -> None:
+    """Closing waits for what libzmq has not taken yet, also for a server that is late."""
+    count = stage.random.choice([1, 20, 300])
+    got: list[int] = []
+
+    async def push() -> None:
+        options = {zmq.SNDHWM: 3, zmq.LINGER: 60_000}
+        async with stage.make("Pusher", "client", connect=ADDRESS, options=options) as pusher:
+            for number in range(count):
+                pusher.push_nowait(b"%d" % number)
+
+    stage.network.node("server")
+    stage.spawn("client", push)
+    await stage.sleep(stage.random.choice([0, 1]))
+    small = {zmq.RCVHWM: 3}
+    async with stage.make("Puller", "server", bind=ADDRESS, options=small, prefetch=2) as puller:
+        while len(got) < count:
+            parts = await stage.within(30, puller.receive)
+            assert parts is not None, f"{count - len(got)} were lost"
+            got.append(int(parts[0]))
+    assert got == list(range(count))
+
+
+@scenario
 async def a_server_goes_on_after_its_death(stage: Stage) -> None:
     """Clients come back to a server that was killed and started anew, and to a paused one."""
     lives: list[float] = []
@@ -318,7 +342,9 @@ async def a_server_goes_on_after_its_death(stage: Stage) -> None:
     stage.network.node("client")
     kinds = stage.random.choice([("restart",), ("pause",)])
     if stage.classes.__name__.endswith("asyncio_backend") or kinds == ("restart",):
-        found = faults.draw(stage.random, ["server", "client"], UNTIL, most=1, kinds=kinds)
+        found = faults.draw(
+            stage.random, ["server", "client"], UNTIL, most=1, kinds=kinds, longest=0.5
+        )
         faults.apply(stage.network, [each._replace(a="server", b="client") for each in found])
     answered = 0
     async with stage.make("Requester", "client", connect=ADDRESS, timeout=0.5) as requester:

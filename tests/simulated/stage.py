@@ -85,7 +85,7 @@ class Stage:
         """Have faults happen to these nodes."""
         for name in nodes:
             self.network.node(name)
-        faults.apply(self.network, faults.draw(self.random, nodes, UNTIL, kinds=kinds))
+        faults.apply(self.network, faults.draw(self.random, nodes, UNTIL, kinds=kinds, longest=0.5))
 
     def lost(self) -> int:
         """How many messages the network has lost so far."""

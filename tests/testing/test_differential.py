@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import zmq
 
+from zmqbridge.testing import NotSimulated
 from zmqbridge.testing._turns import Turns
 from zmqbridge.testing.differential.command import differs
 from zmqbridge.testing.differential.fixed import fixed
@@ -106,6 +107,27 @@ def test_an_identity_that_is_taken_is_not_heard_without_handover() -> None:
 
     assert came() == ["EAGAIN"]
     assert came((zmq.ROUTER_HANDOVER, 1)) == [(b"one", b"2.6.0"), "EAGAIN"]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "inproc"])
+@pytest.mark.parametrize(
+    ("near", "far", "head"),
+    [("SUB", "XPUB", b"b"), ("ROUTER", "DEALER", b"b"), ("REP", "DEALER", b"")],
+)
+def test_what_ends_a_process_is_not_simulated(
+    transport: str, near: str, far: str, head: bytes
+) -> None:
+    sockets = [Spec(far), Spec(near)]
+    steps: list[tuple[Any, ...]] = [
+        ("bind", 0, "a"), ("connect", 1, "a"), ("subscribe", 1, b""), ("send", 0, (2, head)),
+        ("events", 1), ("disconnect", 1, "a"), ("receive", 1, 1),
+    ]  # fmt: skip
+    if near != "SUB":
+        del steps[2]
+    with pytest.raises(NotSimulated, match="ends the process"):
+        play(transport, sockets, *steps)
+    del steps[-3]  # nothing is read ahead
+    assert play(transport, sockets, *steps)[-1] == ["EAGAIN"]
 
 
 def test_a_turn_goes_round_among_those_that_have_something() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from twisted.internet.task import deferLater
 
 from zmqbridge.testing import Network, NotSimulated, SimReactor, Stalled, Twice, check_determinism
-from zmqbridge.testing._sim_reactor import run_on_twisted
+from zmqbridge.testing._twisted_run import run_on_twisted
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.txzmq import (
     ZmqEndpoint,
@@ -218,6 +219,15 @@ def test_a_connection_in_a_real_context_is_refused(reactor: Any) -> None:
     with pytest.raises(NotSimulated, match="real"):
         Rep(factory, ZmqEndpoint("bind", "ipc://@real"))
     factory.shutdown()
+
+
+def test_a_mock_in_the_place_of_sockets_is_refused(reactor: Any) -> None:
+    def program() -> None:
+        with mock.patch("zmqbridge.txzmq.connection.Socket"):
+            ZmqPushConnection(ZmqFactory(), CONNECT)
+
+    with pytest.raises(NotSimulated, match="Mock"):
+        reactor.network.node("client").start(program)
 
 
 def test_one_seed_is_one_course_of_events() -> None:

@@ -25,7 +25,7 @@ from zmqbridge.txzmq import (
 if TYPE_CHECKING:
     from tests.conftest import Make, World
 
-ANNOUNCED = {"security", "statistics", "drain", "topicSep"}
+ANNOUNCED = {"security", "statistics", "drain", "topicSep", "publicationFormat", "exactTags"}
 KINDS = "ZmqREQConnection ZmqREPConnection ZmqSubConnection ZmqPullConnection ZmqRouterConnection"
 
 # The names that instances of a package's classes have. In a process of its own, because importing

@@ -12,6 +12,7 @@ from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.guards import Guard
 from zmqbridge._bridge.lingers import hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
+from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.checks import as_list
 from zmqbridge.core.framing import Address, as_name
@@ -38,7 +39,7 @@ class Addressed(Guard):
         servers: at how many of the addresses it is connected, and not bound.
     """
 
-    __slots__ = ("_any_key", "addresses", "monitor", "pump", "servers", "socket")
+    __slots__ = ("_any_key", "_in_our_hands", "addresses", "monitor", "pump", "servers", "socket")
 
     socket: Any
     pump: Pump
@@ -49,13 +50,27 @@ class Addressed(Guard):
         self.servers: int = 0
         self.monitor: Monitor | None = None
         self._any_key = False  # whether the server lets in every client
+        # It is being made and nothing but defaults is set, so that a place needs no checks.
+        self._in_our_hands = False
 
-    def take_places(self, bind: Addresses, connect: Addresses) -> None:
-        """Bind and connect to these, each one address or several, in this order."""
-        for address in as_list(bind, "bind"):
-            self.bind(address)
-        for address in as_list(connect, "connect"):
-            self.connect(address)
+    def take_places(self, bind: Addresses, connect: Addresses, given: object) -> None:
+        """Bind and connect to these, each one address or several, in this order.
+
+        Args:
+            bind: the addresses to bind to.
+            connect: the addresses to connect to.
+            given: what the user wants of the socket besides, options or security.
+        """
+        context = self.socket.context
+        usual = type(context).socket is zmq.Context.socket and not context.sockopts
+        self._in_our_hands = usual and not given
+        if bind != ():
+            for address in as_list(bind, "bind"):
+                self.bind(address)
+        if connect != ():
+            for address in as_list(connect, "connect"):
+                self.connect(address)
+        self._in_our_hands = False
 
     def at_one_more(self, address: Address) -> None:
         """Refuse an address that is one too many."""
@@ -74,10 +89,8 @@ class Addressed(Guard):
                 has none.
             SocketClosed: the socket is closed.
         """
-        self.check_open()
-        self.at_one_more(address)
-        refuse_open_server(self.socket, any_key=self._any_key)
-        resolved = self._at("bind to", addresses.bind, address)
+        self._check_one_more(address)
+        resolved = self._at("bind to", opening.bind, address)
         self.addresses.append(resolved)
         return resolved
 
@@ -92,14 +105,20 @@ class Addressed(Guard):
                 has none.
             SocketClosed: the socket is closed.
         """
-        self.check_open()
-        self.at_one_more(address)
-        refuse_open_server(self.socket, any_key=self._any_key)
+        self._check_one_more(address)
         name = self._at("connect to", opening.connect, address)
         self.addresses.append(name)
         self.servers += 1
         if self.monitor is not None:
             self.monitor.connections.expect(name)
+
+    def _check_one_more(self, address: Address) -> None:
+        if self._in_our_hands:
+            self.at_one_more(address)
+            return
+        self.check_open()
+        self.at_one_more(address)
+        refuse_open_server(self.socket, any_key=self._any_key)
 
     def unbind(self, address: Address) -> None:
         """Stop listening at an address, as `bind` returned it.
@@ -123,12 +142,15 @@ class Addressed(Guard):
         """
         self.check_open()
         self._leave(address, False)
-        name = self._at("disconnect from", raw(self.socket).disconnect, address)
+        name = self._at("disconnect from", self._part, address)
         self._forget(name)
         self.servers -= 1
         if self.monitor is not None:
             self.monitor.link.catch_up()
             self.monitor.connections.forget(name)
+
+    def _part(self, socket: Any, name: str) -> None:
+        disconnect(self.pump, socket, name, raw(socket).disconnect)
 
     def _at(self, action: str, call: Callable[[Any, str], str | None], address: Address) -> str:
         try:

@@ -163,7 +163,8 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     Raises:
         zmq.ZMQError: libzmq's own error.
     """
-    call = call or raw(socket).bind
+    calls = raw(socket)
+    call = call or calls.bind
     try:
         call(socket, address)
     except zmq.ZMQError as error:
@@ -172,11 +173,12 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
         _bind_when_free(socket, address, call)
     if not is_socket(socket):  # a test has put a mock in its place
         return ""
-    last: Any = raw(socket).get(socket, LAST_ENDPOINT)
+    last: Any = calls.get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)
-    note(socket, name, True)
+    if name.startswith("ipc:"):
+        note(socket, name, True)
     return name
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,10 @@ from zmqbridge.core.sequence import pack_asked, split_answer
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.sequencing import Sequencing
     from zmqbridge.arguments import Address, Options
+
+PAUSE = 0.1  # seconds until it is looked again whether the receivers are still behind
 
 
 class Asking(Pattern, Keeper):
@@ -28,8 +31,7 @@ class Asking(Pattern, Keeper):
         incoming: puts publications in order.
         address: the replay address of the publisher.
         security: the security of the subscriber.
-        wanted: returns whether the subscriber has subscribed to a publication.
-        deliver: is called when more publications may be delivered.
+        receivers: knows which tags are wanted, delivers, and says whether the receivers are behind.
 
     Attributes:
         parts: how many publications came in answers.
@@ -47,17 +49,15 @@ class Asking(Pattern, Keeper):
         incoming: Incoming,
         address: Address,
         security: Any,
-        wanted: Callable[[Any], bool],
-        deliver: Callable[[], object],
+        receivers: Sequencing,
     ) -> None:
         super().__init__()
         self._of = subscriber
         self._incoming = incoming
         self._address = address
         self._security = security
-        self._wanted = wanted
-        self._deliver = deliver
-        self._at = inf
+        self._receivers = receivers
+        self._deaf = False
         self.parts = 0
         self.unwanted = 0
         self._open()
@@ -69,23 +69,37 @@ class Asking(Pattern, Keeper):
             "security": self._security,
             "connect": self._address,
         }
-        self._driver = driver
-        self.link = Link(type(self), driver, self, given=given)
-        self.link.said = True  # in a forked child only the subscriber reports the fork
+        link = Link(type(self), driver, self, given=given)
+        link.said = True  # in a forked child only the subscriber reports the fork
+        self._driver, self.link = driver, link
+        self._at = inf
         driver.keeper = self
         self._of.driver.join(driver)
+
+    def _open_anew(self) -> None:
+        # Until there is another socket, the old one may give what was asked for before.
+        self._deaf = True
+        driver, link = self._driver, self.link
+        self._open()
+        self._deaf = False
+        driver.stop()
+        link.close_socket()
 
     def feed(self, burst: list[Message]) -> Told:
         incoming, now = self._incoming, self._driver.now()
         for tag, number, body in self.split(split_answer, burst):
+            if self._deaf:
+                self.parts += 1
+                self.unwanted += 1
+                continue
             if number < 0:
                 incoming.replay_ended(now)
                 continue
             self.parts += 1
-            wanted = tag is None or self._wanted((tag, body))
+            wanted = tag is None or self._receivers.wants(tag)
             self.unwanted += not wanted
             incoming.replayed(tag, number, body if wanted else None, now)
-        self._deliver()
+        self._receivers.deliver()
         self.ask()
         return (), NOTHING
 
@@ -97,29 +111,29 @@ class Asking(Pattern, Keeper):
     def ask(self) -> None:
         """Send the next question, if there is one, and set the timer."""
         incoming = self._incoming
-        if self.link.closed:
+        if self._of.closed:
             return
         now = self._driver.now()
-        ask = incoming.ask(now)
+        # Else what receivers that are too slow have to take would grow with each answer.
+        full = self._receivers.is_full()
+        ask = None if full else incoming.ask(now)
         if ask is not None:
-            if ask.afresh:
-                self.end()
-                self._open()
-                self._at = inf
             try:
+                if ask.afresh:
+                    self._open_anew()
                 self.link.pump.send(pack_asked(ask.asked))
             except ZmqBridgeError:
                 pass  # as if no answer came
-        due = incoming.next_deadline()
+        due = max(incoming.next_deadline(), now + PAUSE if full else now)
         if due < self._at:
             self._at = due
-            self._driver.call_at(max(due, now))
+            self._driver.call_at(due)
 
     def alarm(self) -> None:
         self._at = inf
         self.link.catch_up()  # after a busy loop, answers that have come count before the deadline
         self._incoming.due(self._driver.now())
-        self._deliver()
+        self._receivers.deliver()
         self.ask()
 
     def end(self) -> Iterable[Any]:

@@ -1,4 +1,4 @@
-"""Audience: the pattern of a Publisher: who subscribes to what, and an answer to who is ready."""
+"""Audience: the pattern of a Publisher: counts its subscriptions, and answers barriers."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ PART = 100  # tags that are looked at, at a time, whether their last publication
 
 
 class Audience(Pattern):
-    """XPUB: what its subscribers want, those who wait for subscribers, and who listens.
+    """XPUB: counts the subscriptions, and wakes calls that wait for them or listen to them.
 
-    Nobody waits most of the time. Then subscriptions are read when more come, or when somebody
-    asks, and a publication costs what it costs on PUB.
+    Mostly there are no such calls. Then subscriptions are read only when a burst of them comes, or
+    when the program asks, and a publication costs as much as on PUB.
 
     Args:
-        format: in which parts the publications go.
-        barrier: subscribers that ask whether they will hear all from now on get an answer.
-        newest: libzmq is to keep only the newest publication, which it does for PUB alone.
+        format: the format of the publications.
+        barrier: whether subscribers that ask for a barrier get an answer.
+        newest: whether libzmq keeps only the newest publication, which it does only for PUB.
 
     Attributes:
-        topics: what the subscribers want.
-        outgoing: the numbers of publications, where they have such.
-        replays: where it is asked for publications again.
-        last_values: what is sent again for who subscribes, where that is wanted.
-        copy: makes of a publication what is sent then.
+        topics: the prefixes that the subscribers want.
+        outgoing: numbers the publications, if they have numbers.
+        replays: answers subscribers that ask for publications again, if that is wanted.
+        last_values: the publications that are sent again to new subscribers, if that is wanted.
+        copy: makes the parts of a publication that is sent again.
     """
 
     __slots__ = (
@@ -125,7 +125,8 @@ class Audience(Pattern):
     def _answer(self, tag: bytes) -> None:
         # Each answer is another, so that those of several publishers, and of several ways to
         # one of them, can be counted.
-        self._send([tag, random_of(self._link.socket)(8), b"", b""])
+        number = b"" if self.outgoing is None else self.outgoing.next_number()
+        self._send([tag, random_of(self._link.socket)(8), number, b""])
 
     def _send(self, message: Sequence[bytes]) -> None:
         try:
@@ -214,7 +215,7 @@ class Audience(Pattern):
         return waiters
 
     def counts(self) -> dict[str, int]:
-        # Subscriptions are no messages to anybody.
+        # Subscriptions are not counted as messages.
         return {"malformed": self.malformed, "received": self.malformed}
 
 
@@ -250,7 +251,7 @@ def subscribers(self: Any, tag: Address = b"") -> int:
 
 
 def wanted(self: Any, tag: Address = b"") -> bool:
-    """Whether anybody may hear a publication under `tag`; else it need not even be made.
+    """Whether a subscriber may receive a publication under `tag`; if not, do not even make it.
 
     Raises:
         TypeError: the tag is neither str nor bytes-like.

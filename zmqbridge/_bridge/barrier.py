@@ -7,21 +7,28 @@ answers on that topic, so its later publications come after the answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from zmqbridge._bridge.calls import random_of, raw
+from zmqbridge._bridge.driver import Keeper
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import SHORTEST
 from zmqbridge.core.topics import PRIVATE, is_answer
+from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
     from zmqbridge.core.patterns import Receiving
 
 
-class Barriers:
+# Seconds after which it is asked again, then twice as many: a full queue loses an answer.
+AGAIN = 1.0
+
+
+class Barriers(Keeper):
     """The barriers that a subscriber waits for, each with the answers that have come.
 
     While there is one, the socket reads also when its inbox is full: the answer may be behind
@@ -43,22 +50,52 @@ class Barriers:
         """Wait until every publisher has answered.
 
         Args:
-            answers: is filled with the answers as they come.
+            answers: is filled with the answers to one question as they come.
         """
-        link = self._link
-        topic = PRIVATE + random_of(link.socket)(8)
-        self._answers[topic] = answers
-        self._pattern.room = self._room
-        self._set(zmq.SUBSCRIBE, topic)
+        driver = self._link.driver
+        driver.keeper = self
+        again, pause, topics = driver.now(), AGAIN, list[bytes]()
         try:
             while len(answers) < self.wanted():
-                await link.driver.room_in(self)
+                if (now := driver.now()) >= again:
+                    again, pause = now + pause, 2 * pause
+                    topics.append(self._ask())
+                driver.call_at(again)
+                await driver.room_in(self)
+                # Those of one question: to the next one the same publishers answer.
+                most = max((self._answers[topic] for topic in topics), key=len)
+                answers.clear()
+                answers.update(most)
         finally:
+            self._end(topics)
+
+    def _ask(self) -> bytes:
+        topic = PRIVATE + random_of(self._link.socket)(8)
+        self._answers[topic] = set()
+        self._pattern.room = self._room
+        self._set(zmq.SUBSCRIBE, topic)
+        return topic
+
+    def _end(self, topics: list[bytes]) -> None:
+        for topic in topics:
             del self._answers[topic]
-            if not self._answers:
-                self._pattern.room = self._pattern.inbox.room
-            if not link.closed:
+        if not self._answers:
+            self._pattern.room = self._pattern.inbox.room
+            self._link.driver.disarm()
+        if not self._link.closed:
+            for topic in topics:
                 self._set(zmq.UNSUBSCRIBE, topic)
+
+    def alarm(self) -> None:
+        """It is time to ask again."""
+        self._tell()
+
+    def not_answered(self, answers: set[bytes], timeout: float) -> NotAnswered:
+        """The error when the time is over, with what is known of the connections."""
+        error = NotAnswered(len(answers), self.wanted(), timeout)
+        if why := self._link.why_unsent():
+            error.add_note(why)
+        return error
 
     def wanted(self) -> int:
         """How many have to answer: one for each address at which the socket is connected."""
@@ -73,9 +110,17 @@ class Barriers:
     def _room(self) -> float:
         return max(SHORTEST, self._pattern.inbox.room())
 
-    def pass_on(self, burst: list[Message]) -> list[Message]:
-        """Take the answers out of a burst, and wake the calls that wait for them."""
-        rest = []
+    def pass_on(
+        self, burst: list[Message], begin: Callable[[int], object] | None = None
+    ) -> list[Message]:
+        """Take the answers out of a burst, and wake the calls that wait for them.
+
+        Args:
+            burst: publications and answers.
+            begin: called with the number of the next publication, if an answer has it and no
+                publication came before it.
+        """
+        rest: list[Message] = []
         for message in burst:
             if not is_answer(message):
                 rest.append(message)
@@ -83,6 +128,8 @@ class Barriers:
             self._pattern.inbox.unwanted += 1
             if (answers := self._answers.get(message[0])) is not None:
                 answers.add(message[1])
+                if begin is not None and message[2] and not rest:
+                    begin(int.from_bytes(message[2], "big"))
         # Wake them later: publications of this burst must be in the inbox before.
         if self._waiters and len(rest) < len(burst) and not self._link.driver.soon(self._tell):
             self._tell()

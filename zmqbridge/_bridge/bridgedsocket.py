@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
+from zmq.backend import Socket as BackendSocket
 
 from zmqbridge._bridge.addresses import SENT, note
 from zmqbridge._bridge.calls import raw
+from zmqbridge._bridge.clock import monotonic
 
 FD = int(zmq.FD)
 
@@ -24,10 +26,18 @@ class Bridged(Base):
 
     touched: Callable[[], None] = staticmethod(lambda: None)
 
-    def watch(self, touched: Callable[[], None]) -> None:
-        """Have `touched` called after each call that may silence the FD."""
+    parting: Callable[..., Any] = staticmethod(lambda socket, address, call: call(socket, address))
+
+    def watch(self, touched: Callable[[], None], parting: Callable[..., Any]) -> None:
+        """Have `touched` called after each call that may silence the FD, and `parting` by others.
+
+        Args:
+            touched: called without arguments.
+            parting: called with the socket, an address, and the method that disconnects.
+        """
         # Past pyzmq's own __setattr__, which looks for an option of that name first: 5 µs.
         object.__setattr__(self, "touched", touched)
+        object.__setattr__(self, "parting", parting)
 
     def fileno(self) -> int:
         # pyzmq looks for an option of that name first: 5 µs, too.
@@ -60,6 +70,17 @@ for _name in TOUCHING.split():
     setattr(Bridged, _name, _touching(_name))
 
 
+def _parting(disconnect: Any) -> Any:
+    def call(self: Bridged, addr: Any) -> Any:
+        return self.parting(self, addr, disconnect)
+
+    call.__name__, call.__doc__ = "disconnect", zmq.Socket.disconnect.__doc__
+    return call
+
+
+setattr(Bridged, "disconnect", _parting(Bridged.disconnect))  # noqa: B010  pyzmq's own is final
+
+
 def _noting(name: str, bound: bool) -> Any:
     act = getattr(Bridged, name)
 
@@ -78,3 +99,15 @@ for _name, _bound in (("bind", True), ("connect", False)):
 
 class BridgedSocket(Bridged, zmq.Socket[bytes]):
     """The pyzmq socket that users get; after each of their calls the pump looks at it again."""
+
+    # For `calls`: it takes four times as long to find that a class has no such attribute.
+    raw = BackendSocket
+    monotonic = monotonic
+
+    # What pyzmq's constructor sets: it looks for these names in each base, the class itself first.
+    _shadow = False
+    _type_name = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._shadow, cls._type_name = False, ""

@@ -1,4 +1,4 @@
-"""CatchUp: whether a loop that was held up has read by now what had come in time."""
+"""CatchUp: whether a loop that was busy for too long has read all messages that came in time."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from __future__ import annotations
 # before anything expires. While we read, libzmq's I/O thread brings more. So we read until nothing
 # has come for some milliseconds, but not for ever, because messages may never end.
 HELD_UP = 0.01  # seconds
-SETTLES = 0.002  # seconds
-QUIET = 5  # times that nothing has come, as the I/O thread may have to wait for a core
-AT_LAST = 1.0  # seconds, or for as long as the loop was held up
+SETTLES = 0.002  # seconds between two turns
+QUIET = 5  # turns without a message, as the I/O thread may have to wait for a core
+AT_LAST = 1.0  # seconds; or as long as the loop was held up, if that is longer
 
 
 class CatchUp:
-    """Counts how often a turn has found nothing to read."""
+    """Counts the turns that found nothing to read, until there were enough of them."""
 
     __slots__ = ("_give_up_at", "_unquiet")
 
     def __init__(self) -> None:
-        self._unquiet = 0  # how often nothing must come before that is enough
-        self._give_up_at = 0.0  # when it was tried for long enough
+        self._unquiet = 0  # how many turns without a message are still wanted
+        self._give_up_at = 0.0  # the time at which to stop in any case
 
     def looked(self, late: float, now: float, *, came: bool) -> bool:
-        """A turn has read what there was; False: look again after SETTLES.
+        """Take the result of a turn; returns whether all is read, or else to try after SETTLES.
 
         Args:
-            late: by how many seconds the timer of what expires is late.
+            late: how many seconds the timer of the deadline is late.
             now: the time, in seconds.
-            came: whether there was anything to read.
+            came: whether the turn has read a message.
         """
         if late > HELD_UP and came:
             self._give_up_at = self._give_up_at or now + max(late, AT_LAST)

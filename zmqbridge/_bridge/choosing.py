@@ -18,14 +18,14 @@ Split = TypeVar("Split")
 
 
 class Choosing(Subscribing[Any, Any]):
-    """SUB: not all that has a tag that begins as one that is subscribed to.
+    """SUB: takes only some of the publications that match its subscriptions.
 
     Args:
-        format: that of the publications.
-        exact: which tags are others than those that are subscribed to: True to look at each
-            publication; the publisher can do it where a tag has an end, which is "framed".
-        conflate: of each tag only the newest publication waits.
-        bounds: those of the inbox.
+        format: the format of the publications.
+        exact: takes only tags that are equal to a subscription: with True we compare each tag;
+            with "framed" the subscription ends with NUL, so the publisher compares.
+        conflate: whether only the newest publication of each tag waits.
+        bounds: the bounds of the inbox.
     """
 
     __slots__ = ("_by_tag", "_exact")
@@ -73,7 +73,7 @@ class Choosing(Subscribing[Any, Any]):
 
 
 def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any]]:
-    """Take out the arguments of a Subscriber beside its format; what makes its pattern.
+    """Take out the arguments of a Subscriber except its format; returns what makes its pattern.
 
     Raises:
         TypeError: `exact` or `conflate` is of another type.
@@ -102,7 +102,7 @@ def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any
 
 
 def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any]] | None:
-    """Take out the arguments of numbered publications; None where there are none.
+    """Take out the arguments of numbered publications; None if there are none.
 
     Raises:
         TypeError: `latest` is no bool.
@@ -123,7 +123,7 @@ def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, 
     if on_gap not in (None, "raise", "report"):
         raise ValueError(f"on_gap={on_gap!r}: give 'raise' or 'report'")
     if on_gap == "raise" and handler is not None:
-        raise ValueError("on_gap='raise' has nobody to raise to, where there is a handler")
+        raise ValueError("on_gap='raise' is for receive and iteration: a handler gets a Gap")
     if format != "joined":
         raise ValueError(f"numbered publications have a format of their own, not {format!r}")
     from zmqbridge._bridge.sequencing import Sequencing  # few need it
@@ -139,10 +139,10 @@ def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, 
 
 
 def begin(link: Link) -> None:
-    """Begin to ask for publications that are missing, where that is wanted.
+    """Open the DEALER that asks for missing publications, if the subscriber has a replay address.
 
     Raises:
-        AddressError: of the address at which to ask; then the subscriber is closed.
+        AddressError: the replay address is not valid; then the subscriber is closed.
     """
     start = getattr(link.pattern, "begin", None)
     if start is not None:

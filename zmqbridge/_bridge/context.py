@@ -177,8 +177,10 @@ class SharedContext:
         """
         with self._changed:
             if self._users > 0:
-                shown = ", ".join(f"{each!r}, made in {place}" for each, place in self._open()[:5])
-                raise ContextInUse(f"close these first: {shown or 'one that is being made'}")
+                found = self._open()
+                shown = ", ".join(f"{each!r}, made in {place}" for each, place in found[:5])
+                more = f", and {len(found) - 5} more" if len(found) > 5 else ""
+                raise ContextInUse(f"close these first: {shown or 'one that is being made'}{more}")
             self._end_now()
         return snapshot(endings)
 

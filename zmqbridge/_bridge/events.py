@@ -1,4 +1,4 @@
-"""Events: what one listener has still to read of what a socket tells, and of its connections."""
+"""Listening: the events that wait for one listener; and Events, which are about connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Event = TypeVar("Event")
 
 
 class Source(Protocol):
-    """What tells events."""
+    """A source of events: a monitor, or the audience of a publisher."""
 
     def arrival(self) -> Any:
         """Wait for the next events."""
@@ -23,14 +23,14 @@ class Source(Protocol):
 
 
 class Listening(Generic[Event]):
-    """What one listener gets from now on, by ``async for``; it ends when the socket is closed.
+    """The events for one listener from now on, by ``async for``; it ends with the socket.
 
     Args:
-        source: what tells it.
-        most: how many may wait here; then the oldest ones are missed.
+        source: the source of the events.
+        most: how many events may wait here; beyond that, the oldest ones are dropped.
 
     Attributes:
-        missed: how many were dropped for that reason.
+        missed: how many events were dropped for that reason.
     """
 
     def __init__(self, source: Source, most: int = HIGH) -> None:

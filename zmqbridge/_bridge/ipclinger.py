@@ -145,13 +145,13 @@ class Keeper:
         """When the lingers of all copies are over, on time.monotonic."""
         return max((copy.until for copy in list(self._copies.values())), default=0.0)
 
-    def keep(self, places: Collection[Place], until: float, patience: float = 0.0) -> bool:
+    def keep(self, places: Collection[Place], until: float, wait: float = 0.0) -> bool:
         """Copy the connections at these addresses: one for each call of connect.
 
         Args:
             places: the addresses of the socket that closes.
             until: when the linger of the socket is over, on time.monotonic.
-            patience: how many seconds to wait for connections that do not exist yet.
+            wait: how many seconds to wait for connections that do not exist yet.
 
         Returns:
             Whether there are any. There are none where copies take too many descriptors already.
@@ -159,7 +159,7 @@ class Keeper:
         if len(self._copies) >= most():
             return False
         wanted = set(places)
-        give_up = monotonic() + patience
+        give_up = monotonic() + wait
         while True:
             with self._lock:
                 for copy in self._find(wanted):

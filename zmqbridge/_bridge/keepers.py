@@ -63,7 +63,8 @@ class Deadlines(Keeper):
         """
         if not parts:
             require_parts(parts)
-        deadline = self._driver.now() + timeout
+        now = self._driver.now
+        deadline = now() + timeout
         table = self.table
         request_id = table.wait(waiter, deadline)
         try:

@@ -22,6 +22,11 @@ LINGER_IS_GIVEN = "_zmqbridge_linger"
 LINGER_OF = int(zmq.LINGER)
 
 
+def is_far(address: str) -> bool:
+    """Whether an address is outside this process."""
+    return not address.startswith("inproc:")
+
+
 def closing(socket: Any, sent: int) -> int:
     """Note, when a socket closes, how long its context lingers for it, if the context is ours.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,9 +19,10 @@ from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open_sockets
-from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
+from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 # When a peer hangs up, with IMMEDIATE libzmq drops what the peer has sent and we have not read yet.
 # A socket that sends nothing has no use for IMMEDIATE.
 LISTENERS = frozenset((zmq.PULL, zmq.SUB))
+
+
+UNWATCHED = (
+    "either nobody is there, or the server wants security=: `zmqbridge ping ADDRESS` says which, "
+    "and with monitor=True this error does"
+)
 
 
 class Owner(Protocol):
@@ -95,6 +103,7 @@ class Link(Addressed):
         self._has_credentials = False
         self.own_context: bool = False
         self.unheard: bool = True
+        self.made: Place = calling_place()
         self.open(high, **given)
 
     def open(
@@ -115,17 +124,17 @@ class Link(Addressed):
 
             refuse(self.owner, unknown)
         opening.check(options, context)
-        self.made: Place = calling_place()
+        kind = self.pattern.socket_type or self.owner.kind
         try:
             if (context := shared.stand_in(context)) is None:
                 context = shared.acquire()
                 self.own_context = True
             self.context: zmq.Context[Any] = context
-            self.socket: BridgedSocket = self._new_socket()
+            self.socket: BridgedSocket = self._new_socket(kind)
         except zmq.ZMQError as error:
             self._release_context()
             raise explained(error, context) from None
-        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high)
+        self.pump: Pump = Pump(self.socket, self.driver, self.pattern, self.end, high, kind)
         self.closed = False
         self.driver.drive(self)
         self.pattern.joined(self)
@@ -134,18 +143,17 @@ class Link(Addressed):
             self._set_options(options or {}, security)
             if monitor or self._has_credentials:
                 self.attach()
-            self.take_places(bind, connect)
+            self.take_places(bind, connect, options or security)
         except Exception:
             self.close()
             raise
-        self.socket.watch(self.pump.schedule)
+        self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
 
-    def _new_socket(self) -> BridgedSocket:
+    def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
         # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
-            self.pattern.socket_type or self.owner.kind,
-            BridgedSocket if minds is None else ReceivingSocket,
+            kind, BridgedSocket if minds is None else ReceivingSocket
         )
         if minds is not None and isinstance(socket, Telling):
             socket.tell(minds, getattr(self.pattern, "repeats", None))
@@ -220,13 +228,16 @@ class Link(Addressed):
         why = self.pattern.why_silent() if used else "bind or connect it first"
         if why := self.driver.why_silent() or why:
             text = f"{self!r} waits for what will not come: {why}"
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            # Where it was made: the call that waits may be a task, with only its loop below it.
+            warnings.warn_explicit(text, RuntimeWarning, *self.made)
 
     def why_unsent(self) -> str:
         """What is known of why libzmq takes no message, else ""."""
         if not (self.addresses or _is_used(self.socket)):
             return f"{self!r}: bind or connect it"
-        failure = self.monitor and self.monitor.connections.failure
+        if self.monitor is None:
+            return UNWATCHED if any(map(is_far, self.addresses)) else ""
+        failure = self.monitor.connections.failure
         return f"the last connection that failed: {failure}" if failure else ""
 
     def fail(

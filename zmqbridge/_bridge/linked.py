@@ -78,3 +78,10 @@ def repr_of(owner: object) -> str:
     """What `repr` says of an object."""
     link = vars(owner).get("_link")
     return f"<{type(owner).__name__} not made>" if link is None else repr(link)
+
+
+def only_async(owner: Any) -> TypeError:
+    """Close what was given to ``with``, as nobody else will; the error for its user."""
+    text = f"{owner!r} takes time to close: write `async with`"
+    owner.close()
+    return TypeError(text)

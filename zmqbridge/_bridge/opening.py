@@ -18,6 +18,9 @@ from zmqbridge.errors import AddressError
 # A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.
 IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first needed
 
+NO_PORT = r"tcp://(?:[^:]*|.*\])$"
+MOST = 65535  # libzmq takes a larger port for another one, without a word
+
 HINTS = {
     zmq.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
     zmq.EADDRNOTAVAIL: "no interface of this host has it",
@@ -46,12 +49,26 @@ def check(options: object, context: object) -> None:
         raise TypeError(f"context is given as {kind}: give a zmq.Context")
 
 
+def check_port(name: str) -> None:
+    """Refuse a port that does not exist; raises as libzmq would."""
+    if _is_no_port(name):
+        raise zmq.ZMQError(zmq.EINVAL)
+
+
+def bind(socket: zmq.Socket[bytes], name: str) -> str:
+    """Bind a socket, as `addresses.bind`, unless there is no such port."""
+    check_port(name)
+    return addresses.bind(socket, name)
+
+
 def connect(socket: zmq.Socket[bytes], name: str) -> None:
-    """Connect a socket, unless libzmq could never reach the address because it is of IPv6."""
+    """Connect a socket, unless libzmq could never reach the address: by its port, or by IPv6."""
+    check_port(name)
     if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
         raise zmq.ZMQError(zmq.EINVAL)
     raw(socket).connect(socket, name)
-    addresses.note(socket, name, False)
+    if name.startswith("ipc:"):
+        addresses.note(socket, name, False)
 
 
 def refusal(
@@ -67,12 +84,27 @@ def refusal(
 
 
 def _hint(socket: zmq.Socket[bytes], action: str, name: str, number: int) -> str:
-    if action == "connect to" and "://*" in name:
+    if name != name.strip():
+        return "leave out the blanks around it"
+    if number == errno.ENOENT and not name.startswith("ipc:"):
+        return "this socket is not bound or connected to it"
+    if _is_no_port(name):
+        return f"a port is a number up to {MOST}"
+    if action == "connect to" and ("://*" in name or name.endswith(":*")):
         return "* is for bind; connect to the name or the address of a host"
     if _needs_ipv6(socket, name):
         return "for an address of IPv6 give options={zmq.IPV6: 1}"
+    if number == zmq.EINVAL and re.match(NO_PORT, name):
+        return "its port is missing, as in tcp://127.0.0.1:5555"
     return HINTS.get(number, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
 
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> Any:
-    return re.match(IPV6, name) and not raw(socket).get(socket, zmq.IPV6)
+    # Most names have neither, and to match them would take 2 µs.
+    some = "[" in name or name.count(":") > 2
+    return some and re.match(IPV6, name) and not raw(socket).get(socket, zmq.IPV6)
+
+
+def _is_no_port(name: str) -> bool:
+    port = name.rpartition(":")[2]
+    return name.startswith("tcp:") and len(port) > 4 and port.isdecimal() and int(port) > MOST

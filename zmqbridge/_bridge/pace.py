@@ -1,4 +1,4 @@
-"""Pace: when a sender that can wait has to: while peers push back, and for the loop's turn."""
+"""Pace: when a sender has to wait: while its peer takes no more, and when the loop needs a turn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from zmqbridge.core.pacing import SLICE, STRIDE
 
 
 class Pace(ABC):
-    """The sending side of a driver; a base class, as each send looks at `yield_at`.
+    """The sending side of a driver; a base class, because each send reads `yield_at`.
 
     Attributes:
-        yield_at: when this many messages were sent, the loop may have to have its turn.
-        slice_end: but not before this time.
+        yield_at: after so many messages we check whether the loop needs a turn.
+        slice_end: the time from which on the loop needs a turn.
     """
 
     __slots__ = ("link", "pump", "slice_end", "yield_at")
@@ -28,8 +28,13 @@ class Pace(ABC):
         self.yield_at: int = STRIDE
         self.slice_end: float = 0.0
 
+    def __repr__(self) -> str:
+        link = getattr(self, "link", None)  # a test runner shows a reader that was left behind
+        where = "" if link is None else " of {!r}, made in {}:{}".format(link, *link.made)
+        return f"<{type(self).__name__}{where}>"
+
     def why_silent(self) -> str:
-        """Why the loop does not call this driver, where that can be seen; else ""."""
+        """Why the loop does not call this driver, if that can be seen; else ""."""
         return ""
 
     @abstractmethod
@@ -50,7 +55,7 @@ class Pace(ABC):
         return bool(queue and queue.paused) or self.is_turn_of_others()
 
     def is_turn_of_others(self) -> bool:
-        """Whether the loop is to have its turn now; reads the clock once in a while."""
+        """Whether the loop needs a turn now; reads the clock only after `STRIDE` messages."""
         if self.pump.sent < self.yield_at:
             return False
         if self.pump.monotonic() > self.slice_end:

@@ -1,10 +1,9 @@
 """Engine: libzmq's steerable proxy in a thread of its own, steered from other threads.
 
-Three facts about libzmq decide how it is steered. In 4.3.5 the commands PAUSE and RESUME are mixed
-up, and every command is answered. A proxy that a command has paused uses a whole core while
-messages wait. And no command reaches a proxy that waits in a send for a peer. So a pause ends
-`zmq_proxy` and keeps its sockets; and a proxy that does not end by the command ends with its
-context.
+Three facts about libzmq decide how we steer it. In 4.3.5 the commands PAUSE and RESUME are mixed
+up, and every command has an answer. A proxy that is paused by the command uses a whole core while
+messages wait. A proxy that waits for a peer, in a send, reads no command. So our pause ends
+`zmq_proxy` and keeps its sockets; and if a proxy does not end by the command, we end its context.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ from zmqbridge.proxies import ProxyStatistics
 # Makes an authenticator in a context.
 Authenticate = Callable[[zmq.Context[Any]], Any]
 
-# How long a proxy may take to answer; it does at once, unless it waits for a peer.
+# How long a proxy may take to answer; it answers at once, unless it waits for a peer.
 COMMAND_TIMEOUT = 1.0  # seconds
-# How long it may take to end by the command, before its context ends.
+# How long a proxy may take to end by the command, before we end its context.
 STUCK = 0.2  # seconds
-# How long it may take to end when its context ends, which it cannot refuse.
+# How long a proxy may take to end after the end of its context.
 LAST = 5.0  # seconds
 STEP = 20  # milliseconds
 
 ASK, END_PROXY = b"STATISTICS", b"TERMINATE"
-# No libzmq has this command. One that answers it also mixes up the next two.
+# No libzmq has this command. A libzmq that answers it also mixes up the next two.
 UNKNOWN = b"?"
 HALTS = {False: (b"PAUSE", b"RESUME"), True: (b"RESUME", b"PAUSE")}
 # For our thread, when zmq_proxy has ended.
@@ -59,11 +58,10 @@ class Engine:
 
     Args:
         kind, sides: as of `proxysockets.open_all`.
-        authenticate: makes an authenticator, which has to exist before the sockets; None makes
-            none.
+        authenticate: makes an authenticator, which must exist before the sockets; or None.
 
     Attributes:
-        authenticator: what it made, or None. It is closed by its own loop.
+        authenticator: the authenticator, or None. Its own loop closes it.
 
     Raises:
         What `proxysockets.open_all` and `authenticate` raise.
@@ -140,17 +138,17 @@ class Engine:
     # Any other thread.
 
     def statistics(self) -> ProxyStatistics:
-        """What has passed so far.
+        """Count what has passed so far.
 
         Raises:
-            ProxyStalled: it waits for a peer.
-            ProxyFailed, SocketClosed: it has ended.
+            ProxyStalled: the proxy waits for a peer.
+            ProxyFailed, SocketClosed: the proxy has ended.
         """
         with self._lock:
             return self._before if self.paused else self._added(self._ask())
 
     def pause(self) -> None:
-        """Let nothing pass; raises as `statistics`, and then it goes on."""
+        """Let nothing pass; raises as `statistics`, and then the proxy goes on."""
         with self._lock:
             if self.paused:
                 return
@@ -177,7 +175,7 @@ class Engine:
                 self.paused = False
 
     def stop(self) -> None:
-        """End it; it has ended when this returns."""
+        """End the proxy, and wait until it has ended."""
         self.stopping = True
         with self._lock, suppress(SocketClosed, ProxyFailed):
             if not self.paused:
@@ -228,7 +226,7 @@ class Engine:
         return ProxyFailed(f"the proxy has ended by itself: {error}")
 
     def disown(self) -> None:
-        """This process is a forked child: the proxy is the parent's."""
+        """Leave the sockets to the parent: this process is a forked child."""
         self.forked = True
         for socket in self.sockets:
             if socket is not None:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import zmq
 
 from zmqbridge._bridge import proxysockets
 from zmqbridge._bridge.endings import started
 from zmqbridge._bridge.guards import calling_place
+from zmqbridge._bridge.linked import only_async
 from zmqbridge._bridge.proxyengine import Authenticate, Engine
 from zmqbridge.errors import SocketClosed, UsedAfterFork, ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics
@@ -154,6 +155,12 @@ class Proxying:
                     engine.authenticator.close()
             self._closing = in_thread(engine.stop)
         return self._closing
+
+    def __enter__(self) -> NoReturn:
+        raise only_async(self)
+
+    def __exit__(self, *exc_info: object) -> None:
+        """It is never entered."""
 
     def __repr__(self) -> str:
         if self._made_engine() is None:

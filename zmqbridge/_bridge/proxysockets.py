@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge._bridge import addresses
+from zmqbridge._bridge import addresses, opening
 from zmqbridge._bridge.context import loose, shared
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
@@ -56,7 +56,7 @@ def side_of(given: Any, name: str) -> Side:
     """
     side = given if isinstance(given, Side) else Side(bind=given)
     if not [*as_list(side.bind, name), *as_list(side.connect, name)]:
-        raise ValueError(f"{name} has no address: nobody could talk to the proxy there")
+        raise ValueError(f"{name} has no address: no peer could reach the proxy there")
     return side
 
 
@@ -92,7 +92,7 @@ def open_all(
             capture = _open(context, zmq.PUB, side_of(capture, "capture"), made)
         if authenticated and not any(map(asks, made)):
             raise ValueError(
-                "policies are given, and no side asks by them, so everybody would be let in: give "
+                "policies are given, and no side asks by them, so all would be let in: give "
                 "Side(address, security=CurveServer(secret_key))"
             )
         steered, steering = _pair(context, made)
@@ -178,12 +178,9 @@ def _at(socket: AnySocket, action: str, address: Address) -> str:
         name = as_name(address, "an address").decode()
         try:
             if action == "bind to":
-                return addresses.bind(socket, name)
-            socket.connect(name)
-            addresses.note(socket, name, False)
+                return opening.bind(socket, name)
+            opening.connect(socket, name)
             return name
         except zmq.ZMQError as error:
-            number = error.errno or 0
-            text = f"cannot {action} {name!r}: {zmq.strerror(number)}"
-            raise AddressError(text, address, number) from None
+            raise opening.refusal(error, socket, action, address, name) from None
     raise AddressError(f"cannot {action} {address!r}: an address is UTF-8", address, zmq.EINVAL)

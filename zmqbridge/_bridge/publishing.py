@@ -13,14 +13,13 @@ from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.sequence import Outgoing, as_copy
-from zmqbridge.core.topics import LONGEST
+from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.errors import OptionError
 from zmqbridge.sequences import Sequence as Numbers
 from zmqbridge.sequences import whole_number
 
-# What comes to a publisher are subscriptions, and for each byte of one libzmq keeps a hundred.
-# Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
-OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST + 10}
+# A publisher receives subscriptions, and libzmq keeps a hundred bytes for each byte of a prefix.
+OF_PUBLISHERS: dict[int, int] = {zmq.MAXMSGSIZE: LONGEST_MESSAGE}
 
 
 def packing_of(format: str, given: Any) -> Callable[[bytes, Any], Sequence[BytesLike]]:
@@ -48,7 +47,7 @@ def packing_and_audience(
         TypeError: `barrier` is no bool, `sequence` no `zmqbridge.Sequence`, or `last_values` no
             whole number.
         ValueError: there is no such format, or these do not go together.
-        OptionError: nor does CONFLATE with them.
+        OptionError: CONFLATE does not go with them.
     """
     barrier, sequence = given.pop("barrier", None), given.pop("sequence", None)
     last_values = given.pop("last_values", None)
@@ -72,7 +71,7 @@ def packing_and_audience(
 
 
 def outgoing_of(sequence: object, format: str, newest: bool) -> Outgoing:
-    """What gives the numbers.
+    """Make the machine that numbers publications and keeps the last ones.
 
     Raises:
         TypeError, ValueError, OptionError: as `packing_and_audience`.
@@ -87,7 +86,7 @@ def outgoing_of(sequence: object, format: str, newest: bool) -> Outgoing:
 
 
 def last_values_of(most: Any, format: str, newest: bool, sequence: Numbers | None) -> LastValues:
-    """Where the last publication of each tag is kept, to be sent again.
+    """Make the memory of the last publication of each tag, to be sent again.
 
     Raises:
         TypeError, ValueError, OptionError: as `packing_and_audience`.
@@ -105,7 +104,7 @@ def last_values_of(most: Any, format: str, newest: bool, sequence: Numbers | Non
 def remembering(
     pack: Callable[[bytes, Any], Sequence[BytesLike]], values: LastValues
 ) -> Callable[[bytes, Any], Sequence[BytesLike]]:
-    """The same, and the publication is the last one of its tag from now on."""
+    """Wrap a packing function, so that each publication is also kept as the last one of its tag."""
     keep = values.keep
 
     def pack_and_keep(tag: bytes, body: Any) -> Sequence[BytesLike]:
@@ -117,7 +116,7 @@ def remembering(
 
 
 def serve_replays(audience: Audience, link: Link, sequence: Numbers | None, given: Any) -> None:
-    """Answer who asks for publications again, where that is wanted.
+    """Open the ROUTER of the replays, if the publisher has a replay address.
 
     Raises:
         AddressError: as `Link.bind`; then the publisher is closed.

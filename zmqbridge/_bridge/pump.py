@@ -57,7 +57,7 @@ class Pump(Sending):
     `patrol` again and again, each time after the seconds that `patrol` returned.
 
     Args:
-        socket: the libzmq socket; the pump uses it until `close`.
+        socket, kind: the libzmq socket, used until `close`; its type, None to ask it.
         driver: gives the pump its turns, and tells the waiters that the pattern names.
         pattern: takes the messages, and says before how many it takes.
         end: called with the reason when the socket cannot be used any more.
@@ -81,16 +81,16 @@ class Pump(Sending):
         pattern: Pattern,
         end: Callable[[ZmqBridgeError], object],
         high: float = HIGH,
+        kind: int | None = None,
     ) -> None:
-        super().__init__(socket, driver, pattern, high)
+        super().__init__(socket, driver, pattern, high, kind)
         self._end = end
         self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
         # Whether the last burst ended because of its length, and when it ended.
-        self._more = self._keeps_up = False
+        self._more = self._keeps_up = self._reported = False
         self._read_at = 0.0
-        self._reported = False
         self._burst = BURST // 4
         self.received: int = 0
         self.lost: int = 0
@@ -124,7 +124,7 @@ class Pump(Sending):
             standby = self._standby = self._standby or self._driver.standby_turn()
             queue.appendleft(standby)
         try:
-            # `_hand_over`, without its frame.
+            # `hand_over`, without its frame.
             told = self._pattern.feed(burst)
             if self._pattern.rejected is None:
                 self._driver.tell(*told)
@@ -181,7 +181,7 @@ class Pump(Sending):
                 self.received += len(burst)
                 if holding is not None and len(burst) > 1:
                     again = holding.before(len(burst)) or again
-                self.standing_by(self._hand_over, burst)
+                self.standing_by(self.hand_over, burst)
                 if holding is not None and len(burst) > 1:
                     holding.after(len(burst))
         finally:
@@ -211,9 +211,10 @@ class Pump(Sending):
         if burst:
             self.received += len(burst)
             self._reported = False
-            self._hand_over(burst)
+            self.hand_over(burst)
 
-    def _hand_over(self, burst: list[Message]) -> None:
+    def hand_over(self, burst: list[Message]) -> None:
+        """Hand over messages that were read."""
         told = self._pattern.feed(burst)
         if self._pattern.rejected is None:
             self._driver.tell(*told)

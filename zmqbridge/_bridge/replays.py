@@ -19,8 +19,8 @@ from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, Socke
 if TYPE_CHECKING:
     from zmqbridge.arguments import Address, Options
 
-# Publications of a part of an answer, and their bytes; and of those that are looked at for it. A
-# part takes some hundred microseconds at most, then the loop has its turn.
+# How many publications, and bytes, one part of an answer has. A part takes some hundred
+# microseconds at most, then the loop has its turn.
 PART = 16
 PART_BYTES = 65_536
 PAUSE = 0.01  # seconds until a peer that takes nothing is tried again
@@ -29,13 +29,13 @@ MOST = 1000  # answers at a time
 
 
 class Answer:
-    """What one peer has still to get.
+    """The answer to one peer, of which parts are still to be sent.
 
     Attributes:
-        asked: what it has asked for.
-        place: how far it has got.
-        since: when it took something last.
-        latest: the last publications of the tags, where they are asked for and kept besides.
+        asked: the publications that it has asked for.
+        place: the place of the next publication to look at.
+        since: when the peer last took a part.
+        latest: goes through the last publications of the tags, if it has asked for these.
     """
 
     __slots__ = ("asked", "latest", "place", "since")
@@ -49,10 +49,10 @@ class Answer:
             self.latest = outgoing.latest.matching({asked.tag or b""})
 
     def part(self, outgoing: Outgoing) -> tuple[list[Any], bool]:
-        """What it gets next, as (tag, number, body); and whether that is all."""
+        """The next publications, as (tag, number, body), and whether they are the last ones."""
         if self.latest is None:
             narrow = self.asked.tag is None and self.asked.start >= 0
-            look = PART if narrow else 20 * PART  # most of them are of other tags
+            look = PART if narrow else 20 * PART  # most publications have other tags
             found, self.place = outgoing.replay(self.asked, self.place, look, PART_BYTES)
             return found, self.place >= outgoing.end
         latest: list[Any] = []
@@ -72,13 +72,13 @@ class Replays(Pattern, Keeper):
 
     Args:
         publisher: the link of the socket that publishes.
-        outgoing: what it has published.
-        address: where to bind.
-        security: that of the publisher.
+        outgoing: the publications that it has kept.
+        address: the address to bind to.
+        security: the security of the publisher.
     """
 
     kind: ClassVar[int] = zmq.ROUTER
-    # A peer that does not read is to be noticed, and its answer to wait here.
+    # So we notice a peer that does not read; its answer waits here, and not in libzmq.
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
@@ -92,24 +92,24 @@ class Replays(Pattern, Keeper):
         self._driver = publisher.driver.beside()
         given = {"context": publisher.context, "security": security, "bind": address}
         self.link = Link(type(self), self._driver, self, given=given)
-        self.link.said = True  # in a forked child the publisher alone reports it
+        self.link.said = True  # in a forked child only the publisher reports the fork
         self._driver.keeper = self
         publisher.driver.join(self._driver)
 
     @property
     def address(self) -> str:
-        """Where it is bound."""
+        """The address that it is bound to."""
         return self.link.addresses[0]
 
     @property
     def busy(self) -> int:
-        """How many peers have still to get a part of their answer."""
+        """How many answers are not complete yet."""
         return len(self._answers)
 
     def feed(self, burst: list[Message]) -> Told:
         for route, asked in self.split(split_question, burst):
             if len(self._answers) < MOST or tuple(route) in self._answers:
-                # Who asks anew has given up what it asked before.
+                # A peer that asks again has given up its earlier question.
                 self._answers[tuple(route)] = Answer(asked, self._outgoing, self._driver.now())
             else:
                 self.malformed += 1
@@ -141,7 +141,7 @@ class Replays(Pattern, Keeper):
             self._driver.call_at(due)
 
     def _send_part(self, route: tuple[bytes, ...], answer: Answer) -> bool:
-        # True when nothing more is to be sent to this peer.
+        # Returns whether the answer is complete, or given up.
         send = self.link.pump.send
         answer.since = self._driver.now()
         found, is_all = answer.part(self._outgoing)
@@ -152,7 +152,7 @@ class Replays(Pattern, Keeper):
                 return False
             send((*route, b"", b"", END, b""))
         except (PeerUnreachable, QueueFull):
-            pass  # it has left, or reads nothing: it will ask again
+            pass  # the peer has left, or reads nothing: it will ask again
         return True
 
     def close(self, remains: list[Any]) -> list[Any]:
@@ -160,7 +160,7 @@ class Replays(Pattern, Keeper):
         return []
 
     def end(self) -> Iterable[Any]:
-        """The publisher closes: close, too."""
+        """Close with the publisher, and return the waiters."""
         if self.link.closed:
             return []
         return [*self._driver.stop(), *self.link.close_socket()]
@@ -170,7 +170,7 @@ def split_question(message: Message) -> tuple[Message, Asked]:
     """The (route, question) of a message that asks for publications again.
 
     Raises:
-        MalformedMessage: it asks for nothing of the kind.
+        MalformedMessage: the message is not such a question.
     """
     route, parts = split_request(message, 0)
     return route, split_asked(parts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from zmqbridge.core.framing import BytesLike, Message, as_parts, pack_reply, require_parts
-from zmqbridge.errors import AlreadyReplied
+from zmqbridge.errors import AlreadyReplied, SocketClosed
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
@@ -66,9 +66,24 @@ def not_replied(request: Request, result: object) -> TypeError:
     )
 
 
+def not_awaitable(request: Request, result: object) -> TypeError:
+    """The error to report when a handler, which is awaited, returns what cannot be."""
+    if result is not None:
+        return not_replied(request, result)
+    return TypeError(
+        f"the handler of {request!r} returned None: it is awaited, so write it as `async def`, and "
+        "await request.reply(...)"
+    )
+
+
 def bytes_of(request: Request) -> int:
     """How many bytes a request has."""
     return sum(map(len, request.parts))
+
+
+def stopped(link: Link) -> SocketClosed:
+    """The error of a call that waits for requests after the end of serving."""
+    return link.closed_error(f"{link!r} was told to stop: it takes nothing any more")
 
 
 async def stop_all(

@@ -1,8 +1,9 @@
 """Resting: a server that has replied stays open for a moment, so that its clients read the replies.
 
-A client with IMMEDIATE, which a Requester is, loses what it has received and not yet read when its
-server hangs up (libzmq 4.3.5: socket_base_t::hiccuped terminates the pipe). A server that closes
-right after a reply loses it so in one case of two (docs/what-can-be-lost.md).
+When a server hangs up, a client with IMMEDIATE, as a Requester, loses the messages that libzmq has
+received and the client has not yet read (libzmq 4.3.5: socket_base_t::hiccuped terminates the
+pipe). If a server closes right after a reply, half of such replies are lost
+(docs/what-can-be-lost.md).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zmqbridge._bridge.calls import raw
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
 
-# A client whose loop is free reads within a millisecond. The linger is a bound, too.
+# A client whose loop is free reads within a millisecond. A shorter linger bounds this, too.
 REST = 0.1  # seconds
 STEP = 0.01  # seconds
 
@@ -26,14 +27,14 @@ STEP = 0.01  # seconds
 def rests(link: Link) -> Iterator[float]:
     """The pauses, in seconds, that a socket makes before it closes.
 
-    There are none unless it is a ROUTER that is bound, has sent, and has a peer. A socket that has
-    connected makes none: its peer has not, and so loses nothing.
+    Only a bound ROUTER that has sent messages and has a peer makes pauses. If the ROUTER has
+    connected, its peer is the bound side, which loses nothing.
     """
     if link.closed or link.owner.kind != zmq.ROUTER or not link.pump.sent or not _is_bound(link):
         return
     now = link.pump.monotonic
     end = now() + min(REST, link.linger())
-    # With ROUTER_MANDATORY it is writable as long as there is a peer.
+    # With ROUTER_MANDATORY a ROUTER is writable as long as it has a peer.
     while not link.closed and now() < end and _events(link) & zmq.POLLOUT:
         yield STEP
 

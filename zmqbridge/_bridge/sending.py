@@ -44,14 +44,20 @@ class Sending:
     )  # fmt: skip
 
     def __init__(
-        self, socket: zmq.Socket[bytes], driver: Turns, pattern: Pattern, high: float = HIGH
+        self,
+        socket: zmq.Socket[bytes],
+        driver: Turns,
+        pattern: Pattern,
+        high: float = HIGH,
+        kind: int | None = None,
     ) -> None:
         self._send = send_of(socket)
         self._get = raw(socket).get.__get__(socket)
         self.monotonic: Callable[[], float] = clock_of(socket)
         self._driver = driver
         self._pattern = pattern
-        kind = self._get(zmq.TYPE)
+        if kind is None:
+            kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that a stuck peer holds up no other.
         self._patrol = Patrol() if kind == zmq.ROUTER else None
         self.queues: Outbox = Outbox(high, by_peer=kind == zmq.ROUTER)

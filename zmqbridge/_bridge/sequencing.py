@@ -14,9 +14,14 @@ from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.joining import Joining
-from zmqbridge.core.raising import RaisingInbox
+from zmqbridge.core.raising import RaisingInbox, WeighedRaisingInbox
 from zmqbridge.core.sequence import split_numbered
-from zmqbridge.errors import PublicationsMissed, PublisherRestarted, ZmqBridgeError
+from zmqbridge.errors import (
+    OptionError,
+    PublicationsMissed,
+    PublisherRestarted,
+    ZmqBridgeError,
+)
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
@@ -71,19 +76,22 @@ class Sequencing(Subscribing[Any, Any]):
         self._asking: Asking | None = None
         self.inbox: Any
         if raises:
-            self.inbox = RaisingInbox()
+            most = bounds.get("prefetch_bytes")
+            self.inbox = RaisingInbox() if most is None else WeighedRaisingInbox(most, weigh)
             self.room = self.inbox.room
             self.limit()
 
     def begin(self, link: Link) -> None:
         """The socket is open, and has its driver."""
         if self._replay is not None:
-            self._asking = Asking(
-                link, self._incoming, self._replay, self._security, self._wants, self._deliver
-            )
+            self._asking = Asking(link, self._incoming, self._replay, self._security, self)
 
     def option_set(self, socket: zmq.Socket[bytes], option: int, value: Any) -> None:
         super().option_set(socket, option, value)
+        if self.conflates:
+            self.conflates = False
+            self.limit()
+            raise OptionError("zmq.CONFLATE drops publications, and numbers are to tell of each")
         joining = self._joining
         if joining is None or self._asking is None:
             return
@@ -96,11 +104,11 @@ class Sequencing(Subscribing[Any, Any]):
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
         super()._drop(socket, prefix)
         if self._given_up:
-            self._incoming.drop(lambda tag: self._subscriptions.wants((tag, b"")))
+            self._incoming.drop(self.wants)
 
     def _publications(self, burst: list[Message]) -> Iterable[Any]:
         if self.barriers:
-            burst = self.barriers.pass_on(burst)
+            burst = self.barriers.pass_on(burst, self._incoming.begin)
         if self._given_up and burst and not self._subscriptions.wants(burst[0]):
             # As in `Subscribing`; it was fetched before its tag was unsubscribed.
             del burst[0]
@@ -122,14 +130,20 @@ class Sequencing(Subscribing[Any, Any]):
             self.inbox.expect()
         return items
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
+        """Give the receivers what they may have now."""
         items = self._told()
         if items:
             self.inbox.put(items)
             self._link.driver.tell(self.inbox.notify())
 
-    def _wants(self, publication: tuple[bytes, bytes]) -> bool:
-        return self._subscriptions.wants(publication)
+    def wants(self, tag: bytes) -> bool:
+        """Whether this tag is subscribed to."""
+        return self._subscriptions.wants((tag, b""))
+
+    def is_full(self) -> bool:
+        """Whether the receivers are behind, so that no more is to be asked for."""
+        return bool(self.inbox.paused)
 
     def _orphaned(self, publication: Any, prefix: bytes) -> bool:
         return type(publication) is tuple and super()._orphaned(publication, prefix)

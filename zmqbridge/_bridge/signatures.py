@@ -15,6 +15,20 @@ from zmqbridge import arguments
 from zmqbridge._bridge.link import Link
 from zmqbridge.core.framing import as_name
 
+# What names mean that others have for it.
+MEANT = {
+    "identity": "options={zmq.ROUTING_ID: b'…'}",
+    "routing_id": "options={zmq.ROUTING_ID: b'…'}",
+    "linger": "options={zmq.LINGER: milliseconds}",
+    "hwm": "options={zmq.SNDHWM: messages, zmq.RCVHWM: messages}",
+    "highWaterMark": "options={zmq.SNDHWM: messages, zmq.RCVHWM: messages}",
+    "address": "bind= or connect=",
+    "endpoint": "bind= or connect=",
+    "port": "bind= or connect=, as 'tcp://127.0.0.1:5555'",
+    "topic": "the tags as the first argument of a Subscriber",
+    "topics": "the tags as the first argument of a Subscriber",
+}
+
 
 def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
     """Raise a TypeError for an argument that `owner` does not take, with the most similar name."""
@@ -22,6 +36,8 @@ def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
     takes = next(filter(None, map(signature, owner.__mro__))).parameters
     near = get_close_matches(wrong, takes, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}"
+    if wrong in MEANT:
+        hint = f"give {MEANT[wrong]}"
     raise TypeError(f"{owner.__name__}() has no argument {wrong!r}: {hint}")
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.pace import Pace
+from zmqbridge._bridge.request import stopped
 from zmqbridge.core.inbox import Inbox
 from zmqbridge.core.pacing import SLICE
 from zmqbridge.errors import QueueEmpty
@@ -55,7 +56,7 @@ def receive_nowait(self: Receives[Item_co]) -> Item_co:
         link.pump.schedule()
     if item is None:
         if inbox.ended:
-            raise link.closed_error(f"{link!r} was told to stop: it takes nothing any more")
+            raise stopped(link)
         raise self.empty_error(f"{link!r} has no message now")
     if isinstance(item, Exception):  # see `RaisingInbox`
         raise item

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from math import inf
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import anyio
 
 from zmqbridge._bridge.pump import Pump
+from zmqbridge.asyncio_backend._running import log_error, native_loop
 
 Result = TypeVar("Result")
-
-log: logging.Logger = logging.getLogger("zmqbridge")
-
-
-def native_loop() -> Any:
-    """The object that stands for the running loop if it is not asyncio's; None if none runs."""
-    from anyio.lowlevel import current_token  # takes 2 ms, and is not needed on asyncio
-
-    try:
-        token: Any = current_token()
-    except RuntimeError:
-        return None
-    return getattr(token, "native_token", token)  # before anyio 4.11 the token itself was native
-
-
-def name_of(loop: object) -> str:
-    """The name of a loop for an error text."""
-    kind = type(loop)
-    return f"{kind.__module__.partition('.')[0]}'s {kind.__qualname__}"
-
-
-def log_error(context: dict[str, Any]) -> None:
-    """Log an error as asyncio's exception handler would; for loops that have no such handler."""
-    log.error(context["message"], exc_info=context["exception"])
 
 
 def hold_interrupts(*functions: Callable[..., object]) -> None:
@@ -47,14 +23,6 @@ def hold_interrupts(*functions: Callable[..., object]) -> None:
     if trio := sys.modules.get("trio"):
         for function in functions:
             trio.lowlevel.enable_ki_protection(function)
-
-
-class NoLoop:
-    """Stands for the loop of a socket that has none: it was not used yet, or it is closed."""
-
-    def is_closed(self) -> bool:
-        """Return True: no loop is here to call anything."""
-        return True
 
 
 class AnyioWaiter(Generic[Result]):
@@ -141,7 +109,14 @@ class AnyioLoop:
 
     Args:
         native: the loop that runs here.
+
+    Attributes:
+        waiter: the class of what its tasks await.
+        sleep: that of this loop.
     """
+
+    waiter = AnyioWaiter
+    sleep: Final = staticmethod(anyio.sleep)
 
     def __init__(self, native: Any) -> None:
         hold_interrupts(Pump.send, AnyioLoop._make)

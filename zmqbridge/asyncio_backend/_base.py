@@ -10,11 +10,12 @@ import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.resting import rests
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.asyncio_backend._driver import AnyWaiter, LoopDriver
+from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.checks import check_optional_timeout, check_timeout
 from zmqbridge.core.framing import Message
 from zmqbridge.core.patterns import Pattern, bytes_in
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from zmqbridge._bridge.events import Events
     from zmqbridge.arguments import Options
+    from zmqbridge.asyncio_backend._driver import AnyWaiter
 
 Item = TypeVar("Item")
 
@@ -82,7 +84,7 @@ class Socket:
         return repr_of(self)
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -231,8 +233,8 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
     async def _next(self) -> Item:
         """The same, when `Inbox.pop` has given no message."""
         inbox, driver = self._inbox, self._driver
-        paused = inbox.paused
-        if driver.here() != driver.place._thread_id:
+        paused, here = inbox.paused, driver.here
+        if here() != driver.place._thread_id:
             driver.enter()
         item = inbox.poll()
         waiter: AnyWaiter | None = None
@@ -240,7 +242,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
             if self._link.unheard:
                 self._link.warn_of_silence()
             if inbox.ended:
-                raise Closed(f"{self._link!r} was told to stop: it takes nothing any more")
+                raise stopped(self._link)
             before, waiter = waiter, driver.waiter(driver.loop)
             if inbox.wait(waiter, before):
                 self._pump.schedule()

@@ -12,31 +12,30 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.guards import busy
 from zmqbridge._bridge.pace import Pace
 from zmqbridge._bridge.untold import another
-from zmqbridge.asyncio_backend._anyio_loop import (
-    AnyioLoop,
-    AnyioWaiter,
+from zmqbridge.asyncio_backend._running import (
+    NOWHERE,
     NoLoop,
+    here,
     log_error,
     name_of,
     native_loop,
+    place,
 )
-from zmqbridge.asyncio_backend._running import NOWHERE, here, place
 from zmqbridge.asyncio_backend._waiter import FutureWaiter, Waiter, waiter_for
 from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import LoopError, ZmqBridgeError
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
+    from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop, AnyioWaiter
     from zmqbridge.asyncio_backend._selector_thread import ThreadReader
 
-AnyWaiter = Waiter | FutureWaiter | AnyioWaiter[Any]
+    AnyWaiter = Waiter | FutureWaiter | AnyioWaiter[Any]
 NO_LOOP: Any = NoLoop()
 
 
@@ -46,9 +45,11 @@ class CannotWatch(LoopError):
 
 def stand_in_for(asyncio_loop: AbstractEventLoop | None) -> AnyioLoop | ThreadReader:
     """What watches FDs where the running loop cannot; None stands for a loop of another kind."""
+    # Each is loaded by the few programs that need it.
     if asyncio_loop is None:
+        from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop
+
         return AnyioLoop(native_loop())
-    # Loaded by the few programs that need it.
     from zmqbridge.asyncio_backend._selector_thread import ThreadReader
 
     return ThreadReader(asyncio_loop)
@@ -119,7 +120,8 @@ class LoopDriver(Pace):
         here. Calls come here the first time, on another loop or none, and when the socket is
         closed; on loops with an `AnyioLoop`, always.
         """
-        self.link.check_open()
+        if self.home_thread or self.link.closed:
+            self.link.check_open()
         running = _get_running_loop() or native_loop()
         if running is None:
             raise LoopError(
@@ -141,8 +143,8 @@ class LoopDriver(Pace):
             ) from None
         self.loop, self._home, self._fd, self._reader = loop, running, fd, reader
         self.now = loop.time
-        if isinstance(stand_in, AnyioLoop):
-            self.waiter, self.sleep = AnyioWaiter, anyio.sleep
+        if loop is not running:  # but an AnyioLoop
+            self.waiter, self.sleep = loop.waiter, loop.sleep
         else:
             self.here, self.place = place(loop)
             self.waiter = waiter_for(loop)
@@ -280,10 +282,10 @@ class LoopDriver(Pace):
         if isinstance(self._home, AbstractEventLoop):
             self._home.call_soon(call)
             return True
-        if not isinstance(self.stand_in, AnyioLoop):
-            return False
-        self.stand_in.make_soon(call)
-        return True
+        make_soon = getattr(self.stand_in, "make_soon", None)
+        if make_soon is not None:
+            make_soon(call)
+        return make_soon is not None
 
     def report(self, error: BaseException) -> None:
         # By the loop also after the socket was closed; trio has no such method.

@@ -48,7 +48,6 @@ from zmqbridge.core.formats import (
 )
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.topics import Change
-from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -162,7 +161,7 @@ class Subscriber(Receiver[Publication]):
             with anyio.fail_after(timeout):
                 await barriers.passed(answers)
         except TimeoutError:
-            raise NotAnswered(len(answers), barriers.wanted(), timeout) from None
+            raise barriers.not_answered(answers, timeout) from None
 
 
 @final

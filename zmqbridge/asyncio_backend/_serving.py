@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from asyncio import Task, current_task
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
 import anyio
 
 from zmqbridge._bridge.request import Request as AnyRequest
-from zmqbridge._bridge.request import not_replied
+from zmqbridge._bridge.request import not_awaitable, not_replied
 
 Request = TypeVar("Request", bound=AnyRequest)
+NOT_CALLED = object()
 
 
 class Serving(Generic[Request]):
@@ -79,16 +80,23 @@ class Serving(Generic[Request]):
                     self._idle -= 1
                     if not self._idle and self._all < self._limit:
                         self.start()
+                    answer: Any = NOT_CALLED
                     try:
-                        result = await handler(request)
+                        answer = handler(request)
+                        result = await answer
                         if result is not None and not request.answered:
                             self._report(not_replied(request, result))
                     except Exception as error:
-                        self._report(error)
+                        awaitable = answer is NOT_CALLED or hasattr(answer, "__await__")
+                        self._report(error if awaitable else not_awaitable(request, answer))
                     except BaseException as error:
                         self._raise_aimed(error, request)
                     self._idle += 1
-                    if differs(clean):
+                    try:
+                        differs = copy_context() != clean  # mostly both share their contents
+                    except Exception:  # some values cannot be compared, e.g. numpy's
+                        differs = True
+                    if differs:
                         # The handler has set context variables. The next handler must not see
                         # them, and they cannot be unset. So this worker ends.
                         break
@@ -112,14 +120,6 @@ class Serving(Generic[Request]):
         if aimed is not None:
             self._cut.append(request)
             raise aimed from None
-
-
-def differs(clean: Context) -> bool:
-    """Whether a context variable was set since the copy `clean` was made."""
-    try:
-        return copy_context() != clean  # takes 0.1 µs, as mostly both share their contents
-    except Exception:  # some values cannot be compared, e.g. numpy's
-        return True
 
 
 def divide(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, final
 import anyio
 
 from zmqbridge._bridge.proxying import Proxying
-from zmqbridge.asyncio_backend._anyio_loop import log_error, native_loop
+from zmqbridge.asyncio_backend._running import log_error, native_loop
 from zmqbridge.core.framing import Address
 from zmqbridge.errors import LoopError
 from zmqbridge.proxies import ProxyStatistics, Side
@@ -58,7 +58,7 @@ class Proxy(Proxying):
     Args:
         policies: which clients are let in at a side with ``security=``: a `Policy` for each domain,
             as of an `Authenticator`. The loop decides about them, as long as it runs; on trio in
-            the ``async with`` of the proxy. None is for a proxy whose sides ask nobody.
+            the ``async with`` of the proxy. None if no side needs an authenticator.
     """
 
     def __init__(

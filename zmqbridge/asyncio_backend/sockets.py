@@ -21,7 +21,12 @@ from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
 from zmqbridge.asyncio_backend._base import Receiver, Socket
 from zmqbridge.asyncio_backend._request import Request
-from zmqbridge.core.checks import check_limit, check_optional_timeout, check_timeout
+from zmqbridge.core.checks import (
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_timeout,
+)
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -52,7 +57,8 @@ async def send(self: Socket, *parts: BytesLike) -> None:
         ValueError: there are no parts.
     """
     pump, driver = self._pump, self._driver
-    if pump.sent >= driver.yield_at or pump.queues or driver.here() != driver.place._thread_id:
+    here = driver.here  # a variable, for the reason that `pump` gives
+    if pump.sent >= driver.yield_at or pump.queues or here() != driver.place._thread_id:
         await driver.clear_to_send(parts)
     pump.send(parts)
 
@@ -142,9 +148,11 @@ class Requester(Socket):
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
         driver = self._driver
-        if driver.here() != driver.place._thread_id:
+        here, wait = driver.here, driver.waiter
+        if here() != driver.place._thread_id:
             driver.enter()
-        waiter: Any = driver.waiter(driver.loop)
+            wait = driver.waiter
+        waiter: Any = wait(driver.loop)
         request_id = self._deadlines.open(
             waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
         )
@@ -187,9 +195,11 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
+            TypeError: the handler cannot be called.
             ValueError: the limit is less than one.
         """
         check_limit(limit)
+        check_handler(handler)
         from zmqbridge.asyncio_backend._serving import Serving  # loaded by programs that serve
 
         serving = Serving(self, handler, limit, self._patrols.blame)
@@ -199,9 +209,10 @@ class Replier(Receiver[Request]):
     async def stop_serving(self, timeout: float | None = None) -> list[Request]:
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
-        From then on the socket can still reply, and should be closed. Requests that libzmq has
-        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
-        documentation for how to have few of them.
+        From then on the socket can still reply, and should be closed: `aclose` gives the clients a
+        tenth of a second to read the last replies. Another `serve` returns at once. Requests that
+        libzmq has already received stay there, and are lost when it is closed: see "Leave on
+        SIGTERM" in the documentation for how to have few of them.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as
@@ -228,7 +239,8 @@ class Replier(Receiver[Request]):
     async def _reply(self, message: Message) -> None:
         # This waits for no peer: a reply for which there is no room is refused.
         pump, driver = self._pump, self._driver
-        if pump.sent >= driver.yield_at or driver.here() != driver.place._thread_id:
+        here = driver.here
+        if pump.sent >= driver.yield_at or here() != driver.place._thread_id:
             driver.enter()
             await driver.let_others_go_on()
         pump.send(message)

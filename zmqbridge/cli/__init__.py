@@ -5,7 +5,6 @@ Everything else is loaded when a command runs, so that ``--help`` loads neither 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +13,8 @@ from math import inf
 from typing import Any
 
 from zmqbridge import __version__
+from zmqbridge.cli.parsing import ADDRESS, COUNT, Parser, Wrapped, address, at_least_one, positive
 
-COUNT = 10_000
 TYPES = ["PAIR", "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER"]
 
 # Of each socket: what it does, what its words are, and an example.
@@ -27,9 +26,8 @@ SOCKETS: dict[str, tuple[str, str | None, str]] = {
     "req": ("send each line as a request, and write its reply", None, "echo hi | %s req -c {a}"),
     "rep": ("answer each request by itself or these words", "PART", "%s rep -b {a} pong"),
     "dealer": ("send each line, and write what comes", None, "echo hi | %s dealer -c {a} --json"),
-    "router": ("the same, each line naming its peer", None, "%s router -b {a} --json"),
+    "router": ("send each line to its peer, and write what comes", None, "%s router -b {a} --json"),
 }
-ADDRESS = "tcp://127.0.0.1:5555"
 STATUS = """
 exit status: 0 all is well, 1 time is up or a message was not sent,
 2 what was given cannot be used, 130 Ctrl-C, 141 nobody reads the output
@@ -38,9 +36,7 @@ exit status: 0 all is well, 1 time is up or a message was not sent,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, print the usage."""
-    parser = argparse.ArgumentParser(
-        prog=called_as(), description="ØMQ patterns for Twisted and asyncio."
-    )
+    parser = Parser(prog=called_as(), description="ØMQ patterns for Twisted and asyncio.")
     parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # characters that it cannot encode are shown with \\
@@ -82,7 +78,7 @@ def add(commands: Any, name: str, text: str, module: str, example: str, **more: 
         name,
         help=text,
         epilog=f"example:  {example.format(a=ADDRESS)}" + more.pop("after", ""),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         **more,
     )
     command.set_defaults(module=module)
@@ -143,6 +139,9 @@ def add_socket(commands: Any, pattern: str) -> None:
         "--rate", type=positive, default=inf, metavar="N", help="send so many a second at the most"
     )
     add_curve(command, "--curve")
+    if pattern == "dealer":
+        command.add_argument("--id", metavar="NAME", dest="identity", type=os.fsencode,
+                             help="the name by which a router knows it")  # fmt: skip
     if word is not None:
         command.add_argument("words", nargs="*", type=os.fsencode, metavar=word, default=[])
     else:
@@ -209,6 +208,10 @@ and commas separate several addresses. It ends by Ctrl-C or SIGTERM.""",
         after="\n\nexit status: 0 SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
     )
     add_sides(proxy)
+    proxy.add_argument(
+        "--mark", type=at_least_one, metavar="N", help="messages held for each peer on each side "
+        "(default: 1,000)",
+    )  # fmt: skip
     proxy.add_argument("--capture", metavar="ADDRESS", help="publish all that passes, for sub")
     proxy.add_argument(
         "--statistics", type=positive, default=inf, metavar="S",
@@ -294,48 +297,10 @@ def add_migrate(commands: Any) -> None:
         f"{called_as()} migrate src --diff",
         description="""\
 Rewrites the imports of txzmq, and of its older names txZMQ and tx0mq, and names
-that have changed since, in files and in the .py files of folders. Comments are
+that have changed since, in files and in the .py and .tac files of folders. Comments are
 kept, and twice is once. What native classes could do is said, not rewritten.""",
         after="\n\nexit status: 0, 1 with --check if a file would change, 2 a file cannot be read",
     )
     migrate.add_argument("paths", nargs="+", metavar="PATH")
     migrate.add_argument("--diff", action="store_true", help="print a diff, and write nothing")
     migrate.add_argument("--check", action="store_true", help="only say what would change")
-
-
-def at_least_one(text: str) -> int:
-    """Parse a whole number of at least 1."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on, e.g. {COUNT}")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """Parse a number above 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0, e.g. 2.5")
-    return number
-
-
-def is_port(text: str) -> bool:
-    """Whether this is a port of tcp, or a star."""
-    return text == "*" or (text.isascii() and text.isdecimal() and int(text) < 65536)
-
-
-def address(text: str) -> str:
-    """An address that another process can reach."""
-    transport, found, place = text.partition("://")
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r}: write it with its transport, tcp://{text}")
-    if transport == "inproc":
-        raise argparse.ArgumentTypeError(f"{text!r}: inproc is within one process; use ipc or tcp")
-    if transport not in ("tcp", "ipc"):
-        raise argparse.ArgumentTypeError(f"{text!r}: use tcp or ipc")
-    port = place.rpartition(":")[2]
-    if not place or (transport == "tcp" and not is_port(port)):
-        raise argparse.ArgumentTypeError(f"{text!r}: write it as {ADDRESS} or ipc:///tmp/socket")
-    return text

@@ -25,12 +25,12 @@ ENDPOINT_TYPES = {"Connect": "connect", "Bind": "bind"}
 NATIVE = {
     "ZmqPubConnection": "Publisher; publish(message, tag) is the same",
     "ZmqSubConnection": "Subscriber; gotMessage(message, tag) is handler=, which gets a pair",
-    "ZmqPushConnection": "Pusher; push(message) is the same, and waits where push raised Again",
+    "ZmqPushConnection": "Pusher; push(message) is push_nowait(*parts), or push, which waits",
     "ZmqPullConnection": "Puller; onPull(parts) is handler=, which gets the parts",
     "ZmqREQConnection": "Requester; sendMsg(*parts, timeout=) is request(*parts, timeout=)",
     "ZmqREPConnection": "Replier; gotMessage(id, …) is handler=, and reply(id, …) request.reply",
-    "ZmqDealerConnection": "Dealer; sendMsg(…) is send(…), and messageReceived handler=",
-    "ZmqRouterConnection": "Router; sendMsg(peer, …) is send, and messageReceived handler=",
+    "ZmqDealerConnection": "Dealer; sendMsg(…) is send(…), and gotMessage(…) handler=",
+    "ZmqRouterConnection": "Router; sendMsg(peer, …) is send, and gotMessage(peer, …) handler=",
     "ZmqFactory": "nothing at all: native sockets share a context",
     "ZmqEndpoint": "bind=address or connect=address, of a native socket",
 }

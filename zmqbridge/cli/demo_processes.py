@@ -95,9 +95,9 @@ class Processes:
             pipe.write(line.encode() + b"\n")  # type: ignore[union-attr]
             pipe.flush()  # type: ignore[union-attr]
 
-    def hear(self, awaited: str, patience: float = STALLED) -> dict[str, Any]:
+    def hear(self, awaited: str, timeout: float = STALLED) -> dict[str, Any]:
         """Wait for the next news of a process; `awaited` is for the error text if none comes."""
-        name, news = self._next(patience, awaited)
+        name, news = self._next(timeout, awaited)
         if "ended" in news:
             raise Failed(f"the {name} process {self._fate(name)}; missing: {awaited}")
         return news
@@ -115,11 +115,11 @@ class Processes:
                 if self._children[name].returncode != 0:
                     raise Failed(f"the {name} process {fate} when all was done")
 
-    def _next(self, patience: float, awaited: str) -> tuple[str, dict[str, Any]]:
+    def _next(self, timeout: float, awaited: str) -> tuple[str, dict[str, Any]]:
         try:
-            name, news = self._news.get(timeout=patience)
+            name, news = self._news.get(timeout=timeout)
         except Empty:
-            raise Failed(f"nothing new for {patience:g} seconds; missing: {awaited}") from None
+            raise Failed(f"nothing new for {timeout:g} seconds; missing: {awaited}") from None
         if "signal" in news:
             raise Interrupted(news["signal"])
         if "problem" in news:

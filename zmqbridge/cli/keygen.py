@@ -44,7 +44,8 @@ def run(name: str, folder: str) -> int:
     except OSError as error:
         for each in made:  # half a pair is of no use, and would block the next try
             each.unlink()
-        print(f"zmqbridge keygen: {file}: {error.strerror}", file=sys.stderr)
+        hint = "; take another name, or remove it" if isinstance(error, FileExistsError) else ""
+        print(f"zmqbridge keygen: {file}: {error.strerror}{hint}", file=sys.stderr)
         return 1
     for file in made:
         print(file)

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OK, WOULD_CHANGE, MISUSED = 0, 1, 2
+PYTHON = (".py", ".tac")  # the second is what twistd runs
 # Folders whose files are not the program's own: installed, built, or kept by a tool.
 NOT_OURS = {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"}
 
 
 def run(paths: list[str], diff: bool, check: bool) -> int:
-    """Rewrite these files and the ``.py`` files in these folders; returns the exit status."""
+    """Rewrite these files, and the Python files in these folders; returns the exit status."""
     try:
         from zmqbridge.cli.codemod import Unreadable, migrate
     except ImportError:
@@ -56,7 +57,8 @@ def files(paths: list[str]) -> Iterator[Path]:
             folders[:] = sorted(
                 each for each in folders if each not in NOT_OURS and not each.startswith(".")
             )
-            yield from (Path(folder, name) for name in sorted(names) if name.endswith(".py"))
+            ours = sorted(name for name in names if name.endswith(PYTHON))
+            yield from (Path(folder, name) for name in ours)
 
 
 def print_diff(path: Path, old: bytes, new: bytes) -> None:

@@ -111,7 +111,7 @@ async def pull(options: Options) -> int:
 
 async def pub(options: Options) -> int:
     """Publish lines."""
-    if len(options.words) > 1:
+    if len(options.tags()) > 1:
         raise Refused("give one tag, or none and a tag in each line by --hex or --json")
     tag = options.words[0] if options.words else b""
     fields = 0 if options.words or isinstance(options.form, Lines) else 1
@@ -137,7 +137,7 @@ async def sub(options: Options) -> int:
     """Write publications as lines."""
     given = options.of_socket()
     given["options"][zmq.LINGER] = 0  # else the end waits to unsubscribe from who has gone
-    async with Subscriber(options.words or [b""], **given) as subscriber:
+    async with Subscriber(options.tags() or [b""], **given) as subscriber:
 
         async def receive() -> Item:
             tag, body = await subscriber.receive()
@@ -199,7 +199,7 @@ async def router(options: Options) -> int:
 
         async def send(number: int, item: Item) -> None:
             if item.peer is None:
-                raise Refused("a line must name its peer: use --json or --hex")
+                raise Refused("a line must name its peer: use --json or --hex, as --lines cannot")
             try:
                 await socket.send(item.peer, *item.parts)
             except PeerUnreachable as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Options:
         rate: messages a second at the most.
         curve: the file of a key, None for no encryption.
         clients, own_key: see `zmqbridge.cli.keys`.
+        identity: the routing id, None for one that libzmq chooses.
         words: tags, the tag of a publisher, or the parts of a reply.
     """
 
@@ -49,7 +51,15 @@ class Options:
     curve: str | None = None
     clients: str | None = None
     own_key: str | None = None
+    identity: bytes | None = None
     words: list[bytes] = field(default_factory=list)
+
+    def tags(self) -> list[bytes]:
+        """The words as tags; raises `Refused` if one is an address, which was meant otherwise."""
+        for word in self.words:
+            if b"://" in word:
+                raise Refused(f"{os.fsdecode(word)} is an address: give it by -c or -b")
+        return self.words
 
     @property
     def linger(self) -> float:
@@ -58,7 +68,9 @@ class Options:
 
     def of_socket(self) -> dict[str, Any]:
         """The arguments for the constructor of the socket."""
-        options = {zmq.LINGER: int(self.linger * 1000)}
+        options: dict[int, Any] = {zmq.LINGER: int(self.linger * 1000)}
+        if self.identity is not None:
+            options[zmq.ROUTING_ID] = self.identity
         if any("[" in address for address in (*self.connect, *self.bind)):
             options[zmq.IPV6] = 1
         return {
@@ -145,6 +157,8 @@ async def write_all(
             if options.count < inf:
                 print(f"{output.written} of {options.count} messages came", file=sys.stderr)
                 return FAILED
+            if not output.written:
+                print(f"nothing came within {options.timeout:g} s", file=sys.stderr)
             return OK if output.written else FAILED
         output.write(item)
     return OK
@@ -166,9 +180,9 @@ async def why_not(socket: Any) -> str:
         return "it is not known whether anybody is there"
     except (ConnectTimeout, HandshakeFailed) as error:
         failure = getattr(error, "failure", None)
-        if isinstance(error, HandshakeFailed) or failure is not None:
+        if isinstance(error, HandshakeFailed):
             return str(error)
-        return "nobody is there"
+        return "nobody is there" if failure is None else f"the last handshake: {failure}"
     return "who is there does not read"
 
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple
 
+import zmq
+
 from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
@@ -20,6 +22,12 @@ from zmqbridge.security import Policy
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Subscriptions go the other way, and those above a mark would be lost.
+MARKS = {
+    "requests": ((zmq.SNDHWM, zmq.RCVHWM), (zmq.SNDHWM, zmq.RCVHWM)),
+    "pubsub": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
+    "pipeline": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
+}
 
 
 class Guarded(NamedTuple):
@@ -50,11 +58,25 @@ def guarded(
     return Guarded(made_front, made_back, policies)
 
 
-def run(kind: str, capture: str | None, statistics: float, **guarding: Any) -> int:
+def marked(kind: str, given: Guarded, mark: int | None) -> Guarded:
+    """The same, with these marks of the two sides."""
+    if mark is None:
+        return given
+    front, back = [
+        replace(side, options=dict.fromkeys(marks, mark))
+        for side, marks in zip(given[:2], MARKS[kind], strict=True)
+    ]
+    return Guarded(front, back, given.policies)
+
+
+def run(
+    kind: str, capture: str | None, statistics: float, mark: int | None, **guarding: Any
+) -> int:
     """Run a proxy until SIGINT or SIGTERM; returns the exit status."""
     try:
         captured = None if capture is None else Side.parse(capture)
-        return asyncio.run(serve(kind, guarded(**guarding), captured, statistics))
+        given = marked(kind, guarded(**guarding), mark)
+        return asyncio.run(serve(kind, given, captured, statistics))
     except KeyboardInterrupt:
         return INTERRUPTED
     except ProxyFailed as error:
@@ -63,6 +85,14 @@ def run(kind: str, capture: str | None, statistics: float, **guarding: Any) -> i
     except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge proxy: {error}", file=sys.stderr)
         return MISUSED
+    finally:
+        be_deaf()
+
+
+def be_deaf() -> None:
+    """Ignore signals, as the process ends already: another one would change its status."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
 
 
 async def serve(kind: str, given: Guarded, capture: Side | None, every: float) -> int:

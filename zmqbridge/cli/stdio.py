@@ -56,12 +56,14 @@ async def lines() -> AsyncIterator[bytes]:
 
     descriptor = descriptor_of(sys.stdin, "input")
     threading.Thread(target=read, daemon=True).start()
-    rest = b""
+    rest: list[bytes] = []  # joined once, as a line may be many chunks long
     while chunk := await chunks.get():
         if isinstance(chunk, OSError):
             raise Refused(f"standard input cannot be read: {chunk.strerror}")
-        *whole, rest = (rest + chunk).split(b"\n")
+        *whole, last = chunk.split(b"\n")
         for line in whole:
-            yield line
-    if rest:
-        yield rest
+            yield b"".join([*rest, line])
+            rest = []
+        rest.append(last)
+    if final := b"".join(rest):
+        yield final

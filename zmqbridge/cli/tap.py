@@ -16,7 +16,16 @@ import zmq
 from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.cli.formats import FORMATS, Format, Item
 from zmqbridge.cli.keys import Refused
-from zmqbridge.cli.proxy import INTERRUPTED, MISUSED, OK, Guarded, guarded, introduce, until_told
+from zmqbridge.cli.proxy import (
+    INTERRUPTED,
+    MISUSED,
+    OK,
+    Guarded,
+    be_deaf,
+    guarded,
+    introduce,
+    until_told,
+)
 from zmqbridge.cli.stdio import descriptor_of
 from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
 from zmqbridge.proxies import Side
@@ -44,6 +53,8 @@ def run(kind: str, form: str, count: float, **guarding: Any) -> int:
     except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge tap: {error}", file=sys.stderr)
         return FAILED if isinstance(error, ProxyFailed) else MISUSED
+    finally:
+        be_deaf()
 
 
 async def show(kind: str, given: Guarded, form: Format, count: float) -> int:

@@ -28,7 +28,7 @@ def as_list(addresses: Address | Iterable[Address], what: str = "addresses") -> 
     except TypeError:
         kind = type(addresses).__name__
         text = f"{what} is given as {kind}: give one str or bytes, or several"
-        if isinstance(addresses, int):
+        if isinstance(addresses, int) and what != "tags":
             text += f", as 'tcp://127.0.0.1:{addresses}'"
         raise TypeError(text) from None
 

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from math import inf
 
-from zmqbridge.core.monitor import HANDSHAKE_FAILED, OPENED, EventKind, MonitorEvent
+from zmqbridge.core.monitor import CAUSES, HANDSHAKE_FAILED, OPENED, EventKind, MonitorEvent
 from zmqbridge.errors import HandshakeFailed
 
 _AUTH, _PROTOCOL = EventKind.HANDSHAKE_FAILED_AUTH, EventKind.HANDSHAKE_FAILED_PROTOCOL
@@ -14,14 +14,6 @@ _AUTH, _PROTOCOL = EventKind.HANDSHAKE_FAILED_AUTH, EventKind.HANDSHAKE_FAILED_P
 # After these libzmq never tries the address again. But keys may be added while the server runs.
 FINAL = frozenset({_AUTH, _PROTOCOL})
 AGAIN = 0.5  # seconds until we try again
-
-# What zmq_socket_monitor(3) has for the values that come when keys or mechanisms do not fit.
-_CAUSES: dict[tuple[int, int], str] = {
-    (_AUTH, 400): "the server does not let these credentials in",
-    (_AUTH, 500): "the server's authenticator has failed",
-    (_PROTOCOL, 0x11000001): "the keys of the two sides do not fit",
-    (_PROTOCOL, 0x11000002): "the two sides do not use the same one of NULL, PLAIN and CURVE",
-}
 
 
 def why(event: MonitorEvent) -> str:
@@ -31,7 +23,7 @@ def why(event: MonitorEvent) -> str:
             f"the server hung up on it ({os.strerror(event.value)}), as it does when the client "
             "has a wrong key of the server, and when it has no authenticator"
         )
-    return _CAUSES.get((event.kind, event.value), str(event))
+    return CAUSES.get((event.kind, event.value), str(event))
 
 
 class ConnectionState:

@@ -36,7 +36,7 @@ class Incoming:
 
     - inputs: `live`, `copied`, `heard` (publications came), `replayed`, `replay_ended` (parts of an
       answer came), `due` (time passed)
-    - commands: `take`, `ask`, `abandon`, `drop`, `close`
+    - commands: `begin`, `take`, `ask`, `abandon`, `drop`, `close`
     - getters: `next_deadline`, `held`, and the counts below
 
     What the driver owes: after each input give the receivers what `take` returns, and send what
@@ -54,7 +54,7 @@ class Incoming:
     Attributes:
         missed: how many publications were told to be missing.
         doubled: how many came that had come already, or were not wanted any more.
-        unasked: parts of an answer that nobody has asked for; `ends` of them are end marks.
+        unasked: parts of answers to no open question; `ends` of them are end marks.
         told: there was a `Gap` or `Restarted` since the driver has set this to False.
         failures: attempts that have failed since one succeeded.
     """
@@ -103,6 +103,12 @@ class Incoming:
         ready, self._ready = self._ready, []
         return ready
 
+    def begin(self, number: int) -> None:
+        """Begin the count at a number, if no publication has come: older ones are not missed."""
+        if not self._by_tag and not self._lanes:
+            lane = self._lanes[b""] = Lane(number - 1, b"")
+            lane.live = lane.checked = number - 1
+
     def live(self, tag: bytes, number: int, body: bytes) -> None:
         """Take a publication that came without being asked for."""
         key = tag if self._by_tag else b""
@@ -125,7 +131,7 @@ class Incoming:
             self._deliver(lane, (tag, number, body))
 
     def copied(self, tag: bytes, number: int, body: bytes) -> None:
-        """The last publication of a tag came once more, as somebody else has subscribed."""
+        """Take the last publication of a tag, sent again because another peer has subscribed."""
         lane = self._lanes.get(tag)
         if lane is not None and number == lane.live:
             self.doubled += 1
@@ -246,7 +252,7 @@ class Incoming:
                 self._drain(lane)
 
     def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Drop what waits of tags that are not wanted (any more), and the counts of such tags."""
+        """Drop held publications, and the counts, of tags that are not wanted any more."""
         for key, lane in list(self._lanes.items()):
             if self._by_tag and not wanted(key):
                 self._forget(key, lane)

@@ -1,4 +1,4 @@
-"""Joining: numbered publications by tag, of which one who joins gets the last of each tag."""
+"""Joining: a new subscriber gets the last publication of each tag, then the later ones."""
 
 from __future__ import annotations
 
@@ -10,48 +10,49 @@ from zmqbridge.core.incoming import Ask, Incoming
 from zmqbridge.core.lanes import Lane
 from zmqbridge.core.sequence import Asked
 
-JOIN = ("join",)  # stands where the tag of a question stands, and is no tag
+JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 
 
 class Joining(Incoming):
-    """Asks for the last publication of each tag that begins with a prefix that it joins.
+    """Numbered publications by tag; asks for the last publication of each tag with a prefix.
 
-    What an answer gives is delivered, unless something as new of the same tag was. The answer and
-    the publications come by two ways. So what comes after an answer, and is older, was either on
-    its way, or is of a publisher that has begun anew: it is asked again, and its numbers tell.
+    A publication of an answer is delivered unless one of the same tag that is as new was delivered
+    before. The answer and the live publications come over two connections. So if an older
+    publication comes after an answer, either it was under way, or the publisher has begun its
+    numbers again. We ask once more, and the numbers of the answer tell which.
 
     - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
 
     Args:
-        settings: those of `Incoming`.
+        settings: the arguments of `Incoming`.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(asks=True, by_tag=True, **settings)
         self._prefixes: dict[bytes, None] = {}
-        self._joining: dict[bytes, None] = {}  # those to ask for
-        self._join = b""  # the one whose answer is under way
-        # By tag the newest that came live, and is older than what an answer gave.
+        self._joining: dict[bytes, None] = {}  # prefixes to ask for
+        self._join = b""  # the prefix whose answer is under way
+        # By tag the newest live publication that is older than that of an answer.
         self._suspects: dict[bytes, tuple[int, bytes]] = {}
 
     def join(self, prefix: bytes) -> None:
-        """It was subscribed to this: ask for the last publications."""
+        """The user subscribes to a prefix: ask for the last publications."""
         self._prefixes[prefix] = self._joining[prefix] = None
 
     def leave(self, prefix: bytes) -> None:
-        """It is subscribed to this no more."""
+        """The user has unsubscribed from a prefix."""
         self._prefixes.pop(prefix, None)
         self._joining.pop(prefix, None)
 
     def live(self, tag: bytes, number: int, body: bytes) -> None:
-        """A publication came."""
+        """Take a publication that came without being asked for."""
         lane = self._lanes.get(tag)
         given = None if lane is None or lane.live >= 0 else lane.given
         if lane is None or given is None or number > lane.last:
             super().live(tag, number, body)
         elif number < lane.last:
             self._suspects[tag] = number, body
-            self.doubled += 1  # unless it proves new
+            self.doubled += 1  # corrected if it turns out to be new
             self._join_again()
         elif body == given:
             lane.live = number
@@ -61,7 +62,7 @@ class Joining(Incoming):
             lane.live = number
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
-        """A part of an answer came; see `Incoming.replayed`."""
+        """Take a part of an answer; see `Incoming.replayed`."""
         if self._asked != JOIN:
             super().replayed(tag, number, body, now)
             return
@@ -80,26 +81,26 @@ class Joining(Incoming):
         else:
             self.doubled += 1
             if number > lane.last:
-                self._wanting[tag] = None  # some were missed
+                self._wanting[tag] = None  # publications in between were missed
         if suspect is not None:
             lane = self._lanes[tag]
             lane.live = max(lane.live, min(suspect[0], lane.last))
 
     def replay_ended(self, now: float) -> None:
-        """The end mark of an answer came."""
+        """Take the end mark of an answer."""
         if self._asked != JOIN:
             super().replay_ended(now)
             return
         self._asked = None
         self._deadline, self._not_before, self.failures = inf, now, 0
-        # The publisher knows nothing of what this tag had before.
+        # The answer had nothing for these tags: the publisher has begun again.
         for tag in [each for each in self._suspects if each.startswith(self._join)]:
             number, body = self._suspects.pop(tag)
             self.doubled -= 1
             self._begin_anew(tag, self._lanes[tag], number, body)
 
     def ask(self, now: float) -> Ask | None:
-        """What to ask for now, if there is anything; that is under way then."""
+        """The question to ask now, if any; from now on it counts as asked."""
         ask = super().ask(now)
         if ask is not None or not self._joining or self._asked is not None:
             return ask
@@ -113,18 +114,18 @@ class Joining(Incoming):
         return Ask(Asked(-1, self._join), afresh)
 
     def next_deadline(self) -> float:
-        """When `due`, or `ask` again, has something to do; ``inf`` for never."""
+        """The time at which `due` or `ask` has something to do, ``inf`` for never."""
         again = self._not_before if self._joining and self._asked is None else inf
         return min(again, super().next_deadline())
 
     def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Drop what is known of tags that are not wanted (any more)."""
+        """Forget tags that are not wanted any more."""
         super().drop(wanted)
         for tag in [each for each in self._suspects if each not in self._lanes]:
             del self._suspects[tag]
 
     def close(self, remains: list[Any]) -> None:
-        """Drop all; see `Incoming.close`."""
+        """Drop all publications; see `Incoming.close`."""
         super().close(remains)
         self._joining, self._suspects = {}, {}
 

@@ -1,4 +1,4 @@
-"""Lane: what has come of numbered publications under one count."""
+"""Lane: the state of one count of numbered publications."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import deque
 
 
 class Lane:
-    """What has come under one count: of a publisher, or of one of its tags.
+    """The publications that came under one count: of a publisher, or of one of its tags.
 
     Attributes:
-        last: the number of the last one that was delivered, or told to be missing.
-        live: the number of the last one that came without being asked for; -1 for none.
-        checked: what `live` was when it was last looked whether anything comes.
-        held: those that came, and wait for older ones.
-        tag: the tag of what is missing, where the answer leaves it out.
-        given: the body of the last one, where an answer began the count; see `Joining`.
+        last: the number of the last publication that was delivered, or told to be missing.
+        live: the number of the last publication that came without being asked for; -1 for none.
+        checked: the value of `live` at the last check whether publications still come.
+        held: publications that wait for older ones.
+        tag: the tag of missing publications, if the answer leaves it out.
+        given: the body of the last publication, if an answer began the count; see `Joining`.
     """
 
     __slots__ = ("checked", "given", "held", "last", "live", "tag")

@@ -1,4 +1,4 @@
-"""LastValues: the last publication of each tag, for those who come later."""
+"""LastValues: the last publication of each tag, for subscribers that come later."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Publication = Sequence[bytes]
 
 
 class LastValues:
-    """The last publication of each tag, of so many tags; and which of them are to be sent again.
+    """Keeps the last publication of each tag, and says which of them to send again.
 
-    - inputs: `wanted` (somebody subscribed)
+    - inputs: `wanted` (a peer subscribed)
     - commands: `keep`, `then`, `part`, `clear`
     - getters: `pending`, `matching`, ``len()``
 
-    What the driver owes: while `pending`, take a `part` now and again, and send it.
+    What the driver owes: while `pending`, call `part` from time to time, and send the result.
 
     Args:
-        most: how many tags. Of more, those are forgotten that nothing was published under for
-            longest.
+        most: how many tags are kept at most. Beyond that, the tag is forgotten that was published
+            under least recently.
     """
 
     __slots__ = ("_last", "_most", "_prefixes", "_running", "_then", "_then_now")
@@ -31,7 +31,7 @@ class LastValues:
         self._last: OrderedDict[bytes, Publication] = OrderedDict()
         self._prefixes: set[bytes] = set()
         self._then: list[bytes] = []
-        # What is sent again now, and what is to follow it.
+        # The publications that are sent again now, and the signs that follow them.
         self._running: Iterator[Publication | None] | None = None
         self._then_now: list[bytes] = []
 
@@ -39,7 +39,7 @@ class LastValues:
         return len(self._last)
 
     def keep(self, tag: bytes, publication: Publication) -> None:
-        """This is the last one of its tag now."""
+        """Keep a publication as the last one of its tag."""
         last = self._last
         last[tag] = publication
         last.move_to_end(tag)
@@ -47,8 +47,9 @@ class LastValues:
             last.popitem(last=False)
 
     def matching(self, prefixes: Collection[bytes]) -> Iterator[Publication | None]:
-        """The last publication of each tag that is here now, if its first part has a prefix of
-        these; else None. Publications may be kept meanwhile, and it gives the newest.
+        """Go through the tags: the last publication if its first part has such a prefix, else None.
+
+        Publications may be kept meanwhile; then it gives the newest one of a tag.
         """
         lengths = set(map(len, prefixes))
         for tag in list(self._last):
@@ -60,19 +61,19 @@ class LastValues:
 
     @property
     def pending(self) -> bool:
-        """Whether there is more to send again."""
+        """Whether more is to be sent again."""
         return self._running is not None or bool(self._prefixes or self._then)
 
     def wanted(self, prefix: bytes) -> None:
-        """Somebody has subscribed to this: what begins with it is to be sent again."""
+        """A peer has subscribed to a prefix: publications that begin with it are sent again."""
         self._prefixes.add(prefix)
 
     def then(self, sign: bytes) -> None:
-        """Give this back when all was sent that was wanted up to now."""
+        """Return this sign from `part` after all publications that are wanted up to now."""
         self._then.append(sign)
 
     def part(self, most: int) -> tuple[list[Publication], list[bytes]]:
-        """What to send again next, and the signs that are to follow it.
+        """Take the next publications to send again, and the signs that follow them.
 
         Args:
             most: how many tags are looked at.
@@ -88,6 +89,6 @@ class LastValues:
         return [each for each in looked_at if each is not None], signs
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all publications."""
         self._last.clear()
         self._prefixes, self._then, self._then_now, self._running = set(), [], [], None

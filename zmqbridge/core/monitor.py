@@ -41,6 +41,15 @@ HANDSHAKE_FAILED = frozenset(
         EventKind.HANDSHAKE_FAILED_AUTH,
     }
 )
+# What zmq_socket_monitor(3) has for the values that come when keys or mechanisms do not fit.
+CAUSES: dict[tuple[int, int], str] = {
+    (EventKind.HANDSHAKE_FAILED_AUTH, 400): "the server does not let these credentials in",
+    (EventKind.HANDSHAKE_FAILED_AUTH, 500): "the server's authenticator has failed",
+    (EventKind.HANDSHAKE_FAILED_PROTOCOL, 0x11000001): "the keys of the two sides do not fit",
+    (EventKind.HANDSHAKE_FAILED_PROTOCOL, 0x11000002): (
+        "the two sides do not use the same one of NULL, PLAIN and CURVE"
+    ),
+}
 # More failed accepts than this within a pause are a storm.
 ACCEPTS = 256
 PAUSE = 1.0  # seconds
@@ -55,11 +64,18 @@ class MonitorEvent(NamedTuple):
     address: str
     """The address as we bound or connected it, not the peer's: all peers of one `bind` share it."""
     value: int
-    """A file descriptor, an errno, milliseconds or an error code, depending on the kind."""
+    """A file descriptor, an errno, milliseconds or an error code, depending on the kind.
+
+    After HANDSHAKE_FAILED_AUTH it is the status of the authenticator: 300 try again, 400 not let
+    in, 500 it has failed. After HANDSHAKE_FAILED_PROTOCOL it is a ``zmq.PROTOCOL_ERROR_…``, in the
+    text of the event where it is one of the common ones.
+    """
 
     def __str__(self) -> str:
         name = self.kind.name if isinstance(self.kind, EventKind) else f"event {self.kind:#x}"
-        return f"{name} {self.value} at {self.address or 'no address'}"
+        cause = CAUSES.get((self.kind, self.value))
+        value = f"({cause})" if cause else self.value
+        return f"{name} {value} at {self.address or 'no address'}"
 
 
 def parse_event(message: Message) -> MonitorEvent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
-from zmqbridge.core.inbox import Inbox
+from zmqbridge.core.inbox import Inbox, WeighedInbox
 
 Waiter = TypeVar("Waiter", bound=Hashable)
 
@@ -34,3 +34,9 @@ class RaisingInbox(Inbox[Any, Waiter]):
         elif isinstance(self.messages[0], Exception):
             raise IndexError("an error is next")
         return self.messages.popleft()
+
+
+class WeighedRaisingInbox(RaisingInbox[Waiter], WeighedInbox[Any, Waiter]):
+    """The same, with a bound in bytes, too."""
+
+    __slots__ = ()

@@ -6,7 +6,7 @@
   latest of each tag that begins with a prefix is ``[b"", prefix]``;
 - the answer is any number of ``[tag, number, body]`` behind an empty part, and at last an end mark,
   which has the number -1. Some publishers leave the tag out of it;
-- what is sent once more for one who has just subscribed bears its number with the first bit set.
+- a publication that is sent again for a new subscriber has the first bit of its number set.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def pack_number(number: int) -> bytes:
 
 
 def as_copy(publication: Sequence[bytes]) -> Sequence[bytes]:
-    """A numbered publication as it is sent once more for somebody who has just subscribed."""
+    """A numbered publication as it is sent again for a new subscriber."""
     tag, number, body = publication
     return tag, pack_number(int.from_bytes(number, "big") | COPY), body
 
@@ -103,7 +103,7 @@ class Outgoing:
     """Numbers publications, and keeps the last ones, bounded in number and in bytes.
 
     - commands: `number`, `pack`
-    - getters: `replay`, ``len()``
+    - getters: `replay`, `next_number`, ``len()``
 
     Args:
         keep: how many publications are kept at most.
@@ -137,6 +137,10 @@ class Outgoing:
 
     def __len__(self) -> int:
         return self.end - self.oldest
+
+    def next_number(self) -> bytes:
+        """The number of the next publication as on the wire; empty if each tag has its own."""
+        return b"" if self._by_tag else (self._first + self.end).to_bytes(LENGTH, "big")
 
     def number(self, tag: bytes, body: bytes) -> bytes:
         """Keep a new publication, and return its number as on the wire."""
@@ -185,6 +189,10 @@ class Outgoing:
             when this is `end`.
         """
         place = max(place, self.oldest)
+        if self._by_tag and asked.tag is not None and asked.start >= 0:
+            count, last = self._last.get(asked.tag, (0, -1))
+            if self._first + count <= asked.start or last < place:
+                return [], self.end  # as mostly, when a subscriber has heard nothing for a while
         if not self._by_tag and asked.start >= 0:
             place = max(place, min(asked.start - self._first, self.end))
         found: list[Kept] = []

@@ -11,9 +11,12 @@ from zmqbridge.errors import MalformedMessage
 # The longest prefix, in bytes, that we subscribe to; a publisher only counts longer ones. If a SUB
 # or XSUB unsubscribes from a prefix of a million bytes, its process ends: libzmq recurses per byte.
 LONGEST = 4096
+# Before the prefix stands a byte, or a command of ten (ZMTP 3.1).
+LONGEST_MESSAGE = LONGEST + 10
 # A subscriber that asks for a barrier subscribes to a topic of its own, of this form and length.
 PRIVATE = b"\0r"
 PRIVATE_LENGTH = 10
+NUMBER_LENGTHS = (0, 8)  # bytes: no number, or one as in `sequence`
 
 
 class Subscribed(NamedTuple):
@@ -53,9 +56,14 @@ def is_answer(message: list[bytes]) -> bool:
     """Whether a message is a publisher's answer to a subscriber that asked for a barrier.
 
     An answer has four parts, so that it differs from a publication: a joined one with an empty tag
-    begins with NUL as well.
+    begins with NUL as well. Its third part is empty, or the number of the next publication.
     """
-    return len(message) == 4 and is_private(message[0]) and not message[2] and not message[3]
+    return (
+        len(message) == 4
+        and is_private(message[0])
+        and len(message[2]) in NUMBER_LENGTHS
+        and not message[3]
+    )
 
 
 def split_change(message: list[bytes]) -> Change:

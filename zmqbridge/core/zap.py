@@ -103,6 +103,13 @@ def _both_ips(ip: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address,
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
+def _by_user(passwords: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(passwords, Mapping):
+        kind = type(passwords).__name__  # not the value, which may be a password
+        raise TypeError(f"passwords is given as {kind}: give a dict of user names and passwords")
+    return dict(passwords)
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A peer that wants to connect; `Policy.check` is called with it.
@@ -162,7 +169,7 @@ class Policy:
     def __post_init__(self) -> None:
         tidy: dict[str, Any] = {
             "keys": frozenset(curve_key(key, "a client's public key") for key in _each(self.keys)),
-            "passwords": dict(self.passwords),
+            "passwords": _by_user(self.passwords),
             "allow": tuple(map(_network, _each(self.allow))),
             "deny": tuple(map(_network, _each(self.deny))),
         }

@@ -13,7 +13,8 @@ from typing import Any
 from weakref import ref
 
 from zmqbridge.testing._current import current, enter, lives
-from zmqbridge.testing._stalled import StallCheck, Waiting, stalled
+from zmqbridge.testing._refusals import LOOP_CALLS, THREAD, refusing
+from zmqbridge.testing._stalled import StallCheck, Waiting, killed, stalled
 from zmqbridge.testing.errors import NotSimulated
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
@@ -38,7 +39,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.readers: dict[int, Handle] = {}
         self.held: dict[Node, list[Handle]] = {}  # of paused nodes
         self._tasks: dict[Node, list[ref[Task[Any]]]] = {}
-        self._stall_check = StallCheck(network)
+        self.stall_check = StallCheck(network)
         self._timer_cancelled_count = 0
         self._selector: Any = None
         self.set_task_factory(self._new_task)  # type: ignore[arg-type]
@@ -82,7 +83,7 @@ class SimLoop(asyncio.BaseEventLoop):
         Raises:
             NotSimulated: always.
         """
-        raise NotSimulated("threads are not simulated: their time is real")
+        raise NotSimulated(THREAD)
 
     def _process_events(self, event_list: Any) -> None:
         """Do nothing: there is no selector."""
@@ -90,6 +91,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
         network = self.network
+        self.stall_check.count(self._waiting)
         if network.failure is not None:
             raise network.failed()
         if ready:
@@ -112,7 +114,7 @@ class SimLoop(asyncio.BaseEventLoop):
             ready.append(timer)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle.cancelled():
                 continue
             if self.held and (node := handle._context.get(current)) in self.held:
                 self.held[node].append(handle)
@@ -122,7 +124,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def _let_time_pass(self) -> None:
         network = self.network
         scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:
+        while scheduled and scheduled[0].cancelled():
             self._timer_cancelled_count -= 1
             heappop(scheduled)._scheduled = False
         if any(network.descriptor(each) in self.readers for each in network.rung):
@@ -130,7 +132,7 @@ class SimLoop(asyncio.BaseEventLoop):
         when = min(scheduled[0].when() if scheduled else inf, network.next_delivery())
         if when == inf:
             raise stalled(network, self._waiting())
-        self._stall_check.look(when, self._waiting, self._timers)
+        self.stall_check.look(when, self._waiting, self._timers)
         network.deliver_until(max(when, network.now))
 
     def _timer_handle_cancelled(self, handle: TimerHandle) -> None:
@@ -139,8 +141,8 @@ class SimLoop(asyncio.BaseEventLoop):
             scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
             if self._timer_cancelled_count > max(MANY, len(scheduled) // 2):
                 for each in scheduled:
-                    each._scheduled = not each._cancelled
-                scheduled[:] = [each for each in scheduled if not each._cancelled]
+                    each._scheduled = not each.cancelled()
+                scheduled[:] = [each for each in scheduled if not each.cancelled()]
                 heapify(scheduled)
                 self._timer_cancelled_count = 0
 
@@ -150,7 +152,15 @@ class SimLoop(asyncio.BaseEventLoop):
     def _timers(self) -> bool:
         return any(map(_of_user, self._scheduled))  # type: ignore[attr-defined]
 
-    # Which task belongs to which node.
+    # Which task and which callback belongs to which node.
+
+    def hold(self, node: Node) -> None:
+        """Run no callback of a node until `let_go`."""
+        self.held[node] = []
+
+    def let_go(self, node: Node) -> None:
+        """Run the callbacks of a node again, those that were held first."""
+        self._ready.extend(self.held.pop(node, ()))  # type: ignore[attr-defined]
 
     def _new_task(
         self, loop: AbstractEventLoop, coro: Coroutine[Any, Any, Any], **kwargs: Any
@@ -169,6 +179,17 @@ class SimLoop(asyncio.BaseEventLoop):
         those = self._tasks.values() if node is None else [self._tasks.get(node, [])]
         found = [each() for some in those for each in some]
         return [task for task in found if task is not None and not task.done()]
+
+
+def _refused(name: str, why: str) -> Callable[..., Any]:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise NotSimulated(f"{name}(): {why}")
+
+    return refuse
+
+
+for _name, _why in LOOP_CALLS.items():
+    setattr(SimLoop, _name, _refused(_name, _why))
 
 
 def _of_user(timer: TimerHandle) -> bool:
@@ -201,18 +222,17 @@ class AsyncioWorld:
 
     def kill(self, node: Node) -> None:
         """Cancel the tasks of a node; what they send in ``finally`` reaches no peer."""
-        for handle in self.loop.held.pop(node, []):
-            self.loop._ready.append(handle)  # type: ignore[attr-defined]
+        self.loop.let_go(node)
         for task in self.loop.tasks(node):
             task.cancel()
 
     def pause(self, node: Node) -> None:
         """Hold the callbacks of a node."""
-        self.loop.held[node] = []
+        self.loop.hold(node)
 
     def resume(self, node: Node) -> None:
         """Run the callbacks of a node again, those that were held first."""
-        self.loop._ready.extend(self.loop.held.pop(node, []))  # type: ignore[attr-defined]
+        self.loop.let_go(node)
 
     def descriptor(self, socket: Any) -> int | None:
         """None: the loop understands the numbers of the network, so no real FD is needed."""
@@ -230,11 +250,13 @@ class Session:
         self.network = network
         self.loop = SimLoop(network)
         network.driver = AsyncioWorld(network, self.loop)
+        refusing.begin()
 
     def run(self, node: Node, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine function as a program of a node, and return its result."""
         context = copy_context()
         context.run(enter, node)
+        self.loop.stall_check.begin()
         asyncio.set_event_loop(self.loop)
         try:
             task = self.loop.create_task(main(), name=node.name, context=context)
@@ -242,6 +264,10 @@ class Session:
             if self.network.failure is not None:
                 raise self.network.failed()
             return result
+        except BaseException as error:
+            if lives(context):
+                raise
+            raise killed(node) from error
         finally:
             asyncio.set_event_loop(None)
 
@@ -263,6 +289,7 @@ class Session:
                 loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
+            refusing.end()
             self.network.driver = ByHand()
             asyncio.set_event_loop(None)
             loop.close()

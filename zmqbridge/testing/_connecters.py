@@ -185,10 +185,10 @@ class Connecter:
             server.happened(verdict.event, listener.name, verdict.value)
         self.network.fault("refused", self.socket.node.name, server.node.name, (), self.name)
         if verdict.holds:
-            patience = self.socket.options[zmq.HANDSHAKE_IVL] / 1000
-            if patience:
+            interval = self.socket.options[zmq.HANDSHAKE_IVL] / 1000
+            if interval:
                 unheard = Verdict(int(zmq.Event.HANDSHAKE_FAILED_NO_DETAIL))
-                self._later(patience, lambda: self._refused(listener, unheard))
+                self._later(interval, lambda: self._refused(listener, unheard))
             return
         if verdict.event:
             seen = verdict.event if verdict.client is None else verdict.client

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
-from zmqbridge.testing._pipes import Message, Pipe
+from zmqbridge.testing._pipes import Message
 from zmqbridge.testing._turns import Turns
+from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
@@ -54,7 +55,7 @@ class Kind:
     def __init__(self, socket: SocketState) -> None:
         self.socket = socket
         self.ends: dict[End, None] = {}
-        self._half_read: Pipe | None = None
+        self._half_read: End | None = None
         self._in = Turns()
 
     # Calls that the socket makes when it works off its commands.
@@ -90,7 +91,7 @@ class Kind:
                 if ahead and len(pipe.queue[0]) > 1:
                     # Only the first part is read ahead. The message counts as read when the user
                     # reads the others.
-                    self._half_read = pipe
+                    self._half_read = end
                     message = pipe.queue.popleft()
                 else:
                     message = pipe.read()
@@ -112,10 +113,20 @@ class Kind:
         return False
 
     def _whole(self) -> None:
-        """Count the message that was read ahead: now it is read whole."""
-        pipe, self._half_read = self._half_read, None
-        if pipe is not None:
-            pipe.count()
+        """Count the message that was read ahead: now it is read whole.
+
+        Raises:
+            NotSimulated: its connection was disconnected meanwhile.
+        """
+        end, self._half_read = self._half_read, None
+        if end is None:
+            return
+        if end.left:
+            raise NotSimulated(
+                f"a {self.socket.kind_name} has read EVENTS, then was disconnected, and receives a "
+                "message of several parts: libzmq 4.3.5 ends the process"
+            )
+        end.incoming.count()
 
     def has_out(self) -> bool:
         """Whether `begin` would find room."""

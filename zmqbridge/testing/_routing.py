@@ -59,6 +59,8 @@ class Router(ReadsAhead):
                 return False  # the peer is ignored
             other.peer = self._new_name()
             self._peers[other.peer] = other
+            if self._half_read is other:
+                self._half_read = None  # what was begun is read to its end
             self.socket.leave(other)
         end.peer = name
         self._peers[name] = end

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from math import inf
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Self
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorAlreadyRunning
@@ -27,13 +27,14 @@ from zope.interface import implementer
 from zmqbridge.testing._current import current, lives
 from zmqbridge.testing._delayed import Delayed
 from zmqbridge.testing._readers import Readers
+from zmqbridge.testing._refusals import refusing
+from zmqbridge.testing._refusing_reactor import RefusingReactor
 from zmqbridge.testing._stalled import StallCheck, Waiting, stalled
 from zmqbridge.testing._triggers import Trigger, Triggers
 from zmqbridge.testing._twisted_world import TwistedWorld, context_of
 from zmqbridge.testing.errors import NotSimulated, Stalled
-from zmqbridge.testing.network import Network
+from zmqbridge.testing.network import Network, checked
 from zmqbridge.testing.nodes import ByHand, Node
-from zmqbridge.twisted_backend import _reactors
 
 # How much time passes in each turn with calls, so that messages arrive while call follows on call.
 TICK = 1e-6  # seconds
@@ -42,7 +43,7 @@ MANY = 1000
 
 
 @implementer(IReactorCore, IReactorFDSet, IReactorFromThreads, IReactorTime)
-class SimReactor(MemoryReactor):
+class SimReactor(RefusingReactor, MemoryReactor):
     """Twisted's reactor for a simulated network: pass it as ``reactor=``.
 
     Time passes only in `run_until`, `advance` and `run`. TCP and the like are those of Twisted's
@@ -57,15 +58,17 @@ class SimReactor(MemoryReactor):
         network: as given.
 
     Raises:
+        TypeError: it is no `Network`.
         ValueError: the network has a reactor or a loop already.
     """
 
     def __init__(self, network: Network | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.network: Network = Network() if network is None else network
+        self.network: Network = checked(network)
         if not isinstance(self.network.driver, ByHand):
             raise ValueError(f"{self.network!r} has a loop already: make a network for each")
         self.network.driver = self._world = TwistedWorld(self)
+        refusing.begin()
         self.running = self.hasRun = True
         self.threadpool: None = None
         self._calls = Delayed(self.seconds)
@@ -75,6 +78,7 @@ class SimReactor(MemoryReactor):
         self._turning = False
         self._stall_check = StallCheck(self.network)
         self._triggers = Triggers()
+        self._waiter: list[Waiting] = []
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +96,7 @@ class SimReactor(MemoryReactor):
                 self._world.kill(node)
                 node.alive, node.context = alive, self.network.new_context(node)
             self.network.driver = ByHand()
+            refusing.end()
 
     # IReactorTime.
 
@@ -131,14 +136,6 @@ class SimReactor(MemoryReactor):
         """Remove a reader."""
         self._readers.remove(reader)
 
-    def addWriter(self, writer: Any) -> NoReturn:
-        """Refuse a writer.
-
-        Raises:
-            NotSimulated: always; simulated sockets need no writer.
-        """
-        raise NotSimulated(f"{writer!r} has a real descriptor")
-
     def getReaders(self) -> list[Any]:
         """All readers."""
         return self._readers.all()
@@ -160,18 +157,6 @@ class SimReactor(MemoryReactor):
         context = context_of(self._owner(callable))
         if lives(context):
             self._soon.append((context, partial(callable, *args, **kw)))
-
-    def callInThread(self, callable: Callable[..., object], *args: object, **kw: object) -> None:
-        """Refuse to start a thread.
-
-        Raises:
-            NotSimulated: always.
-        """
-        raise NotSimulated("threads are not simulated: their time is real")
-
-    callInThreadWithCallback: Final = callInThread
-    suggestThreadPoolSize: Final = callInThread
-    getThreadPool: Final = callInThread
 
     def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., object], *args: Any, **kw: Any
@@ -246,10 +231,13 @@ class SimReactor(MemoryReactor):
         Raises:
             Exception: a program of a node raised it.
         """
+        self._check()
         if not 0 <= amount < inf:
             raise ValueError(f"amount={amount!r}: give 0 or more seconds")
         end = self.network.now + amount
         last = count()
+        self._stall_check.begin()
+        self._waiter = [Waiting(f"advance({amount!r})", self)]
         while self._turn(end) and (self.network.now < end or next(last) < MANY):
             self._check()
         self._check()
@@ -259,21 +247,25 @@ class SimReactor(MemoryReactor):
         for amount in timings:
             self.advance(amount)
 
-    def _go_on_until(self, condition: Callable[[], object], who: Waiting) -> None:
+    def _go_on_until(self, condition: Callable[[], object], waiting: Waiting) -> None:
+        self._stall_check.begin()
         self._check()
+        self._waiter = [waiting]
         while not condition():
             if self._over():
-                raise Stalled(f"the reactor was stopped before {who.coro!r}")
+                raise Stalled(f"the reactor was stopped before {waiting.coro!r}")
             if not self._turn(inf):
-                raise stalled(self.network, [*self._waiting(), who])
+                raise stalled(self.network, self._waiting())
             self._check()
 
     def _check(self) -> None:
+        if self.network.driver is not self._world:
+            raise NotSimulated(f"this reactor of {self.network!r} was closed")
         if self.network.failure is not None:
             raise self.network.failed()
 
     def _waiting(self) -> list[Waiting]:
-        return [program.shown for program in self._world.programs]
+        return [program.shown for program in self._world.programs] + self._waiter
 
     def _timers(self) -> bool:
         return any(
@@ -286,6 +278,7 @@ class SimReactor(MemoryReactor):
         if self._turning:
             raise ReactorAlreadyRunning("what it calls cannot wait for it: return a Deferred")
         network = self.network
+        self._stall_check.count(self._waiting)
         self._turning = True
         try:
             made = self._make_calls() + self._readers.read()
@@ -332,19 +325,3 @@ class SimReactor(MemoryReactor):
     def go_on(self, node: Node) -> None:
         """Make the calls that were held while a node was paused."""
         self._soon += self._held.pop(node, [])
-
-
-def run_on_twisted(main: Callable[[], Any], network: Network) -> Any:
-    """Run a coroutine function on a new reactor until it returns, and return its result."""
-    with SimReactor(network) as reactor:
-        world = network.driver
-        return reactor.run_until(world.run(network.node("main"), main))
-
-
-def _of_current() -> Any:
-    node = current.get()
-    world = None if node is None else node.network.driver
-    return world.reactor if isinstance(world, TwistedWorld) else None
-
-
-_reactors.stand_in = _of_current

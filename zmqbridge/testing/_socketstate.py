@@ -96,6 +96,23 @@ class SocketState:
         """Whether the library waits until the peer has read what was written over ipc."""
         return isinstance(self, Telling)
 
+    def hosts(self) -> list[str]:
+        """The hosts that it is to connect to over tcp; "" is the loopback."""
+        return [
+            each.key[0]
+            for connecters in self._connecters.values()
+            for each in connecters
+            if each.transport == "tcp"
+        ]
+
+    def where(self) -> str:
+        """The addresses that it is bound and connected to, in words."""
+        bound = [name for name, socket in self.context.meeting_places.items() if socket is self]
+        places = [f"bound to {name}" for name in [*self._listeners, *bound]]
+        places += [f"connected to {name}" for name in self._connecters]
+        places += [f"connected to {name}" for name in self.meetings if name not in bound]
+        return ", ".join(places) or "neither bound nor connected"
+
     def new_end(self) -> End:
         """Make an end for a new peer."""
         options = self.options

@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from inspect import iscoroutine
 from math import inf
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge._bridge.keepers import Deadlines
 from zmqbridge.testing.errors import Stalled
 from zmqbridge.testing.network import Network
+
+if TYPE_CHECKING:
+    from zmqbridge.testing.nodes import Node
 
 # If no program has made a step in this time, and only the library's own patrols and attempts to
 # connect again are left, a run is taken to be stalled.
@@ -34,30 +37,65 @@ class Waiting(NamedTuple):
     coro: Any
 
 
-def stalled(network: Network, waiting: Iterable[Waiting]) -> Stalled:
-    """The error, with a line for each program that waits, and the open sockets."""
+def stalled(
+    network: Network, waiting: Iterable[Waiting], what: str = "nothing can go on any more"
+) -> Stalled:
+    """The error: what has happened, what each program waits for, the open sockets and faults."""
     programs = list(waiting)
     users = [each for each in programs if of_user(each.coro)] or programs
-    lines = [f"at {network.now:.6f} s nothing can go on any more; these wait:"]
+    lines = [f"at {network.now:.6f} s {what}; these wait:"]
     lines += [f"  {each.name}: {place(each.coro)}" for each in users[:SHOWN]]
     if len(users) > SHOWN:
         lines.append(f"  and {len(users) - SHOWN} more")
-    sockets = [repr(each) for each in network.sockets.values()][:SHOWN]
-    if sockets:
-        lines.append("  sockets: " + ", ".join(sockets))
+    sockets = list(network.sockets.values())[:SHOWN]
+    lines += [f"  {each!r}: {each.where()}" for each in sockets]
+    lines += [f"  {each}" for each in network.troubles()]
     return Stalled("\n".join(lines))
+
+
+def ended(network: Network, waiting: Iterable[Waiting]) -> Stalled:
+    """The error for a run that has taken too many turns of its loop."""
+    error = stalled(
+        network, waiting, f"the run has not ended after {network.max_turns:,.0f} turns of its loop"
+    )
+    return Stalled(f"{error}\n  if it is meant to be so long, set max_turns= of the Network")
+
+
+def killed(node: Node) -> Stalled:
+    """The error for a run whose own program was killed."""
+    return Stalled(f"{node.name} was killed, and the run with it, as the test itself runs there")
 
 
 class StallCheck:
     """Checks from time to time whether the programs wait for something that can still happen.
 
-    Without it, peers that connect again and again, and patrols, would let time pass for ever.
+    Without it, peers that connect again and again, and patrols, would let time pass for ever. It
+    also counts the turns of the loop: programs that do something again and again wait for nothing.
     """
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._looked_at = network.now
         self._seen: list[object] = []
+        self._turns = 0
+
+    def begin(self) -> None:
+        """Count the turns of a new run."""
+        self._turns = 0
+
+    def count(self, waiting: Callable[[], list[Waiting]]) -> None:
+        """Count a turn of the loop.
+
+        Args:
+            waiting: returns the programs that wait.
+
+        Raises:
+            Stalled: the run has taken more turns than the network allows.
+        """
+        self._turns += 1
+        if self._turns > self._network.max_turns:
+            self._turns = 0  # the programs may need some more turns to end
+            raise ended(self._network, waiting())
 
     def look(
         self, when: float, waiting: Callable[[], list[Waiting]], timers: Callable[[], bool] = bool
@@ -124,15 +162,15 @@ def of_user(coro: Any) -> bool:
 
 
 def place(coro: Any) -> str:
-    """The innermost line of user code in a coroutine, and the call of ours that it awaits."""
+    """The innermost line of user code in a coroutine, and the call that it awaits."""
     places = [(f.f_code.co_filename, f.f_lineno, f.f_code.co_qualname) for f in frames(coro)]
     if not places:
         return "has not begun" if iscoroutine(coro) else repr(coro)
-    users = [each for each in places if not _ours(each[0])] or places
-    name, line, what = users[-1]
-    ours = [each for each in places if each[0].startswith(HERE)] or places
-    inner = ours[-1][2]
-    return f"{name}:{line} in {what}" + (f", in {inner}" if inner != what else "")
+    users = [index for index, each in enumerate(places) if not _ours(each[0])]
+    innermost = users[-1] if users else 0
+    name, line, what = places[innermost]
+    calls = [f", in {called}" for _, _, called in places[innermost + 1 :]]
+    return f"{name}:{line} in {what}" + "".join(calls[:1])
 
 
 def _ours(path: str) -> bool:

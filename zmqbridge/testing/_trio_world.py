@@ -16,7 +16,8 @@ from trio.lowlevel import Task
 
 from zmqbridge.testing._bells import Bell
 from zmqbridge.testing._current import current, enter, lives
-from zmqbridge.testing._stalled import StallCheck, Waiting, of_user, stalled
+from zmqbridge.testing._refusals import THREAD, refusing
+from zmqbridge.testing._stalled import StallCheck, Waiting, killed, of_user, stalled
 from zmqbridge.testing.errors import NotSimulated, Stalled
 from zmqbridge.testing.network import Network
 from zmqbridge.testing.nodes import ByHand, Node
@@ -110,6 +111,7 @@ class TrioWorld(trio.abc.Clock):
     def _let_time_pass(self, deadline: float) -> None:
         network = self.network
         while not self._runner.runq:
+            self._stall_check.count(self._waiting)
             when = min(deadline, network.next_delivery())
             leaps = when > network.now + LEAP
             if (network.rung or leaps) and not self._asked:
@@ -133,10 +135,13 @@ class TrioWorld(trio.abc.Clock):
             return
         self._asked = False
         try:
+            self._stall_check.count(self._waiting)
             self.network.deliver_until(self.network.now + TICK)
             if self.network.failure is not None:
                 raise self.network.failed()
         except BaseException as error:
+            if self._ending and isinstance(error, Stalled):
+                raise  # the programs are cancelled, and do not end
             self.end(error)
         for task in list(batch) if self.held else ():
             node = task.context.get(current)
@@ -173,11 +178,15 @@ class TrioWorld(trio.abc.Clock):
                 if of_main:
                     self.result = result
             if of_main:
-                killed = scope.cancelled_caught and not self._ending
-                self.end(Stalled("main was killed, and the run with it") if killed else None)
+                was_killed = scope.cancelled_caught and not self._ending
+                self.end(killed(self.network.node("main")) if was_killed else None)
         except BaseException as error:
-            if lives(copy_context()) or of_main or not isinstance(error, Exception):
+            if lives(copy_context()) or not isinstance(error, Exception):
                 self.end(error)
+            elif of_main:
+                end = killed(self.network.node("main"))
+                end.__cause__ = error
+                self.end(end)
         finally:
             del self._scopes[scope]
 
@@ -256,7 +265,7 @@ def _name(task: Task) -> str:
 
 
 async def _refuse_thread(*_: object) -> None:
-    raise NotSimulated("threads are not simulated: their time is real")
+    raise NotSimulated(THREAD)
 
 
 def _inside() -> Any:
@@ -278,8 +287,14 @@ def _in_order(world: TrioWorld) -> Iterator[None]:
 
 def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) -> Any:
     """Run a coroutine function on trio until it returns, and return its result."""
+    if hasattr(_inside().GLOBAL_RUN_CONTEXT, "runner"):
+        raise NotSimulated(
+            "trio runs already in this thread: give run() to a plain function, and give no async "
+            "fixture a wider scope than the test"
+        )
     world = TrioWorld(network)
     network.driver = world
+    refusing.begin()
     try:
         with _in_order(world):
             trio.run(world.main, main, clock=world)
@@ -287,6 +302,7 @@ def run_on_trio(main: Callable[[], Coroutine[Any, Any, Any]], network: Network) 
         if world.error is None:
             raise
     finally:
+        refusing.end()
         network.driver = ByHand()
         for socket in network.sockets.values():
             if isinstance(socket.bell, Bell):

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge.testing._current import current, enter, lives
 from zmqbridge.testing._stalled import Waiting
+from zmqbridge.twisted_backend import _reactors
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sim_reactor import SimReactor
@@ -61,12 +62,12 @@ class TwistedWorld:
         if program.done is not None:
             self._begun(program).addErrback(self._has_failed, program)
 
-    def run(self, node: Node, main: Callable[[], Any]) -> Deferred[Any]:
+    def run(self, node: Node, main: Callable[[], Any]) -> tuple[Program, Deferred[Any]]:
         """Run a coroutine function as a program of a node; the Deferred fires with its result."""
         program = Program(node, main)
         if program.done is None:
             raise TypeError(f"{main!r} returned {program.shown.coro!r}: give a coroutine function")
-        return self._begun(program)
+        return program, self._begun(program)
 
     def _begun(self, program: Program) -> Deferred[Any]:
         done: Any = program.done
@@ -116,3 +117,13 @@ def context_of(node: Node | None) -> Context:
     if node is not None and context.get(current) is None:
         context.run(enter, node)
     return context
+
+
+def _of(context: Any) -> Any:
+    given = None if context is None else vars(context).get("node")
+    node = current.get() if given is None else given
+    world = None if node is None else node.network.driver
+    return world.reactor if isinstance(world, TwistedWorld) else None
+
+
+_reactors.stand_in = _of

@@ -10,7 +10,10 @@ class NotSimulated(ZmqBridgeError):
 
 
 class Stalled(ZmqBridgeError):
-    """No task can go on, and no message is under way; the text says what each task waits for."""
+    """No task can go on and no message is under way, or a run has taken `Network.max_turns` turns.
+
+    The text says what each task waits for, and where.
+    """
 
 
 class NotDeterministic(ZmqBridgeError):

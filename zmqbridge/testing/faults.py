@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 from random import Random
 from typing import NamedTuple
 
-from zmqbridge.testing.network import LATENCY, Network
+from zmqbridge.testing._links import LATENCY
+from zmqbridge.testing.network import Network
 
-# How long a fault lasts. After a cut, libzmq connects again within this time.
-SOON = (0.001, 0.5)  # seconds
+SHORTEST = 0.001  # seconds that a drawn fault lasts
+CALM = ("cut", "silence", "one_way", "slow")  # the kinds that are drawn by default
 
 
 class Fault(NamedTuple):
@@ -52,6 +54,7 @@ def _pause(network: Network, fault: Fault) -> None:
 
 def _restart(network: Network, fault: Fault) -> None:
     node = network.node(fault.a)
+    node.require_program()
     node.kill()
     network.after(fault.lasts, node.restart)
 
@@ -66,18 +69,72 @@ KINDS: dict[str, Callable[[Network, Fault], None]] = {
 }
 
 
+def check(fault: Fault, network: Network) -> None:
+    """Check that a fault may be applied.
+
+    Raises:
+        TypeError: it is no `Fault`, or its node can never be restarted.
+        ValueError: there is no such kind of fault, no such node, or a time is out of range.
+    """
+    if not isinstance(fault, Fault):
+        raise TypeError(f"{fault!r} is no Fault: give a list of them")
+    check_kinds([fault.kind])
+    for name in (fault.a, fault.b):
+        if name not in network.nodes:
+            raise ValueError(f"{fault!r}: there is no node {name!r} on this network")
+    for what, seconds in (("at", fault.at), ("lasts", fault.lasts)):
+        if isinstance(seconds, str) or not 0 <= seconds < inf:
+            raise ValueError(f"{fault!r}: {what} is to be 0 or more seconds")
+    if fault.kind == "restart" and network.nodes[fault.a].tests:
+        raise TypeError(f"{fault!r}: {fault.a} runs the test itself, restart another node")
+
+
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Check the kinds of faults.
+
+    Raises:
+        ValueError: there is no such kind, or there are none.
+    """
+    if not kinds:
+        raise ValueError(f"kinds={kinds!r}: give some of {', '.join(KINDS)}")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"kind {kind!r}: a fault is one of {', '.join(KINDS)}")
+
+
+def check_plan(
+    nodes: Sequence[str], until: float, kinds: Sequence[str], longest: float | None
+) -> float:
+    """Check the arguments from which faults are drawn, and return how long one lasts at most.
+
+    Raises:
+        ValueError: there are not two nodes, there is no such kind, or a time is out of range.
+    """
+    if isinstance(nodes, str) or len(set(nodes)) < 2:
+        raise ValueError(f"nodes={nodes!r}: a fault is between two nodes")
+    check_kinds(kinds)
+    if not 0 < until < inf:
+        raise ValueError(f"until={until!r}: give more than 0 seconds")
+    if longest is None:
+        return max(until / 2, SHORTEST)
+    if not SHORTEST <= longest < inf:
+        raise ValueError(f"longest={longest!r}: give {SHORTEST} or more seconds")
+    return longest
+
+
 def apply(network: Network, faults: Iterable[Fault]) -> None:
     """Schedule faults, whose times count from now.
 
     Raises:
-        ValueError: there is no such kind of fault, or no such node.
+        TypeError: one is no `Fault`, or it restarts the node of the test itself.
+        ValueError: there is no such kind of fault, no such node, or a time is out of range.
     """
-    for fault in faults:
-        if fault.kind not in KINDS:
-            raise ValueError(f"{fault!r}: a fault is one of {', '.join(KINDS)}")
-        for name in (fault.a, fault.b):
-            if name not in network.nodes:
-                raise ValueError(f"{fault!r}: there is no node {name!r} on this network")
+    if isinstance(faults, Fault):
+        raise TypeError(f"give a list of faults: [{faults!r}]")
+    plan = list(faults)
+    for fault in plan:
+        check(fault, network)
+    for fault in plan:
         network.after(fault.at, partial(KINDS[fault.kind], network, fault))
 
 
@@ -86,9 +143,12 @@ def draw(
     nodes: Sequence[str],
     until: float,
     most: int = 4,
-    kinds: Sequence[str] = ("cut", "silence", "one_way", "slow"),
+    kinds: Sequence[str] = CALM,
+    longest: float | None = None,
 ) -> list[Fault]:
-    """Draw some faults at random; each is over before `until`.
+    """Draw some faults at random; each is over by `until`.
+
+    The node ``"main"``, which runs the test, is never restarted.
 
     Args:
         random: the source of random numbers, as `Network.random`.
@@ -96,11 +156,25 @@ def draw(
         until: in seconds from now.
         most: how many faults at most.
         kinds: the kinds to draw from, see `Fault`.
+        longest: how many seconds a fault lasts at most, by default half of `until`. Let it be
+            longer than the timeouts of your program.
+
+    Raises:
+        ValueError: there are not two nodes, there is no such kind, or a time is out of range.
     """
+    longest = check_plan(nodes, until, kinds, longest)
+    names = list(dict.fromkeys(nodes))
     faults = []
     for _ in range(random.randint(0, most)):
-        a, b = random.sample(list(nodes), 2)
+        a, b = random.sample(names, 2)
         at = random.uniform(0, until * 0.8)
-        lasts = min(random.uniform(*SOON), until - at)
-        faults.append(Fault(at, random.choice(list(kinds)), a, b, lasts))
+        lasts = min(random.uniform(SHORTEST, longest), until - at)
+        faults.append(spared(Fault(at, random.choice(list(kinds)), a, b, lasts)))
     return sorted(faults)
+
+
+def spared(fault: Fault) -> Fault:
+    """The fault, or one that restarts the other node instead of ``"main"``."""
+    if fault.kind == "restart" and fault.a == "main":
+        return fault._replace(a=fault.b, b=fault.a)
+    return fault

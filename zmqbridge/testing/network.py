@@ -6,36 +6,31 @@ it reads the sockets in `rung`, whose FDs are readable. All random numbers come 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from zmqbridge.testing._diagram import diagram
+from zmqbridge.testing._links import LATENCY, Links, pace_of
 from zmqbridge.testing.errors import Stalled
-from zmqbridge.testing.nodes import ByHand, Node
-from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Rule, Trace, Twice
+from zmqbridge.testing.nodes import ByHand, Node, named
+from zmqbridge.testing.rules import Event, Handle, Rule, Rules, Trace
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
     from zmqbridge.testing._connections import Connection
     from zmqbridge.testing._context import SimContext
 
-# The default latency of a message, as on one host or a local network: the least and the most.
-LATENCY = (0.00005, 0.0002)  # seconds
+# How many turns of its loop a run may take. On asyncio a request takes two of them, and all of
+# them less than half a minute.
+MAX_TURNS = 500_000
 # The probability that a message which may arrive in the middle of a task does so.
 AHEAD = 0.2
 # Higher than any real descriptor of a process, so that the two cannot be confused.
 FIRST_FD = 1 << 24
-
-
-class Pace(NamedTuple):
-    """How fast messages go from one node to another."""
-
-    latency: tuple[float, float] = LATENCY
-    per_second: float = inf
 
 
 class Network:
@@ -43,13 +38,17 @@ class Network:
 
     - inputs: `deliver_until`
     - commands: `node`, `cut`, `silence`, `heal`, `slow`, `rule`
-    - getters: `next_delivery`, `now`, `rung`, `trace`, `trace_hash`, `nodes`
+    - getters: `now`, `nodes`, `trace`, `trace_hash`, `report`
+
+    All other methods are for the parts of the simulation, and not for tests.
 
     Args:
         seed: the seed of all random numbers.
+        max_turns: how many turns of its loop a run may take, ``math.inf`` for any number. A
+            request takes two on asyncio, four on trio and Twisted.
 
     Attributes:
-        seed: as given.
+        seed, max_turns: as given; `max_turns` may be set later.
         now: the time, in seconds since the beginning.
         random: the only source of random numbers.
         nodes: the nodes by name.
@@ -59,12 +58,16 @@ class Network:
 
     Raises:
         TypeError: the seed is not an int.
+        ValueError: `max_turns` is less than 1.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, max_turns: float = MAX_TURNS) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed={seed!r}: give a whole number")
+        if not max_turns >= 1:
+            raise ValueError(f"max_turns={max_turns!r}: give 1 or more")
         self.seed = seed
+        self.max_turns = max_turns
         self.now: float = 0.0
         self.random: Random = Random(seed)
         self.nodes: dict[str, Node] = {}
@@ -77,11 +80,13 @@ class Network:
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
         self._ports = count(49152)
-        self._silent: set[tuple[Node, Node]] = set()
-        self._paces: dict[tuple[Node, Node], Pace] = {}
-        self._pace = Pace()
-        self._rules: dict[Handle, Rule] = {}
+        self._links = Links(self.random)
+        self._rules = Rules(self)
         self._trace = Trace()
+        # Each message asks these, so they are the methods themselves.
+        self.blocked = self._links.blocked
+        self.pace = self._links.pace
+        self.verdict = self._rules.verdict
         self.failure: BaseException | None = None
 
     # Nodes.
@@ -91,11 +96,10 @@ class Network:
 
         Raises:
             TypeError: the name is not a str, or is empty.
+            ValueError: no address can have this name.
         """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"a node has a name, not {name!r}")
         if name not in self.nodes:
-            self.nodes[name] = Node(self, name)
+            self.nodes[named(name)] = Node(self, name)
         return self.nodes[name]
 
     def new_context(self, node: Node) -> SimContext:
@@ -143,9 +147,9 @@ class Network:
         """
         one, other = self._found(a, b)
         self.fault("silence", one.name, other.name)
-        self._silent.add((one, other))
+        self._links.silence(one, other)
         if not one_way:
-            self._silent.add((other, one))
+            self._links.silence(other, one)
         self.blocked_anew()
 
     def heal(self, a: Node | str, b: Node | str) -> None:
@@ -156,7 +160,7 @@ class Network:
         """
         one, other = self._found(a, b)
         self.fault("heal", one.name, other.name)
-        self._silent -= {(one, other), (other, one)}
+        self._links.heal(one, other)
         self.unblocked()
 
     def slow(
@@ -178,13 +182,9 @@ class Network:
             ValueError: a node is not of this network, or a number is out of range.
         """
         one, other = self._found(a, b)
-        low, high = latency
-        if not 0 <= low <= high < inf:
-            raise ValueError(f"latency={latency!r}: give the least and the most seconds")
-        if not per_second > 0:
-            raise ValueError(f"per_second={per_second!r}: give bytes a second, more than 0")
+        pace = pace_of(latency, per_second)
         self.fault("slow", one.name, other.name)
-        self._paces[one, other] = self._paces[other, one] = Pace((low, high), per_second)
+        self._links.slow(one, other, pace)
 
     def rule(self, rule: Rule) -> Handle:
         """Apply a function to each message over tcp and ipc that is sent from now on.
@@ -195,16 +195,13 @@ class Network:
 
         Returns:
             A handle whose `cancel` removes the rule.
+
+        Raises:
+            TypeError: the rule cannot be called.
         """
-        handle = Handle(self._rules)
-        self._rules[handle] = rule
-        return handle
+        return self._rules.add(rule)
 
     # Methods that the parts of the simulation call.
-
-    def blocked(self, source: Node, target: Node) -> bool:
-        """Whether no message can get from one node to another now."""
-        return source.paused or target.paused or (source, target) in self._silent
 
     def blocked_anew(self) -> None:
         """Tell all connections that one may be blocked now: heartbeats are missed there."""
@@ -217,32 +214,6 @@ class Network:
             connection.unblocked()
         for connecter in list(self.waiting):
             connecter.unblocked()
-
-    def pace(self, source: Node, target: Node) -> tuple[float, float]:
-        """The latency of the next message in seconds, and the bytes per second."""
-        (low, high), per_second = self._paces.get((source, target), self._pace)
-        return low + (high - low) * self.random.random(), per_second
-
-    def verdict(
-        self, source: Node, target: Node, kinds: tuple[str, str], parts: Sequence[bytes]
-    ) -> Iterable[float]:
-        """The delays in seconds after which to deliver a message: none, one or two."""
-        if not self._rules:
-            return (0.0,)
-        delivery = Delivery(source, target, kinds, tuple(parts), self.now)
-        for rule in list(self._rules.values()):
-            verdict = rule(delivery)
-            if verdict is None:
-                continue
-            if isinstance(verdict, Deliver):
-                return (verdict.delay,)
-            self.fault("rule", source.name, target.name, parts, type(verdict).__name__)
-            if isinstance(verdict, Drop):
-                return ()
-            if isinstance(verdict, Twice):
-                return (0.0, 0.0)
-            raise TypeError(f"a rule returned {verdict!r}: return None, Deliver, Drop or Twice")
-        return (0.0,)
 
     def port(self) -> int:
         """A port that is free."""
@@ -328,12 +299,24 @@ class Network:
         return list(self._trace.events)
 
     def report(self, last: int = 20) -> str:
-        """The seed, and the last events as a sequence diagram in text."""
+        """The seed, the last events as a sequence diagram in text, and the faults that go on."""
         events = self.trace[-last:]
         return "\n".join((
             f"seed {self.seed}, at {self.now:.6f} s; the last {len(events)} events:",
             *diagram(events, list(self.nodes)),
+            *self.troubles(),
         ))  # fmt: skip
+
+    def troubles(self) -> list[str]:
+        """What keeps messages from coming through now, in words."""
+        found = [repr(node) for node in self.nodes.values() if node.paused or not node.alive]
+        silent = self._links.silent()
+        if silent:
+            found.append(f"silent: {', '.join(silent)}")
+        hosts = {host for each in self.sockets.values() for host in each.hosts()}
+        known = {host for host, _ in self.listeners} | self.nodes.keys()
+        found += [f"there is no node {host!r}" for host in sorted(hosts - known - {""})]
+        return found
 
     def trace_hash(self) -> str:
         """A hash of all events so far: equal for two runs that did the same at the same time."""
@@ -341,3 +324,16 @@ class Network:
 
     def __repr__(self) -> str:
         return f"<Network seed={self.seed}, {len(self.nodes)} nodes, at {self.now:.6f} s>"
+
+
+def checked(network: Network | None) -> Network:
+    """The network that was given, or a new one.
+
+    Raises:
+        TypeError: it is no `Network`.
+    """
+    if network is None:
+        return Network()
+    if not isinstance(network, Network):
+        raise TypeError(f"network={network!r}: give a Network(seed)")
+    return network

@@ -6,9 +6,13 @@ import marshal
 from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from zmqbridge.testing.network import Network
     from zmqbridge.testing.nodes import Node
 
 # How many of the last events are kept to be shown; the hash is of all events.
@@ -86,6 +90,60 @@ class Handle:
     def cancel(self) -> None:
         """Remove the rule: it is not applied to messages that are sent from now on."""
         self._rules.pop(self, None)
+
+
+class Rules:
+    """The rules of a network, in their order.
+
+    - commands: `add`
+    - getters: `verdict`
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._rules: dict[Handle, Rule] = {}
+
+    def add(self, rule: Rule) -> Handle:
+        """Apply a rule after all others."""
+        if not callable(rule):
+            raise TypeError(f"a rule is a function that takes a Delivery, not {rule!r}")
+        handle = Handle(self._rules)
+        self._rules[handle] = rule
+        return handle
+
+    def verdict(
+        self, source: Node, target: Node, kinds: tuple[str, str], parts: Sequence[bytes]
+    ) -> Iterable[float]:
+        """The delays in seconds after which to deliver a message: none, one or two.
+
+        Raises:
+            TypeError: a rule returned no verdict.
+            ValueError: a rule returned a delay that is no number of seconds.
+        """
+        if not self._rules:
+            return (0.0,)
+        network = self._network
+        delivery = Delivery(source, target, kinds, tuple(parts), network.now)
+        for rule in list(self._rules.values()):
+            verdict = rule(delivery)
+            if verdict is None:
+                continue
+            if isinstance(verdict, Deliver):
+                return (_delay(rule, verdict),)
+            if not isinstance(verdict, Drop | Twice):
+                raise TypeError(
+                    f"{rule!r} returned {verdict!r}: return None, Deliver(), Drop() or Twice()"
+                )
+            network.fault("rule", source.name, target.name, parts, type(verdict).__name__)
+            return () if isinstance(verdict, Drop) else (0.0, 0.0)
+        return (0.0,)
+
+
+def _delay(rule: Rule, verdict: Deliver) -> float:
+    delay: Any = verdict.delay
+    if not isinstance(delay, int | float) or not 0 <= delay < inf:
+        raise ValueError(f"{rule!r} returned {verdict!r}: give 0 or more seconds")
+    return delay
 
 
 class Trace:

@@ -8,7 +8,8 @@ from typing import Any
 from zmqbridge._bridge.context import shared
 from zmqbridge.testing._current import context_for
 from zmqbridge.testing.errors import NotDeterministic
-from zmqbridge.testing.network import Network
+from zmqbridge.testing.network import Network, checked
+from zmqbridge.testing.nodes import check
 
 shared.stand_in = context_for
 
@@ -26,11 +27,14 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
             unless they are given another reactor.
 
     Raises:
-        Stalled: no task can go on any more.
+        Stalled: no task can go on any more, the run has taken `Network.max_turns` turns of its
+            loop, or the node ``"main"`` was killed.
         NotSimulated: the program used something that the simulation does not have.
+        TypeError: `main` is no coroutine function, or `network` no `Network`.
         ValueError: there is no such backend.
     """
-    world = Network() if network is None else network
+    world = checked(network)
+    check(world.node("main"), main)
     if backend == "asyncio":
         from zmqbridge.testing._asyncio_world import run_on_asyncio
 
@@ -40,7 +44,7 @@ def run(main: Callable[[], Any], network: Network | None = None, backend: str = 
 
         return run_on_trio(main, world)
     if backend == "twisted":
-        from zmqbridge.testing._sim_reactor import run_on_twisted
+        from zmqbridge.testing._twisted_run import run_on_twisted
 
         return run_on_twisted(main, world)
     raise ValueError(f"backend={backend!r}: give 'asyncio', 'trio' or 'twisted'")

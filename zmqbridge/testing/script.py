@@ -35,14 +35,16 @@ class Script:
             function that takes the parts and returns whether they are right, or None for any
             request. The answer is a list of parts, a function that takes the parts of the request
             and returns the answer, or None for no answer.
-        node: the node whose server it plays.
+        node: the node whose server it plays. After `Node.kill` the script is silent, and after
+            `Node.restart` it goes on with the exchanges that are left.
         bind: one address or several to bind to.
 
     Attributes:
         asked: the requests that have come, each as a list of parts.
 
     Raises:
-        TypeError: an exchange is not a pair.
+        TypeError: an exchange is not a pair of lists of parts, or `node` is no node.
+        zmq.ZMQError: the node cannot bind to an address.
     """
 
     def __init__(
@@ -52,12 +54,31 @@ class Script:
         for each in self._left:
             if not isinstance(each, tuple) or len(each) != 2:
                 raise TypeError(f"{each!r} is no pair of an expected request and its answer")
+            for parts in each:
+                if parts is not None and not callable(parts):
+                    _checked(parts, f"{each!r}")
+        if not isinstance(node, Node):
+            raise TypeError(f"node={node!r}: give a node, as network.node('server')")
         self._node = node
+        self._addresses = [bind] if isinstance(bind, str) else list(bind)
+        self._over = False
         self.asked: list[list[bytes]] = []
-        self._socket: Any = node.context.socket(zmq.ROUTER)
+        self._socket: Any = None
+        node.serve(self._listen)
+
+    def _listen(self) -> None:
+        if self._over:
+            return
+        if self._socket is not None:
+            self._socket.close(0)
+        self._socket = self._node.context.socket(zmq.ROUTER)
         self._socket.bell = self
-        for address in [bind] if isinstance(bind, str) else bind:
-            self._socket.bind(address)
+        for address in self._addresses:
+            try:
+                self._socket.bind(address)
+            except zmq.ZMQError as error:
+                self._socket.close(0)
+                raise zmq.ZMQError(error.errno, f"{error.strerror}: bind={address!r}") from None
 
     @property
     def left(self) -> int:
@@ -78,7 +99,7 @@ class Script:
 
     def _look(self) -> None:
         socket = self._socket
-        while not socket.closed and socket.get(zmq.EVENTS) & zmq.POLLIN:
+        while not socket.closed and self._node.alive and socket.get(zmq.EVENTS) & zmq.POLLIN:
             self._take(socket.recv_multipart(DONTWAIT))
 
     def _take(self, message: list[bytes]) -> None:
@@ -98,7 +119,8 @@ class Script:
         if callable(answer):
             answer = answer(parts)
         if answer is not None:
-            self._socket.send_multipart(pack_reply(route, as_parts(answer)), DONTWAIT)
+            text = f"{self._node!r}: the answer to request {len(self.asked)}, {parts!r}"
+            self._socket.send_multipart(pack_reply(route, _checked(answer, text)), DONTWAIT)
 
     def _fail(self, text: str) -> None:
         self._node.network.fail(Unexpected(f"{self._node!r}: {text}"))
@@ -110,7 +132,7 @@ class Script:
             Unexpected: some of the exchanges did not take place.
         """
         left = [expected for expected, _ in self._left]
-        self._socket.close(0)
+        self._end()
         if left:
             raise Unexpected(f"{self._node!r}: these requests never came: {left!r}")
 
@@ -121,7 +143,26 @@ class Script:
         if kind is None:
             self.done()
         else:
-            self._socket.close(0)
+            self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._socket.close(0)
+
+
+def _checked(parts: Any, of: str) -> list[bytes]:
+    """A message, as given.
+
+    Raises:
+        TypeError: it is no list of parts.
+    """
+    if not isinstance(parts, bytes | str):
+        try:
+            if found := list(as_parts(parts)):
+                return found
+        except TypeError:
+            pass
+    raise TypeError(f"{of}: {parts!r} is no list of one or more parts, as [b'yes']")
 
 
 def _fits(expected: Expected, parts: list[bytes]) -> bool:

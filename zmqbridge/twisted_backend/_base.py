@@ -12,19 +12,15 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, repr_of
+from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
 from zmqbridge._bridge.received import Received, of_receivers
+from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.core.checks import check_handler, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import (
-    LoopError,
-    QueueEmpty,
-    SocketClosed,
-    ZmqBridgeError,
-)
+from zmqbridge.errors import LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow
@@ -60,11 +56,17 @@ class Socket:
 
     def __init__(self, pattern: Pattern, given: Any, high: float = HIGH) -> None:
         reactor = given.pop("reactor", None)
-        self._driver = ReactorDriver(global_reactor() if reactor is None else reactor)
+        if reactor is None:
+            reactor = global_reactor(given.get("context"))
+        self._driver = ReactorDriver(reactor)
         self._link = Link(type(self), self._driver, pattern, high, given)
         self._pump = self._link.pump
         self._opened()
-        self._driver.begin()
+        try:
+            self._driver.begin()
+        except BaseException:  # the reactor cannot watch it, and nobody else has it
+            self._link.close()
+            raise
 
     def _opened(self) -> None:
         """Set the attributes that `begin` needs, in which the reactor may already call us."""
@@ -103,7 +105,7 @@ class Socket:
         self._driver.doRead()
 
     def __enter__(self) -> NoReturn:
-        raise TypeError(f"{self!r} takes time to close: write `async with`")
+        raise only_async(self)
 
     def __exit__(self, *exc_info: object) -> None:
         """It is never entered."""
@@ -302,7 +304,7 @@ class Receiver(Socket, Generic[Item]):
         if self._link.unheard:
             self._link.warn_of_silence()
         if inbox.ended:
-            return fail(SocketClosed(f"{self._link!r} was told to stop: it takes nothing any more"))
+            return fail(stopped(self._link))
         waiter = Receipt(inbox)
         if inbox.wait(waiter):
             self._pump.schedule()

@@ -29,8 +29,8 @@ from zmqbridge.twisted_backend._reactors import (
     elsewhere,
     noticing,
     other_loop,
+    require_fd_reactor,
     revoke,
-    watching,
 )
 from zmqbridge.twisted_backend._telling import soon, tell
 from zmqbridge.twisted_backend._waiters import Waiter
@@ -68,7 +68,7 @@ class ReactorDriver(Pace):
         self, reactor: Any, client: Any = None, now: Callable[[], float] | None = None
     ) -> None:
         super().__init__()
-        self.reactor: Any = watching(reactor)
+        self.reactor: Any = require_fd_reactor(reactor)
         self.now: Callable[[], float] = now or clock_of(self.reactor)
         self.home_thread: int = 0
         self.link: Link

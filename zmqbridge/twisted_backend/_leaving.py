@@ -7,7 +7,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError
-from twisted.internet.task import deferLater
 
 from zmqbridge._bridge.resting import rests
 from zmqbridge.errors import ContextTerminated, SocketClosed
@@ -35,6 +34,8 @@ async def drain(driver: ReactorDriver, timeout: float) -> int:
 
 async def leave(link: Link, driver: Any, close: Callable[[], None]) -> None:
     """Send what is queued, wait until replies can have been read, and close."""
+    from twisted.internet.task import deferLater  # a real reactor has imported this module
+
     keeper = steady(driver.reactor)
     try:
         if not link.closed and link.pump.queues:

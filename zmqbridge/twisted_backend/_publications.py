@@ -46,7 +46,6 @@ from zmqbridge.core.formats import (
 )
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.topics import Change
-from zmqbridge.errors import NotAnswered
 from zmqbridge.twisted_backend._base import Receiver
 from zmqbridge.twisted_backend._publisher import publish
 
@@ -159,7 +158,7 @@ class Subscriber(Receiver[Publication]):
         return self._unless_late(
             lambda: barriers.passed(answers),
             timeout,
-            lambda: NotAnswered(len(answers), barriers.wanted(), timeout),
+            lambda: barriers.not_answered(answers, timeout),
         )
 
 

@@ -11,17 +11,18 @@ from twisted.python.threadable import isInIOThread
 from zmqbridge.errors import LoopError
 
 
-def no_other() -> Any:
+def no_other(context: Any) -> Any:
     """Outside of a simulation there is no other reactor than that of the process."""
 
 
-# What takes the place of the global reactor where `zmqbridge.testing` runs a program.
-stand_in: Callable[[], Any] = no_other
+# What takes the place of the global reactor for a socket in this context (or None), where
+# `zmqbridge.testing` runs a program.
+stand_in: Callable[[Any], Any] = no_other
 
 
-def global_reactor() -> Any:
+def global_reactor(context: Any = None) -> Any:
     """The reactor of this process; this installs one, so never call it at import."""
-    if (found := stand_in()) is not None:
+    if (found := stand_in(context)) is not None:
         return found
     from twisted.internet import reactor
 
@@ -42,7 +43,7 @@ def other_loop(reactor: Any) -> str:
     )
 
 
-def watching(reactor: Any) -> Any:
+def require_fd_reactor(reactor: Any) -> Any:
     """The reactor, if it is able to watch an FD.
 
     Raises:

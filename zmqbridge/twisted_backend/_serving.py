@@ -133,6 +133,10 @@ class Serving(Generic[Request]):
             self._room.callback(None)
 
 
+# What looks like a reply. Anything else that a handler returns may have a purpose of its own.
+REPLIES = (bytes, bytearray, memoryview, str, list, tuple)
+
+
 class Handling(Generic[Request]):
     """The requests that a Replier has given to its ``handler=``, until their Deferreds have fired.
 
@@ -156,14 +160,25 @@ class Handling(Generic[Request]):
         """Follow what the handler returned for a request."""
         if type(result) is Sent:  # of `Request.reply`; there is nothing to wait for
             return
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
         handling = follow(result, report)
         if handling is not None:
             self._running[handling] = request
-            handling.addBoth(self._end, handling)
+            handling.addBoth(self._end, handling, report, request)
+        else:
+            self._check(result.result if isinstance(result, Deferred) else result, report, request)
 
-    def _end(self, result: object, handling: Deferred[Any]) -> object:
+    def _end(self, result: object, handling: Deferred[Any], *whose: Any) -> object:
         self._running.pop(handling, None)
+        self._check(result, *whose)
         return result
+
+    def _check(
+        self, result: object, report: Callable[[BaseException], None], request: Request
+    ) -> None:
+        if isinstance(result, REPLIES) and not request.answered:
+            report(not_replied(request, result))
 
     async def stop(self, timeout: float) -> list[Request]:
         """Wait for the handlers, cancel after `timeout` seconds, return the requests cut off."""

@@ -36,7 +36,7 @@ class Proxy(Proxying):
     Args:
         policies: which clients are let in at a side with ``security=``: a `Policy` for each domain,
             as of an `Authenticator`. The reactor decides about them, as long as it runs.
-            None is for a proxy whose sides ask nobody.
+            None if no side needs an authenticator.
         reactor: None is the global one.
     """
 

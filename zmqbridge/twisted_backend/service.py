@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zmqbridge.core.checks import check_handler, check_optional_timeout
+from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._reactors import global_reactor
 from zmqbridge.twisted_backend.sockets import Replier
@@ -49,7 +49,9 @@ class SocketService(Service):
         timeout: float | None = 5.0,
         reactor: Any = None,
     ) -> None:
-        self._open = check_handler(open)
+        if not callable(open):
+            raise TypeError(f"open={open!r} cannot be called: give a function that makes sockets")
+        self._open = open
         self._timeout = timeout
         check_optional_timeout(timeout)
         self._reactor = reactor
@@ -64,7 +66,7 @@ class SocketService(Service):
             Exception: what `open` raises. Then the service does not run.
         """
         opened = self._open(global_reactor() if self._reactor is None else self._reactor)
-        sockets = (opened,) if isinstance(opened, Socket) else tuple(opened)
+        sockets = tuple(opened) if isinstance(opened, Iterable) else (opened,)
         for wrong in sockets:
             if not isinstance(wrong, Socket):
                 for each in sockets:

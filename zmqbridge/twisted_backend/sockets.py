@@ -21,7 +21,12 @@ from twisted.internet.defer import Deferred, fail
 from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
-from zmqbridge.core.checks import check_limit, check_optional_timeout, check_timeout
+from zmqbridge.core.checks import (
+    check_handler,
+    check_limit,
+    check_optional_timeout,
+    check_timeout,
+)
 from zmqbridge.core.framing import (
     BytesLike,
     Message,
@@ -174,9 +179,11 @@ class Replier(Receiver[Request]):
             limit: how many handlers may be under way; further requests wait in the inbox.
 
         Raises:
+            TypeError: the handler cannot be called.
             ValueError: the limit is less than one, or this was made with a ``handler``.
         """
         check_limit(limit)
+        check_handler(handler)
         if self._handler is not None:
             raise ValueError(f"{self!r} has a handler=, which gets the requests: leave one out")
         from zmqbridge.twisted_backend._serving import Serving  # loaded by programs that serve
@@ -190,9 +197,10 @@ class Replier(Receiver[Request]):
         """Take no more requests from libzmq, let those that are here be handled, and end `serve`.
 
         With ``handler=`` it waits in the same way until the Deferreds of the handler have fired.
-        From then on the socket can still reply, and should be closed. Requests that libzmq has
-        already received stay there, and are lost when it is closed: see "Leave on SIGTERM" in the
-        documentation for how to have few of them.
+        From then on the socket can still reply, and should be closed: `aclose` gives the clients a
+        tenth of a second to read the last replies. Another `serve` fires at once. Requests that
+        libzmq has already received stay there, and are lost when it is closed: see "Leave on
+        SIGTERM" in the documentation for how to have few of them.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import inf
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IFileDescriptor, IReadDescriptor
@@ -25,7 +25,6 @@ from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
-from zmqbridge.security import Security
 from zmqbridge.twisted_backend._leaving import drain
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
 from zmqbridge.txzmq.driver import Driver
@@ -45,6 +44,9 @@ from zmqbridge.txzmq.factory import (
 from zmqbridge.txzmq.parts import parts_of
 from zmqbridge.txzmq.settings import security_of, set_options
 from zmqbridge.txzmq.standins import NoFactory, ReactorOf
+
+if TYPE_CHECKING:
+    from zmqbridge.security import Security
 
 ZMQ3 = zmq_version_info()[0] >= 3
 

@@ -6,6 +6,7 @@ It is apart from the connection because users derive from a connection and use a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,14 @@ from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import Bridged
 from zmqbridge._bridge.guards import open_sockets
 from zmqbridge._bridge.lingers import closing
+from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.watched import WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
-from zmqbridge.security import CurveClient, PlainClient, Security
-from zmqbridge.txzmq.guard import Held
+from zmqbridge.txzmq.guard import ConnectionGuard
 from zmqbridge.txzmq.parts import as_they_are, parts_of
 from zmqbridge.txzmq.reader import ASK, Reader
 from zmqbridge.txzmq.standins import (
@@ -37,6 +38,7 @@ from zmqbridge.txzmq.standins import (
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
+    from zmqbridge.security import Security
 
 
 class Driver(Reader):
@@ -60,7 +62,7 @@ class Driver(Reader):
     ) -> None:
         now, self.own_clock = clock_of(reactor)
         super().__init__(connection, reactor, now, whole)
-        self.link: Any = Held(self)
+        self.link: Any = ConnectionGuard(self)
         self.keeps_time: bool = keeps_time(self.reactor)
         self._module = module
         self.security: Security | None = None
@@ -97,7 +99,7 @@ class Driver(Reader):
     def start(self) -> None:
         """Start reading."""
         if self.socket is not None:
-            self.socket.watch(self.pump.schedule)
+            self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
         open_sockets.add(self.link)
         self._begun = True
         self.ask_reactor()
@@ -165,7 +167,7 @@ class Driver(Reader):
 
     def watch_handshakes(self) -> None:
         """Start a monitor that reports refusing servers, if a server may refuse this client."""
-        if not isinstance(self.security, CurveClient | PlainClient):
+        if not getattr(self.security, "has_credentials", False):
             return
 
         from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs

@@ -1,4 +1,4 @@
-"""Held: the guard of a connection, which is closed when it has no factory."""
+"""ConnectionGuard: the guard of a connection, which is closed when it has no factory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from zmqbridge.txzmq.driver import Driver
 
 
-class Held(Guard):
+class ConnectionGuard(Guard):
     """The guard of a connection; a connection is closed when it has no factory."""
 
     ended = " was shut down"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zmq import constants
@@ -16,21 +16,34 @@ from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.core.topics import as_prefix
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
 from zmqbridge.txzmq.driver import Driver
+from zmqbridge.txzmq.shapes import received, shape_of, shaped
 
 
 class ZmqPubConnection(ZmqConnection):
-    """Publishes to all subscribers."""
+    """Publishes to all subscribers.
+
+    Attributes:
+        publicationFormat: in which parts, see `zmqbridge.arguments.Format`. txZMQ does not have it.
+    """
 
     socketType = constants.PUB
+    publicationFormat: str = "joined"
 
-    def publish(self, message: str | BytesLike, tag: str | BytesLike = b"") -> None:
+    def publish(
+        self, message: str | BytesLike | Iterable[str | BytesLike], tag: str | BytesLike = b""
+    ) -> None:
         """Publish a message under a tag; ``str`` is sent as UTF-8.
+
+        With the formats "parts" and "raw" the message is a list of parts.
 
         Raises:
             TypeError: the message or the tag is neither ``str`` nor bytes-like.
         """
         if type(tag) is not bytes:
             tag = as_name(tag, "a tag")
+        if self.publicationFormat != "joined" and (shape := shape_of(self)) is not None:
+            self.send(shaped(shape, message, tag))
+            return
         if type(message) is not bytes:
             message = as_name(message, "a message")
         self.send(tag + self.topicSep + message)
@@ -70,14 +83,28 @@ class _Subscribed(Driver):
         self.unhandled.clear()  # keep the deque: `dispatch` may be taking messages from it
         self.unhandled.extend(kept)
 
+    def takes(self, tag: bytes) -> bool:
+        """Whether this very tag is subscribed to; what is not counts as unwanted."""
+        found = tag in self._subscriptions
+        self._unwanted += not found
+        return found
+
     def statistics(self) -> Statistics:
         return super().statistics()._replace(unwanted=self._unwanted)
 
 
 class ZmqSubConnection(ZmqConnection):
-    """Receives publications; override `gotMessage`."""
+    """Receives publications; override `gotMessage`.
+
+    Attributes:
+        publicationFormat: in which parts they come, see `zmqbridge.arguments.Format`.
+        exactTags: True to call `gotMessage` only for the tags that are subscribed to, and not for
+            each that begins as one of them. txZMQ has neither.
+    """
 
     socketType = constants.SUB
+    publicationFormat: str = "joined"
+    exactTags: bool = False
 
     _zmqbridge__driver = DrivenBy(_Subscribed)
 
@@ -96,8 +123,14 @@ class ZmqSubConnection(ZmqConnection):
 
         Two parts are the tag and the message. Of three or more parts only the first is used, like a
         single part. A single part without a separator has no tag: then `gotMessage` is called with
-        the message alone if it accepts that, otherwise with an empty tag.
+        the message alone if it accepts that, otherwise with an empty tag. In another
+        `publicationFormat` what does not fit is malformed, and counted.
         """
+        if self.publicationFormat != "joined" or self.exactTags is True:
+            shape = shape_of(self)
+            if shape is not None or self.exactTags is True:
+                received(self, shape, message)
+                return
         if len(message) == 2:
             self.gotMessage(message[1], message[0])
             return
@@ -107,8 +140,13 @@ class ZmqSubConnection(ZmqConnection):
         else:
             _give_untagged(self.gotMessage, message[0])
 
-    def gotMessage(self, message: bytes, tag: bytes) -> None:
-        """Called with each publication; override it."""
+    def gotMessage(self, message: Any, tag: bytes) -> None:
+        """Called with each publication; override it.
+
+        Args:
+            message: the body; in the formats "parts" and "raw" the parts.
+            tag: the tag; in the format "raw" ``b""``.
+        """
         raise NotImplementedError(self)
 
 

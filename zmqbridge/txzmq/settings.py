@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from zmq import constants
 
-from zmqbridge._bridge.publishing import OF_PUBLISHERS
-from zmqbridge.security import Security
+from zmqbridge.core.topics import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
+    from zmqbridge.security import Security
     from zmqbridge.txzmq.connection import ZmqConnection
 
 
@@ -28,7 +28,7 @@ def _options(connection: ZmqConnection) -> dict[int, Any]:
         constants.RCVHWM: connection.highWaterMark,
     }
     if connection.socketType in (constants.PUB, constants.XPUB):
-        options |= OF_PUBLISHERS
+        options[constants.MAXMSGSIZE] = LONGEST_MESSAGE
     if connection.tcpKeepalive:
         options[constants.TCP_KEEPALIVE] = connection.tcpKeepalive
         options[constants.TCP_KEEPALIVE_CNT] = connection.tcpKeepaliveCount
@@ -47,8 +47,12 @@ def security_of(connection: ZmqConnection) -> Security | None:
     """The security of a connection, if its attribute of this name is one."""
     # txZMQ has no such attribute, so a program may have one of this name with another meaning.
     wanted: Any = connection.security
+    if wanted is None:
+        return None
+    from zmqbridge.security import Security  # loaded by programs that are secured
+
     kinds = get_args(Security)
-    if wanted is None or isinstance(wanted, kinds) or wanted in kinds:
+    if isinstance(wanted, kinds) or wanted in kinds:
         return wanted  # type: ignore[no-any-return]
     warnings.warn(
         f"{type(connection).__name__}.security is {type(wanted).__name__}, none of the classes of "

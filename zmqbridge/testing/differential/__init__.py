@@ -1,1 +1,10 @@
 """Differential: plays the same programs on the simulated network and on libzmq, and compares."""
+
+from __future__ import annotations
+
+from zmqbridge.testing.differential.judging import Difference, differing, on_model
+from zmqbridge.testing.differential.playing import Observed
+from zmqbridge.testing.differential.programs import Program, Spec, Step
+from zmqbridge.testing.differential.writing import generate
+
+__all__ = ["Difference", "Observed", "Program", "Spec", "Step", "differing", "generate", "on_model"]

@@ -15,7 +15,7 @@ from zmqbridge.testing.differential.judging import differing
 from zmqbridge.testing.differential.shrinking import shrink
 from zmqbridge.testing.differential.writing import generate
 
-WAIT_FACTORS = (1.0, 6.0)
+WAIT_FACTORS = (1.0, 6.0, 24.0)
 TOGETHER = 4  # processes, which wait most of the time
 WIRES = ("tcp", "ipc")
 

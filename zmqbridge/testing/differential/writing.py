@@ -232,15 +232,21 @@ def generate(
     transport = random.choice(list(transports))
     those = list(kinds) or FAMILIES[random.choice(list(FAMILIES))]
     while True:
-        names = [random.choice(list(those)) for _ in range(random.randint(2, 4))]
-        sockets = tuple(Spec(name, options_of(random, name)) for name in names)
-        author = _Author(random, transport, sockets)
-        if not any(author.fitting(n) for n in range(len(sockets))):
-            continue
-        author.begin()
-        for _ in range(random.randint(4, 16)):
-            author.go_on()
-        author.end()
-        program = Program(seed, transport, sockets, tuple(author.steps))
-        if valid(program):
+        program = written(random, seed, those, transport)
+        if program is not None:
             return program
+
+
+def written(random: Random, seed: int, kinds: Sequence[str], transport: str) -> Program | None:
+    """A program by chance; None if nobody in it fits another, or if it is not `valid`."""
+    names = [random.choice(list(kinds)) for _ in range(random.randint(2, 4))]
+    sockets = tuple(Spec(name, options_of(random, name)) for name in names)
+    author = _Author(random, transport, sockets)
+    if not any(author.fitting(n) for n in range(len(sockets))):
+        return None
+    author.begin()
+    for _ in range(random.randint(4, 16)):
+        author.go_on()
+    author.end()
+    program = Program(seed, transport, sockets, tuple(author.steps))
+    return program if valid(program) else None

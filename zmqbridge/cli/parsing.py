@@ -1,0 +1,71 @@
+"""How arguments are parsed, and how help is wrapped; loads neither zmq nor a loop."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from functools import partial
+from math import inf
+from typing import NoReturn
+
+COUNT = 10_000
+ADDRESS = "tcp://127.0.0.1:5555"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that knows how an address is given."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message; to an address without its option the option is named."""
+        if message.startswith("unrecognized arguments: ") and "://" in message:
+            message += "; give an address by -c to connect, or by -b to bind"
+        super().error(message)
+
+
+class Wrapped(argparse.RawDescriptionHelpFormatter):
+    """Wraps paragraphs to the width of the terminal; an example is a line as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrap = partial(textwrap.fill, width=width)
+        return "\n\n".join(
+            each if each.startswith("example:") else wrap(" ".join(each.split()))
+            for each in text.strip().split("\n\n")
+        )
+
+
+def at_least_one(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on, e.g. {COUNT}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0, e.g. 2.5")
+    return number
+
+
+def is_port(text: str) -> bool:
+    """Whether this is a port of tcp, or a star."""
+    return text == "*" or (text.isascii() and text.isdecimal() and int(text) < 65536)
+
+
+def address(text: str) -> str:
+    """An address that another process can reach."""
+    transport, found, place = text.partition("://")
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: write it with its transport, tcp://{text}")
+    if transport == "inproc":
+        raise argparse.ArgumentTypeError(f"{text!r}: inproc is within one process; use ipc or tcp")
+    if transport not in ("tcp", "ipc"):
+        raise argparse.ArgumentTypeError(f"{text!r}: use tcp or ipc")
+    port = place.rpartition(":")[2]
+    if not place or (transport == "tcp" and not is_port(port)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as {ADDRESS} or ipc:///tmp/socket")
+    return text
