@@ -55,7 +55,7 @@ class Driver:
         vars(self).update(options)
         me: Any = self
         self.pump = Pump(socket, me, me, self.losses.append, high)
-        socket.touched = self.pump.schedule
+        socket.watch(self.pump)
         self.fd = select.poll()
         self.fd.register(int(zmq.Socket.get(socket, zmq.FD)), select.POLLIN)
 

@@ -163,8 +163,7 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     Raises:
         zmq.ZMQError: libzmq's own error.
     """
-    calls = raw(socket)
-    call = call or calls.bind
+    call = call or raw(socket).bind
     try:
         call(socket, address)
     except zmq.ZMQError as error:
@@ -173,7 +172,7 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
         _bind_when_free(socket, address, call)
     if not is_socket(socket):  # a test has put a mock in its place
         return ""
-    last: Any = calls.get(socket, LAST_ENDPOINT)
+    last: Any = raw(socket).get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -11,11 +10,14 @@ from zmq.backend import Socket as BackendSocket
 from zmqbridge._bridge.addresses import SENT, note
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.clock import monotonic
+from zmqbridge._bridge.parting import disconnect as part
 
 FD = int(zmq.FD)
 
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.pump import Pump
+
     Base = zmq.Socket[bytes]
 else:
     Base = object
@@ -24,20 +26,17 @@ else:
 class Bridged(Base):
     """What a `BridgedSocket` adds to a class of sockets, libzmq's or simulated ones."""
 
-    touched: Callable[[], None] = staticmethod(lambda: None)
+    _zmqbridge_pump: Pump | None = None
 
-    parting: Callable[..., Any] = staticmethod(lambda socket, address, call: call(socket, address))
-
-    def watch(self, touched: Callable[[], None], parting: Callable[..., Any]) -> None:
-        """Have `touched` called after each call that may silence the FD, and `parting` by others.
-
-        Args:
-            touched: called without arguments.
-            parting: called with the socket, an address, and the method that disconnects.
-        """
+    def watch(self, pump: Pump) -> None:
+        """Let this pump know of the user's calls."""
         # Past pyzmq's own __setattr__, which looks for an option of that name first: 5 µs.
-        object.__setattr__(self, "touched", touched)
-        object.__setattr__(self, "parting", parting)
+        object.__setattr__(self, "_zmqbridge_pump", pump)
+
+    def touched(self) -> None:
+        """Schedule a turn of the pump, because a call may have silenced the FD."""
+        if self._zmqbridge_pump is not None:
+            self._zmqbridge_pump.schedule()
 
     def fileno(self) -> int:
         # pyzmq looks for an option of that name first: 5 µs, too.
@@ -72,7 +71,8 @@ for _name in TOUCHING.split():
 
 def _parting(disconnect: Any) -> Any:
     def call(self: Bridged, addr: Any) -> Any:
-        return self.parting(self, addr, disconnect)
+        pump = self._zmqbridge_pump
+        return disconnect(self, addr) if pump is None else part(pump, self, addr, disconnect)
 
     call.__name__, call.__doc__ = "disconnect", zmq.Socket.disconnect.__doc__
     return call

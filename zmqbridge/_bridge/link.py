@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
@@ -22,7 +21,6 @@ from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
-from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
@@ -99,7 +97,8 @@ class Link(Addressed):
         self.pattern: Pattern = pattern
         self.untold: Untold | None = None
         self.at_end: Callable[[], Callable[[], object] | None] = nothing
-        self._remains: list[Any] = []  # containers of waiters and messages, to be freed in slices
+        # Containers of waiters and messages, to be freed in slices.
+        self._remains: Sequence[Any] = ()
         self._has_credentials = False
         self.own_context: bool = False
         self.unheard: bool = True
@@ -147,7 +146,7 @@ class Link(Addressed):
         except Exception:
             self.close()
             raise
-        self.socket.watch(self.pump.schedule, MethodType(disconnect, self.pump))
+        self.socket.watch(self.pump)
 
     def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)

@@ -6,7 +6,6 @@ It is apart from the connection because users derive from a connection and use a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import Bridged
 from zmqbridge._bridge.guards import open_sockets
 from zmqbridge._bridge.lingers import closing
-from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.watched import WatchedSocket, untouched
@@ -99,7 +97,7 @@ class Driver(Reader):
     def start(self) -> None:
         """Start reading."""
         if self.socket is not None:
-            self.socket.watch(self.pump.schedule, partial(disconnect, self.pump))
+            self.socket.watch(self.pump)
         open_sockets.add(self.link)
         self._begun = True
         self.ask_reactor()
