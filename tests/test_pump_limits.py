@@ -19,6 +19,7 @@ from test_pump import (  # noqa: F401
     send_all,
     set_clock,
     spin,
+    still,
     until,
 )
 
