@@ -28,6 +28,7 @@ from twisted.internet import asyncioreactor, defer, task
 from twisted.logger import LogEvent, globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
+from zmqbridge._bridge import sending
 
 # Seconds that a behaviour may take. Most take a small part of one; beside eight busy processes ten
 # times as long. It is less than the 60 s of pytest-timeout, which tell less.
@@ -419,6 +420,12 @@ def zygote() -> Iterator[Callable[..., Any]]:
 
         yield ask
         asks.close()
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes in the pump: it ends no burst early, however busy the machine is."""
+    monkeypatch.setattr(sending, "clock_of", lambda socket: lambda: 1000.0)
 
 
 @pytest.fixture

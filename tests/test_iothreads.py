@@ -17,7 +17,7 @@ import pytest
 import zmq
 
 from zmqbridge import hold_io_threads, txzmq
-from zmqbridge._bridge import iothreads, sending
+from zmqbridge._bridge import iothreads
 from zmqbridge._bridge.iothreads import LARGE_BURST, OwnContext, threads_named
 
 if TYPE_CHECKING:
@@ -215,12 +215,6 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own: OwnContext) -> 
     for face in (copy.copy(own), OwnContext.shadow(own.underlying), OwnContext(its)):
         assert face.holding is None
     assert own.holding.hold()
-
-
-@pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time passes in a pump, so a busy machine cuts no burst short."""
-    monkeypatch.setattr(sending, "clock_of", lambda socket: lambda: 1000.0)
 
 
 @pytest.mark.parametrize(

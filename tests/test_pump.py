@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DONTWAIT = zmq.DONTWAIT
 BOUND = 3  # seconds that anything may take; all of it takes milliseconds
+pytestmark = pytest.mark.usefixtures("still")  # tests on time set a clock
 
 
 class Driver:
@@ -136,12 +137,6 @@ def set_clock(
     monkeypatch.setattr(sending, "clock_of", lambda socket: monotonic)
     for driver in drivers:
         driver.pump.monotonic = monotonic
-
-
-@pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time passes in a pump: a busy machine cuts no burst short. Tests on time set a clock."""
-    set_clock(monkeypatch, lambda: 1000.0)
 
 
 @pytest.fixture
