@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from zmqbridge.core.connectionevents import MonitorEvent
     from zmqbridge.core.gaps import Gap, Restarted
-    from zmqbridge.core.monitor import MonitorEvent
 
 
 class ZmqBridgeError(Exception):

@@ -32,12 +32,13 @@ from zmqbridge import (
     StateUnknown,
 )
 from zmqbridge._bridge.calls import COMPILED
-from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
+from zmqbridge._bridge.listening import Events
 from zmqbridge._bridge.monitoring import next_name
 from zmqbridge.asyncio_backend import Pusher
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import ACCEPTS, EventKind, MonitorEvent
+from zmqbridge.core.monitor import ACCEPTS
 
 if TYPE_CHECKING:
     from tests.conftest import Puller, Replier, World

@@ -6,7 +6,13 @@ import os
 from collections import Counter
 from math import inf
 
-from zmqbridge.core.monitor import CAUSES, HANDSHAKE_FAILED, OPENED, EventKind, MonitorEvent
+from zmqbridge.core.connectionevents import (
+    CAUSES,
+    HANDSHAKE_FAILED,
+    OPENED,
+    EventKind,
+    MonitorEvent,
+)
 from zmqbridge.errors import HandshakeFailed
 
 _AUTH, _PROTOCOL = EventKind.HANDSHAKE_FAILED_AUTH, EventKind.HANDSHAKE_FAILED_PROTOCOL
