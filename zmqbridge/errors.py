@@ -113,8 +113,12 @@ class ConnectTimeout(ZmqBridgeError, TimeoutError):
     """
 
     def __init__(self, timeout: float, failure: MonitorEvent | None = None) -> None:
-        why = f"the last handshake ended with {failure}" if failure else "no handshake began"
-        super().__init__(f"no peer within {timeout:g} seconds; {why}")
+        text = "no handshake began"
+        if failure:
+            from zmqbridge.core.connectionevents import with_cause  # loaded with the first monitor
+
+            text = f"the last handshake ended with {with_cause(failure)}"
+        super().__init__(f"no peer within {timeout:g} seconds; {text}")
         self.failure = failure
 
 

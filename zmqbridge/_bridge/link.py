@@ -41,8 +41,8 @@ LISTENERS = frozenset((zmq.PULL, zmq.SUB))
 
 
 UNWATCHED = (
-    "either nobody is there, or the server wants security=: `zmqbridge ping ADDRESS` says which, "
-    "and with monitor=True this error does"
+    "either nobody is there, or a socket whose type does not fit, or the server wants security=: "
+    "`zmqbridge ping ADDRESS` says which, and with monitor=True this error does"
 )
 
 
@@ -236,7 +236,7 @@ class Link(Addressed):
             return f"{self!r}: bind or connect it"
         if self.monitor is None:
             return UNWATCHED if any(map(is_far, self.addresses)) else ""
-        failure = self.monitor.connections.failure
+        failure = self.monitor.why_failed()
         return f"the last connection that failed: {failure}" if failure else ""
 
     def fail(

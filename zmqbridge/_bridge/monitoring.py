@@ -29,7 +29,7 @@ import zmq
 from zmqbridge._bridge.driver import Driver, Keeper
 from zmqbridge._bridge.exhaustion import explained, reserve
 from zmqbridge._bridge.listening import Events
-from zmqbridge.core.connectionevents import EventKind
+from zmqbridge.core.connectionevents import EventKind, with_cause
 from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.core.framing import Message
 from zmqbridge.core.monitor import Storm, parse_event, without_failed_accepts
@@ -204,6 +204,11 @@ class Monitor(Pattern, Keeper):
             # A refusal from before this call says nothing: much may have changed.
             if failure and connections.failures > before:
                 raise failure
+
+    def why_failed(self) -> str:
+        """Why the last handshake failed that did, else ""."""
+        failure = self.connections.failure
+        return with_cause(failure) if failure else ""
 
     def no_peer(self, timeout: float) -> ConnectTimeout:
         """The error when no peer came in time."""

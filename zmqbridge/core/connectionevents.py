@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -65,3 +66,22 @@ class MonitorEvent(NamedTuple):
         cause = CAUSES.get((self.kind, self.value))
         value = f"({cause})" if cause else self.value
         return f"{name} {value} at {self.address or 'no address'}"
+
+
+def why(event: MonitorEvent) -> str:
+    """Why a handshake failed, by the event that ended it, as far as libzmq tells it."""
+    if event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL:
+        return (
+            f"the server hung up on it ({os.strerror(event.value)}), as it does when the client "
+            "has a wrong key of the server, when it has no authenticator, and when their types do "
+            "not fit"
+        )
+    if event.kind == EventKind.DISCONNECTED:
+        return "a socket is there whose type does not fit, e.g. a Puller for a Requester"
+    return CAUSES.get((event.kind, event.value), str(event))
+
+
+def with_cause(event: MonitorEvent) -> str:
+    """The text of an event that ended a handshake, and why it did."""
+    text, cause = str(event), why(event)
+    return text if cause in text else f"{text}: {cause}"
