@@ -56,6 +56,11 @@ class Ledger:
         self.next: dict[bytes, int] = {}
         self.restarts = self.gaps = 0
 
+    def since(self) -> Any:
+        """Where a later process goes on."""
+        places = {key: number - 1 for key, number in self.next.items()}
+        return places if self.by_tag else places.get(b"")
+
     def note(self, told: Any) -> None:
         """Check one thing that it was told."""
         if isinstance(told, Restarted):
@@ -87,13 +92,17 @@ async def told_next(stage: Stage, subscriber: Any, patience: float) -> Any:
 
 @scenario
 async def what_was_delivered_and_what_is_told_make_up_all(stage: Stage) -> None:
-    """D.t3: whatever is cut, killed, restarted or full, each publication is delivered or told."""
+    """D.t3: whatever is cut, killed, restarted or full, each publication is delivered or told.
+
+    By chance a subscriber that restarts goes on where it was; then its ledger does, too.
+    """
     by: Any = stage.random.choice(["publisher", "tag"])
     replay = stage.random.choice([REPLAYS, REPLAYS, None])
     tags = stage.random.sample(ALL, 2) if by == "tag" else [b""]
     mark = stage.random.choice([1000, 1000, 3])
     keep = stage.random.choice([2, 30, 2 * LIFE])
     subscribers = [f"subscriber{n}" for n in range(stage.random.randint(1, 3))]
+    goes_on = stage.random.random() < 0.5
     published, lives = Published(by == "tag"), 0
     ledgers: dict[str, Ledger] = {}
 
@@ -116,8 +125,12 @@ async def what_was_delivered_and_what_is_told_make_up_all(stage: Stage) -> None:
                 await stage.sleep(2)
 
     async def subscribe(name: str) -> None:
-        ledger = ledgers[name] = Ledger(by == "tag")
-        given = {"replay": replay} if replay else {}
+        given: dict[str, Any] = {"replay": replay} if replay else {}
+        if goes_on and name in ledgers:
+            given["since"] = ledgers[name].since()
+        else:
+            ledgers[name] = Ledger(by == "tag")
+        ledger = ledgers[name]
         async with stage.make(
             "Subscriber", name, connect=ADDRESS, tags=tags, numbered_by=by,
             on_gap=stage.random.choice(["raise", "report"]), options={zmq.RCVHWM: mark},
