@@ -117,10 +117,13 @@ class Ordering:
         numbers = self._numbers
         lane = None if by_tag else lanes.get(b"")
         for message in burst:
-            if len(message) != 3 or len(message[1]) != LENGTH or message[1] == END:
+            try:
+                tag, raw, body = message
+            except ValueError:
+                raw = END
+            if len(raw) != LENGTH or raw == END:
                 odd.append(message)
                 continue
-            tag, raw, body = message
             number = number_of(raw, "big")
             if by_tag:
                 lane = lanes.get(tag)
