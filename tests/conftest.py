@@ -633,7 +633,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     world = arguments["w"]
     try:
         world.run(functools.partial(pyfuncitem.obj, **arguments))
-    except BaseException as error:
+    except Exception as error:
         if isinstance(world, Simulated):
             error.add_note(world.network.report())
         raise
