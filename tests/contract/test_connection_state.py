@@ -26,18 +26,20 @@ import zmq
 from zmqbridge import (
     ConnectTimeout,
     ContextTerminated,
+    HandshakeFailed,
     MalformedMessage,
     ResourcesExhausted,
     SocketClosed,
     StateUnknown,
 )
 from zmqbridge._bridge.calls import COMPILED
-from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
+from zmqbridge._bridge.listening import Events
 from zmqbridge._bridge.monitoring import next_name
 from zmqbridge.asyncio_backend import Pusher
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import ACCEPTS, EventKind, MonitorEvent
+from zmqbridge.core.monitor import ACCEPTS
 
 if TYPE_CHECKING:
     from tests.conftest import Puller, Replier, World
@@ -787,3 +789,19 @@ async def test_twisted_programs_may_give_a_handler(w: World) -> None:
         visit(puller, 1)
         await until(others, EventKind.DISCONNECTED)
         assert len(told) == so_far
+
+
+@pytest.mark.parametrize("name", ["Requester", "Subscriber", "Puller", "Pusher"])
+async def test_a_socket_of_another_type_is_told_of_and_makes_way(
+    w: World, name: str, tmp_path: Path
+) -> None:
+    # libzmq itself never tries an address again at which there was a socket of another type.
+    address = f"ipc://{tmp_path}/peer"
+    tags = [b""] if name == "Subscriber" else []
+    async with getattr(w, name)(*tags, connect=address, monitor=True, options=QUICK) as one:
+        async with w.Pair(bind=address):
+            with pytest.raises(HandshakeFailed, match="whose type does not fit") as raised:
+                await one.connected(10)
+            assert raised.value.event.kind == LEFT
+        async with getattr(w, PEERS[name])(bind=address):
+            await one.connected(10)

@@ -31,7 +31,7 @@ from zmqbridge import (
 )
 from zmqbridge._bridge import mechanisms
 from zmqbridge.asyncio_backend import Authenticator, Puller
-from zmqbridge.core.monitor import EventKind
+from zmqbridge.core.connectionevents import EventKind
 from zmqbridge.security import (
     CurveClient,
     CurveServer,

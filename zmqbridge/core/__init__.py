@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zmqbridge.core.conflate import ConflatingInbox
+    from zmqbridge.core.connectionevents import EventKind, MonitorEvent
     from zmqbridge.core.connectionstate import ConnectionState
     from zmqbridge.core.deadlines import DeadlineHeap
     from zmqbridge.core.framing import (
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from zmqbridge.core.incoming import Ask, Incoming
     from zmqbridge.core.joining import Joining
     from zmqbridge.core.lastvalues import LastValues
-    from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
+    from zmqbridge.core.monitor import Storm, parse_event
     from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.raising import RaisingInbox
     from zmqbridge.core.requests import RequestTable, request_ids
@@ -96,6 +97,7 @@ __all__ = [
 # Each is loaded when it is first asked for: a program pays for the machines that it uses.
 _MODULES = {
     "conflate": ("ConflatingInbox",),
+    "connectionevents": ("EventKind", "MonitorEvent"),
     "connectionstate": ("ConnectionState",),
     "deadlines": ("DeadlineHeap",),
     "framing": (
@@ -108,7 +110,7 @@ _MODULES = {
     "incoming": ("Ask", "Incoming"),
     "joining": ("Joining",),
     "lastvalues": ("LastValues",),
-    "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
+    "monitor": ("Storm", "parse_event"),
     "outbox": ("Outbox",),
     "raising": ("RaisingInbox",),
     "requests": ("RequestTable", "request_ids"),
