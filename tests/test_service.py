@@ -218,7 +218,8 @@ def opened(reactor):
     pusher = Pusher(connect=os.environ["THERE"], options={39: 1}, send_queue=2000)  # IMMEDIATE
     for number in range(1000):
         pusher.push_nowait(b"%d" % number)
-    print("queued", pusher.statistics().queued, flush=True)
+    # Before it runs, the reactor has no handler of signals.
+    reactor.callWhenRunning(print, "queued", pusher.statistics().queued, flush=True)
     return pusher
 
 application = Application("queued")
