@@ -27,6 +27,8 @@ from zmqbridge import LoopError, WrongThread, asyncio_backend, twisted_backend
 if TYPE_CHECKING:
     from tests.conftest import Puller, Pusher, World
 
+pytestmark = pytest.mark.real("threads and processes")
+
 RUNNING = ["asyncio", "uvloop", "trio", "epoll", "select", "asyncioreactor"]
 some_worlds = pytest.mark.parametrize("w", RUNNING, indirect=True)
 unlimited = {zmq.SNDHWM: 0, zmq.RCVHWM: 0}
