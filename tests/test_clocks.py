@@ -180,6 +180,50 @@ def test_a_jump_of_the_wall_clock_moves_nothing_of_ours(name: str, jump: int) ->
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stdout + done.stderr
 
 
+MEANWHILE = """
+    import time
+    from twisted.internet import {name}reactor
+    {name}reactor.install()
+    from twisted.internet import base, reactor
+    from zmqbridge.twisted_backend import Requester
+    from zmqbridge.twisted_backend._clocks import steady
+
+    wall, ahead = time.time, 0
+    base.ReactorBase.seconds = staticmethod(lambda: wall() + ahead)
+
+    def act():
+        global ahead
+        ahead -= 3600
+        used = time.process_time()
+
+        def ended(what):
+            said.append(what)
+            if len(said) == 2:
+                assert time.process_time() - used < 0.2
+                print(*sorted(said), flush=True)
+                reactor.callFromThread(reactor.stop)
+
+        steady(reactor).callLater(3, ended, "delayed")
+        asking = Requester(connect="inproc://nobody").request(b"x", timeout=3)
+        asking.addErrback(lambda failure: ended(failure.type.__name__))
+
+    said = []
+    reactor.callLater(0, act)
+    reactor.run()
+"""
+
+
+@pytest.mark.parametrize("name", ["epoll", "asyncio"])
+def test_a_clock_that_is_set_back_among_the_delayed_calls_keeps_nobody_busy(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEANWHILE).format(name=name)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stdout == "RequestTimeout delayed\n", done.stderr
+
+
 FORK = """
     import os, time
     from twisted.internet import {name}reactor

@@ -59,27 +59,40 @@ class Delay:
         self.reactor = reactor
         self._due = monotonic() + delay
         self._call = call
+        self._between = False  # it went off early, and is about to be made anew
         self._delayed = reactor.callLater(delay, self._go_off)
 
     def active(self) -> bool:
         """Whether the call is still pending."""
-        active: bool = self._delayed.active()
+        active: bool = self._between or self._delayed.active()
         return active
 
     def cancel(self) -> None:
         """Cancel the call."""
-        self._delayed.cancel()
+        if self._between:
+            self._between = False
+        else:
+            self._delayed.cancel()
 
     def set_right(self) -> None:
         """Check the monotonic clock now, because the wall clock was set back."""
         hasten(self._delayed)
 
     def _go_off(self) -> None:
-        left = self._due - monotonic()
-        if left > 0:
-            self._delayed = self.reactor.callLater(left, self._go_off)
+        # Not made anew at once: the asyncio reactor reads its clock once for all calls that are
+        # due, and adds new ones to them. If the clock is set back meanwhile, it would make ours
+        # again and again until the deadline, and nothing else.
+        if monotonic() < self._due:
+            self._between = True
+            self.reactor.callFromThread(self._again)
         else:
             self._call()
+
+    def _again(self) -> None:
+        if self._between:
+            self._between = False
+            left = max(0, self._due - monotonic())
+            self._delayed = self.reactor.callLater(left, self._go_off)
 
 
 class Timekeeper:

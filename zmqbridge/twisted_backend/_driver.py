@@ -240,10 +240,14 @@ class ReactorDriver(Pace):
         self.timer = call_later(self.reactor, delay, self._go_off, ref(self), "timer_cancelled")
 
     def _go_off(self) -> None:
-        if self.now() < self._due:  # the wall clock was set forward
-            self.call_at(self._due)
+        if self.now() < self._due:  # the wall clock was set
+            real(self.reactor).callFromThread(self._arm_again, self.timer)  # see Delay._go_off
         else:
             self.alarm()
+
+    def _arm_again(self, timer: Any) -> None:
+        if self.timer is timer is not None:
+            self.call_at(self._due)
 
     def correct(self) -> None:
         """Correct our delayed calls: the wall clock was set back, so they would come too late."""
