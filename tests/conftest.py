@@ -29,6 +29,7 @@ from twisted.internet import asyncioreactor, defer, task
 from twisted.logger import LogEvent, globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
+from zmqbridge._bridge import sending
 from zmqbridge.testing import Network, SimReactor
 from zmqbridge.testing import run as run_simulated
 
@@ -499,6 +500,12 @@ def zygote() -> Iterator[Callable[..., Any]]:
 
         yield ask
         asks.close()
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes in the pump: it ends no burst early, however busy the machine is."""
+    monkeypatch.setattr(sending, "clock_of", lambda socket: lambda: 1000.0)
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ async def test_a_receiver_that_is_too_slow_costs_bounded_memory(w: Any) -> None:
                     heard = error.gap.last
 
 
-async def test_bytes_are_bounded_also_where_gaps_are_raised(w: Any) -> None:
+async def test_bytes_are_bounded_also_where_gaps_are_raised(w: Any, still: None) -> None:
     address = inproc()
     async with w.Subscriber(
         "", bind=address, numbered_by="publisher", prefetch_bytes=5000

@@ -792,6 +792,9 @@ async def test_with_two_servers_one_that_refuses_is_only_reported(w: World) -> N
                     with pytest.raises(HandshakeFailed):
                         await requester.connected(timeout=20)
                     requester.connect(yes)
+                    # For a moment libzmq may still send to who refuses, and that is lost.
+                    with contextlib.suppress(RequestTimeout):
+                        await requester.request(b"hello", timeout=2)
                     for _ in range(3):
                         assert await requester.request(b"hello", timeout=20) == [b"hello"]
                     await requester.connected(timeout=20)

@@ -12,8 +12,8 @@ from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge.core.framing import Message
 from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.numbered import pack_asked, split_answer
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
-from zmqbridge.core.sequence import pack_asked, split_answer
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:

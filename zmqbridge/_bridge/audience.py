@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.listening import Listening
     from zmqbridge._bridge.replays import Replays
     from zmqbridge.core.lastvalues import LastValues
-    from zmqbridge.core.sequence import Outgoing
+    from zmqbridge.core.outgoing import Outgoing
 
 # Messages of a burst: to read and to handle so many subscriptions takes half a millisecond.
 BURST = 50

@@ -7,12 +7,13 @@ belongs to a program of a node. What has no event is replaced while a network ru
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import zmq
@@ -112,6 +113,14 @@ def _start(real: Any) -> Any:
     return start
 
 
+def _process(name: str, real: Any) -> Any:
+    def process(*args: Any, **kwargs: Any) -> Any:
+        _refuse(f"os.{name}", PROCESS)
+        return real(*args, **kwargs)
+
+    return process
+
+
 def _socket(real: Any) -> Any:
     def socket(self: Any, *args: Any, **kwargs: Any) -> Any:
         _refuse(f"{self!r}.socket()", CONTEXT)
@@ -135,6 +144,12 @@ REPLACED: list[tuple[Any, str, Callable[[Any], Any]]] = [
     (zmq.Context, "socket", _socket),
     (zmq.Socket, "__init__", _made),
 ]
+if sys.implementation.name != "cpython":  # PyPy has an event for subprocess.Popen only
+    REPLACED += [
+        (os, name, partial(_process, name))
+        for name in ("execv", "execve", "fork", "forkpty", "system")
+        if hasattr(os, name)
+    ]
 
 
 class Refusing:
