@@ -434,6 +434,22 @@ def test_each_tag_may_have_numbers_of_its_own() -> None:
     assert len(outgoing.replay(Asked(-1), 0, 9, 9)[0]) == 3
 
 
+def test_an_answer_about_a_tag_looks_at_no_other() -> None:
+    outgoing = Outgoing(8, 1000, by_tag=True)
+    for number in range(12):
+        outgoing.number(b"%d" % (number % 3), b"x")
+    # Of 0 to 3 the first one is dropped; one look each, and none at the other tags.
+    assert outgoing.replay(Asked(0, b"1"), 0, 1, 9) == ([Kept(b"1", pack_number(1), b"x")], 7)
+    found, place = outgoing.replay(Asked(2, b"1"), 0, 2, 9)
+    assert (numbers(found), place) == ([(b"1", 2)], 10)
+    for _ in range(6):  # meanwhile that place is dropped
+        outgoing.number(b"1", b"x")
+    found, place = outgoing.replay(Asked(2, b"1"), 7, 9, 9)
+    assert (numbers(found), place) == ([(b"1", each) for each in range(3, 8)], 16)
+    found, place = outgoing.replay(Asked(2, b"1"), place, 9, 99)
+    assert (numbers(found), place) == ([(b"1", 8), (b"1", 9)], outgoing.end)
+
+
 def test_what_is_kept_of_a_buffer_is_a_copy() -> None:
     outgoing, body = Outgoing(3, 100), bytearray(b"x")
     assert outgoing.pack(b"t", body) == (b"t", pack_number(0), b"x")
