@@ -344,8 +344,14 @@ def test_an_attempt_that_fails_is_made_again_after_a_pause_and_at_last_all_is_de
     assert told(incoming) == [Gap(2, 2), 3]
     assert incoming.failures == 3
     heard(incoming, 5)
-    assert incoming.ask(22) == Ask(Asked(4), afresh=True)
-    assert answered(incoming, 4, now=22) == [4, 5]
+    # It was heard again, so it is asked at once; while that is held, with pauses.
+    assert incoming.ask(19) == Ask(Asked(4), afresh=True)
+    heard(incoming, 7)
+    incoming.due(24)
+    assert told(incoming) == [Gap(4, 4), 5, Gap(6, 6), 7]
+    heard(incoming, 9)
+    assert incoming.ask(24) == Ask(Asked(8), afresh=True)
+    assert answered(incoming, 8, now=24) == [8, 9]
     assert incoming.failures == 0
 
 
