@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from random import Random
 
 import pytest
@@ -105,6 +106,15 @@ def test_without_anybody_to_ask_each_gap_is_told_at_once() -> None:
     assert incoming.missed == 2
     assert incoming.ask(0) is None
     assert incoming.next_deadline() == float("inf")
+
+
+def test_a_gap_has_a_length_whatever_numbers_a_peer_sends() -> None:
+    incoming = Incoming(asks=False)
+    gap = heard(incoming, 0, 2**64 - 2)[1]
+    assert gap == Gap(1, 2**64 - 3)
+    assert isinstance(gap, Gap)
+    assert len(gap) == sys.maxsize
+    assert incoming.missed == 2**64 - 3
 
 
 def test_a_burst_is_what_its_publications_are_one_by_one() -> None:
