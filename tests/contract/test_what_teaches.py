@@ -177,7 +177,6 @@ async def test_a_subscriber_with_a_wrong_key_is_told_so_by_ready(w: World) -> No
     w.reports.clear()
 
 
-@pytest.mark.real("a Proxy is a thread")
 @pytest.mark.parametrize(
     ("way", "address", "hint"),
     [
@@ -206,7 +205,6 @@ async def test_a_port_of_five_figures_is_one(w: World) -> None:
         assert len(pusher.addresses) == 2
 
 
-@pytest.mark.real("a Proxy is a thread")
 async def test_with_closes_what_nobody_else_would(w: World) -> None:
     for it in (w.Puller(bind="inproc://with"), w.Proxy("pubsub", *2 * ["tcp://127.0.0.1:*"])):
         with pytest.raises(TypeError, match="write `async with`"), it:
@@ -267,7 +265,6 @@ async def test_what_could_not_be_made_says_so_and_is_closed(
         socket.bind("inproc://half")
 
 
-@pytest.mark.real("a Proxy is a thread")
 @pytest.mark.parametrize(
     ("kind", "given"), [("Authenticator", [{1: 2}]), ("Proxy", ["no kind", "", ""])]
 )
