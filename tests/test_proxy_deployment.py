@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).parents[1] / "examples" / "deployment"
 BOUND = 40  # seconds
 CLI = [sys.executable, "-W", "error", "-m", "zmqbridge", "proxy"]
-TWIST = [sys.executable, "-u", "-m", "twisted", "--log-format=text", "zmq-proxy"]
+TWIST = [
+    sys.executable,
+    "-u",
+    "-X",
+    "faulthandler",
+    "-m",
+    "twisted",
+    "--log-format=text",
+    "zmq-proxy",
+]
 
 
 @pytest.fixture
@@ -104,7 +113,11 @@ def test_two_brokers_and_four_workers_one_of_each_may_go(processes: Callable[...
     assert counts["front_received"] == counts["back_sent"] > 0
     assert workers[0].pid not in ask(front_one, front_two)  # by the other broker
     two.send_signal(signal.SIGINT)
-    assert two.wait(BOUND) is not None
+    try:
+        two.communicate(timeout=BOUND)
+    except subprocess.TimeoutExpired:
+        two.send_signal(signal.SIGABRT)
+        pytest.fail("\n".join(two.communicate()))  # its log, and where its threads are
     for worker in workers[1:]:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(BOUND) == 0
