@@ -367,6 +367,15 @@ def test_keys_are_their_owners_and_open_a_server(tmp_path: Path) -> None:
         assert puller.communicate(timeout=BOUND) == (b"sealed\n", b"")
 
 
+def test_keys_go_into_a_folder_that_is_made_for_them(tmp_path: Path) -> None:
+    folder = tmp_path / "of" / "clients"
+    assert run("keygen", "alice", "--folder", folder)[0] == 0
+    assert sorted(each.name for each in folder.iterdir()) == ["alice.key", "alice.key_secret"]
+    status, out, err = run("keygen", "bob", "--folder", folder / "alice.key")
+    assert (status, out) == (1, b"")
+    assert b"alice.key: File exists" in err
+
+
 def test_half_a_pair_of_keys_is_not_left_behind(tmp_path: Path) -> None:
     (tmp_path / "mine.key_secret").write_text("kept")
     status, out, err = run("keygen", "mine", "--folder", tmp_path)

@@ -33,7 +33,9 @@ def run(name: str, folder: str) -> int:
         + SECRET.format(secret=secret),
     }
     made: list[Path] = []
+    file = Path(folder)
     try:
+        os.makedirs(folder, exist_ok=True)
         for file, text in texts.items():
             mode = 0o600 if "secret" in file.suffix else 0o644
             # No other user can read the file before its mode is set. No old file is overwritten.
