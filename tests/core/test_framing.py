@@ -62,7 +62,7 @@ def test_a_request_and_its_reply_find_their_way(
     route: list[bytes], question: list[bytes], answer: list[bytes]
 ) -> None:
     assert split_request([*route, b"", *question]) == (route, question)
-    assert split_request(pack_reply(route, answer), 0) == (route, answer)
+    assert split_request(pack_reply(route, answer), True) == (route, answer)
     assert split_reply(pack_reply(route[-1:], answer)) == (route[-1], answer)
 
 
@@ -70,7 +70,7 @@ def test_a_request_and_its_reply_find_their_way(
 def test_a_request_of_no_part_is_malformed_unless_it_is_asked_for(route: list[bytes]) -> None:
     with pytest.raises(MalformedMessage, match="no part"):
         split_request([*route, b""])
-    assert split_request([*route, b""], 0) == (route, [])
+    assert split_request([*route, b""], True) == (route, [])
 
 
 @pytest.mark.parametrize("split", [split_topic, split_reply, split_request])

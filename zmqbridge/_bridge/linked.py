@@ -81,7 +81,7 @@ def repr_of(owner: object) -> str:
 
 
 def only_async(owner: Any) -> TypeError:
-    """Close what was given to ``with``, as nobody else will; the error for its user."""
+    """Close what was given to ``with``, as no other code will; the error for its user."""
     text = f"{owner!r} takes time to close: write `async with`"
     owner.close()
     return TypeError(text)

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zmqbridge._bridge.calls import recv_of
-
 if TYPE_CHECKING:
     from zmqbridge._bridge.pump import Pump
-    from zmqbridge.core.framing import Message
 
-DONTWAIT = int(zmq.DONTWAIT)
 # They take the first part of the next message from its connection when EVENTS are read.
 AHEAD = frozenset({zmq.SUB, zmq.XSUB, zmq.ROUTER})
 
@@ -36,9 +32,11 @@ def disconnect(pump: Pump, socket: Any, address: Any, call: Callable[[Any, Any],
     message = None
     if socket.type in AHEAD and not socket.closed:
         try:
-            message = whole(recv_of(socket))
-        except (zmq.ZMQError, MemoryError):
+            message = pump.take()
+        except zmq.ZMQError:
             pass  # there is none, or a turn meets the same error and handles it
+        except MemoryError:
+            pump.schedule()  # a turn reports it
     try:
         return call(socket, address)
     finally:
@@ -46,18 +44,3 @@ def disconnect(pump: Pump, socket: Any, address: Any, call: Callable[[Any, Any],
             pump.received += 1
             pump.standing_by(pump.hand_over, [message])
             pump.schedule()
-
-
-def whole(recv: Callable[..., Any]) -> Message:
-    """The next message.
-
-    Raises:
-        zmq.ZMQError: there is none.
-        MemoryError: there is no memory for it.
-    """
-    frame = recv(DONTWAIT, False)
-    message = [frame.bytes]
-    while frame.more:
-        frame = recv(DONTWAIT, False)
-        message.append(frame.bytes)
-    return message

@@ -106,7 +106,7 @@ class Pump(Sending):
             self.turn()
             return
         try:
-            burst = [self._take()]
+            burst = [self.take()]
         except zmq.Again:
             return  # the attempt has silenced the FD, as reading EVENTS does
         except (zmq.ZMQError, MemoryError):
@@ -231,8 +231,8 @@ class Pump(Sending):
         finally:
             self._driver.tell(*told)
 
-    def _take(self) -> Message:
-        # One message. Raises Again when there is none, MemoryError when the message was lost.
+    def take(self) -> Message:
+        """The next message; zmq.Again: there is none, MemoryError: it was lost and is reported."""
         recv, patrol = self._recv, self._patrol
         message = [] if patrol is None else [recv(DONTWAIT)]
         frame = recv(DONTWAIT, False)
@@ -259,7 +259,7 @@ class Pump(Sending):
         self._unreported += (error,)
 
     def _read(self, burst: list[Message]) -> bool:
-        # True when the burst ended before the messages did. It has the loop of `_take` again,
+        # True when the burst ended before the messages did. It has the loop of `take` again,
         # because a call would be most of what a message costs here.
         now = self.monotonic()
         if self._more and not self._keeps_up:

@@ -172,5 +172,5 @@ def split_question(message: Message) -> tuple[Message, Asked]:
     Raises:
         MalformedMessage: the message is not such a question.
     """
-    route, parts = split_request(message, 0)
+    route, parts = split_request(message, may_be_empty=True)
     return route, split_asked(parts)

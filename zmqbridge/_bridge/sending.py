@@ -12,7 +12,7 @@ import zmq
 
 from zmqbridge._bridge.calls import clock_of, raw, send_of
 from zmqbridge._bridge.driver import Turns
-from zmqbridge._bridge.patrol import FEW, Patrol
+from zmqbridge._bridge.patrol import FEW, Connection, Patrol
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
 from zmqbridge.core.pacing import SLICE
@@ -32,13 +32,15 @@ EHOSTUNREACH = int(zmq.EHOSTUNREACH)  # on Windows libzmq's numbers are not thos
 EVENTS = int(zmq.EVENTS)
 POLLIN = int(zmq.POLLIN)
 POLLOUT = int(zmq.POLLOUT)
+# The peers that a socket without a patrol has lost.
+NONE_LOST: dict[bytes, Connection] = {}
 
 
 class Sending:
     """What a `Pump` sends; a base class, because a call from half to half would cost a frame."""
 
     __slots__ = (
-        "_driver", "_get", "_loop_queue", "_patrol", "_pattern", "_send", "_sending_hides",
+        "_driver", "_get", "_loop_queue", "_lost", "_patrol", "_pattern", "_send", "_sending_hides",
         "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent",
         "stalled",
     )  # fmt: skip
@@ -60,6 +62,7 @@ class Sending:
             kind = self._get(zmq.TYPE)
         # A ROUTER has a queue for each peer, so that a stuck peer holds up no other.
         self._patrol = Patrol() if kind == zmq.ROUTER else None
+        self._lost = NONE_LOST if self._patrol is None else self._patrol.lost
         self.queues: Outbox = Outbox(high, by_peer=kind == zmq.ROUTER)
         # A socket that cannot receive loses no signal of the FD by sending.
         self._sending_hides = kind not in (zmq.PUB, zmq.PUSH)
@@ -121,18 +124,18 @@ class Sending:
         if self.try_send(message):
             if self._sending_hides and not self.due:
                 self.schedule()
-            if self._patrol is not None and self._patrol.lost:
-                self._patrol.lost.pop(message[0], None)
+            if self._lost:
+                self._lost.pop(message[0], None)
         else:
             self._queue(message, key)
 
     def _queue(self, message: Sequence[bytes], key: Hashable) -> None:
-        if self._patrol is not None and message[0] in self._patrol.lost:
+        if message[0] in self._lost:
             self.schedule()
             if self._unread():
                 raise PeerUnreachable(message[0])
             # All was read, so libzmq would have told: the peer came back, and does not read.
-            del self._patrol.lost[message[0]]
+            del self._lost[message[0]]
         queue = self.queues.start(message, key)
         self.schedule()
         self.stalled(queue)
@@ -166,8 +169,7 @@ class Sending:
                 return self._send_uncopied(message, after)
             self.schedule()  # this has silenced the FD; or the turn meets the same error
             if error.errno == EHOSTUNREACH:
-                if self._patrol is not None:
-                    self._patrol.lost.pop(message[0], None)
+                self._lost.pop(message[0], None)
                 raise PeerUnreachable(message[0]) from None
             raise self._broken(error) from error
         self.sent += 1

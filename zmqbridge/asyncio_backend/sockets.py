@@ -148,22 +148,21 @@ class Requester(Socket):
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
         driver = self._driver
-        here, wait = driver.here, driver.waiter
+        here = driver.here
         if here() != driver.place._thread_id:
             driver.enter()
-            wait = driver.waiter
+        wait = driver.waiter
         waiter: Any = wait(driver.loop)
         request_id = self._deadlines.open(
             waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
         )
         try:
-            reply: Message = await waiter
+            return await waiter  # type: ignore[no-any-return]
         except ZmqBridgeError:  # then the request is closed
             raise
         except BaseException:
             self._deadlines.give_up(request_id, waiter.answered)
             raise
-        return reply
 
 
 @final

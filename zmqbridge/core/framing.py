@@ -169,7 +169,7 @@ def split_reply(message: Message) -> tuple[bytes, Message]:
     return message[0], message[2:]
 
 
-def split_request(message: Message, least: int = 1) -> tuple[Message, Message]:
+def split_request(message: Message, may_be_empty: bool = False) -> tuple[Message, Message]:
     """The (route, parts) of a request that came to a ROUTER.
 
     The route is everything before the first empty part: the peer, the proxies on the way, and
@@ -177,8 +177,8 @@ def split_request(message: Message, least: int = 1) -> tuple[Message, Message]:
 
     Args:
         message: the parts that came.
-        least: how many parts there must be after the empty one. A REP discards a message with
-            none, such as that of a peer with ZMQ_PROBE_ROUTER (zmq_setsockopt(3)).
+        may_be_empty: whether the request may have no parts. A REP discards a message with none,
+            such as that of a peer with ZMQ_PROBE_ROUTER (zmq_setsockopt(3)).
 
     Raises:
         MalformedMessage: there is no empty part, no part before it, or too few after it.
@@ -189,9 +189,10 @@ def split_request(message: Message, least: int = 1) -> tuple[Message, Message]:
         end = 0
     if not end:
         raise MalformedMessage("a request has an empty part after its route", message)
-    if len(message) <= end + least:
+    parts = message[end + 1 :]
+    if not (parts or may_be_empty):
         raise MalformedMessage("a request with no part behind its route", message)
-    return message[:end], message[end + 1 :]
+    return message[:end], parts
 
 
 def split_all(

@@ -45,9 +45,9 @@ class Inbox(Generic[Item, Waiter]):
         ended: no more will be put; a receiver that finds none does not wait any more.
         standing: how many receivers wait always, without a waiter.
         unwanted: messages dropped so far: by `sift`, or because only the newest one counts.
-        pop: takes the oldest message, and the driver owes nothing after it. It raises IndexError
-            when there is no message, or when a promise or a pause means that `poll` has to be
-            called. Mostly it is ``popleft`` of the deque itself, so that a message costs no Python
+        pop: takes the oldest message that is not promised, and the driver owes nothing after it.
+            It raises IndexError when there is none, or when `poll` has to be called because of a
+            pause. Mostly it is ``popleft`` of the deque itself, so that a message costs no Python
             call here.
     """
 
@@ -163,8 +163,9 @@ class Inbox(Generic[Item, Waiter]):
         told = list(islice(self._waiters, self.promised, len(self.messages)))
         for waiter in told:
             self._waiters[waiter] = True
-            self.pop = _call_poll
-        self.promised += len(told)
+        if told:
+            self.promised += len(told)
+            self._set_pop()
         return told
 
     def forget(self, waiter: Waiter) -> None:
@@ -220,14 +221,21 @@ class Inbox(Generic[Item, Waiter]):
     def _filled(self) -> None:
         if not self._newest:
             self.paused = True
-            self.pop = _call_poll
+            self._set_pop()
         while self._newest and len(self.messages) > max(1, self.promised):
             self.messages.popleft()
             self.unwanted += 1
 
     def _set_pop(self) -> None:
-        if not self.promised and not self.paused:
-            self.pop = self._popleft
+        if self.paused:
+            self.pop = _call_poll
+        else:
+            self.pop = self._pop_free if self.promised else self._popleft
+
+    def _pop_free(self) -> Item:
+        if len(self.messages) <= self.promised:
+            raise IndexError
+        return self.messages.popleft()
 
 
 class WeighedInbox(Inbox[Item, Waiter]):

@@ -14,7 +14,7 @@ from zmqbridge.testing.differential.programs import Program
 from zmqbridge.testing.differential.writing import FAMILIES, TRANSPORTS, written
 from zmqbridge.testing.faults import CALM, SHORTEST, Fault, check_plan, spared
 
-ATTEMPTS = 10  # to write a program in which somebody can talk to somebody
+ATTEMPTS = 10  # to write a program in which at least two sockets can talk to each other
 # Parts that programs tend to get wrong: an empty one, NUL, the bytes of a subscription, long ones.
 PARTS = [b"", b"\0", b"\1", b"\0tag", b"a", b"a\0b", b"\xff" * 9, b"x" * 300]
 

@@ -64,7 +64,7 @@ class Socket:
         self._opened()
         try:
             self._driver.begin()
-        except BaseException:  # the reactor cannot watch it, and nobody else has it
+        except BaseException:  # the reactor cannot watch it, and no caller has it
             self._link.close()
             raise
 

@@ -222,7 +222,7 @@ class ZmqREPConnection(ZmqConnection):
         if driver.routes.unanswered is not self._routingInfo:
             driver.open_routes()
         try:
-            route, parts = split_request(message, 0)
+            route, parts = split_request(message, may_be_empty=True)
         except MalformedMessage as malformed:
             driver.reject(malformed)
         else:
