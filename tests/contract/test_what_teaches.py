@@ -348,6 +348,15 @@ async def test_a_name_that_others_have_is_told_ours(w: World, wrong: str, hint: 
         w.Pusher(**{wrong: 1})
 
 
+@pytest.mark.parametrize("w", ["asyncio", "trio"], indirect=True)
+@pytest.mark.parametrize(("wrong", "hint"), [("handler", "serve.handler."), ("reactor", "loop")])
+async def test_an_argument_of_the_classes_for_twisted_is_told_so(
+    w: World, wrong: str, hint: str
+) -> None:
+    with pytest.raises(TypeError, match=f"'{wrong}': it is one of the classes for Twist.*{hint}"):
+        w.Replier(**{wrong: print})
+
+
 async def test_an_address_that_it_is_not_at_is_told_so(w: World) -> None:
     async with w.Puller() as puller:
         with pytest.raises(AddressError, match=r"this socket is not bound or connected to it$"):
