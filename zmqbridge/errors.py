@@ -113,7 +113,7 @@ class ConnectTimeout(ZmqBridgeError, TimeoutError):
     """
 
     def __init__(self, timeout: float, failure: MonitorEvent | None = None) -> None:
-        why = f"the last handshake ended with {failure}" if failure else "no handshake began"
+        why = f"the last handshake ended with {failure.told}" if failure else "no handshake began"
         super().__init__(f"no peer within {timeout:g} seconds; {why}")
         self.failure = failure
 

@@ -41,8 +41,8 @@ LISTENERS = frozenset((zmq.PULL, zmq.SUB))
 
 
 UNWATCHED = (
-    "either nobody is there, or the server wants security=: `zmqbridge ping ADDRESS` says which, "
-    "and with monitor=True this error does"
+    "either nobody is there, or a socket whose type does not fit, or the server wants security=: "
+    "`zmqbridge ping ADDRESS` says which, and with monitor=True this error does"
 )
 
 
@@ -237,7 +237,7 @@ class Link(Addressed):
         if self.monitor is None:
             return UNWATCHED if any(map(is_far, self.addresses)) else ""
         failure = self.monitor.connections.failure
-        return f"the last connection that failed: {failure}" if failure else ""
+        return f"the last connection that failed: {failure.told}" if failure else ""
 
     def fail(
         self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()

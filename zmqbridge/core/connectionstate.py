@@ -21,7 +21,8 @@ def why(event: MonitorEvent) -> str:
     if event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL:
         return (
             f"the server hung up on it ({os.strerror(event.value)}), as it does when the client "
-            "has a wrong key of the server, and when it has no authenticator"
+            "has a wrong key of the server, when it has no authenticator, and when it is a socket "
+            "whose type does not fit"
         )
     return CAUSES.get((event.kind, event.value), str(event))
 

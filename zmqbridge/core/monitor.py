@@ -50,6 +50,11 @@ CAUSES: dict[tuple[int, int], str] = {
         "the two sides do not use the same one of NULL, PLAIN and CURVE"
     ),
 }
+# The value is a descriptor then, and tells nothing.
+HUNG_UP = (
+    "it hung up, as a socket does whose type does not fit, or that is closing; "
+    "`zmqbridge ping ADDRESS` says what is there"
+)
 # More failed accepts than this within a pause are a storm.
 ACCEPTS = 256
 PAUSE = 1.0  # seconds
@@ -76,6 +81,13 @@ class MonitorEvent(NamedTuple):
         cause = CAUSES.get((self.kind, self.value))
         value = f"({cause})" if cause else self.value
         return f"{name} {value} at {self.address or 'no address'}"
+
+    @property
+    def told(self) -> str:
+        """What an error says of this event when it ended a handshake."""
+        if self.kind != EventKind.DISCONNECTED:
+            return str(self)
+        return f"DISCONNECTED at {self.address or 'no address'}: {HUNG_UP}"
 
 
 def parse_event(message: Message) -> MonitorEvent:

@@ -64,9 +64,15 @@ class ProxyService(Service):
         self._every = statistics if statistics is None else check_timeout(statistics)
         self._telling: IDelayedCall | None = None
         self.proxy: Proxy | None = None
+        self._stopped: Proxy | None = None
 
     def startService(self) -> None:
-        """Open the proxy; raises as `Proxy` does, and then the service does not run."""
+        """Open the proxy; raises as `Proxy` does, and then the service does not run.
+
+        One that runs already is left as it is.
+        """
+        if self.running:
+            return
         reactor = global_reactor() if self._reactor is None else self._reactor
         self.proxy = proxy = Proxy(*self._arguments, policies=self._policies, reactor=reactor)
         super().startService()  # type: ignore[no-untyped-call]
@@ -100,7 +106,8 @@ class ProxyService(Service):
     def stopService(self) -> Deferred[None] | None:
         """End the proxy; fires when it has ended, in a fraction of a second."""
         super().stopService()  # type: ignore[no-untyped-call]
-        proxy, self.proxy = self.proxy, None
+        proxy = self._stopped = self.proxy or self._stopped
+        self.proxy = None
         telling, self._telling = self._telling, None
         if telling is not None and telling.active():
             telling.cancel()
