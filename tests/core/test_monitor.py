@@ -86,3 +86,19 @@ def test_what_is_no_event_is_malformed(message: list[bytes]) -> None:
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_a_known_event_reads_as_words(kind: EventKind) -> None:
     assert str(MonitorEvent(kind, "", 3)) == f"{kind.name} 3 at no address"
+
+
+def test_an_event_that_ended_a_handshake_says_why_as_far_as_it_is_known() -> None:
+    hung_up = MonitorEvent(EventKind.DISCONNECTED, "tcp://h:1", 33).told
+    assert hung_up.startswith("DISCONNECTED at tcp://h:1: it hung up, as a socket does whose type")
+    assert "33" not in hung_up  # a descriptor
+    assert "at no address" in MonitorEvent(EventKind.DISCONNECTED, "", 33).told
+    refused = MonitorEvent(EventKind.HANDSHAKE_FAILED_NO_DETAIL, "", 32).told
+    assert "wrong key of the server" in refused
+    assert "type does not fit" in refused
+    assert MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "", 400).told == (
+        "the server does not let these credentials in"
+    )
+    assert MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "", 7).told == (
+        "HANDSHAKE_FAILED_AUTH 7 at no address"
+    )

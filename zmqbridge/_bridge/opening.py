@@ -87,6 +87,8 @@ def refusal(
 def _hint(socket: zmq.Socket[bytes], action: str, name: str, number: int) -> str:
     if name != name.strip():
         return "leave out the blanks around it"
+    if number == errno.ENOENT and action in ("bind to", "connect to"):
+        return "its folder does not exist"
     if number == errno.ENOENT and not name.startswith("ipc:"):
         return "this socket is not bound or connected to it"
     if action == "connect to" and ("://*" in name or name.endswith(":*")):

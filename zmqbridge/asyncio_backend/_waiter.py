@@ -21,8 +21,6 @@ from contextvars import Context
 from operator import attrgetter, methodcaller
 from typing import Any
 
-from zmqbridge.errors import LoopError
-
 NO_TASK = (
     "awaited outside of a task of asyncio: in a coroutine of Twisted, await "
     "Deferred.fromFuture(asyncio.ensure_future(...)), or use zmqbridge.twisted_backend"
@@ -110,7 +108,7 @@ class Waiter:
             self._asyncio_future_blocking = True  # by this a task knows that it may wait for us
             yield self
             if not self.done:  # it was no task that waited, but e.g. a coroutine of Twisted
-                raise LoopError(NO_TASK)
+                raise RuntimeError(NO_TASK)
         if self._error is not None:
             error, self._error = self._error, None
             try:

@@ -19,7 +19,7 @@ SECRET = '    secret-key = "{secret}"\n'
 def run(name: str, folder: str) -> int:
     """Write NAME.key and NAME.key_secret, and print their names; returns the exit status."""
     public, secret = (key.decode() for key in zmq.curve_keypair())
-    if name != Path(name).name:
+    if not name or name != Path(name).name:
         print(f"zmqbridge keygen: {name!r} is no name of a file; see --folder", file=sys.stderr)
         return 2
     path = Path(folder, name)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from math import inf
 
-from zmqbridge.core.monitor import CAUSES, HANDSHAKE_FAILED, OPENED, EventKind, MonitorEvent
+from zmqbridge.core.monitor import HANDSHAKE_FAILED, OPENED, EventKind, MonitorEvent
 from zmqbridge.errors import HandshakeFailed
 
 _AUTH, _PROTOCOL = EventKind.HANDSHAKE_FAILED_AUTH, EventKind.HANDSHAKE_FAILED_PROTOCOL
@@ -14,17 +13,6 @@ _AUTH, _PROTOCOL = EventKind.HANDSHAKE_FAILED_AUTH, EventKind.HANDSHAKE_FAILED_P
 # After these libzmq never tries the address again. But keys may be added while the server runs.
 FINAL = frozenset({_AUTH, _PROTOCOL})
 AGAIN = 0.5  # seconds until we try again
-
-
-def why(event: MonitorEvent) -> str:
-    """The cause of a handshake's failure, as far as libzmq tells it."""
-    if event.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL:
-        return (
-            f"the server hung up on it ({os.strerror(event.value)}), as it does when the client "
-            "has a wrong key of the server, when it has no authenticator, and when it is a socket "
-            "whose type does not fit"
-        )
-    return CAUSES.get((event.kind, event.value), str(event))
 
 
 class ConnectionState:
@@ -179,7 +167,7 @@ class ConnectionState:
             return None, False
         if kind in FINAL:
             self._again[address] = now + AGAIN
-        cause = why(event)
+        cause = event.told
         error = HandshakeFailed(f"no handshake with {address}: {cause}", event)
         self._refusals[address] = error
         self.failures += 1

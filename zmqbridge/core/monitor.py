@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 from math import inf
 from struct import Struct
@@ -50,6 +51,10 @@ CAUSES: dict[tuple[int, int], str] = {
         "the two sides do not use the same one of NULL, PLAIN and CURVE"
     ),
 }
+HUNG_UP_ON = (
+    "as it does when the client has a wrong key of the server, when it has no authenticator, and "
+    "when it is a socket whose type does not fit"
+)
 # The value is a descriptor then, and tells nothing.
 HUNG_UP = (
     "it hung up, as a socket does whose type does not fit, or that is closing; "
@@ -85,9 +90,11 @@ class MonitorEvent(NamedTuple):
     @property
     def told(self) -> str:
         """What an error says of this event when it ended a handshake."""
-        if self.kind != EventKind.DISCONNECTED:
-            return str(self)
-        return f"DISCONNECTED at {self.address or 'no address'}: {HUNG_UP}"
+        if self.kind == EventKind.DISCONNECTED:
+            return f"DISCONNECTED at {self.address or 'no address'}: {HUNG_UP}"
+        if self.kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL:
+            return f"the server hung up on it ({os.strerror(self.value)}), {HUNG_UP_ON}"
+        return CAUSES.get((self.kind, self.value), str(self))
 
 
 def parse_event(message: Message) -> MonitorEvent:

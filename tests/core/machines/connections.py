@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core.connectionstate import AGAIN, FINAL, ConnectionState, why
+from zmqbridge.core.connectionstate import AGAIN, FINAL, ConnectionState
 from zmqbridge.core.monitor import EventKind, MonitorEvent
 
 ADDRESSES = ["tcp://127.0.0.1:1", "ipc:///two"]
@@ -178,7 +178,7 @@ class RefusalMachine(RuleBasedStateMachine):
             assert error is not None
             assert error.event == event
             assert address in str(error)
-            assert why(event) in str(error)
+            assert event.told in str(error)
             assert news == (about["cause"] != (kind, value))
             about.update(error=error, cause=(kind, value))
         if final:
