@@ -186,7 +186,10 @@ def test_what_is_left_to_a_person_is_said_with_its_line() -> None:
         "patch('txzmq.connection.reactor')\n"
         "import txzmq.test\n"
     )
-    notes = [(note.line, note.text.split(";")[0]) for note in migrate(text.encode()).notes]
+    said = migrate(text.encode()).notes
+    assert "makes txzmq the name of the original again" in said[-1].text
+    assert "original again" not in migrate(b"import txzmq.test as t\n").notes[0].text
+    notes = [(note.line, note.text.split(";")[0]) for note in said]
     assert notes == [
         (5, "the text 'txzmq.connection.reactor' may be the name of a module"),
         (6, "txzmq.test is not in zmqbridge"),

@@ -100,7 +100,7 @@ class _Rewriting(cst.CSTTransformer):
             name = helpers.get_full_name_for_node(alias.name) or ""
             new = moved(name)
             if new is None:
-                self._left(original_node, name)
+                self._left(original_node, name, rebinds=alias.asname is None)
                 kept.append(alias)
             elif alias.asname is not None and new != NEW:  # import txzmq.connection as c
                 imported.append(cst.Import([alias.with_changes(name=_dotted(new), comma=_NONE)]))
@@ -150,9 +150,16 @@ class _Rewriting(cst.CSTTransformer):
         module = updated_node.module if new is None else _dotted(new)
         return updated_node.with_changes(module=module, names=names)
 
-    def _left(self, node: cst.CSTNode, name: str) -> None:
-        if name.partition(".")[0] in OLD:
-            self._note(node, f"{name} is not in zmqbridge; it is left as it is")
+    def _left(self, node: cst.CSTNode, name: str, rebinds: bool = False) -> None:
+        package = name.partition(".")[0]
+        if package in OLD:
+            text = f"{name} is not in zmqbridge; it is left as it is"
+            if rebinds:
+                text += (
+                    f", and makes {package} the name of the original again, which the program "
+                    f"would run on: write `from {name} import ...`"
+                )
+            self._note(node, text)
 
     # Uses.
 
