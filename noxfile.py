@@ -77,6 +77,7 @@ def nightly(session: nox.Session) -> None:
     if not given:
         session.notify("soak", ["--seed", seed])
         session.notify("pairs")
+        session.notify("simulated_contract", ["--sim-seed", seed])
         session.notify("differential", ["--seed", seed, "--programs", "2000"])
     session.run(
         *["pytest", "-v", "--confcutdir=tests/core", "tests/core"],
@@ -122,8 +123,16 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def simulated_contract(session: nox.Session) -> None:
+    """The contract suite in the three simulated worlds: ``-- --sim-seed N`` chooses the seed."""
+    install(session, "test")
+    worlds = "sim-asyncio,sim-trio,sim-twisted"
+    session.run("pytest", "tests/contract", "--world", worlds, *AT_ONCE, *session.posargs)
+
+
+@nox.session
 def sim(session: nox.Session) -> None:
-    """What is promised, on the simulated network under faults: 2,000 seeds.
+    """What is promised, on the simulated network: 2,000 seeds under faults, and the contract suite.
 
     ``nox -s sim -- --seed N`` replays one; ``nox -s sim -- --planted`` plants one fault after the
     other in a copy of the library, and counts which are noticed.
@@ -132,6 +141,8 @@ def sim(session: nox.Session) -> None:
     given = [each for each in session.posargs if each != "--planted"]
     module = "tests.simulated.planted" if "--planted" in session.posargs else "tests.simulated"
     session.run("python", "-m", module, *given, env={"PYTHONPATH": "."})
+    if not session.posargs:
+        session.notify("simulated_contract", ["--sim-seed", "1"])
 
 
 @nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.15", "pypy3.11"])

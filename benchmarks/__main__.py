@@ -4,6 +4,7 @@ python -m benchmarks                    all workloads, and how cost grows
 python -m benchmarks receive send       these workloads
 python -m benchmarks growth             how cost grows, alone
 python -m benchmarks simulation         what a request costs on the simulated network
+python -m benchmarks publications       publish and subscribe with state, against its bounds
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.runner import Failed, measure
 from benchmarks.subjects import SUBJECTS
 from benchmarks.workloads import WORKLOADS
 
-ALONE = ["growth", "simulation"]
+ALONE = ["growth", "simulation", "publications"]
 
 
 def progress(text: str) -> None:
@@ -81,6 +82,10 @@ def main() -> None:
         from benchmarks import simulation
 
         bounds += simulation.measured(progress)
+    if "publications" in what:
+        from benchmarks import publications
+
+        publications.main([])
     if results:
         print(report.targets(results))
     if bounds:

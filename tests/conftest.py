@@ -23,11 +23,17 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 import pytest
+import zmq
 from anyio.abc import TaskGroup
 from twisted.internet import asyncioreactor, defer, task
 from twisted.logger import LogEvent, globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
+from zmqbridge._bridge import sending
+from zmqbridge.testing import Network, SimReactor
+from zmqbridge.testing import run as run_simulated
+
+collect_ignore = ["outside"]  # a project of its own, which test_outside.py runs
 
 # Seconds that a behaviour may take. Most take a small part of one; beside eight busy processes ten
 # times as long. It is less than the 60 s of pytest-timeout, which tell less.
@@ -77,6 +83,9 @@ class World:
     - ``w.reports``: the exceptions that were given to the loop's handler or the log. A test of what
       is reported reads it.
     - ``w.backend``: the backend's module; ``w.reactor``: the reactor, in Twisted's worlds alone.
+    - ``w.now()``: the monotonic time; ``w.context()``: a context for plain peers; ``w.simulated``.
+
+    The worlds whose name begins with ``sim-`` run a test on the simulated network, in virtual time.
 
     A class of worlds supplies ``backend``, ``sleep``, ``spawn``, ``done``, ``gather``,
     ``Cancelled``, ``reports`` and ``run(scenario)``; a new loop is one entry of `WORLDS`.
@@ -88,6 +97,13 @@ class World:
     reactor: Any
     reports: list[Any]
     sleep: Callable[[float], Awaitable[object]]
+    simulated = False
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def context(self) -> zmq.Context[Any]:
+        return zmq.Context()
 
     def __getattr__(self, name: str) -> Any:
         """A public name of the backend."""
@@ -107,9 +123,9 @@ class World:
 
     async def until(self, condition: Callable[..., object], bound: float = 20) -> None:
         """Wait for a condition, and fail when it does not come true in time."""
-        end = time.monotonic() + bound
+        end = self.now() + bound
         while not condition():
-            assert time.monotonic() < end, f"still not: {inspect.getsource(condition)}"
+            assert self.now() < end, f"still not: {inspect.getsource(condition)}"
             await self.sleep(0.002)
 
     async def in_a_thread(self, work: Callable[..., object]) -> Exception | None:
@@ -172,8 +188,11 @@ class AsyncioWorld(World):
             )
             await asyncio.wait_for(scenario(), BOUND)
 
+        self.start(bounded)
+
+    def start(self, main: Scenario) -> None:
         with asyncio.Runner(loop_factory=self.loop_factory) as runner:
-            runner.run(bounded())
+            runner.run(main())
 
 
 class Spawned:
@@ -251,11 +270,14 @@ class AnyioWorld(World):
         handler.emit = lambda record: self.reports.append(record.exc_info[1])
         logging.getLogger("zmqbridge").addHandler(handler)
         try:
-            anyio.run(bounded, **self.how)
+            self.start(bounded)
         finally:
             logging.getLogger("zmqbridge").removeHandler(handler)
         if outcome:
             raise outcome[0]
+
+    def start(self, main: Scenario) -> None:
+        anyio.run(main, **self.how)
 
 
 class TwistedWorld(World):
@@ -299,7 +321,7 @@ class TwistedWorld(World):
 
         globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]  # a function is one
         try:
-            self.reactor.callWhenRunning(start)
+            self.start(start)
             self.reactor.run(installSignalHandlers=False)
         finally:
             globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]
@@ -308,6 +330,59 @@ class TwistedWorld(World):
                     reader.connectionLost(None)
         if outcome[0] is not None:
             outcome[0].raiseException()
+
+    def start(self, main: Callable[[], None]) -> None:
+        self.reactor.callWhenRunning(main)
+
+
+class Simulated(World):
+    """What the worlds on the simulated network have in common; the test is one of its nodes."""
+
+    simulated = True
+    loop = ""
+
+    seed = 0  # set by --sim-seed; by another one than 0, messages take their time
+
+    def __init__(self, *given: Any) -> None:
+        self.network = Network(Simulated.seed)
+        if Simulated.seed:
+            here = self.network.node("main")
+            most = self.network.random.choice([0.0001, 0.002, 0.01])
+            self.network.slow(here, here, latency=(0.0, most))
+        super().__init__(*given)
+
+    def now(self) -> float:
+        return self.network.now
+
+    def context(self) -> zmq.Context[Any]:
+        return self.network.node("main").context.beside()
+
+    def start(self, main: Any) -> None:
+        run_simulated(main, self.network, self.loop)
+
+
+class SimulatedAsyncio(Simulated, AsyncioWorld):
+    loop = "asyncio"
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.new_event_loop)
+
+
+class SimulatedTrio(Simulated, AnyioWorld):
+    loop = "trio"
+
+    def __init__(self) -> None:
+        pytest.importorskip("trio")
+        super().__init__("trio")
+
+
+class SimulatedTwisted(Simulated, TwistedWorld):
+    def __init__(self) -> None:
+        super().__init__(lambda: SimReactor(self.network))
+
+    def start(self, main: Any) -> None:
+        # Not now: a test that ends at once would stop a reactor that does not run yet.
+        self.reactor.callLater(0, self.network.node("main").start, main)
 
 
 def uvloop() -> Any:
@@ -366,6 +441,12 @@ WORLDS: dict[str, Callable[[], World]] = {
         lambda: asyncioreactor.AsyncioSelectorReactor(uvloop())
     ),
 }
+SIMULATED: dict[str, Callable[[], World]] = {
+    "sim-asyncio": SimulatedAsyncio,
+    "sim-trio": SimulatedTrio,
+    "sim-twisted": SimulatedTwisted,
+}
+WORLDS |= SIMULATED
 if hasattr(select, "kqueue"):  # as on macOS, where there is no epoll
     WORLDS["kqueue"] = lambda: TwistedWorld(lambda: make_reactor("kqueue"))
 
@@ -422,6 +503,12 @@ def zygote() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes in the pump: it ends no burst early, however busy the machine is."""
+    monkeypatch.setattr(sending, "clock_of", lambda socket: lambda: 1000.0)
+
+
+@pytest.fixture
 def deaf_loop() -> type[DeafLoop]:
     return DeafLoop
 
@@ -436,6 +523,8 @@ def provide_make_reactor() -> Callable[[str], Any]:
 # tested there too (the marker every_world); for all the rest they would only cost time, which
 # `nox -s loops` takes.
 VARIANTS = {"debug", "deaf", "anyio", "anyio-deaf", "poll", "select", "asyncioreactor-uvloop"}
+# Where a test that only waits costs its time once more, and shows nothing that others do not.
+SPARED = VARIANTS | {"uvloop", "trio", "asyncioreactor"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -448,9 +537,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         + ", ".join(WORLDS),
     )
 
+    parser.addoption("--sim-seed", type=int, default=0, help="the seed of the simulated worlds")
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "every_world: run it in the variants of worlds, too")
+    for line in (
+        "every_world: run it in the variants of worlds, too",
+        "real(why): what it is about is not simulated",
+        "waits: it waits for a timer; so it runs on simulated loops, and only on two real ones",
+    ):
+        config.addinivalue_line("markers", line)
+    Simulated.seed = config.getoption("--sim-seed")
     unknown = [name for name in chosen_worlds(config) if name not in WORLDS]
     if unknown:
         raise pytest.UsageError(
@@ -467,8 +564,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not chosen:
         items[:] = [item for item in items if has_its_own_worth(item)]
         return
-    left_out = [item for item in items if world_of(item) not in chosen]
-    items[:] = [item for item in items if world_of(item) in chosen]
+    taken = [item for item in items if world_of(item) in chosen and can_run(item)]
+    left_out = [item for item in items if item not in set(taken)]
+    items[:] = taken
     config.hook.pytest_deselected(items=left_out)
 
 
@@ -484,7 +582,22 @@ def names_of(mark: pytest.Mark) -> list[str]:
     return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
 
 
+def can_run(item: pytest.Item) -> bool:
+    """Whether its world, if that is a simulated one, has what the test is about."""
+    if world_of(item) not in SIMULATED:
+        return True
+    runs_in_it = inspect.iscoroutinefunction(getattr(item, "obj", None))
+    if not runs_in_it or "contract" not in item.path.parts:
+        return False
+    return item.get_closest_marker("real") is None
+
+
 def has_its_own_worth(item: pytest.Item) -> bool:
+    if not can_run(item):
+        return False
+    waits = item.get_closest_marker("waits") is not None
+    if world_of(item) in (SPARED if waits else SIMULATED):
+        return "EVERY_WORLD" in os.environ
     if "EVERY_WORLD" in os.environ or world_of(item) not in VARIANTS:
         return True
     asked_for = any("w" in names_of(mark) for mark in item.iter_markers("parametrize"))
@@ -496,7 +609,9 @@ def w(request: pytest.FixtureRequest) -> Iterator[World]:
     """The world that the test runs in: a loop, its backend, and the verbs that `World` lists."""
     world = WORLDS[request.param]()
     yield world
-    if isinstance(world, TwistedWorld):
+    if isinstance(world, SimulatedTwisted):
+        world.reactor.close()
+    elif isinstance(world, TwistedWorld):
         discard(world.reactor)
 
 
@@ -522,5 +637,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments: dict[str, Any] = {
         name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames
     }
-    arguments["w"].run(functools.partial(pyfuncitem.obj, **arguments))
+    world = arguments["w"]
+    try:
+        world.run(functools.partial(pyfuncitem.obj, **arguments))
+    except Exception as error:
+        if isinstance(world, Simulated):
+            error.add_note(world.network.report())
+        raise
     return True

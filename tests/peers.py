@@ -22,7 +22,7 @@ def plain(like: Any, kind: int, connect: str, **options: Any) -> Iterator[zmq.So
         connect: the address.
         options: options of libzmq by name, as ``ROUTING_ID=b"it"``.
     """
-    socket = zmq.Socket(like.socket.context, kind)
+    socket = like.socket.context.socket(kind)
     socket.set(zmq.LINGER, 0)
     socket.set_hwm(0)
     for name, value in options.items():

@@ -73,7 +73,7 @@ def mine() -> Iterator[SharedContext]:
     endings.clear()
     made = SharedContext()
     yield made
-    made._at_exit()
+    made.at_exit()
     endings.update((thread, each) for thread, each in others.items() if thread.is_alive())
 
 

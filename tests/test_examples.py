@@ -36,7 +36,7 @@ SAID = {  # each pattern's modes, and what is printed there about one and the sa
         "router": r"got (job \d+) from [0-9a-f]+\n",
     },
 }
-BOUND = 40  # seconds for all pairs of a pattern; they mostly take five
+BOUND = 100  # seconds for all pairs of a pattern; they mostly take five
 
 
 class Terminal:
@@ -90,7 +90,8 @@ def test_any_two_talk_and_end_in_peace(
             options = {"mode": mode, "method": method, "endpoint": endpoint}
             terminals.append(Terminal(zygote, script, folder, **options))
     for left, right in zip(terminals[::2], terminals[1::2], strict=True):
-        while not left.said(first_says) & right.said(second_says):
+        # Twice: the first may have come before there was a reactor to handle a signal.
+        while len(left.said(first_says) & right.said(second_says)) < 2:
             assert time.monotonic() < end, (left.printed.read_text(), right.printed.read_text())
             time.sleep(0.02)
     # One after the other: in the second mode they must not mind that nobody is there any more. The

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import inspect
 import re
 from pathlib import Path
@@ -119,6 +120,32 @@ def long_ones(path: Path) -> set[str]:
         and lines_of_code(each, source) > MOST_OF_A_FUNCTION
     }
     return functions | ({name} if len(source) > MOST_OF_A_FILE else set())
+
+
+def module_of(path: Path) -> str:
+    names = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(names).removesuffix(".__init__")
+
+
+def imported(path: Path, modules: set[str]) -> set[str]:
+    """The modules that a file names in an import, also for type checkers only or in a function."""
+    found = set()
+    for each in ast.walk(ast.parse(path.read_text())):
+        if isinstance(each, ast.ImportFrom) and each.module:
+            inside = {f"{each.module}.{name.name}" for name in each.names} & modules
+            found |= inside or {each.module} & modules
+        elif isinstance(each, ast.Import):
+            found |= {name.name for name in each.names} & modules
+    return found - {module_of(path)}
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    # The simulated network is left out: its sockets, connections and nodes know each other.
+    simulated = PACKAGE / "testing"
+    files = {module_of(path): path for path in SOURCES if simulated not in path.parents}
+    uses = {name: imported(path, set(files)) for name, path in files.items()}
+    assert uses["zmqbridge._bridge.pump"] > {"zmqbridge._bridge.sending", "zmqbridge.errors"}
+    list(graphlib.TopologicalSorter(uses).static_order())  # a CycleError names the circle
 
 
 def test_no_file_and_no_function_is_longer_than_one_can_oversee() -> None:

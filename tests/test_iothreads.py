@@ -224,7 +224,7 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own: OwnContext) -> 
     ("messages", "policy"), [(LARGE_BURST - 2, os.SCHED_OTHER), (10 * LARGE_BURST, os.SCHED_BATCH)]
 )
 async def test_while_a_crowd_of_requests_is_answered(
-    w: World, messages: int, policy: int, monkeypatch: pytest.MonkeyPatch
+    w: World, still: None, messages: int, policy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
     seen = set()
@@ -247,7 +247,7 @@ async def test_while_a_crowd_of_requests_is_answered(
 
 @pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
 async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(
-    w: World, monkeypatch: pytest.MonkeyPatch
+    w: World, still: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
     async with w.Puller(bind="inproc://amid") as puller, w.Puller() as keeper:
@@ -273,7 +273,7 @@ def permission(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll"], indirect=True)
 @pytest.mark.parametrize("said", ["before", "meanwhile", "by its context"])
 async def test_who_is_told_not_to_hold_touches_no_threads_policy(
-    w: World, said: str, monkeypatch: pytest.MonkeyPatch, permission: Any
+    w: World, said: str, monkeypatch: pytest.MonkeyPatch, permission: Any, still: None
 ) -> None:
     def refused(*arguments: Any) -> None:
         raise AssertionError(arguments)

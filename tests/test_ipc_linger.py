@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
+from zmqbridge._bridge import lingers
 from zmqbridge._bridge.addresses import HOLDS, IPC, place_of
 from zmqbridge.twisted_backend import Dealer, Pusher
 
@@ -490,8 +491,8 @@ def test_what_is_no_socket_of_libzmq_is_not_asked(monkeypatch: pytest.MonkeyPatc
     class Compiled:
         get = set = staticmethod(lambda *arguments: asked.append(arguments))
 
-    monkeypatch.setattr(ipclinger, "CompiledSocket", Compiled)
-    assert not ipclinger.hold(SimpleNamespace(**{IPC: [place_of(b"ipc:///nobody", False)]}))
+    monkeypatch.setattr(lingers, "CompiledSocket", Compiled)
+    assert not lingers.hold(SimpleNamespace(**{IPC: [place_of(b"ipc:///nobody", False)]}))
     assert asked == []
 
 

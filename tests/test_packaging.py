@@ -48,6 +48,13 @@ def test_the_pythons_that_we_name_are_those_that_nox_runs() -> None:
     assert PROJECT["project"]["requires-python"] == f">={named[0]}"
 
 
+def test_the_lowest_dependencies_are_tried_on_the_python_that_they_were_made_for() -> None:
+    # The lowest Twisted warns on later ones, and a warning is an error.
+    text = (ROOT / "noxfile.py").read_text()
+    (python,) = re.findall(r"@nox.session\(python=\"(.*?)\"\).*\ndef lowest", text)
+    assert PROJECT["project"]["requires-python"] == f">={python}"
+
+
 def test_the_version_is_in_one_place() -> None:
     assert "version" in PROJECT["project"]["dynamic"]
     text = (ROOT / PROJECT["tool"]["hatch"]["version"]["path"]).read_text()

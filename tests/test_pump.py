@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DONTWAIT = zmq.DONTWAIT
 BOUND = 3  # seconds that anything may take; all of it takes milliseconds
+pytestmark = pytest.mark.usefixtures("still")  # tests on time set a clock
 
 
 class Driver:
@@ -298,10 +299,7 @@ def test_a_turn_amid_a_delivery_leaves_the_pump_able_to_ask_for_more(
     assert puller.owed
 
 
-def test_a_burst_is_bounded_and_another_turn_takes_the_rest(
-    driven: Make, plain: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_clock(monkeypatch, lambda: 1000.0)  # handling them takes no time
+def test_a_burst_is_bounded_and_another_turn_takes_the_rest(driven: Make, plain: Make) -> None:
     puller = driven(zmq.PULL, bind="inproc://it", room=lambda: math.inf)
     pusher = plain(zmq.PUSH, "inproc://it")
     messages = [[b"%d" % number, b"", b"rest"] for number in range(3 * BURST)]
@@ -363,14 +361,7 @@ def test_a_loop_that_refuses_a_turn_has_nothing_sent_twice(driven: Make, plain: 
 
 
 @pytest.mark.parametrize(("size", "burst"), [(1_048_576, 1), (65_536, 4), (2000, 100)])
-def test_a_burst_is_bounded_in_bytes(
-    driven: Make,
-    plain: Make,
-    monkeypatch: pytest.MonkeyPatch,
-    size: int,
-    burst: int,
-) -> None:
-    set_clock(monkeypatch, lambda: 1000.0)
+def test_a_burst_is_bounded_in_bytes(driven: Make, plain: Make, size: int, burst: int) -> None:
     puller = driven(zmq.PULL, bind="inproc://it")
     pusher = plain(zmq.PUSH, "inproc://it")
     for _ in range(100):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tests.conftest import Make
     from tests.test_pump import Driver
 
+pytestmark = pytest.mark.usefixtures("still")  # tests on time set a clock
 TOO_LARGE = 1000  # bytes, from which on there is no memory for a copy
 
 

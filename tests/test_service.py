@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from zmqbridge.twisted_backend import SocketService
 if TYPE_CHECKING:
     from tests.conftest import Puller, Pusher, Replier, Request, World
 
+with_signals = pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
 on_twisted = pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
 
 
@@ -216,7 +219,8 @@ def opened(reactor):
     pusher = Pusher(connect=os.environ["THERE"], options={39: 1}, send_queue=2000)  # IMMEDIATE
     for number in range(1000):
         pusher.push_nowait(b"%d" % number)
-    print("queued", pusher.statistics().queued, flush=True)
+    # Before it runs, the reactor has no handler of signals.
+    reactor.callWhenRunning(print, "queued", pusher.statistics().queued, flush=True)
     return pusher
 
 application = Application("queued")
@@ -224,23 +228,36 @@ SocketService(opened, timeout=30).setServiceParent(application)
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
-def test_a_tac_under_twistd_stops_as_soon_as_what_is_queued_has_gone(tmp_path: Path) -> None:
-    (tmp_path / "queued.tac").write_text(TAC)
-    there = f"ipc://{tmp_path}/it"
+@contextlib.contextmanager
+def twistd(tac: str, there: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Run a .tac that connects to an address; gives the process and its log, by which it prints."""
+    (folder / "it.tac").write_text(tac)
     code = "import sys; from twisted.scripts.twistd import run; sys.exit(run())"
-    line = [sys.executable, "-c", code, "-n", "--pidfile=", "--logfile=log", "-y", "queued.tac"]
+    line = [sys.executable, "-c", code, "-n", "--pidfile=", "--logfile=log", "-y", "it.tac"]
     process = subprocess.Popen(
-        line, cwd=tmp_path, env={**os.environ, "THERE": there}, stdout=subprocess.PIPE
+        line, cwd=folder, env={**os.environ, "THERE": there}, stdout=subprocess.PIPE
     )
     try:
-        # Twistd logs what a program prints.
-        log = tmp_path / "log"
-        end = time.monotonic() + 50
-        while not log.exists() or "queued 1000" not in log.read_text():
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        yield process, folder / "log"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def logged(text: str, log: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a text is in the log."""
+    end = time.monotonic() + 50
+    while not log.exists() or text not in log.read_text():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@with_signals
+def test_a_tac_under_twistd_stops_as_soon_as_what_is_queued_has_gone(tmp_path: Path) -> None:
+    there = f"ipc://{tmp_path}/it"
+    with twistd(TAC, there, tmp_path) as (process, log):
+        logged("queued 1000", log, process)
         process.send_signal(signal.SIGTERM)
         with zmq.Context() as context, context.socket(zmq.PULL) as puller:
             puller.bind(there)
@@ -251,9 +268,63 @@ def test_a_tac_under_twistd_stops_as_soon_as_what_is_queued_has_gone(tmp_path: P
             assert process.wait(50) in (0, -signal.SIGTERM)  # newer twistds end by the signal
             assert time.monotonic() - began < 15  # mostly 0.2; its time would be 30
         assert "Server Shut Down." in log.read_text()
-    finally:
-        process.kill()
-        process.communicate()
+
+
+LINGERS = {
+    "native": """
+import os
+from twisted.application.service import Application
+from zmqbridge.twisted_backend import Pusher, SocketService
+
+def opened(reactor):
+    reactor.addSystemEventTrigger("during", "shutdown", print, "stopping")
+    pusher = Pusher(connect=os.environ["THERE"], options={17: 30_000})  # LINGER
+    for number in range(300):
+        pusher.push_nowait(b"%100000d" % number)
+    print("sent")
+    return pusher
+
+application = Application("lingers")
+SocketService(opened).setServiceParent(application)
+""",
+    "facade": """
+import os
+from twisted.application.service import Application, Service
+from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPushConnection
+
+class Pushing(Service):
+    def startService(self):
+        factory = ZmqFactory()
+        factory.lingerPeriod = 30_000
+        factory.registerForShutdown()
+        factory.reactor.addSystemEventTrigger("during", "shutdown", print, "stopping")
+        pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", os.environ["THERE"]))
+        for number in range(300):
+            pusher.push(b"%100000d" % number)
+        print("sent")
+
+application = Application("lingers")
+Pushing().setServiceParent(application)
+""",
+}
+
+
+@with_signals
+@pytest.mark.parametrize("tac", LINGERS)
+def test_twistd_that_ends_by_a_signal_waits_for_what_lingers(tac: str, tmp_path: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.PULL) as puller:
+        puller.set(zmq.RCVHWM, 1)
+        port = puller.bind_to_random_port("tcp://127.0.0.1")
+        with twistd(LINGERS[tac], f"tcp://127.0.0.1:{port}", tmp_path) as (process, log):
+            logged("sent", log, process)
+            process.send_signal(signal.SIGTERM)
+            logged("stopping", log, process)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)  # then a process that does not wait has ended
+            for number in range(300):  # most of this is not in the kernel's buffers yet
+                assert puller.poll(50_000), number
+                assert int(puller.recv()) == number
+            assert process.wait(50) in (0, -signal.SIGTERM)
 
 
 def test_twist_lists_the_plugin() -> None:

@@ -36,9 +36,10 @@ TAKES: dict[str, dict[str, object]] = {
     "Puller": COMMON | RECEIVES,
     "Subscriber": {"tags": ()}
     | FORMAT
+    | {"numbers": False}
     | COMMON
     | RECEIVES
-    | dict.fromkeys(["exact", "conflate", "numbered_by", "replay", "latest", "on_gap"]),
+    | dict.fromkeys(["exact", "conflate", "numbered_by", "replay", "latest", "since", "on_gap"]),
     "Requester": {"timeout": None} | COMMON | SENDS,
     "Replier": COMMON | SENDS | RECEIVES,
     "Dealer": COMMON | SENDS | RECEIVES,

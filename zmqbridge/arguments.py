@@ -178,11 +178,15 @@ class NumberedArguments(ReceiverArguments, total=False):
             still come.
         latest: begin with the last publication of each tag, which is asked for at the address
             `replay`; with ``numbered_by="tag"``.
+        since: the number of the last publication that an earlier process has received, so what was
+            published since then is asked for, or told as missed; -1 for none. With
+            ``numbered_by="tag"`` it is a mapping from each tag to its last number.
     """
 
     numbered_by: By | None
     replay: Address | None
     latest: bool | None
+    since: int | Mapping[Address, int] | None
 
 
 class SubscriberArguments(ChoosingArguments, NumberedArguments, total=False):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
-from zmqbridge.core.framing import Address
+from zmqbridge.core.framing import Address, as_name
 
 __all__ = ["By", "Sequence"]
 
@@ -89,3 +90,24 @@ def counted_by(by: object) -> bool:
     if by not in get_args(By):
         raise ValueError(f"{by!r}: publications are numbered by 'publisher' or by 'tag'")
     return by == "tag"
+
+
+def places_of(since: object, by_tag: bool) -> dict[bytes, int]:
+    """The last numbers that were received: by tag, or that of the publisher under ``b""``.
+
+    Raises:
+        TypeError: it is not a number, or with `by_tag` a mapping from tags to numbers.
+        ValueError: a number is out of range.
+    """
+    if since is None:
+        return {}
+    if not by_tag:
+        if isinstance(since, Mapping):
+            raise TypeError("since= is one number: the publications are numbered by publisher")
+        return {b"": whole_number("since", since, -1)}
+    if not isinstance(since, Mapping):
+        raise TypeError(f"since={since!r}: with numbers by tag, give a mapping from tag to number")
+    return {
+        as_name(tag, "a tag"): whole_number(f"since[{tag!r}]", number, -1)
+        for tag, number in since.items()
+    }

@@ -45,7 +45,7 @@ def address() -> str:
 
 def plain(publisher: Any, address: str) -> Any:
     """A subscriber that costs nothing of ours, in the same context."""
-    sub = zmq.Socket(publisher.socket.context, zmq.SUB)
+    sub = publisher.socket.context.socket(zmq.SUB)
     sub.set(zmq.LINGER, 0)
     sub.connect(address)
     return sub
@@ -86,6 +86,7 @@ async def test_so_it_is_in_every_format(w: Any, format: str) -> None:
             assert publisher.subscribers("other") == 0
 
 
+@pytest.mark.real("processes")
 async def test_the_counts_are_right_after_a_hundred_of_which_thirty_are_killed(w: Any) -> None:
     async with w.Publisher(bind="tcp://127.0.0.1:*") as publisher:
         [address] = publisher.addresses
@@ -224,6 +225,7 @@ def frame(body: bytes, more: int = 0) -> bytes:
     return bytes([2 | more]) + len(body).to_bytes(8, "big") + body
 
 
+@pytest.mark.real("raw TCP")
 async def test_what_peers_send_besides_is_counted_and_harms_nobody(w: Any) -> None:
     any_size = {zmq.MAXMSGSIZE: -1}  # else libzmq lets nobody send so much
     async with w.Publisher(bind="tcp://127.0.0.1:*", barrier=True, options=any_size) as publisher:

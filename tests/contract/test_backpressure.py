@@ -16,8 +16,11 @@ from zmqbridge.core.pacing import STRIDE
 if TYPE_CHECKING:
     from tests.conftest import Dealer, Pusher, Request, Router, World
 
+SIMULATED = ["sim-asyncio", "sim-trio", "sim-twisted"]
 some_worlds = pytest.mark.parametrize(
-    "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
+    "w",
+    ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor", *SIMULATED],
+    indirect=True,
 )
 small = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
 
@@ -57,7 +60,7 @@ async def test_multiparts_of_two_tasks_are_whole_and_never_mixed(w: World) -> No
 async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w: World) -> None:
     each = 200
     async with w.Router(bind="inproc://ten", options=small) as router:
-        stuck = zmq.Socket(router.socket.context, zmq.DEALER)
+        stuck = router.socket.context.socket(zmq.DEALER)
         stuck.set(zmq.RCVHWM, 1)
         stuck.set(zmq.IDENTITY, b"stuck")
         stuck.connect("inproc://ten")
@@ -106,7 +109,7 @@ async def test_a_router_with_one_stuck_peer_serves_the_nine_others(w: World) -> 
 async def test_a_pause_that_begins_and_ends_while_many_wait_leaves_nobody_deaf(w: World) -> None:
     many = 1000  # as many messages as pause reading
     async with w.Puller(bind="inproc://pause", options={zmq.RCVHWM: 0}) as puller:
-        with zmq.Socket(puller.socket.context, zmq.PUSH) as peer:
+        with puller.socket.context.socket(zmq.PUSH) as peer:
             peer.set(zmq.SNDHWM, 0)
             peer.connect("inproc://pause")
             receiving = [w.spawn(puller.receive()) for _ in range(many)]
@@ -281,7 +284,7 @@ async def test_every_request_is_in_one_count_and_ends_in_one_way(w: World) -> No
 async def test_a_push_that_let_the_loop_go_round_waits_when_others_have_filled_the_queue(
     w: World,
 ) -> None:
-    context = zmq.Context()
+    context = w.context()
     options = {zmq.SNDHWM: STRIDE}
     async with w.Pusher(
         bind="inproc://round", context=context, options=options, send_queue=1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.every_world
 
 
+@pytest.mark.real("the interfaces of the host")
 async def test_addresses_are_resolved_and_errors_name_them(w: World) -> None:
     async with w.Puller() as puller:
         address = puller.bind("tcp://127.0.0.1:*")
@@ -224,6 +225,7 @@ async def test_no_more_handlers_run_at_once_than_the_limit(w: World) -> None:
         await serving
 
 
+@pytest.mark.real("threads")
 async def test_a_terminated_context_fails_whoever_waits(w: World) -> None:
     import threading
 
@@ -242,7 +244,7 @@ async def test_a_terminated_context_fails_whoever_waits(w: World) -> None:
 async def test_a_curve_server_without_authenticator_is_not_opened(w: World) -> None:
     _, secret = zmq.curve_keypair()
     server = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: secret}
-    context = zmq.Context()
+    context = w.context()
     with pytest.raises(AuthenticationMissing):
         w.Puller(bind="tcp://127.0.0.1:*", context=context, options=server)
     handler = context.socket(zmq.REP)

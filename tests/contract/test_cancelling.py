@@ -100,6 +100,7 @@ async def test_no_reply_is_late_of_a_request_cancelled_in_the_turn_of_its_timeou
         assert requester.statistics().late_replies == 0
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("many", [3, AT_ONCE + 200])
 async def test_no_reply_is_late_of_a_request_cancelled_while_others_are_told_of_a_refusal(
     w: World, many: int

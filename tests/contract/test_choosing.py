@@ -46,7 +46,7 @@ async def test_an_exact_subscriber_hears_its_tags_and_no_longer_ones(
 
 async def test_an_exact_subscriber_takes_publications_of_plain_peers(w: Any, address: str) -> None:
     async with w.Subscriber(["a", ""], bind=address, exact=True) as subscriber:
-        with zmq.Socket(subscriber.socket.context, zmq.XPUB) as plain:
+        with subscriber.socket.context.socket(zmq.XPUB) as plain:
             plain.connect(address)
             await w.until(lambda: plain.poll(0))
             for parts in ([b"a", b"1"], [b"abc", b"2"], [b"no tag"], [b"a\0" + b"3"]):

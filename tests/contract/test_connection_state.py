@@ -26,18 +26,20 @@ import zmq
 from zmqbridge import (
     ConnectTimeout,
     ContextTerminated,
+    HandshakeFailed,
     MalformedMessage,
     ResourcesExhausted,
     SocketClosed,
     StateUnknown,
 )
 from zmqbridge._bridge.calls import COMPILED
-from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
+from zmqbridge._bridge.listening import Events
 from zmqbridge._bridge.monitoring import next_name
 from zmqbridge.asyncio_backend import Pusher
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import ACCEPTS, EventKind, MonitorEvent
+from zmqbridge.core.monitor import ACCEPTS
 
 if TYPE_CHECKING:
     from tests.conftest import Puller, Replier, World
@@ -128,6 +130,7 @@ async def test_every_class_tells_when_its_peer_is_there(w: World, name: str) -> 
             assert [kind for kind in events if kind != EventKind.CONNECT_DELAYED] == connected
 
 
+@pytest.mark.real("processes")
 async def test_a_peer_that_is_killed_is_told_of_and_so_is_its_return(
     w: World, tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ async def test_connected_waits_for_a_peer_that_comes_later(w: World, tmp_path: P
         await requester.connected("1")
 
 
+@pytest.mark.real("raw TCP")
 async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
@@ -201,6 +205,7 @@ async def test_a_connection_is_no_peer_before_its_handshake_has_succeeded(w: Wor
             assert late.value.failure.address == address
 
 
+@pytest.mark.real("a peer that blocks")
 @pytest.mark.parametrize("disconnects", [False, True])
 async def test_what_was_told_and_not_read_yet_is_known_at_once(w: World, disconnects: bool) -> None:
     with zmq.Context() as context, context.socket(zmq.PULL) as peer:
@@ -270,6 +275,7 @@ async def test_closing_ends_the_iteration_and_fails_who_waits_for_a_peer(w: Worl
         puller.events()
 
 
+@pytest.mark.real("threads")
 async def test_a_context_that_is_terminated_reaches_who_waits_for_a_peer(w: World) -> None:
     context = zmq.Context()
     async with w.Puller(bind=TCP, monitor=True, context=context) as puller:
@@ -332,6 +338,7 @@ async def test_a_peer_that_we_disconnect_from_is_no_peer_any_more(w: World) -> N
             await requester.connected(10)
 
 
+@pytest.mark.real("raw TCP")
 async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
         slow = puller.events()
@@ -346,6 +353,7 @@ async def test_each_listener_gets_every_event_and_the_slow_one_misses_the_oldest
         assert kinds == seen[slow.missed :]
 
 
+@pytest.mark.real("raw TCP")
 async def test_events_that_nobody_reads_hold_up_no_socket_of_the_context(w: World) -> None:
     async with (
         w.Puller(bind=TCP, monitor=True, options=MANY) as puller,
@@ -440,6 +448,7 @@ def failed_accept() -> list[bytes]:
     return [struct.pack("=HI", EventKind.ACCEPT_FAILED, errno.EMFILE), b"here"]
 
 
+@pytest.mark.real("raw TCP")
 async def test_no_other_event_is_lost_or_told_twice_around_a_storm(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -467,6 +476,7 @@ async def test_no_other_event_is_lost_or_told_twice_around_a_storm(
     assert slow.missed == 3 * 120 + 3 * (ACCEPTS + 1) + 1 - HIGH
 
 
+@pytest.mark.real("descriptors")
 async def test_the_failed_accepts_of_a_storm_are_counted(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._link.monitor, puller.events()
@@ -498,6 +508,7 @@ async def test_the_failed_accepts_of_a_storm_are_counted(w: World) -> None:
         assert LEFT in (await until(events, LEFT))
 
 
+@pytest.mark.real("descriptors")
 async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -542,6 +553,7 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
     assert len(w.reports) == 1
 
 
+@pytest.mark.real("descriptors")
 async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -643,6 +655,7 @@ def test_what_was_used_of_the_reserve_is_taken_anew() -> None:
     assert len(kept) == 0
 
 
+@pytest.mark.real("the bytes of libzmq's monitor")
 async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         events = puller.events()
@@ -655,6 +668,7 @@ async def test_what_is_no_event_is_reported_and_the_next_one_is_told(w: World) -
         await until(events, EventKind.DISCONNECTED)
 
 
+@pytest.mark.real("the order of calls on libzmq")
 async def test_the_monitor_is_turned_off_before_either_end_of_it_is_closed(w: World) -> None:
     async with w.Puller(bind=TCP, monitor=True) as puller:
         told_of, reading = puller.socket, puller._link.monitor.link.socket
@@ -675,6 +689,7 @@ async def test_a_socket_that_could_not_be_made_leaves_no_monitor(w: World) -> No
         await flat(w, functools.partial(in_use, w, puller.addresses[0]), 20)
 
 
+@pytest.mark.real("MAX_SOCKETS")
 @pytest.mark.skipif(not COMPILED, reason="pyzmq's CFFI backend ignores what libzmq says of it")
 async def test_a_monitor_that_could_not_be_attached_is_closed(w: World) -> None:
     context = zmq.Context()
@@ -774,3 +789,19 @@ async def test_twisted_programs_may_give_a_handler(w: World) -> None:
         visit(puller, 1)
         await until(others, EventKind.DISCONNECTED)
         assert len(told) == so_far
+
+
+@pytest.mark.parametrize("name", ["Requester", "Subscriber", "Puller", "Pusher"])
+async def test_a_socket_of_another_type_is_told_of_and_makes_way(
+    w: World, name: str, tmp_path: Path
+) -> None:
+    # libzmq itself never tries an address again at which there was a socket of another type.
+    address = f"ipc://{tmp_path}/peer"
+    tags = [b""] if name == "Subscriber" else []
+    async with getattr(w, name)(*tags, connect=address, monitor=True, options=QUICK) as one:
+        async with w.Pair(bind=address):
+            with pytest.raises(HandshakeFailed, match="whose type does not fit") as raised:
+                await one.connected(10)
+            assert raised.value.event.kind == LEFT
+        async with getattr(w, PEERS[name])(bind=address):
+            await one.connected(10)

@@ -23,6 +23,8 @@ from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 if TYPE_CHECKING:
     from tests.conftest import World
 
+pytestmark = pytest.mark.real("slices of time")
+
 CROWD = 4000
 TCP = "tcp://127.0.0.1:*"
 # What a Deferred throws into a coroutine is held in a cycle by these, any Deferred's.

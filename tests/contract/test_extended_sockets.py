@@ -56,6 +56,7 @@ async def test_an_xpublisher_knows_what_its_subscribers_want(w: World, address: 
         assert (statistics.sent, statistics.received, statistics.malformed) == (3, 4, 0)
 
 
+@pytest.mark.waits
 async def test_of_each_subscriber_where_that_is_asked_for(w: World, address: str) -> None:
     async with (
         w.XPublisher(bind=address, options=EACH) as publisher,
@@ -97,6 +98,7 @@ async def test_an_xsubscriber_subscribes_by_messages(w: World, format: str, addr
             assert subscriber.statistics().malformed == 0
 
 
+@pytest.mark.real("INVERT_MATCHING")
 async def test_nothing_is_filtered_by_an_xsubscriber(w: World, address: str) -> None:
     async with w.XSubscriber("a", bind=address) as subscriber:
         with plain(subscriber, zmq.XPUB, address, INVERT_MATCHING=1) as xpub:
@@ -223,6 +225,7 @@ async def test_a_second_peer_of_a_pair_hears_nothing(w: World, tmp_path: Path) -
             assert one.statistics().received == 1
 
 
+@pytest.mark.waits
 async def test_a_pair_that_came_too_early_is_turned_away_for_good_and_a_new_one_is_heard(
     w: World, address: str
 ) -> None:

@@ -18,6 +18,8 @@ import zmq
 if TYPE_CHECKING:
     from tests.conftest import World
 
+pytestmark = pytest.mark.real("slices of time")
+
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
 )

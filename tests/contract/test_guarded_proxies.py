@@ -22,6 +22,8 @@ from zmqbridge.security import CurveClient, CurveServer, Null, PlainClient, Plai
 if TYPE_CHECKING:
     from tests.conftest import World
 
+pytestmark = pytest.mark.real("a Proxy is a thread")
+
 HERE = "tcp://127.0.0.1:*"
 SERVER, ALICE, BOB = (zmq.curve_keypair() for _ in range(3))
 FRONT = Side(HERE, security=CurveServer(SERVER[1]))

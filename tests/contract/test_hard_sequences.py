@@ -68,7 +68,7 @@ async def wired(w: Any, tags: Any, **arguments: Any) -> Any:
     given = {"bind": address, "replay": replay, "on_gap": "report", **arguments}
     async with w.Subscriber(tags, **given) as subscriber:
         context = subscriber.socket.context
-        with zmq.Socket(context, zmq.XPUB) as pub, zmq.Socket(context, zmq.ROUTER) as router:
+        with context.socket(zmq.XPUB) as pub, context.socket(zmq.ROUTER) as router:
             pub.set(zmq.SNDHWM, 0)
             router.bind(replay)
             pub.connect(address)
@@ -169,12 +169,12 @@ async def test_a_receiver_that_is_too_slow_costs_bounded_memory(w: Any) -> None:
                     heard = error.gap.last
 
 
-async def test_bytes_are_bounded_also_where_gaps_are_raised(w: Any) -> None:
+async def test_bytes_are_bounded_also_where_gaps_are_raised(w: Any, still: None) -> None:
     address = inproc()
     async with w.Subscriber(
         "", bind=address, numbered_by="publisher", prefetch_bytes=5000
     ) as subscriber:
-        with zmq.Socket(subscriber.socket.context, zmq.XPUB) as pub:
+        with subscriber.socket.context.socket(zmq.XPUB) as pub:
             pub.connect(address)
             await w.until(lambda: pub.poll(0))
             for n in range(50):
@@ -304,14 +304,14 @@ async def test_any_question_at_all_is_answered_or_counted(w: Any) -> None:
         for n in range(20):
             publisher.publish(b"x", b"t" * (n % 3))
         context = publisher.socket.context
-        with zmq.Socket(context, zmq.DEALER) as dealer, zmq.Socket(context, zmq.XSUB) as sub:
+        with context.socket(zmq.DEALER) as dealer, context.socket(zmq.XSUB) as sub:
             dealer.set(zmq.RCVHWM, 0)
             dealer.connect(publisher.replay_address)
             sub.connect(publisher.addresses[0])
             for message in odd_messages(2, 1000):
                 dealer.send_multipart(message)
                 sub.send_multipart(message)
-            with zmq.Socket(context, zmq.DEALER) as other:
+            with context.socket(zmq.DEALER) as other:
                 other.connect(publisher.replay_address)
                 other.send_multipart([b"", b"", b"tt"])
                 for expected in ([b"", b"tt", number(5), b"x"], [b"", b"", END, b""]):
@@ -322,7 +322,7 @@ async def test_any_question_at_all_is_answered_or_counted(w: Any) -> None:
     w.reports.clear()
 
 
-@every_world
+@pytest.mark.waits
 @pytest.mark.parametrize("by", ["publisher", "tag"])
 async def test_subscribers_come_and_go_in_the_middle_of_a_replay(w: Any, by: Any) -> None:
     sequence = Sequence(inproc(), by=by, keep=50_000)
@@ -358,6 +358,7 @@ async def test_subscribers_come_and_go_in_the_middle_of_a_replay(w: Any, by: Any
     assert w.reports == []
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("first", [0, 1000])
 async def test_a_publisher_that_comes_back_by_tag_has_begun_anew_or_goes_on(
     w: Any, first: int

@@ -17,8 +17,11 @@ from zmqbridge import MalformedMessage, RequestTimeout
 if TYPE_CHECKING:
     from tests.conftest import World
 
+SIMULATED = ["sim-asyncio", "sim-trio", "sim-twisted"]
 some_worlds = pytest.mark.parametrize(
-    "w", ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor"], indirect=True
+    "w",
+    ["asyncio", "uvloop", "trio", "epoll", "asyncioreactor", *SIMULATED],
+    indirect=True,
 )
 TRIES = 150
 

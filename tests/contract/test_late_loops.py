@@ -20,6 +20,8 @@ from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 if TYPE_CHECKING:
     from tests.conftest import Call, World
 
+pytestmark = pytest.mark.real("a loop that is held up")
+
 some_worlds = pytest.mark.parametrize(
     "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
 )

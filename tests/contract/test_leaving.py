@@ -30,6 +30,7 @@ def slow(w: World, seconds: float, begun: list[Any]) -> Callable[..., Any]:
     return handle
 
 
+@pytest.mark.waits
 async def test_it_answers_what_it_holds_and_takes_nothing_new(w: World) -> None:
     begun: list[Request] = []
     async with (
@@ -58,6 +59,7 @@ async def test_it_answers_what_it_holds_and_takes_nothing_new(w: World) -> None:
     assert w.reports == []
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("limit", [3, 100])
 async def test_what_is_left_when_time_is_over_is_given_back_by_name(w: World, limit: int) -> None:
     begun: list[Request] = []
@@ -218,13 +220,14 @@ def client(context: zmq.Context[zmq.Socket[bytes]], address: str) -> zmq.Socket[
     return dealer
 
 
+@pytest.mark.real("a peer that blocks")
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:*", "ipc://{path}"])
 async def test_a_server_stays_until_its_clients_have_had_time_to_read(
     w: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
 ) -> None:
     monkeypatch.setattr(resting, "REST", 60.0)
     options = {zmq.LINGER: 60_000}
-    with zmq.Context() as context:
+    with w.context() as context:
         async with w.Replier(bind=address.format(path=tmp_path / "it"), options=options) as replier:
             dealer = client(context, replier.addresses[0])
             request = await replier.receive()
@@ -238,11 +241,12 @@ async def test_a_server_stays_until_its_clients_have_had_time_to_read(
             await closing  # does not take a minute
 
 
+@pytest.mark.real("a peer that blocks")
 async def test_a_server_does_not_stay_for_nothing(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resting, "REST", 0.02)
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as broker:
+    with w.context() as context, context.socket(zmq.ROUTER) as broker:
         broker.bind("tcp://127.0.0.1:*")
         at = broker.get_string(zmq.LAST_ENDPOINT)
         async with (

@@ -87,6 +87,7 @@ async def test_requests_can_be_taken_one_by_one_and_answered_once(w: World) -> N
             assert await asking == [b"answer"]
 
 
+@pytest.mark.waits
 async def test_a_request_times_out_where_it_is(w: World) -> None:
     async with w.Replier(bind="inproc://slow") as replier:
         async with w.Requester(timeout=0.05) as requester:
@@ -106,6 +107,7 @@ async def test_a_request_times_out_where_it_is(w: World) -> None:
             assert await asking == [b"at last"]
 
 
+@pytest.mark.waits
 async def test_a_server_that_comes_late_sees_no_request_that_timed_out(
     w: World, tmp_path: Path
 ) -> None:
@@ -166,7 +168,7 @@ async def test_one_full_peer_holds_up_no_other(w: World) -> None:
         w.Router(bind="inproc://full", options=small) as router,
         w.Dealer(connect="inproc://full", options={zmq.IDENTITY: b"live"}) as live,
     ):
-        stuck = zmq.Socket(live.socket.context, zmq.DEALER)
+        stuck = live.socket.context.socket(zmq.DEALER)
         stuck.set(zmq.IDENTITY, b"stuck")
         stuck.set(zmq.RCVHWM, 1)
         stuck.connect("inproc://full")
@@ -229,6 +231,7 @@ async def test_a_cancelled_push_is_not_sent(w: World) -> None:
             assert await puller.receive() == [b"next"]
 
 
+@pytest.mark.waits
 async def test_a_consumer_that_pauses_holds_little_and_pushes_back(w: World) -> None:
     async with w.Puller(bind="ipc://*", options={zmq.RCVHWM: 10}, prefetch=1000) as puller:
         options = {zmq.SNDHWM: 10}
@@ -312,12 +315,13 @@ async def test_whatever_is_done_to_the_raw_socket_the_receiver_wakes(w: World) -
             assert await other.receive() == [b"raw"]
 
 
+@pytest.mark.real("a loop that is held up")
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 async def test_a_reply_outlives_its_server_if_requests_may_wait_in_libzmq(
     w: World, tmp_path: Path, transport: str
 ) -> None:
     # By default libzmq drops it, where the loop was held up: docs/what-can-be-lost.md.
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as server:
+    with w.context() as context, context.socket(zmq.ROUTER) as server:
         server.linger = 10_000
         server.bind(f"ipc://{tmp_path}/server" if transport == "ipc" else "tcp://127.0.0.1:*")
         there = server.last_endpoint.decode()

@@ -58,7 +58,7 @@ MISFITS = {
 
 
 def plain(kind: int, address: str, context: zmq.Context[Any]) -> zmq.Socket[bytes]:
-    socket = zmq.Socket(context, kind)
+    socket = context.socket(kind)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.SNDHWM, 0)
     socket.bind(address)

@@ -55,7 +55,7 @@ def made(w: World, kind: str, address: str, **arguments: Any) -> Any:
 
 async def peer_of(w: World, kind: str, receiver: Any, address: str) -> zmq.Socket[bytes]:
     """A plain peer that is heard from its first message on."""
-    peer = zmq.Socket(receiver.socket.context, RECEIVERS[kind][0])
+    peer = receiver.socket.context.socket(RECEIVERS[kind][0])
     peer.set(zmq.LINGER, 0)
     peer.set_hwm(0)
     peer.connect(address)
@@ -230,7 +230,7 @@ async def test_the_newest_alone(w: World, address: str) -> None:
 async def test_messages_that_wait_to_be_sent_are_sent_all_the_same(w: World, address: str) -> None:
     options = {zmq.SNDHWM: 1, zmq.RCVHWM: 1}
     async with w.Dealer(bind=address, options=options) as dealer:
-        with zmq.Socket(dealer.socket.context, zmq.DEALER) as peer:
+        with dealer.socket.context.socket(zmq.DEALER) as peer:
             peer.set(zmq.LINGER, 0)
             peer.set_hwm(1)
             peer.connect(address)

@@ -19,8 +19,11 @@ from zmqbridge import PeerUnreachable, SocketClosed
 if TYPE_CHECKING:
     from tests.conftest import Request, World
 
+SIMULATED = ["sim-asyncio", "sim-trio", "sim-twisted"]
 some_worlds = pytest.mark.parametrize(
-    "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
+    "w",
+    ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor", *SIMULATED],
+    indirect=True,
 )
 seen_by: contextvars.ContextVar[Any] = contextvars.ContextVar("seen_by", default="nobody")
 ADDRESS = "inproc://serving"

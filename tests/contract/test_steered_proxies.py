@@ -30,6 +30,8 @@ from zmqbridge.security import CurveClient, CurveServer
 if TYPE_CHECKING:
     from tests.conftest import Subscriber, World
 
+pytestmark = pytest.mark.real("a Proxy is a thread")
+
 HERE = "tcp://127.0.0.1:*"
 
 

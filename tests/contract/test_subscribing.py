@@ -28,7 +28,7 @@ def address() -> str:
 def publisher_at(
     address: str, context: zmq.Context[zmq.Socket[bytes]], kind: int = zmq.XPUB
 ) -> zmq.Socket[bytes]:
-    socket = zmq.Socket(context, kind)
+    socket = context.socket(kind)
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.SNDHWM, 0)
     try:
@@ -72,7 +72,7 @@ def made(
 async def test_all_of_very_many_subscriptions_are_heard(
     w: World, transport: str, setting: str, tmp_path: Path
 ) -> None:
-    context = zmq.Context()
+    context = w.context()
     addresses = {
         "tcp": "tcp://127.0.0.1:*",
         "ipc": f"ipc://{tmp_path}/many",
@@ -170,6 +170,7 @@ async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w: World) -> 
             assert statistics.unwanted == statistics.received
 
 
+@pytest.mark.real("a peer that blocks")
 async def test_what_another_subscription_wants_is_kept_whatever_its_shape(
     w: World, address: str
 ) -> None:
@@ -287,11 +288,12 @@ async def test_a_handler_that_unsubscribes_gets_no_more_of_it(w: World, address:
             assert handled == [*((b"old", b"%d" % number) for number in range(6)), (b"new", b"")]
 
 
+@pytest.mark.real("INVERT_MATCHING")
 async def test_inverted_matching_drops_nothing_that_is_wanted(w: World, address: str) -> None:
     options = {zmq.INVERT_MATCHING: 1}
     async with w.Subscriber(["a"], connect=address, options=options) as subscriber:
         context = subscriber.socket.context
-        with zmq.Socket(context, zmq.XPUB) as xpub:
+        with context.socket(zmq.XPUB) as xpub:
             xpub.set(zmq.LINGER, 0)
             xpub.set(zmq.INVERT_MATCHING, 1)
             xpub.bind(address)

@@ -25,7 +25,7 @@ SENDERS = ["Pusher", "Publisher", "Dealer", "Router", "Replier", "Requester"]
 def one_peer(kind: str, receiver: Any) -> zmq.Socket[bytes]:
     """A plain peer that sends without limits, in the same context."""
     plain = {"Puller": zmq.PUSH, "Subscriber": zmq.PUB, "Dealer": zmq.DEALER}
-    peer = zmq.Socket(receiver.socket.context, plain.get(kind, zmq.DEALER))
+    peer = receiver.socket.context.socket(plain.get(kind, zmq.DEALER))
     peer.set(zmq.LINGER, 0)
     peer.set(zmq.SNDHWM, 0)
     peer.connect(receiver.addresses[0])
@@ -93,6 +93,7 @@ async def test_no_more_is_held_than_prefetch_says_and_all_comes_in_order(
             assert statistics.received == statistics.delivered + statistics.unread
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("kind", RECEIVERS)
 async def test_no_more_bytes_are_held_than_prefetch_bytes_says(w: World, kind: str) -> None:
     async with getattr(w, kind)(bind="inproc://bytes", prefetch_bytes=3_000_000) as receiver:
@@ -142,6 +143,7 @@ async def test_a_router_has_nothing_of_conflate_and_holds_what_it_is_to(w: World
             await filled(w, "Router", router, peer, 20, 5)
 
 
+@pytest.mark.real("SNDBUF")
 async def test_a_slow_worker_that_prefetches_nothing_hoards_nothing(
     w: World, tmp_path: Path
 ) -> None:
@@ -197,6 +199,7 @@ async def test_a_server_takes_only_requests_that_a_handler_is_free_for(w: World)
         await serving
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("kind", ["Puller", "Subscriber", "Dealer"])
 @pytest.mark.parametrize("call", ["receive", "iteration"])
 async def test_conflate_gives_the_newest(w: World, kind: str, call: str, tmp_path: Path) -> None:
@@ -317,6 +320,7 @@ async def test_a_handler_with_conflate_gets_the_newest(w: World, tmp_path: Path)
             assert not set(handled) & set(range(1, 100))
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("kind", ["Pusher", "Dealer", "Requester"])
 async def test_the_send_queue_holds_what_its_argument_says(w: World, kind: str) -> None:
     async with getattr(w, kind)(bind="inproc://queue", send_queue=3) as sender:
@@ -343,7 +347,7 @@ async def test_the_send_queue_holds_what_its_argument_says(w: World, kind: str) 
 async def test_each_peer_has_a_send_queue(w: World, kind: str) -> None:
     full = {zmq.SNDHWM: 1}
     async with getattr(w, kind)(bind="inproc://queue", send_queue=3, options=full) as sender:
-        with zmq.Socket(sender.socket.context, zmq.DEALER) as stuck:
+        with sender.socket.context.socket(zmq.DEALER) as stuck:
             stuck.set(zmq.LINGER, 0)
             stuck.set(zmq.RCVHWM, 1)
             stuck.set(zmq.ROUTING_ID, b"stuck")

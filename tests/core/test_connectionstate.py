@@ -8,8 +8,8 @@ from math import inf
 import pytest
 from machines import PeerMachine, RefusalMachine
 
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent, why, with_cause
 from zmqbridge.core.connectionstate import AGAIN, ConnectionState
-from zmqbridge.core.monitor import EventKind, MonitorEvent
 
 AUTH = MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "a", 400)
 HUNG_UP = MonitorEvent(EventKind.HANDSHAKE_FAILED_NO_DETAIL, "a", 32)
@@ -110,3 +110,11 @@ def test_a_success_is_credited_to_another_connection_when_the_newest_one_fails()
     assert state.up == 1
     state.saw(MonitorEvent(EventKind.DISCONNECTED, "a", 7), 0)
     assert state.up == 0
+
+
+def test_the_text_of_a_failure_has_its_cause_once() -> None:
+    amid = MonitorEvent(EventKind.DISCONNECTED, "tcp://a", 7)
+    assert with_cause(amid).startswith("DISCONNECTED 7 at tcp://a: a socket is there whose type")
+    wrong = MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "tcp://a", 400)
+    assert with_cause(wrong) == str(wrong)
+    assert why(wrong) in with_cause(wrong)

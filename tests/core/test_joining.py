@@ -7,9 +7,9 @@ from hypothesis import settings
 from machines import JoiningMachine
 
 from zmqbridge.core.gaps import Restarted
-from zmqbridge.core.incoming import Ask, Incoming
+from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.joining import Joining
-from zmqbridge.core.sequence import COPY, Asked, as_copy, pack_number
+from zmqbridge.core.numbered import COPY, Ask, Asked, as_copy, pack_number
 
 TestJoining = JoiningMachine.TestCase
 TestJoining.settings = settings(max_examples=200, stateful_step_count=40)

@@ -11,16 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqbridge import MalformedMessage
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
 from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.core.inbox import HIGH
-from zmqbridge.core.monitor import (
-    ACCEPTS,
-    EventKind,
-    MonitorEvent,
-    Storm,
-    parse_event,
-    without_failed_accepts,
-)
+from zmqbridge.core.monitor import ACCEPTS, Storm, parse_event, without_failed_accepts
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.text())
@@ -86,19 +80,3 @@ def test_what_is_no_event_is_malformed(message: list[bytes]) -> None:
 @pytest.mark.parametrize("kind", list(EventKind))
 def test_a_known_event_reads_as_words(kind: EventKind) -> None:
     assert str(MonitorEvent(kind, "", 3)) == f"{kind.name} 3 at no address"
-
-
-def test_an_event_that_ended_a_handshake_says_why_as_far_as_it_is_known() -> None:
-    hung_up = MonitorEvent(EventKind.DISCONNECTED, "tcp://h:1", 33).told
-    assert hung_up.startswith("DISCONNECTED at tcp://h:1: it hung up, as a socket does whose type")
-    assert "33" not in hung_up  # a descriptor
-    assert "at no address" in MonitorEvent(EventKind.DISCONNECTED, "", 33).told
-    refused = MonitorEvent(EventKind.HANDSHAKE_FAILED_NO_DETAIL, "", 32).told
-    assert "wrong key of the server" in refused
-    assert "type does not fit" in refused
-    assert MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "", 400).told == (
-        "the server does not let these credentials in"
-    )
-    assert MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "", 7).told == (
-        "HANDSHAKE_FAILED_AUTH 7 at no address"
-    )

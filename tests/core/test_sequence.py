@@ -9,18 +9,18 @@ from hypothesis import settings
 from machines import SequenceMachine
 
 from zmqbridge.core.gaps import Gap, Restarted
-from zmqbridge.core.incoming import Ask, Incoming
-from zmqbridge.core.sequence import (
+from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.numbered import (
     END,
+    Ask,
     Asked,
-    Kept,
-    Outgoing,
     pack_asked,
     pack_number,
     split_answer,
     split_asked,
     split_numbered,
 )
+from zmqbridge.core.outgoing import Kept, Outgoing
 from zmqbridge.errors import MalformedMessage
 
 TestLedger = SequenceMachine.TestCase
@@ -60,8 +60,12 @@ def drive(seed: int) -> None:
             lost = chance.randrange(len(machine.answers))
             if lost or not mild:
                 machine.lose_answer(lost)
-        elif step < 0.98:
+        elif step < 0.96:
             machine.time_passes(chance.choice([0.5, 2, 6, 40]))
+        elif step < 0.97:
+            machine.the_subscriber_restarts()
+        elif step < 0.98 and not machine.by_tag:
+            machine.the_publisher_tells_what_comes_next()
         elif machine.last and not mild:
             machine.the_publisher_restarts()
     machine.teardown()
@@ -117,6 +121,19 @@ def test_numbers_that_go_back_are_a_publisher_that_has_restarted() -> None:
     incoming = Incoming(asks=False)
     assert heard(incoming, 7, 8, 0, 1) == [7, 8, Restarted(), 0, 1]
     assert heard(incoming, 1) == [Restarted(), Gap(0, 0), 1]
+
+
+def test_a_number_that_is_missing_and_comes_too_late_is_that_of_another_publisher() -> None:
+    burst = [[b"t", pack_number(6), b"6"]]
+    for in_burst in (True, False):
+        incoming = Incoming(asks=True)
+        assert heard(incoming, 5, 8) == [5]
+        if in_burst:
+            incoming.heard(burst)
+        else:
+            incoming.live(b"t", 6, b"6")
+        assert told(incoming) == [Gap(6, 7), 8, Restarted()]
+        assert incoming.ask(0) == Ask(Asked(0), afresh=False)
 
 
 def test_nothing_newer_is_delivered_while_older_ones_may_come() -> None:
@@ -204,7 +221,7 @@ def test_a_count_that_has_begun_misses_also_what_comes_first() -> None:
     incoming = Incoming(asks=False)
     incoming.begin(7)
     assert heard(incoming, 9) == [Gap(7, 8), 9]
-    incoming.begin(20)  # too late
+    incoming.begin(10)
     assert heard(incoming, 10) == [10]
     incoming = Incoming(asks=True, interval=10)
     incoming.begin(0)
@@ -215,6 +232,90 @@ def test_a_count_that_has_begun_misses_also_what_comes_first() -> None:
     incoming = Incoming(asks=False, by_tag=True)
     incoming.begin(7)  # of which tag?
     assert heard(incoming, 9) == [9]
+
+
+def test_the_number_that_comes_next_shows_what_is_missing_and_a_restart() -> None:
+    incoming = Incoming(asks=True)
+    heard(incoming, 7)
+    incoming.begin(8)
+    assert incoming.ask(0) is None
+    incoming.begin(10)
+    assert incoming.ask(0) == Ask(Asked(8), afresh=False)
+    incoming.begin(10)
+    assert answered(incoming, 8) == [8]
+    incoming.begin(10)
+    assert incoming.ask(0) == Ask(Asked(9), afresh=False)
+    incoming.begin(3)
+    assert told(incoming) == [Restarted()]
+    assert incoming.ask(0) == Ask(Asked(0), afresh=True)
+    assert answered(incoming, 1, 2) == [Gap(0, 0), 1, 2]
+    assert heard(incoming, 3) == [3]
+    incoming.begin(0)
+    assert told(incoming) == [Restarted()]
+    assert incoming.ask(0) is None
+
+    incoming = Incoming(asks=False)
+    heard(incoming, 7)
+    incoming.begin(3)
+    assert told(incoming) == [Restarted(), Gap(0, 2)]
+    assert heard(incoming, 3, 5) == [3, Gap(4, 4), 5]
+
+
+def test_a_count_goes_on_where_an_earlier_process_has_stopped() -> None:
+    incoming = Incoming(asks=True)
+    incoming.resume(b"", 6)
+    incoming.resume(b"", 3)  # it has begun
+    assert incoming.next_deadline() == 0
+    assert incoming.ask(0) == Ask(Asked(7), afresh=False)
+    assert heard(incoming, 9) == []
+    assert answered(incoming, 7, 8) == [7, 8, 9]
+
+    incoming = Incoming(asks=True)
+    incoming.resume(b"", -1)
+    assert incoming.ask(0) == Ask(Asked(0), afresh=False)
+    assert answered(incoming, 2, 3) == [Gap(0, 1), 2, 3]
+
+    incoming = Incoming(asks=True, by_tag=True)
+    incoming.resume(b"t", 6)
+    incoming.resume(b"u", 0)
+    assert incoming.ask(0) == Ask(Asked(7, b"t"), afresh=False)
+    assert answered(incoming) == []
+    assert incoming.ask(0) == Ask(Asked(1, b"u"), afresh=False)
+
+    incoming = Incoming(asks=False)
+    incoming.resume(b"", 6)
+    assert incoming.ask(0) is None
+    assert heard(incoming, 9) == [Gap(7, 8), 9]
+
+
+def test_a_publisher_that_began_anew_meanwhile_is_told() -> None:
+    for asks in (True, False):
+        incoming = Incoming(asks=asks)
+        incoming.resume(b"", 6)
+        assert heard(incoming, 0) == [Restarted(), 0]
+
+
+def test_what_an_earlier_process_has_not_received_is_asked_for_until_there_is_an_answer() -> None:
+    incoming = Incoming(asks=True, by_tag=True, timeout=5, pause=1, attempts=1, interval=1000)
+    for tag in (b"t", b"u"):
+        incoming.resume(tag, 6)
+    heard(incoming, 9, tag=b"u")
+    assert incoming.ask(0) == Ask(Asked(7, b"t"), afresh=False)
+    incoming.due(5)
+    assert told(incoming) == [Gap(7, 8, b"u"), 9]
+    assert incoming.ask(6) == Ask(Asked(7, b"t"), afresh=True)
+    assert answered(incoming, 7, now=6) == [7]
+    assert incoming.ask(6) is None
+
+
+def test_numbers_come_with_their_publications_where_they_are_wanted() -> None:
+    incoming = Incoming(asks=True, numbers=True)
+    incoming.live(b"t", 1, b"one")
+    assert incoming.heard([[b"t", pack_number(n), b"x"] for n in (2, 4)]) == []
+    incoming.ask(0)
+    incoming.replayed(b"t", 3, b"y", 0)
+    expected = [(b"t", b"one", 1), (b"t", b"x", 2), (b"t", b"y", 3), (b"t", b"x", 4)]
+    assert incoming.take() == expected
 
 
 def test_the_next_number_is_known_where_the_publisher_counts() -> None:

@@ -15,14 +15,17 @@ from zmqbridge import (
     NotAnswered,
     PublicationsMissed,
     PublisherRestarted,
+    QueueEmpty,
     Restarted,
     Sequence,
     SocketClosed,
     Subscribed,
+    Unsubscribed,
 )
 from zmqbridge.testing import faults
 
 REPLAYS = "tcp://server:5556"
+BROKER = "tcp://broker:5557"
 ALL = [b"a", b"b", b"c"]
 LIFE = 1_000_000  # each life of a publisher begins with a multiple of it
 
@@ -56,6 +59,11 @@ class Ledger:
         self.next: dict[bytes, int] = {}
         self.restarts = self.gaps = 0
 
+    def since(self) -> Any:
+        """Where a later process goes on."""
+        places = {key: number - 1 for key, number in self.next.items()}
+        return places if self.by_tag else places.get(b"")
+
     def note(self, told: Any) -> None:
         """Check one thing that it was told."""
         if isinstance(told, Restarted):
@@ -87,13 +95,18 @@ async def told_next(stage: Stage, subscriber: Any, patience: float) -> Any:
 
 @scenario
 async def what_was_delivered_and_what_is_told_make_up_all(stage: Stage) -> None:
-    """D.t3: whatever is cut, killed, restarted or full, each publication is delivered or told."""
+    """D.t3: whatever is cut, killed, restarted or full, each publication is delivered or told.
+
+    By chance a subscriber that restarts goes on where it was; then its ledger does, too. And by
+    chance there is a broker in between.
+    """
     by: Any = stage.random.choice(["publisher", "tag"])
     replay = stage.random.choice([REPLAYS, REPLAYS, None])
     tags = stage.random.sample(ALL, 2) if by == "tag" else [b""]
     mark = stage.random.choice([1000, 1000, 3])
     keep = stage.random.choice([2, 30, 2 * LIFE])
     subscribers = [f"subscriber{n}" for n in range(stage.random.randint(1, 3))]
+    goes_on, relayed = stage.random.random() < 0.5, stage.random.random() < 0.3
     published, lives = Published(by == "tag"), 0
     ledgers: dict[str, Ledger] = {}
 
@@ -116,10 +129,14 @@ async def what_was_delivered_and_what_is_told_make_up_all(stage: Stage) -> None:
                 await stage.sleep(2)
 
     async def subscribe(name: str) -> None:
-        ledger = ledgers[name] = Ledger(by == "tag")
-        given = {"replay": replay} if replay else {}
+        given: dict[str, Any] = {"replay": replay} if replay else {}
+        if goes_on and name in ledgers:
+            given["since"] = ledgers[name].since()
+        else:
+            ledgers[name] = Ledger(by == "tag")
+        ledger = ledgers[name]
         async with stage.make(
-            "Subscriber", name, connect=ADDRESS, tags=tags, numbered_by=by,
+            "Subscriber", name, connect=BROKER if relayed else ADDRESS, tags=tags, numbered_by=by,
             on_gap=stage.random.choice(["raise", "report"]), options={zmq.RCVHWM: mark},
             prefetch=stage.random.choice([1000, 5]), **given,
         ) as subscriber:  # fmt: skip
@@ -132,10 +149,12 @@ async def what_was_delivered_and_what_is_told_make_up_all(stage: Stage) -> None:
 
     stage.spawn("server", publish)
     stage.network.node("main")
+    if relayed:
+        stage.spawn("broker", partial(relay, stage))
     for name in subscribers:
         stage.spawn(name, partial(subscribe, name))
     kinds = ("cut", "silence", "one_way", "slow", "restart")
-    stage.trouble("server", *subscribers, kinds=kinds)
+    stage.trouble("server", *subscribers, *["broker"] * relayed, kinds=kinds)
     await stage.sleep(UNTIL + BACK)
     await stage.sleep(30)  # longer than attempts in vain take
     for name in subscribers:
@@ -206,7 +225,7 @@ async def after_ready_nothing_is_missed(stage: Stage) -> None:
         )
         address = ADDRESS
         if relayed:
-            address = "tcp://broker:5557"
+            address = BROKER
             front = await stack.enter_async_context(
                 stage.make("XSubscriber", "broker", connect=ADDRESS, format="raw")
             )
@@ -240,6 +259,19 @@ async def after_ready_nothing_is_missed(stage: Stage) -> None:
             await stage.sleep(0.5)
 
 
+async def relay(stage: Stage) -> None:
+    """A broker between the address of the server and its own."""
+    async with (
+        stage.make("XSubscriber", "broker", connect=ADDRESS, format="raw") as front,
+        stage.make("XPublisher", "broker", bind=BROKER, format="raw") as back,
+    ):
+        while True:  # one program, so that it begins again as a whole
+            if (parts := await stage.within(0.005, front.receive)) is not None:
+                back.publish(parts)
+            with contextlib.suppress(QueueEmpty):
+                pass_on(back.receive_nowait(), front)
+
+
 def cuts_so_far(stage: Stage) -> int:
     return sum(event.what == "cut" for event in stage.network.trace)
 
@@ -251,10 +283,14 @@ async def pass_on_publications(front: Any, back: Any) -> None:
 
 async def pass_on_subscriptions(front: Any, back: Any) -> None:
     async for change in back:
-        if isinstance(change, Subscribed):
-            front.subscribe(change.tag)
-        else:
-            front.unsubscribe(change.tag)
+        pass_on(change, front)
+
+
+def pass_on(change: Subscribed | Unsubscribed, front: Any) -> None:
+    if isinstance(change, Subscribed):
+        front.subscribe(change.tag)
+    else:
+        front.unsubscribe(change.tag)
 
 
 @scenario

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +33,14 @@ class Ledger:
         self.file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.stop_file = f"{folder}/stop-{role}"
         self.name = name
+        self.folder = folder
+
+    def earlier(self) -> list[list[str]]:
+        """What earlier lives have noted."""
+        whose, _, life = self.name.rpartition(".")
+        paths = [f"{self.folder}/{whose}.{each}" for each in range(1, int(life))]
+        texts = [Path(path).read_text() for path in paths if os.path.exists(path)]
+        return [line.split(" ") for text in texts for line in text.splitlines()]
 
     def note(self, *words: str) -> None:
         os.write(self.file, (" ".join(words) + "\n").encode())
@@ -43,6 +52,11 @@ class Ledger:
 
     def ended(self) -> bool:
         return os.path.exists(self.stop_file)
+
+
+def goes_on(name: str) -> bool:
+    """Whether a subscriber goes on where its earlier life was; the others begin anew."""
+    return "asyncio" not in name
 
 
 def options() -> dict[int, int]:
@@ -151,8 +165,17 @@ async def subscriber(loop: Any, ledger: Ledger, address: str, replay: str, by: s
     from zmqbridge import Gap, Restarted
 
     wanted = TAGS[:2] if by == "tag" else ""
+    last = {words[1]: int(words[3]) for words in ledger.earlier() if words[0] in ("got", "gap")}
+    since: Any = last if by == "tag" else last.get("")
     async with loop.backend.Subscriber(
-        wanted, connect=address, replay=replay, numbered_by=by, on_gap="report", options=options()
+        wanted,
+        connect=address,
+        replay=replay,
+        numbered_by=by,
+        numbers=True,
+        since=since if goes_on(ledger.name) else None,
+        on_gap="report",
+        options=options(),
     ) as subscriber:
 
         async def hear() -> None:
@@ -163,6 +186,7 @@ async def subscriber(loop: Any, ledger: Ledger, address: str, replay: str, by: s
                     ledger.note("restarted", told.tag.decode(), "0", "0")
                 else:
                     number = told[1].partition(b" ")[0].decode()
+                    assert int(number) == told[2]
                     tag = told[0].decode() if by == "tag" else ""
                     ledger.note("got", tag, number, number)
 

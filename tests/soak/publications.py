@@ -4,7 +4,8 @@
 
 What must be true for each life of a subscriber: what it was given and what it was told as missed
 follow each other without a hole and without a double, from the first to the last that was
-published; what is told as missed was published by a publisher that was killed, or by nobody.
+published; also from life to life of those that go on where they were. What is told as missed was
+published by a publisher that was killed, or by nobody.
 It prints a table and the seed, and exits with 1 when something does not balance.
 """
 
@@ -17,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak.actors import LIFE, TAGS
+from tests.soak.actors import LIFE, TAGS, goes_on
 from tests.soak.chaos import STEP, Actor, free_port_address
 
 PATIENCE = 90  # seconds until the last ones have come: a silent subscriber asks every 10 s
@@ -136,7 +137,10 @@ def audit(actors: list[Actor]) -> list[str]:
             if actor.role != "subscriber" or actor.addresses != publisher.addresses:
                 continue
             given = missed = 0
-            for life in actor.lines():
+            lives = actor.lines()
+            if goes_on(actor.name):
+                lives = [[words for life in lives for words in life]]
+            for life in lives:
                 got, gaps, problems = entries(life, actor.name)
                 wrong += problems
                 forged, lost = got - published, within(gaps, safe)

@@ -116,6 +116,9 @@ Told = tuple[bytes, bytes] | Gap | Restarted
 def on_told(told: Told) -> None: ...
 
 
+def on_numbered(told: tuple[bytes, bytes, int] | Gap | Restarted) -> None: ...
+
+
 async def numbered() -> None:
     raised = asyncio_backend.Subscriber("", replay="inproc://a", numbered_by="tag")
     assert_type(await raised.receive(), tuple[bytes, bytes])
@@ -126,13 +129,23 @@ async def numbered() -> None:
     assert_type(reported.receive_nowait(), Told)
     async for told in reported:
         assert_type(told, Told)
+    with_numbers = asyncio_backend.Subscriber("", replay="inproc://a", numbers=True, since=7)
+    assert_type(await with_numbers.receive(), tuple[bytes, bytes, int])
+    by_tag = asyncio_backend.Subscriber(
+        "", numbered_by="tag", numbers=True, since={"a": 1, b"b": 2}, on_gap="report"
+    )
+    assert_type(await by_tag.receive(), tuple[bytes, bytes, int] | Gap | Restarted)
+    asyncio_backend.Subscriber("", numbered_by="tag", since={"a": "1"})  # type: ignore[call-overload]
     asyncio_backend.Subscriber("", on_gap="tell")  # type: ignore[call-overload]
     asyncio_backend.Subscriber("", format="raw", on_gap="report")  # type: ignore[call-overload]
     twisted_raised = twisted_backend.Subscriber("", numbered_by="tag", replay="inproc://a")
     assert_type(twisted_raised.receive(), Deferred[tuple[bytes, bytes]])
     twisted_reported = twisted_backend.Subscriber("", numbered_by="tag", on_gap="report")
     assert_type(twisted_reported.receive(), Deferred[Told])
+    twisted_numbers = twisted_backend.Subscriber("", numbered_by="publisher", numbers=True)
+    assert_type(twisted_numbers.receive(), Deferred[tuple[bytes, bytes, int]])
     twisted_backend.Subscriber("", numbered_by="tag", handler=on_told)
+    twisted_backend.Subscriber("", numbered_by="tag", numbers=True, handler=on_numbered)
     twisted_backend.Subscriber(handler=on_publication, conflate=True)
     twisted_backend.Subscriber(handler=on_publication, replay="inproc://a")  # type: ignore[arg-type]
 

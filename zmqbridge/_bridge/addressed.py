@@ -121,7 +121,10 @@ class Addressed(Guard):
         refuse_open_server(self.socket, any_key=self._any_key)
 
     def unbind(self, address: Address) -> None:
-        """Stop listening at an address, as `bind` returned it.
+        """Stop listening at an address, as `bind` returned it, and leave the peers there.
+
+        libzmq ends the connections that peers have made to this address. What they have sent and
+        this socket has not read yet is lost, and so is a reply that is still owed to them.
 
         Raises:
             AddressError: it is not bound there.
@@ -135,6 +138,9 @@ class Addressed(Guard):
 
     def disconnect(self, address: Address) -> None:
         """Disconnect from an address, as it was given to `connect`.
+
+        What the peer has sent and this socket has not read yet is lost. So a `Requester` does not
+        get the replies that it still waits for from this server.
 
         Raises:
             AddressError: it is not connected there.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge._bridge.calls import is_socket, raw
+from zmqbridge._bridge.calls import is_real, is_socket, raw
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.guards import snapshot
 
@@ -149,7 +149,8 @@ def plain_bind(socket: Any, address: Any) -> None:
 def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = None) -> str:
     """Bind a socket; if this process has just given up that address, wait until it is free.
 
-    The wait blocks, mostly for less than a millisecond, and for one second at the most.
+    The wait blocks, mostly for less than a millisecond, and for one second at the most. A simulated
+    address is free at once.
 
     Args:
         socket: pyzmq's.
@@ -167,14 +168,14 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     try:
         call(socket, address)
     except zmq.ZMQError as error:
-        if error.errno != zmq.EADDRINUSE or not _was_ours(address):
+        if error.errno != zmq.EADDRINUSE or not (is_real(socket) and _was_ours(address)):
             raise
         _bind_when_free(socket, address, call)
     if not is_socket(socket):  # a test has put a mock in its place
         return ""
     last: Any = raw(socket).get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
-    if name.startswith(IN_USE):
+    if name.startswith(IN_USE) and is_real(socket):
         vars(socket).setdefault(BOUND, []).append(name)
     if name.startswith("ipc:"):
         note(socket, name, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import zmq
 
@@ -12,15 +12,27 @@ from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge.core.framing import Message
 from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.numbered import pack_asked, split_answer
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
-from zmqbridge.core.sequence import pack_asked, split_answer
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.sequencing import Sequencing
     from zmqbridge.arguments import Address, Options
 
 PAUSE = 0.1  # seconds until it is looked again whether the receivers are still behind
+
+
+class Receivers(Protocol):
+    """Those for whom publications are asked."""
+
+    def wants(self, tag: bytes) -> bool:
+        """Whether a tag is subscribed to."""
+
+    def deliver(self) -> None:
+        """Take from the `Incoming` what may be delivered now."""
+
+    def is_full(self) -> bool:
+        """Whether they have so much to take that no more should be asked for."""
 
 
 class Asking(Pattern, Keeper):
@@ -49,7 +61,7 @@ class Asking(Pattern, Keeper):
         incoming: Incoming,
         address: Address,
         security: Any,
-        receivers: Sequencing,
+        receivers: Receivers,
     ) -> None:
         super().__init__()
         self._of = subscriber

@@ -22,11 +22,11 @@ from zmqbridge.core.topics import (
 from zmqbridge.errors import MalformedMessage, StateUnknown, TooFewSubscribers, ZmqBridgeError
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.events import Listening
     from zmqbridge._bridge.link import Link
+    from zmqbridge._bridge.listening import Listening
     from zmqbridge._bridge.replays import Replays
     from zmqbridge.core.lastvalues import LastValues
-    from zmqbridge.core.sequence import Outgoing
+    from zmqbridge.core.outgoing import Outgoing
 
 # Messages of a burst: to read and to handle so many subscriptions takes half a millisecond.
 BURST = 50
@@ -171,7 +171,7 @@ class Audience(Pattern):
     def listen(self) -> Listening[Change]:
         """Add a listener and return it."""
         self.look()
-        from zmqbridge._bridge.events import Listening  # few listen
+        from zmqbridge._bridge.listening import Listening  # few listen
 
         listener: Listening[Change] = Listening(self, UNREAD)
         self._listeners.add(listener)

@@ -43,6 +43,11 @@ def is_socket(it: object) -> bool:
     return isinstance(it, BackendSocket) or hasattr(type(it), "raw")
 
 
+def is_real(it: object) -> bool:
+    """Whether an object is a socket of libzmq, and no simulated one."""
+    return isinstance(it, BackendSocket)
+
+
 def clock_of(socket: Any) -> Callable[[], float]:
     """The monotonic clock for a socket: the real one, or that of its simulated network."""
     clock: Callable[[], float] = getattr(type(socket), "monotonic", monotonic)

@@ -12,7 +12,7 @@ from zmqbridge._bridge.subscribing import Publication, Subscribing
 from zmqbridge.core.conflate import ConflatingInbox
 from zmqbridge.core.formats import Format, format_named
 from zmqbridge.core.framing import SEPARATOR, Message
-from zmqbridge.sequences import counted_by
+from zmqbridge.sequences import counted_by, places_of
 
 Split = TypeVar("Split")
 
@@ -72,11 +72,11 @@ class Choosing(Subscribing[Any, Any]):
         return super()._orphaned(publication, prefix)
 
 
-def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any]]:
-    """Take out the arguments of a Subscriber except its format; returns what makes its pattern.
+def pattern_of(format: object, given: Any, numbers: bool) -> Callable[..., Subscribing[Any, Any]]:
+    """Take out the other arguments of a Subscriber; returns what makes its pattern.
 
     Raises:
-        TypeError: `exact` or `conflate` is of another type.
+        TypeError: an argument is of another type.
         ValueError: there is no such format, or it does not go with these arguments.
     """
     named = format_named(format)
@@ -91,7 +91,7 @@ def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any
         raise ValueError("conflate=True is by tag, and in format='raw' there is none")
     if conflate and given.get("prefetch_bytes") is not None:
         raise ValueError("conflate=True holds one of each tag: it goes without prefetch_bytes")
-    sequenced = sequencing_of(format, given)
+    sequenced = sequencing_of(format, given, numbers)
     if sequenced is not None:
         if exact or conflate:
             raise ValueError("numbered publications go without exact= and conflate=")
@@ -101,23 +101,30 @@ def pattern_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any
     return partial(Subscribing, format=named)
 
 
-def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, Any]] | None:
+def sequencing_of(
+    format: object, given: Any, numbers: bool
+) -> Callable[..., Subscribing[Any, Any]] | None:
     """Take out the arguments of numbered publications; None if there are none.
 
     Raises:
-        TypeError: `latest` is no bool.
+        TypeError: `latest` or `numbers` is no bool, or `since` is of another type.
         ValueError: they do not go together, or with the format.
     """
     by, replay = given.pop("numbered_by", None), given.pop("replay", None)
     on_gap, handler = given.pop("on_gap", None), given.get("handler")
-    joins = given.pop("latest", None)
-    if not isinstance(joins, bool | None):
-        raise TypeError(f"latest={joins!r}: give True or False")
+    joins, since = given.pop("latest", None), given.pop("since", None)
+    for name, value in (("latest", joins), ("numbers", numbers)):
+        if not isinstance(value, bool | None):
+            raise TypeError(f"{name}={value!r}: give True or False")
     if joins and (by != "tag" or replay is None):
         raise ValueError("latest=True asks for them: give replay= and numbered_by='tag'")
+    if joins and since is not None:
+        raise ValueError("latest=True asks for the last of each tag, and since= for all: give one")
     if by is None and replay is None:
-        if on_gap is not None:
-            raise ValueError("on_gap= is for numbered publications: give numbered_by= or replay=")
+        for name, value in (("on_gap", on_gap), ("since", since), ("numbers", numbers or None)):
+            if value is not None:
+                text = f"{name}= is for numbered publications: give numbered_by= or replay="
+                raise ValueError(text)
         return None
     by_tag = counted_by(by or "publisher")
     if on_gap not in (None, "raise", "report"):
@@ -134,6 +141,8 @@ def sequencing_of(format: object, given: Any) -> Callable[..., Subscribing[Any, 
         replay=replay,
         raises=on_gap != "report" and handler is None,
         joins=bool(joins),
+        numbers=numbers,
+        since=places_of(since, by_tag),
         security=given.get("security"),
     )
 

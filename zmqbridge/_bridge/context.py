@@ -96,7 +96,7 @@ class SharedContext:
         self._context: OwnContext | None = None
         self._reset()
         in_forked_child(self._reset)
-        atexit.register(self._at_exit)
+        atexit.register(self.at_exit)
 
     def _reset(self) -> None:
         leave_to_parent(None, self._context)
@@ -202,10 +202,10 @@ class SharedContext:
         if not self._finalized and in_child_of_multiprocessing():
             self._finalized = True
             # After all other finalizers: those of queues have -5.
-            sys.modules["multiprocessing.util"].Finalize(None, self._at_exit, exitpriority=-100)
+            sys.modules["multiprocessing.util"].Finalize(None, self.at_exit, exitpriority=-100)
 
-    def _at_exit(self) -> None:
-        """Give what was sent just before the end its time, as daemon threads would be cut off."""
+    def at_exit(self) -> None:
+        """The process ends: give what was sent just before its time; daemon threads have none."""
         begun = monotonic()
         others = _others()
         if any(_is_of_a_factory(each) for each in snapshot(open_sockets)):

@@ -25,14 +25,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from math import inf
 from stat import S_ISSOCK
-from typing import Any
-
-import zmq
-from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.addresses import (
-    CONNECTED_AT,
-    IPC,
     Place,
     connects,
     fresh,
@@ -43,21 +37,16 @@ from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.descriptors import has_hung_up, is_of, places_of, unread_by_peer
 from zmqbridge._bridge.endings import in_thread
 from zmqbridge._bridge.guards import in_forked_child
-from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, LINGER_OF
 
 DESCRIPTORS = "/proc/self/fd"
-TYPE = int(zmq.TYPE)
-SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
 
 # The linger of ipc where the user has set none, and how long a peer may read nothing.
 UNREAD_LIMIT = 5.0  # seconds
 # How often we check whether the peer has read: soon at first, as most peers are quick, then more
 # rarely.
 SOON, SELDOM = 0.001, 0.02  # seconds
-# When a socket closes right after it was connected: how long to wait, in the loop, until its
-# connection exists. Mostly that takes 0.2 ms; where no peer listens, the wait is for nothing.
-RECENT = 0.1  # seconds
-COMING, STEP = 0.002, 0.0002  # seconds
+# While a connection is about to exist, we look for it this often.
+STEP = 0.0002  # seconds
 # The checks take at most 1/SHARE of the time.
 SHARE = 20
 # The copies are at most this part of the descriptors that the process may have. libzmq needs two
@@ -299,33 +288,3 @@ class Keeper:
 
 keeper = Keeper()
 in_forked_child(keeper.disown)
-
-
-def hold(socket: Any, left: Place | None = None) -> bool:
-    """A socket closes now, or leaves one address: see that what it wrote is read.
-
-    If the user has set no linger and there are connections, `UNREAD_LIMIT` is the linger of these
-    connections, and of a socket that closes. With a linger of 0 nothing is held.
-
-    Returns:
-        Whether a connection is held.
-    """
-    if not isinstance(socket, CompiledSocket):  # a simulated one reads by itself, a mock nothing
-        return False
-    state = vars(socket)
-    try:
-        if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
-            return False
-        linger: Any = CompiledSocket.get(socket, LINGER_OF)
-        wanted = linger
-        if linger == LINGER and LINGER_IS_GIVEN not in state:
-            wanted = int(UNREAD_LIMIT * 1000)
-        until = inf if wanted < 0 else monotonic() + wanted / 1000
-        young = monotonic() - state[CONNECTED_AT] < RECENT
-        places = [left] if left else state[IPC]
-        held = bool(wanted) and keeper.keep(places, until, COMING * young)
-        if held and left is None and wanted != linger:  # else its other connections have their own
-            CompiledSocket.set(socket, LINGER_OF, wanted)
-        return held
-    except (TypeError, zmq.ZMQError):  # it was closed already
-        return False

@@ -7,8 +7,9 @@ from math import inf
 from typing import Any
 
 import zmq
+from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.addresses import IPC, SENT, Place, forget_all
+from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, SENT, Place, forget_all
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.iothreads import OwnContext
@@ -20,6 +21,12 @@ LINGER = 100  # milliseconds
 # __dict__, and the user's value holds.
 LINGER_IS_GIVEN = "_zmqbridge_linger"
 LINGER_OF = int(zmq.LINGER)
+TYPE = int(zmq.TYPE)
+SEND_NOTHING = frozenset({int(zmq.PULL), int(zmq.SUB)})
+# When a socket closes right after it was connected: how long to wait, in the loop, until its
+# connection exists. Mostly that takes 0.2 ms; where no peer listens, the wait is for nothing.
+RECENT = 0.1  # seconds
+COMING = 0.002  # seconds
 
 
 def is_far(address: str) -> bool:
@@ -55,15 +62,32 @@ def closing(socket: Any, sent: int) -> int:
 
 
 def hold(socket: Any, left: Place | None = None) -> bool:
-    """Over ipc: let the peer read what a socket wrote, though it closes or leaves an address.
+    """Over ipc: let the peer read what a socket wrote, though it closes or leaves one address.
 
-    See `zmqbridge._bridge.ipclinger`, which is loaded by this.
+    If the user has set no linger and there are connections, the `UNREAD_LIMIT` of `ipclinger` is
+    the linger of these connections, and of a socket that closes. With a linger of 0 nothing is
+    held.
 
     Returns:
-        Whether there is anything to hold.
+        Whether a connection is held.
     """
-    with suppress(ImportError, OSError):  # e.g. there is no descriptor left to load the module
-        from zmqbridge._bridge import ipclinger
+    if not isinstance(socket, CompiledSocket):  # a simulated one reads by itself, a mock nothing
+        return False
+    state = vars(socket)
+    # There may be no descriptor left to load the module; or the socket was closed already.
+    with suppress(ImportError, OSError, TypeError, zmq.ZMQError):
+        if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
+            return False
+        from zmqbridge._bridge.ipclinger import UNREAD_LIMIT, keeper
 
-        return ipclinger.hold(socket, left)
+        linger: Any = CompiledSocket.get(socket, LINGER_OF)
+        wanted = linger
+        if linger == LINGER and LINGER_IS_GIVEN not in state:
+            wanted = int(UNREAD_LIMIT * 1000)
+        until = inf if wanted < 0 else monotonic() + wanted / 1000
+        young = monotonic() - state[CONNECTED_AT] < RECENT
+        held = bool(wanted) and keeper.keep([left] if left else state[IPC], until, COMING * young)
+        if held and left is None and wanted != linger:  # else its other connections have their own
+            CompiledSocket.set(socket, LINGER_OF, wanted)
+        return held
     return False

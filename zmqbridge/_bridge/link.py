@@ -121,7 +121,7 @@ class Link(Addressed):
         if unknown:
             from zmqbridge._bridge.signatures import refuse
 
-            refuse(self.owner, unknown)
+            refuse(self.owner, unknown, Link.open.__kwdefaults__ or {})
         opening.check(options, context)
         kind = self.pattern.socket_type or self.owner.kind
         try:
@@ -206,7 +206,7 @@ class Link(Addressed):
             from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
 
             self.monitor: Monitor | None = Monitor(
-                self, complete=not self.addresses, has_credentials=self._has_credentials
+                self, Link, complete=not self.addresses, has_credentials=self._has_credentials
             )
         return self.monitor
 
@@ -236,8 +236,8 @@ class Link(Addressed):
             return f"{self!r}: bind or connect it"
         if self.monitor is None:
             return UNWATCHED if any(map(is_far, self.addresses)) else ""
-        failure = self.monitor.connections.failure
-        return f"the last connection that failed: {failure.told}" if failure else ""
+        failure = self.monitor.why_failed()
+        return f"the last connection that failed: {failure}" if failure else ""
 
     def fail(
         self, waiters: Sequence[Any], error: ZmqBridgeError, remains: Sequence[Any] = ()

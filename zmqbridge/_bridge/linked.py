@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from zmqbridge._bridge.link import Link
+from zmqbridge.errors import StateUnknown
+
+if TYPE_CHECKING:
+    from zmqbridge._bridge.monitoring import Monitor
 
 CO_VARARGS = 4  # see `inspect`, which takes a while to import
+
+# Of the arguments that every socket takes.
+DEFAULTS: dict[str, Any] = Link.open.__kwdefaults__ or {}
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -27,7 +34,7 @@ class Shown:
     def __get__(self, instance: object, owner: type) -> object:
         from zmqbridge._bridge.signatures import signature
 
-        made = signature(owner)
+        made = signature(owner, DEFAULTS)
         if made is None:  # a subclass of a user's, with a constructor of its own
             raise AttributeError("__signature__")
         return made
@@ -41,7 +48,7 @@ def by_name(cls: type, *given: object, **arguments: object) -> Any:
         if code and len(given) >= code.co_argcount and not code.co_flags & CO_VARARGS:
             from zmqbridge._bridge.signatures import refuse_positional
 
-            refuse_positional(cls, given[code.co_argcount - 1 :])
+            refuse_positional(cls, given[code.co_argcount - 1 :], DEFAULTS)
     return object.__new__(cls)
 
 
@@ -85,3 +92,26 @@ def only_async(owner: Any) -> TypeError:
     text = f"{owner!r} takes time to close: write `async with`"
     owner.close()
     return TypeError(text)
+
+
+def monitor_of_peers(link: Link) -> Monitor:
+    """The monitor of a socket, if it can tell whether a peer is there.
+
+    Raises:
+        StateUnknown: it cannot.
+    """
+    # Every call that comes too late raises, even if it has missed no handshake.
+    if not (link.monitor.complete if link.monitor else not link.addresses):
+        raise StateUnknown(
+            f"{link!r} had addresses before it was monitored, so a peer may be there of which "
+            "nothing was told: make it with monitor=True"
+        )
+    monitor = link.attach()
+    monitor.link.catch_up()
+    if (
+        not monitor.connections.up
+        and link.addresses
+        and all(name.startswith("inproc:") for name in link.addresses)
+    ):
+        raise StateUnknown(f"{link!r}: libzmq does not tell of peers at inproc addresses")
+    return monitor

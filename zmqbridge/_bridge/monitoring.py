@@ -27,21 +27,17 @@ from weakref import WeakSet
 import zmq
 
 from zmqbridge._bridge.driver import Driver, Keeper
-from zmqbridge._bridge.events import Events
 from zmqbridge._bridge.exhaustion import explained, reserve
-from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.listening import Events
+from zmqbridge.core.connectionevents import EventKind, with_cause
 from zmqbridge.core.connectionstate import ConnectionState
 from zmqbridge.core.framing import Message
-from zmqbridge.core.monitor import (
-    EventKind,
-    Storm,
-    parse_event,
-    without_failed_accepts,
-)
+from zmqbridge.core.monitor import Storm, parse_event, without_failed_accepts
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, SocketClosed, StateUnknown
 
 if TYPE_CHECKING:
+    from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import Options
 
 _numbers = itertools.count(1)
@@ -74,11 +70,50 @@ class Monitorable(Protocol):
         """Refuse a call that cannot be served."""
 
 
+class ReadingEnd(Protocol):
+    """What a monitor asks of the `Link` of its own socket."""
+
+    said: bool
+
+    @property
+    def socket(self) -> Any:
+        """The libzmq socket."""
+
+    @property
+    def context(self) -> zmq.Context[Any]:
+        """Its context."""
+
+    @property
+    def driver(self) -> Driver:
+        """Its driver."""
+
+    @property
+    def pump(self) -> Pump:
+        """What reads it."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+
+    def check_open(self) -> None:
+        """Refuse a call that cannot be served."""
+
+    def catch_up(self) -> None:
+        """Take now what libzmq has received already."""
+
+    def close(self) -> None:
+        """Close it."""
+
+    def close_socket(self) -> list[Any]:
+        """Close what is libzmq's and return all waiters, which must be told."""
+
+
 class Monitor(Pattern, Keeper):
     """The reading end of a monitor: a link and a driver of its own, and any number of listeners.
 
     Args:
         monitored: the link of the socket of which libzmq is to tell from now on.
+        link_of: the class `Link`; given, because a link may have a monitor.
         complete: whether nothing has happened on that socket before.
         has_credentials: that socket shows credentials, which a server may refuse.
         report: called with an error that no call gets, once for each cause; by default by the
@@ -97,6 +132,7 @@ class Monitor(Pattern, Keeper):
     def __init__(
         self,
         monitored: Monitorable,
+        link_of: Callable[..., ReadingEnd],
         *,
         complete: bool,
         has_credentials: bool,
@@ -117,7 +153,8 @@ class Monitor(Pattern, Keeper):
         self._first: Events | None = Events(self)
         self._listeners.add(self._first)
         self._driver = monitored.driver.beside()
-        self.link: Link = Link(type(self), self._driver, self, given={"context": monitored.context})
+        given = {"context": monitored.context}
+        self.link: ReadingEnd = link_of(type(self), self._driver, self, given=given)
         self.link.said = True  # in a forked child the monitored socket alone reports it
         self._driver.keeper = self
         try:
@@ -167,6 +204,11 @@ class Monitor(Pattern, Keeper):
             # A refusal from before this call says nothing: much may have changed.
             if failure and connections.failures > before:
                 raise failure
+
+    def why_failed(self) -> str:
+        """Why the last handshake failed that did, else ""."""
+        failure = self.connections.failure
+        return with_cause(failure) if failure else ""
 
     def no_peer(self, timeout: float) -> ConnectTimeout:
         """The error when no peer came in time."""
@@ -298,26 +340,3 @@ class Monitor(Pattern, Keeper):
         for listener in self._listeners:
             listener.drop()
         return self._take_waiters()
-
-
-def of_peers(link: Link) -> Monitor:
-    """The monitor of a socket, if it can tell whether a peer is there.
-
-    Raises:
-        StateUnknown: it cannot.
-    """
-    # Every call that comes too late raises, even if it has missed no handshake.
-    if not (link.monitor.complete if link.monitor else not link.addresses):
-        raise StateUnknown(
-            f"{link!r} had addresses before it was monitored, so a peer may be there of which "
-            "nothing was told: make it with monitor=True"
-        )
-    monitor = link.attach()
-    monitor.link.catch_up()
-    if (
-        not monitor.connections.up
-        and link.addresses
-        and all(name.startswith("inproc:") for name in link.addresses)
-    ):
-        raise StateUnknown(f"{link!r}: libzmq does not tell of peers at inproc addresses")
-    return monitor

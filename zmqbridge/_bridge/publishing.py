@@ -12,7 +12,8 @@ from zmqbridge._bridge.link import Link
 from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
-from zmqbridge.core.sequence import Outgoing, as_copy
+from zmqbridge.core.numbered import as_copy
+from zmqbridge.core.outgoing import Outgoing
 from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.errors import OptionError
 from zmqbridge.sequences import Sequence as Numbers

@@ -12,8 +12,9 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge.core.framing import Message, split_request
+from zmqbridge.core.numbered import END, Asked, split_asked
+from zmqbridge.core.outgoing import Outgoing
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
-from zmqbridge.core.sequence import END, Asked, Outgoing, split_asked
 from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, SocketClosed
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.joining import Joining
+from zmqbridge.core.numbered import split_numbered
 from zmqbridge.core.raising import RaisingInbox, WeighedRaisingInbox
-from zmqbridge.core.sequence import split_numbered
 from zmqbridge.errors import (
     OptionError,
     PublicationsMissed,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def weigh(item: Any) -> int:
     """How many bytes a publication has; what is told about missing ones has none."""
-    return bytes_of_all(item) if type(item) is tuple else 0
+    return bytes_of_all(item[:2]) if type(item) is tuple else 0
 
 
 ALONE = (
@@ -41,18 +41,23 @@ NUMBERED = Format(lambda tag, body: (tag, body), split_numbered, head_of_first, 
 
 
 class Sequencing(Subscribing[Any, Any]):
-    """SUB: (tag, body) of numbered publications, and between them what is told of missing ones.
+    """SUB: numbered publications, and between them what is told of missing ones.
 
     Args:
         by_tag: each tag has numbers of its own.
         replay: where missing ones are asked for; None to tell each gap at once.
         raises: what is told is raised, and not delivered.
         joins: the last publication of each tag is asked for at first; the numbers are by tag.
+        numbers: each publication is delivered with its number.
+        since: by tag, or under ``b""``, the last number that an earlier process has received.
         security: for that address.
         bounds: those of the inbox.
     """
 
-    __slots__ = ("_asking", "_incoming", "_joining", "_raises", "_replay", "_security", "alone")
+    __slots__ = (
+        "_asking", "_by_tag", "_incoming", "_joining", "_raises", "_replay", "_security", "_since",
+        "alone",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -62,14 +67,20 @@ class Sequencing(Subscribing[Any, Any]):
         replay: Address | None,
         raises: bool,
         joins: bool,
+        numbers: bool,
+        since: dict[bytes, int],
         security: Any,
         **bounds: Any,
     ) -> None:
         super().__init__(format=NUMBERED, **bounds)
         self._takes_any = False
         self.alone = "" if by_tag else ALONE
-        self._joining = Joining() if joins else None
-        self._incoming = self._joining or Incoming(asks=replay is not None, by_tag=by_tag)
+        self._by_tag = by_tag
+        self._since = since
+        self._joining = Joining(numbers=numbers) if joins else None
+        self._incoming = self._joining or Incoming(
+            asks=replay is not None, by_tag=by_tag, numbers=numbers
+        )
         self._replay = replay
         self._raises = raises
         self._security = security
@@ -93,13 +104,21 @@ class Sequencing(Subscribing[Any, Any]):
             self.limit()
             raise OptionError("zmq.CONFLATE drops publications, and numbers are to tell of each")
         joining = self._joining
-        if joining is None or self._asking is None:
-            return
-        if option == zmq.SUBSCRIBE:
-            joining.join(value)
-            self._asking.soon()
-        elif option == zmq.UNSUBSCRIBE and value not in self._subscriptions:
+        if option == zmq.SUBSCRIBE and (joining is not None or self._since):
+            if joining is not None:
+                joining.join(value)
+            else:
+                self._resume(value)
+            if self._asking is not None:
+                self._asking.soon()
+        elif joining is not None and option == zmq.UNSUBSCRIBE and value not in self._subscriptions:
             joining.leave(value)
+
+    def _resume(self, prefix: bytes) -> None:
+        """Begin the counts of these tags where an earlier process has stopped."""
+        since, by_tag = self._since, self._by_tag
+        for tag in [tag for tag in since if not by_tag or tag.startswith(prefix)]:
+            self._incoming.resume(tag, since.pop(tag))
 
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
         super()._drop(socket, prefix)

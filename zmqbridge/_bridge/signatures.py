@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from zmqbridge import arguments
-from zmqbridge._bridge.link import Link
 from zmqbridge.core.framing import as_name
 
 # What names mean that others have for it.
@@ -36,10 +35,10 @@ ON_TWISTED = {
 }
 
 
-def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
+def refuse(owner: type, unknown: Iterable[str], defaults: Mapping[str, Any]) -> NoReturn:
     """Raise a TypeError for an argument that `owner` does not take, with the most similar name."""
     wrong = next(iter(unknown))
-    takes = next(filter(None, map(signature, owner.__mro__))).parameters
+    takes = parameters_of(owner, defaults)
     near = get_close_matches(wrong, takes, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}"
     if wrong in MEANT:
@@ -49,35 +48,44 @@ def refuse(owner: type, unknown: Iterable[str]) -> NoReturn:
     raise TypeError(f"{owner.__name__}() has no argument {wrong!r}: {hint}")
 
 
-def refuse_positional(owner: type, surplus: Sequence[object]) -> NoReturn:
+def refuse_positional(
+    owner: type, surplus: Sequence[object], defaults: Mapping[str, Any]
+) -> NoReturn:
     """Raise a TypeError for an argument that `owner` takes by name only."""
     address, name = surplus[0], owner.__name__
     if isinstance(address, str | bytes) and re.match(r"\w+://", as_name(address, "").decode()):
         text = f"{name}({address!r}): write connect={address!r} or bind={address!r}"
     else:
-        takes = next(filter(None, map(signature, owner.__mro__))).parameters
+        takes = parameters_of(owner, defaults)
         kind = type(address).__name__
         text = f"{name}() got a {kind} without its name: it takes {', '.join(takes)}"
     raise TypeError(text)
 
 
-def only_known(owner: type, given: Iterable[str]) -> None:
+def only_known(owner: type, given: Iterable[str], defaults: Mapping[str, Any]) -> None:
     """Refuse what `owner` does not take, although the link would."""
-    takes = next(filter(None, map(signature, owner.__mro__))).parameters
+    takes = parameters_of(owner, defaults)
     if unknown := [name for name in given if name not in takes]:
-        refuse(owner, unknown)
+        refuse(owner, unknown, defaults)
 
 
-def signature(owner: Any) -> inspect.Signature | None:
+def parameters_of(owner: type, defaults: Mapping[str, Any]) -> Mapping[str, inspect.Parameter]:
+    """What a constructor takes, also one that a subclass has replaced."""
+    found = (signature(each, defaults) for each in owner.__mro__)
+    return next(filter(None, found)).parameters
+
+
+def signature(owner: Any, defaults: Mapping[str, Any]) -> inspect.Signature | None:
     """What a constructor takes: its own parameters, and those that its ``Unpack`` stands for.
 
-    The defaults and the order are those of `Link.open`; a missing default is None.
+    Args:
+        owner: the class.
+        defaults: of the arguments that every socket takes, in their order; a missing one is None.
     """
     _, *parameters = inspect.signature(owner.__init__).parameters.values()
     group = re.match(r"Unpack\[(\w+)", str(parameters[-1].annotation)) if parameters else None
     if group is None:
         return None
-    defaults: dict[str, Any] = Link.open.__kwdefaults__ or {}
     hints: dict[str, Any] = getattr(arguments, group[1]).__annotations__
     parameters[-1:] = [
         inspect.Parameter(

@@ -10,7 +10,15 @@ import anyio
 from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
+from zmqbridge._bridge.linked import (
+    Shown,
+    by_name,
+    forwarded,
+    is_closed,
+    monitor_of_peers,
+    only_async,
+    repr_of,
+)
 from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.resting import rests
@@ -25,7 +33,7 @@ from zmqbridge.errors import ContextTerminated, QueueEmpty, SocketClosed
 if TYPE_CHECKING:
     import zmq
 
-    from zmqbridge._bridge.events import Events
+    from zmqbridge._bridge.listening import Events
     from zmqbridge.arguments import Options
     from zmqbridge.asyncio_backend._driver import AnyWaiter
 
@@ -171,9 +179,7 @@ class Socket:
         """
         check_timeout(timeout)
         self._driver.enter()
-        from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
-
-        monitor = of_peers(self._link)
+        monitor = monitor_of_peers(self._link)
         try:
             with anyio.fail_after(timeout):
                 await monitor.until_connected()

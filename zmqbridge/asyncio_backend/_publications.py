@@ -42,6 +42,7 @@ from zmqbridge.core.formats import (
     Body,
     FormatName,
     ManyParts,
+    NumberedPublication,
     OneBody,
     Publication,
     format_named,
@@ -69,6 +70,7 @@ class Subscriber(Receiver[Publication]):
     Args:
         tags: one prefix or several to subscribe to, as by `subscribe`; ``""`` is all.
         format: in which parts publications come, see `zmqbridge.arguments.Format`.
+        numbers: whether numbered publications come as (tag, body, number).
         arguments: `zmqbridge.arguments.SubscriberArguments`.
     """
 
@@ -93,6 +95,27 @@ class Subscriber(Receiver[Publication]):
         format: OneBody = "joined",
         on_gap: Literal["raise"] | None = None,
         **arguments: Unpack[NumberedArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[NumberedPublication],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        numbers: Literal[True],
+        on_gap: Literal["raise"] | None = None,
+        **arguments: Unpack[NumberedArguments],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Subscriber[NumberedPublication | Gap | Restarted],
+        tags: Addresses = (),
+        *,
+        format: OneBody = "joined",
+        numbers: Literal[True],
+        **arguments: Unpack[SubscriberArguments],
     ) -> None: ...
 
     @overload
@@ -127,10 +150,11 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: FormatName = "joined",
+        numbers: bool = False,
         **arguments: Unpack[SubscriberArguments],
     ) -> None:
         wanted = as_tags(tags, arguments)
-        super().__init__(arguments, pattern_of=pattern_of(format, arguments))
+        super().__init__(arguments, pattern_of=pattern_of(format, arguments, numbers))
         begin(self._link)
         for tag in wanted:
             self.subscribe(tag)

@@ -42,7 +42,7 @@ from zmqbridge.core.framing import Address, BytesLike, as_name
 from zmqbridge.core.topics import Change
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.events import Listening
+    from zmqbridge._bridge.listening import Listening
     from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import (
         Options,

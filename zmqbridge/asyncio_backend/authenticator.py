@@ -18,6 +18,7 @@ from zmqbridge._bridge.authentication import (
     reload,
     the_only_one,
 )
+from zmqbridge._bridge.linked import DEFAULTS
 from zmqbridge._bridge.mechanisms import ZAP
 from zmqbridge._bridge.signatures import only_known
 from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop
@@ -57,7 +58,7 @@ class Authenticator(Socket):
         self, policies: Mapping[str, Policy], **arguments: Unpack[ContextArguments]
     ) -> None:
         """The keyword arguments are described in `zmqbridge.arguments`."""
-        only_known(type(self), arguments)
+        only_known(type(self), arguments, DEFAULTS)
         self._tasks: set[Task[None]] = set()
         self._scopes: set[anyio.CancelScope] = set()
         self._pattern = Authenticating(

@@ -16,6 +16,7 @@ import zmq
 from zmqbridge.cli.formats import Format, Item
 from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
+from zmqbridge.core.connectionevents import with_cause
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 from zmqbridge.security import Policy
 
@@ -227,7 +228,9 @@ async def why_not(socket: Any) -> str:
         failure = getattr(error, "failure", None)
         if isinstance(error, HandshakeFailed):
             return str(error)
-        return "nobody is there" if failure is None else f"the last handshake: {failure.told}"
+        return (
+            "nobody is there" if failure is None else f"the last handshake: {with_cause(failure)}"
+        )
     return "who is there does not read"
 
 

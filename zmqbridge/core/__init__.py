@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zmqbridge.core.conflate import ConflatingInbox
+    from zmqbridge.core.connectionevents import EventKind, MonitorEvent
     from zmqbridge.core.connectionstate import ConnectionState
     from zmqbridge.core.deadlines import DeadlineHeap
     from zmqbridge.core.framing import (
@@ -31,16 +32,17 @@ if TYPE_CHECKING:
     )
     from zmqbridge.core.gaps import Gap, Restarted
     from zmqbridge.core.inbox import Inbox, WeighedInbox
-    from zmqbridge.core.incoming import Ask, Incoming
+    from zmqbridge.core.incoming import Incoming
     from zmqbridge.core.joining import Joining
     from zmqbridge.core.lastvalues import LastValues
-    from zmqbridge.core.monitor import EventKind, MonitorEvent, Storm, parse_event
+    from zmqbridge.core.monitor import Storm, parse_event
+    from zmqbridge.core.numbered import Ask, Asked
     from zmqbridge.core.outbox import Outbox
+    from zmqbridge.core.outgoing import Kept, Outgoing
     from zmqbridge.core.raising import RaisingInbox
     from zmqbridge.core.requests import RequestTable, request_ids
     from zmqbridge.core.routes import ReplyRoutes
     from zmqbridge.core.sendqueue import SendQueue
-    from zmqbridge.core.sequence import Asked, Kept, Outgoing
     from zmqbridge.core.statistics import Statistics
     from zmqbridge.core.subscriptions import Subscriptions
     from zmqbridge.core.topics import Subscribed, Topics, Unsubscribed
@@ -96,6 +98,7 @@ __all__ = [
 # Each is loaded when it is first asked for: a program pays for the machines that it uses.
 _MODULES = {
     "conflate": ("ConflatingInbox",),
+    "connectionevents": ("EventKind", "MonitorEvent"),
     "connectionstate": ("ConnectionState",),
     "deadlines": ("DeadlineHeap",),
     "framing": (
@@ -105,16 +108,17 @@ _MODULES = {
     ),
     "inbox": ("Inbox", "WeighedInbox"),
     "gaps": ("Gap", "Restarted"),
-    "incoming": ("Ask", "Incoming"),
+    "incoming": ("Incoming",),
     "joining": ("Joining",),
     "lastvalues": ("LastValues",),
-    "monitor": ("EventKind", "MonitorEvent", "Storm", "parse_event"),
+    "monitor": ("Storm", "parse_event"),
+    "numbered": ("Ask", "Asked"),
     "outbox": ("Outbox",),
+    "outgoing": ("Kept", "Outgoing"),
     "raising": ("RaisingInbox",),
     "requests": ("RequestTable", "request_ids"),
     "routes": ("ReplyRoutes",),
     "sendqueue": ("SendQueue",),
-    "sequence": ("Asked", "Kept", "Outgoing"),
     "statistics": ("Statistics",),
     "subscriptions": ("Subscriptions",),
     "topics": ("Subscribed", "Topics", "Unsubscribed"),

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 
-from zmqbridge.core.monitor import HANDSHAKE_FAILED, OPENED, EventKind, MonitorEvent
+from zmqbridge.core.connectionevents import (
+    HANDSHAKE_FAILED,
+    OPENED,
+    EventKind,
+    MonitorEvent,
+    why,
+)
 from zmqbridge.errors import HandshakeFailed
 
 _AUTH, _PROTOCOL = EventKind.HANDSHAKE_FAILED_AUTH, EventKind.HANDSHAKE_FAILED_PROTOCOL
 
-# After these libzmq never tries the address again. But keys may be added while the server runs.
-FINAL = frozenset({_AUTH, _PROTOCOL})
+# After these libzmq never tries the address again. But keys may be added while the server runs, and
+# a peer of another type may make way for the right one. That peer is told by no event of its own:
+# the connection ends amid the handshake.
+FINAL = frozenset({_AUTH, _PROTOCOL, EventKind.DISCONNECTED})
 AGAIN = 0.5  # seconds until we try again
 
 
@@ -116,7 +124,9 @@ class ConnectionState:
         elif kind == EventKind.HANDSHAKE_SUCCEEDED:
             self._succeeded(address)
         elif kind == EventKind.DISCONNECTED:
-            self._disconnected(event)
+            if self._ended_amid_handshake(event):
+                self.failure = event
+                return self._failed(event, now)
         elif kind in HANDSHAKE_FAILED:
             self._failing[address] += 1
             self.failure = event
@@ -144,22 +154,23 @@ class ConnectionState:
             self._refusals[address] = None
             self._causes.pop(address, None)
 
-    def _disconnected(self, event: MonitorEvent) -> None:
+    def _ended_amid_handshake(self, event: MonitorEvent) -> bool:
+        # Take the end of a connection; True if nothing was told before of what its handshake lacks.
         _, address, peer = event
         shaking = self._shaking.get(address, [])
         failed = self._failing[address] > 0
         self._failing[address] -= failed
         if peer in shaking:
             shaking.remove(peer)
-            if not failed:  # a handshake between types that do not fit ends like this
-                self.failure = event
-        elif self._up.pop(peer, None) is not None:
+            return not failed
+        if self._up.pop(peer, None) is not None:
             if failed and shaking:  # then it was another connection that succeeded
                 self._up[shaking.pop()] = address
         elif not failed:
             nameless = [peer for peer, at in self._up.items() if peer < 0 and at == address]
             if nameless:
                 del self._up[nameless[0]]
+        return False
 
     def _failed(self, event: MonitorEvent, now: float) -> tuple[HandshakeFailed | None, bool]:
         kind, address, _ = event
@@ -167,7 +178,7 @@ class ConnectionState:
             return None, False
         if kind in FINAL:
             self._again[address] = now + AGAIN
-        cause = event.told
+        cause = why(event)
         error = HandshakeFailed(f"no handshake with {address}: {cause}", event)
         self._refusals[address] = error
         self.failures += 1

@@ -44,6 +44,8 @@ OneBody = Literal["joined", "two-part"]
 """The formats in which a publication is a tag and one body."""
 
 ManyParts = Iterable[BytesLike]
+NumberedPublication = tuple[bytes, bytes, int]
+"""The (tag, body, number) of a numbered publication."""
 
 
 class Format(NamedTuple):

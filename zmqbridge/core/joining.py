@@ -6,9 +6,9 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from zmqbridge.core.incoming import Ask, Incoming
+from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.lanes import Lane
-from zmqbridge.core.sequence import Asked
+from zmqbridge.core.numbered import Ask, Asked
 
 JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 

@@ -8,6 +8,7 @@ that port there before.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ def listening(socket: SimSocket, name: str) -> tuple[str, Sequence[Key]]:
             raise zmq.ZMQError(zmq.EADDRINUSE)
         return f"ipc://{rest}", [("ipc", rest)]
     host, port = _tcp(rest)
+    if ":" in host and not socket.options[zmq.IPV6]:
+        raise zmq.ZMQError(errno.ENODEV)
     if port in ("*", "0"):
         port = str(network.port())
     if host in LOOPBACK:

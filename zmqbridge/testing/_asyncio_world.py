@@ -259,7 +259,10 @@ class Session:
         self.loop.stall_check.begin()
         asyncio.set_event_loop(self.loop)
         try:
-            task = self.loop.create_task(main(), name=node.name, context=context)
+            made = context.run(main)
+            if not asyncio.iscoroutine(made):
+                raise TypeError(f"{main!r} returned {made!r}: give a coroutine function")
+            task = self.loop.create_task(made, name=node.name, context=context)
             result = self.loop.run_until_complete(task)
             if self.network.failure is not None:
                 raise self.network.failed()

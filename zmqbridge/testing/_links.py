@@ -72,12 +72,12 @@ def pace_of(latency: Any, per_second: Any) -> Pace:
     try:
         low, high = latency
         fine = 0 <= low <= high < inf
-    except TypeError:
+    except (TypeError, ValueError):
         fine = False
     if not fine:
         raise ValueError(
             f"latency={latency!r}: give the least and the most seconds, as (0.001, 0.05)"
         )
-    if isinstance(per_second, str) or not per_second > 0:
+    if not isinstance(per_second, int | float) or not per_second > 0:
         raise ValueError(f"per_second={per_second!r}: give bytes a second, more than 0")
     return Pace((low, high), per_second)

@@ -28,6 +28,11 @@ FIXED = frozenset({zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO})
 IDLE = frozenset({zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_CNT, zmq.TCP_KEEPALIVE_IDLE,
                   zmq.TCP_KEEPALIVE_INTVL, zmq.BACKLOG, zmq.HANDSHAKE_IVL,
                   zmq.RATE})  # fmt: skip
+# libzmq refuses to set these; and of HWM, an option of libzmq 2, any use.
+READ_ONLY = frozenset({zmq.FD, zmq.EVENTS, zmq.TYPE, zmq.RCVMORE, zmq.LAST_ENDPOINT, zmq.MECHANISM,
+                       zmq.HWM})  # fmt: skip
+# All numbers but these are 32 bits long.
+LONG = frozenset({zmq.MAXMSGSIZE})
 KEYS = frozenset({zmq.CURVE_SERVERKEY, zmq.CURVE_PUBLICKEY, zmq.CURVE_SECRETKEY})
 LEAST: dict[int, int] = {
     zmq.SNDHWM: 0, zmq.RCVHWM: 0, zmq.LINGER: -1, zmq.MAXMSGSIZE: -1, zmq.RECONNECT_IVL: -1,
@@ -41,10 +46,12 @@ def checked(option: int, value: Any, before: Any = None) -> Any:
 
     Raises:
         NotSimulated: the option, or its value, is not simulated.
-        TypeError, zmq.ZMQError: pyzmq or libzmq refuses the value with the same error.
+        TypeError, OverflowError, zmq.ZMQError: pyzmq or libzmq refuses it with the same error.
     """
     if option not in DEFAULTS:
-        name = zmq.SocketOption(option).name if option in list(zmq.SocketOption) else str(option)
+        if option in READ_ONLY or option not in list(zmq.SocketOption):
+            raise zmq.ZMQError(zmq.EINVAL)
+        name = zmq.SocketOption(option).name
         raise NotSimulated(f"the option zmq.{name} is not simulated for this kind of socket")
     default = DEFAULTS[option]
     if option in FIXED and value != default:
@@ -53,6 +60,8 @@ def checked(option: int, value: Any, before: Any = None) -> Any:
     if isinstance(default, int):
         if not isinstance(value, int):
             raise TypeError(f"expected int, got: {value!r}")
+        if not -1 << 31 <= value < 1 << 31 and option not in LONG:
+            raise OverflowError("value too large to convert to int")
         if value < LEAST.get(option, value):
             raise zmq.ZMQError(zmq.EINVAL)
         return int(value)

@@ -7,12 +7,13 @@ belongs to a program of a node. What has no event is replaced while a network ru
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import zmq
@@ -25,6 +26,7 @@ THREAD = "threads are not simulated, their time is real: call the function itsel
 TCP = "the network beside ØMQ is not simulated: let the test replace what connects there"
 SLEEP = "time.sleep() holds up all nodes, and virtual time stands still: await a sleep of the loop"
 CONTEXT = "a real socket has no virtual time: make it with context=node.context"
+SOCKET = "this class is that of real sockets: make it by node.context.socket(kind)"
 
 SIGNAL = "signals are those of the real process: call what the handler would do"
 
@@ -111,6 +113,14 @@ def _start(real: Any) -> Any:
     return start
 
 
+def _process(name: str, real: Any) -> Any:
+    def process(*args: Any, **kwargs: Any) -> Any:
+        _refuse(f"os.{name}", PROCESS)
+        return real(*args, **kwargs)
+
+    return process
+
+
 def _socket(real: Any) -> Any:
     def socket(self: Any, *args: Any, **kwargs: Any) -> Any:
         _refuse(f"{self!r}.socket()", CONTEXT)
@@ -119,12 +129,27 @@ def _socket(real: Any) -> Any:
     return socket
 
 
+def _made(real: Any) -> Any:
+    def init(self: Any, context: Any = None, *args: Any, **kwargs: Any) -> None:
+        _refuse(f"zmq.Socket({context!r})", SOCKET)
+        real(self, context, *args, **kwargs)
+
+    return init
+
+
 # What has no audit event, in some versions of Python or in all.
 REPLACED: list[tuple[Any, str, Callable[[Any], Any]]] = [
     (time, "sleep", _sleep),
     (threading.Thread, "start", _start),
     (zmq.Context, "socket", _socket),
+    (zmq.Socket, "__init__", _made),
 ]
+if sys.implementation.name != "cpython":  # PyPy has an event for subprocess.Popen only
+    REPLACED += [
+        (os, name, partial(_process, name))
+        for name in ("execv", "execve", "fork", "forkpty", "system")
+        if hasattr(os, name)
+    ]
 
 
 class Refusing:

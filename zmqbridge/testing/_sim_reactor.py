@@ -24,6 +24,7 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from zmqbridge.testing._checks import called, seconds, several
 from zmqbridge.testing._current import current, lives
 from zmqbridge.testing._delayed import Delayed
 from zmqbridge.testing._readers import Readers
@@ -108,8 +109,8 @@ class SimReactor(RefusingReactor, MemoryReactor):
         self, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
         """Call a function after a delay in seconds, as a part of the node that asks for it."""
-        if not 0 <= delay < inf:
-            raise ValueError(f"delay={delay!r}: give 0 or more seconds")
+        seconds("delay", delay)
+        called("callable", callable)
         return self._calls.add(delay, context_of(self._owner(callable)), callable, args, kw)
 
     def _owner(self, callable: Any) -> Node | None:
@@ -208,9 +209,11 @@ class SimReactor(RefusingReactor, MemoryReactor):
 
         Raises:
             Stalled: nothing can go on any more.
+            TypeError: it is neither.
             Exception: the Deferred failed with it, or a program of a node raised it.
         """
         if not isinstance(what, Deferred):
+            called("what", what, "a Deferred, or a function without arguments")
             self._go_on_until(what, Waiting("run_until", what))
             return None
         results: list[Any] = []
@@ -229,11 +232,11 @@ class SimReactor(RefusingReactor, MemoryReactor):
         """Let a number of seconds pass, with all calls that are due in them.
 
         Raises:
+            TypeError, ValueError: it is no number of seconds.
             Exception: a program of a node raised it.
         """
         self._check()
-        if not 0 <= amount < inf:
-            raise ValueError(f"amount={amount!r}: give 0 or more seconds")
+        seconds("amount", amount)
         end = self.network.now + amount
         last = count()
         self._stall_check.begin()
@@ -244,7 +247,7 @@ class SimReactor(RefusingReactor, MemoryReactor):
 
     def pump(self, timings: Sequence[float]) -> None:
         """Let time pass in steps of these lengths, in seconds."""
-        for amount in timings:
+        for amount in several("timings", timings, "seconds"):
             self.advance(amount)
 
     def _go_on_until(self, condition: Callable[[], object], waiting: Waiting) -> None:

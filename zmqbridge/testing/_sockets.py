@@ -1,4 +1,4 @@
-"""SimSocket: a simulated socket, with those methods of pyzmq's sockets that the library calls.
+"""SimSocket: a simulated socket, with the calls of pyzmq's sockets.
 
 A call that would block in libzmq raises `NotSimulated`: in a single thread nothing could end it.
 """
@@ -15,6 +15,7 @@ from zmqbridge._bridge.lingers import LINGER_IS_GIVEN
 from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.testing import _addresses, _inproc
 from zmqbridge.testing._connecters import Connecter, Listener
+from zmqbridge.testing._conveniences import lend
 from zmqbridge.testing._observer import Observer
 from zmqbridge.testing._options import checked
 from zmqbridge.testing._socketstate import SocketState
@@ -63,6 +64,7 @@ class SimSocket(SocketState):
 
     raw: ClassVar[Any]
     _shadow = False
+    _monitor_socket: Any = None  # for pyzmq's get_monitor_socket
 
     def send(
         self, data: Any, flags: int = 0, copy: bool = True, track: bool = False, **kwargs: Any
@@ -120,7 +122,11 @@ class SimSocket(SocketState):
         return part if copy else SimFrame(part, bool(rest))
 
     def _would_block(self, call: str) -> None:
-        raise NotSimulated(f"{call} would block, and so would the simulation: pass zmq.DONTWAIT")
+        how = "write poll(0)" if call == "poll" else "pass zmq.DONTWAIT"
+        raise NotSimulated(
+            f"{call} would block, and so would the simulation: {how}, and await a sleep "
+            "until it succeeds"
+        )
 
     def send_multipart(self, parts: Any, flags: int = 0, **kwargs: Any) -> None:
         """Send all parts of a message."""
@@ -157,11 +163,10 @@ class SimSocket(SocketState):
         if option == zmq.TYPE:
             return int(self.type)
         if option == zmq.LAST_ENDPOINT:
-            return self._last.encode() + b"\0"
+            return self._last.encode()
         if option == zmq.MECHANISM:
             return self.mechanism
-        value = checked(option, self.options.get(option))
-        return value + b"\0" if option == zmq.ZAP_DOMAIN else value
+        return checked(option, self.options.get(option))
 
     def set(self, option: int, optval: Any) -> None:
         """Set an option, as ``zmq.Socket.set``."""
@@ -184,7 +189,12 @@ class SimSocket(SocketState):
             _inproc.bind(self, name)
             self._last = name
             return
-        name, keys = _addresses.listening(self, name)
+        try:
+            name, keys = _addresses.listening(self, name)
+        except zmq.ZMQError as error:
+            if name.startswith(("tcp://", "ipc://")):
+                self.happened(zmq.Event.BIND_FAILED, name.partition("://")[2], error.errno or 0)
+            raise
         self._listeners[name] = Listener(self, name, keys)
         self._last = name
         self.spurious()
@@ -302,6 +312,7 @@ class SimSocket(SocketState):
 
 
 SimSocket.raw = SimSocket
+lend(SimSocket)
 
 
 class BridgedSimSocket(Telling, SimSocket):  # type: ignore[misc, override]

@@ -17,7 +17,6 @@ from zmqbridge.testing._stalled import Waiting
 from zmqbridge.twisted_backend import _reactors
 
 if TYPE_CHECKING:
-    from zmqbridge.testing._sim_reactor import SimReactor
     from zmqbridge.testing.nodes import Node
 
 
@@ -49,12 +48,12 @@ class TwistedWorld:
 
     Attributes:
         programs: the programs that have not ended.
-        reactor: the reactor that they run on.
+        reactor: the `SimReactor` that they run on.
     """
 
-    def __init__(self, reactor: SimReactor) -> None:
+    def __init__(self, reactor: Any) -> None:
         self.programs: dict[Program, None] = {}
-        self.reactor = reactor
+        self.reactor: Any = reactor
 
     def start(self, node: Node, main: Callable[[], Any]) -> None:
         """Run a program of a node: a coroutine function, or a plain function that only sets up."""

@@ -8,6 +8,7 @@ from math import inf
 from random import Random
 from typing import NamedTuple
 
+from zmqbridge.testing._checks import seconds, several, whole
 from zmqbridge.testing._links import LATENCY
 from zmqbridge.testing.network import Network
 
@@ -82,8 +83,8 @@ def check(fault: Fault, network: Network) -> None:
     for name in (fault.a, fault.b):
         if name not in network.nodes:
             raise ValueError(f"{fault!r}: there is no node {name!r} on this network")
-    for what, seconds in (("at", fault.at), ("lasts", fault.lasts)):
-        if isinstance(seconds, str) or not 0 <= seconds < inf:
+    for what, time in (("at", fault.at), ("lasts", fault.lasts)):
+        if isinstance(time, str) or not 0 <= time < inf:
             raise ValueError(f"{fault!r}: {what} is to be 0 or more seconds")
     if fault.kind == "restart" and network.nodes[fault.a].tests:
         raise TypeError(f"{fault!r}: {fault.a} runs the test itself, restart another node")
@@ -93,9 +94,10 @@ def check_kinds(kinds: Sequence[str]) -> None:
     """Check the kinds of faults.
 
     Raises:
+        TypeError: they are no list.
         ValueError: there is no such kind, or there are none.
     """
-    if not kinds:
+    if not several("kinds", kinds, "kinds of faults", str):
         raise ValueError(f"kinds={kinds!r}: give some of {', '.join(KINDS)}")
     for kind in kinds:
         if kind not in KINDS:
@@ -108,30 +110,31 @@ def check_plan(
     """Check the arguments from which faults are drawn, and return how long one lasts at most.
 
     Raises:
-        ValueError: there are not two nodes, there is no such kind, or a time is out of range.
+        TypeError: an argument is of another type.
+        ValueError: there are not two nodes, there is no such kind, or a number is out of range.
     """
-    if isinstance(nodes, str) or len(set(nodes)) < 2:
+    if isinstance(nodes, str) or len(set(several("nodes", nodes, "names of nodes", str))) < 2:
         raise ValueError(f"nodes={nodes!r}: a fault is between two nodes")
     check_kinds(kinds)
-    if not 0 < until < inf:
-        raise ValueError(f"until={until!r}: give more than 0 seconds")
+    seconds("until", until, above=True)
     if longest is None:
         return max(until / 2, SHORTEST)
-    if not SHORTEST <= longest < inf:
-        raise ValueError(f"longest={longest!r}: give {SHORTEST} or more seconds")
-    return longest
+    return seconds("longest", longest, SHORTEST)
 
 
 def apply(network: Network, faults: Iterable[Fault]) -> None:
     """Schedule faults, whose times count from now.
 
     Raises:
-        TypeError: one is no `Fault`, or it restarts the node of the test itself.
+        TypeError: one is no `Fault`, or it restarts the node of the test itself, or `network` is no
+            `Network`.
         ValueError: there is no such kind of fault, no such node, or a time is out of range.
     """
     if isinstance(faults, Fault):
         raise TypeError(f"give a list of faults: [{faults!r}]")
-    plan = list(faults)
+    if not isinstance(network, Network):
+        raise TypeError(f"network={network!r}: give a Network(seed)")
+    plan = several("faults", faults, "faults")
     for fault in plan:
         check(fault, network)
     for fault in plan:
@@ -160,9 +163,13 @@ def draw(
             longer than the timeouts of your program.
 
     Raises:
-        ValueError: there are not two nodes, there is no such kind, or a time is out of range.
+        TypeError: an argument is of another type.
+        ValueError: there are not two nodes, there is no such kind, or a number is out of range.
     """
     longest = check_plan(nodes, until, kinds, longest)
+    whole("most", most, 0)
+    if not isinstance(random, Random):
+        raise TypeError(f"random={random!r}: give network.random, or a random.Random")
     names = list(dict.fromkeys(nodes))
     faults = []
     for _ in range(random.randint(0, most)):

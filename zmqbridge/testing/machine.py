@@ -17,7 +17,7 @@ from zmqbridge.testing._asyncio_world import Session
 from zmqbridge.testing._links import LATENCY
 from zmqbridge.testing.faults import CALM, Fault
 from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import Node
+from zmqbridge.testing.nodes import Node, check
 
 Result = TypeVar("Result")
 
@@ -88,9 +88,12 @@ class NetworkMachine(RuleBasedStateMachine):
 
         Raises:
             Stalled: it waits for something that will never happen.
+            TypeError: it is no coroutine function.
             ValueError: the node is not one of `nodes`.
         """
-        result: Result = self._session.run(self._node(node), call)
+        on = self._node(node)
+        check(on, call)
+        result: Result = self._session.run(on, call)
         return result
 
     def check(self) -> None:

@@ -6,41 +6,29 @@ it reads the sockets in `rung`, whose FDs are readable. All random numbers come 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
-from itertools import count
+from collections.abc import Sequence
 from math import inf
-from random import Random
-from typing import TYPE_CHECKING, Any
 
+from zmqbridge.testing._checks import a_number, whole
 from zmqbridge.testing._diagram import diagram
-from zmqbridge.testing._links import LATENCY, Links, pace_of
-from zmqbridge.testing.errors import Stalled
-from zmqbridge.testing.nodes import ByHand, Node, named
-from zmqbridge.testing.rules import Event, Handle, Rule, Rules, Trace
-
-if TYPE_CHECKING:
-    from zmqbridge.testing._connecters import Connecter, Listener
-    from zmqbridge.testing._connections import Connection
-    from zmqbridge.testing._context import SimContext
+from zmqbridge.testing._fabric import Fabric
+from zmqbridge.testing._links import LATENCY, pace_of
+from zmqbridge.testing.nodes import Node, named
+from zmqbridge.testing.rules import Event, Handle, Rule
 
 # How many turns of its loop a run may take. On asyncio a request takes two of them, and all of
 # them less than half a minute.
 MAX_TURNS = 500_000
-# The probability that a message which may arrive in the middle of a task does so.
-AHEAD = 0.2
-# Higher than any real descriptor of a process, so that the two cannot be confused.
-FIRST_FD = 1 << 24
 
 
-class Network:
+class Network(Fabric):
     """The network of one simulated world.
 
-    - inputs: `deliver_until`
+    - inputs: `deliver_until`, by the loop of a simulation
     - commands: `node`, `cut`, `silence`, `heal`, `slow`, `rule`
-    - getters: `now`, `nodes`, `trace`, `trace_hash`, `report`
+    - getters: `now`, `nodes`, `trace`, `trace_hash`, `report`, `next_delivery`
 
-    All other methods are for the parts of the simulation, and not for tests.
+    What it inherits is for the parts of the simulation, and not for tests.
 
     Args:
         seed: the seed of all random numbers.
@@ -57,37 +45,16 @@ class Network:
         failure: the error by which a driver must end the run, or None.
 
     Raises:
-        TypeError: the seed is not an int.
+        TypeError: the seed is not an int, or `max_turns` no number.
         ValueError: `max_turns` is less than 1.
     """
 
     def __init__(self, seed: int = 0, max_turns: float = MAX_TURNS) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed={seed!r}: give a whole number")
-        if not max_turns >= 1:
+        if not a_number("max_turns", max_turns, "1 or more") >= 1:
             raise ValueError(f"max_turns={max_turns!r}: give 1 or more")
-        self.seed = seed
-        self.max_turns = max_turns
-        self.now: float = 0.0
-        self.random: Random = Random(seed)
-        self.nodes: dict[str, Node] = {}
-        self.rung: dict[Any, None] = {}
-        self.driver: Any = ByHand()
-        self.sockets: dict[int, Any] = {}  # by FD
-        self.listeners: dict[tuple[str, str], Listener] = {}
-        self.connections: dict[Connection, None] = {}
-        self.waiting: dict[Connecter, None] = {}
-        self._events: list[tuple[float, int, Callable[[], object]]] = []
-        self._numbers = count()
-        self._ports = count(49152)
-        self._links = Links(self.random)
-        self._rules = Rules(self)
-        self._trace = Trace()
-        # Each message asks these, so they are the methods themselves.
-        self.blocked = self._links.blocked
-        self.pace = self._links.pace
-        self.verdict = self._rules.verdict
-        self.failure: BaseException | None = None
+        super().__init__(seed, max_turns)
 
     # Nodes.
 
@@ -98,15 +65,9 @@ class Network:
             TypeError: the name is not a str, or is empty.
             ValueError: no address can have this name.
         """
-        if name not in self.nodes:
-            self.nodes[named(name)] = Node(self, name)
+        if named(name) not in self.nodes:
+            self.nodes[name] = Node(self, name)
         return self.nodes[name]
-
-    def new_context(self, node: Node) -> SimContext:
-        """Make a context for a node."""
-        from zmqbridge.testing._context import SimContext  # late: it imports all of the simulation
-
-        return SimContext(node)
 
     def _found(self, *nodes: Node | str) -> Sequence[Node]:
         found = []
@@ -143,9 +104,12 @@ class Network:
             one_way: hold only messages from `a` to `b`.
 
         Raises:
+            TypeError: `one_way` is not a bool.
             ValueError: a node is not of this network.
         """
         one, other = self._found(a, b)
+        if not isinstance(one_way, bool):
+            raise TypeError(f"one_way={one_way!r}: give True or False; a silence is between two")
         self.fault("silence", one.name, other.name)
         self._links.silence(one, other)
         if not one_way:
@@ -201,97 +165,12 @@ class Network:
         """
         return self._rules.add(rule)
 
-    # Methods that the parts of the simulation call.
+    # What a driver calls; here so that `help` shows it with the others.
 
-    def blocked_anew(self) -> None:
-        """Tell all connections that one may be blocked now: heartbeats are missed there."""
-        for connection in list(self.connections):
-            connection.blocked_anew()
-
-    def unblocked(self) -> None:
-        """Tell all connections and connecters that one may be free again."""
-        for connection in list(self.connections):
-            connection.unblocked()
-        for connecter in list(self.waiting):
-            connecter.unblocked()
-
-    def port(self) -> int:
-        """A port that is free."""
-        return next(self._ports)
-
-    def know(self, socket: Any) -> None:
-        """Add a new socket."""
-        self.sockets[FIRST_FD + socket.number] = socket
-
-    def forget(self, socket: Any) -> None:
-        """Remove a closed socket."""
-        self.sockets.pop(FIRST_FD + socket.number, None)
-        if socket.bell is not None:
-            socket.bell.close()
-            socket.bell = None
-
-    def descriptor(self, socket: Any) -> int:
-        """The FD of a socket: a number that only drivers understand, or a real descriptor."""
-        fd: int | None = self.driver.descriptor(socket)
-        return FIRST_FD + socket.number if fd is None else fd
-
-    def number(self) -> int:
-        """A number that is unique on this network."""
-        return next(self._numbers)
-
-    def at(self, when: float, call: Callable[[], object]) -> None:
-        """Call a function at a time, in seconds."""
-        heappush(self._events, (when, next(self._numbers), call))
-
-    def after(self, delay: float, call: Callable[[], object]) -> None:
-        """Call a function after a delay, in seconds."""
-        self.at(self.now + delay, call)
-
-    # Methods that a driver calls.
-
-    def next_delivery(self) -> float:
-        """The time at which `deliver_until` has something to do next, ``inf`` for never."""
-        return self._events[0][0] if self._events else inf
-
-    def deliver_until(self, now: float) -> None:
-        """Set the time to `now`, in seconds, and do all that is due until then."""
-        events = self._events
-        while events and events[0][0] <= now:
-            when, _, call = heappop(events)
-            self.now = max(self.now, when)
-            call()
-        self.now = max(self.now, float(now))
-
-    def fail(self, error: BaseException) -> None:
-        """Have the driver end the run with an error; the first one counts."""
-        self.failure = self.failure or error
-
-    def failed(self) -> BaseException:
-        """Take the error with which the run ends now."""
-        failure, self.failure = self.failure, None
-        return failure or Stalled("the run has ended already")
-
-    def run_ahead(self) -> None:
-        """Perhaps do the next event now, while a task runs, not between two turns of the loop."""
-        if self.random.random() < AHEAD:
-            self.deliver_until(self.next_delivery())
+    next_delivery = Fabric.next_delivery
+    deliver_until = Fabric.deliver_until
 
     # The trace.
-
-    def fault(
-        self,
-        what: str,
-        source: str,
-        target: str,
-        parts: Sequence[bytes] = (),
-        detail: str = "",
-        sent: float = -1.0,
-    ) -> None:
-        """Add an event to the trace."""
-        event = Event(
-            self.now, what, source, target, tuple(parts), self.now if sent < 0 else sent, detail
-        )
-        self._trace.note(event)
 
     @property
     def trace(self) -> list[Event]:
@@ -300,23 +179,12 @@ class Network:
 
     def report(self, last: int = 20) -> str:
         """The seed, the last events as a sequence diagram in text, and the faults that go on."""
-        events = self.trace[-last:]
+        events = self.trace[-last:] if whole("last", last, 0) else []
         return "\n".join((
             f"seed {self.seed}, at {self.now:.6f} s; the last {len(events)} events:",
             *diagram(events, list(self.nodes)),
             *self.troubles(),
         ))  # fmt: skip
-
-    def troubles(self) -> list[str]:
-        """What keeps messages from coming through now, in words."""
-        found = [repr(node) for node in self.nodes.values() if node.paused or not node.alive]
-        silent = self._links.silent()
-        if silent:
-            found.append(f"silent: {', '.join(silent)}")
-        hosts = {host for each in self.sockets.values() for host in each.hosts()}
-        known = {host for host, _ in self.listeners} | self.nodes.keys()
-        found += [f"there is no node {host!r}" for host in sorted(hosts - known - {""})]
-        return found
 
     def trace_hash(self) -> str:
         """A hash of all events so far: equal for two runs that did the same at the same time."""

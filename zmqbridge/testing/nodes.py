@@ -26,7 +26,7 @@ def named(name: str) -> str:
         ValueError: no address can have this name.
     """
     if not isinstance(name, str) or not name:
-        raise TypeError(f"a node has a name, not {name!r}")
+        raise TypeError(f"a node has a name, not {name!r}: give a str, as 'server'")
     if NAME.fullmatch(name) is None:
         raise ValueError(
             f"a node cannot be named {name!r}: its name is that of a host, as in tcp://server:5555"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from zmqbridge.testing.network import Network
+    from zmqbridge.testing._fabric import Fabric
     from zmqbridge.testing.nodes import Node
 
 # How many of the last events are kept to be shown; the hash is of all events.
@@ -99,7 +99,7 @@ class Rules:
     - getters: `verdict`
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Fabric) -> None:
         self._network = network
         self._rules: dict[Handle, Rule] = {}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zmqbridge._bridge.context import shared
+from zmqbridge.testing._checks import called
 from zmqbridge.testing._current import context_for
 from zmqbridge.testing.errors import NotDeterministic
 from zmqbridge.testing.network import Network, checked
@@ -62,7 +63,10 @@ def check_determinism(
 
     Raises:
         NotDeterministic: the two runs were not the same.
+        TypeError: `main` is no function, or the seed not an int.
+        ValueError: there is no such backend.
     """
+    called("main", main, "the coroutine function that is called with the network")
     first, second = Network(seed), Network(seed)
     for network in (first, second):
         run(lambda network=network: main(network), network, backend)  # type: ignore[misc]

@@ -8,8 +8,10 @@ from typing import Any
 
 import zmq
 
+from zmqbridge.core.checks import as_list
 from zmqbridge.core.framing import as_parts, pack_reply, split_request
 from zmqbridge.errors import MalformedMessage
+from zmqbridge.testing._checks import several
 from zmqbridge.testing.nodes import Node
 
 DONTWAIT = int(zmq.DONTWAIT)
@@ -43,24 +45,27 @@ class Script:
         asked: the requests that have come, each as a list of parts.
 
     Raises:
-        TypeError: an exchange is not a pair of lists of parts, or `node` is no node.
+        TypeError: an exchange is not a pair of lists of parts, `node` is no node, or `bind` no
+            address.
         zmq.ZMQError: the node cannot bind to an address.
     """
 
     def __init__(
         self, exchanges: Iterable[tuple[Expected, Answer]], *, node: Node, bind: str | Sequence[str]
     ) -> None:
-        self._left = deque(exchanges)
+        self._left = deque(several("exchanges", exchanges, "pairs of a request and its answer"))
         for each in self._left:
             if not isinstance(each, tuple) or len(each) != 2:
-                raise TypeError(f"{each!r} is no pair of an expected request and its answer")
+                raise TypeError(
+                    f"{each!r} is no pair of an expected request and its answer: give tuples of two"
+                )
             for parts in each:
                 if parts is not None and not callable(parts):
                     _checked(parts, f"{each!r}")
         if not isinstance(node, Node):
             raise TypeError(f"node={node!r}: give a node, as network.node('server')")
         self._node = node
-        self._addresses = [bind] if isinstance(bind, str) else list(bind)
+        self._addresses = as_list(bind, "bind")
         self._over = False
         self.asked: list[list[bytes]] = []
         self._socket: Any = None

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from zmq import SocketType
 
+from zmqbridge.testing._checks import several, whole
 from zmqbridge.testing._types import FITS
 from zmqbridge.testing.differential.programs import Program
 from zmqbridge.testing.differential.writing import FAMILIES, TRANSPORTS, written
@@ -30,7 +31,12 @@ def messages(least: int = 1, most: int = 5) -> SearchStrategy[list[bytes]]:
     Args:
         least: the least number of parts.
         most: the largest number of parts.
+
+    Raises:
+        TypeError: a number is no whole one.
+        ValueError: a number is too small.
     """
+    whole("most", most, whole("least", least, 0))
     return st.lists(parts(), min_size=least, max_size=most)
 
 
@@ -47,6 +53,7 @@ def addresses(transports: Sequence[str] = ("tcp", "ipc", "inproc")) -> SearchStr
         transports: the transports to choose from.
 
     Raises:
+        TypeError: the transports are no list.
         ValueError: a transport is not simulated.
     """
     ports = st.integers(1024, 65535)
@@ -55,7 +62,7 @@ def addresses(transports: Sequence[str] = ("tcp", "ipc", "inproc")) -> SearchStr
         "ipc": ports.map("ipc:///tmp/socket{}".format),
         "inproc": ports.map("inproc://{}".format),
     }
-    for transport in transports:
+    for transport in several("transports", transports, "transports", str):
         if transport not in kinds:
             raise ValueError(f"transport {transport!r}: give some of {', '.join(kinds)}")
     return st.one_of([kinds[transport] for transport in transports])
@@ -81,8 +88,10 @@ def faults(
             longer than the timeouts of your program.
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: there are not two nodes, there is no such kind, or a time is out of range.
     """
+    whole("most", most, 0)
     longest = min(check_plan(nodes, until, kinds, longest), until)
     return st.lists(
         _fault(list(dict.fromkeys(nodes)), until, list(kinds), longest), max_size=most
@@ -112,13 +121,14 @@ def programs(
         transports: some of ``"tcp"``, ``"ipc"`` and ``"inproc"``.
 
     Raises:
+        TypeError: the kinds or the transports are no list.
         ValueError: a kind or a transport is not simulated, or no two of the kinds go together.
     """
     known = {kind for family in FAMILIES.values() for kind in family}
     for what, those, possible in (
         ("kind", kinds, known), ("transport", transports, TRANSPORTS),
     ):  # fmt: skip
-        for each in those:
+        for each in several(f"{what}s", those, f"{what}s", str):
             if each not in possible:
                 raise ValueError(f"{what} {each!r}: give some of {', '.join(sorted(possible))}")
     types = {SocketType[kind] for kind in kinds}

@@ -12,7 +12,15 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from zmqbridge._bridge.link import Link
-from zmqbridge._bridge.linked import Shown, by_name, forwarded, is_closed, only_async, repr_of
+from zmqbridge._bridge.linked import (
+    Shown,
+    by_name,
+    forwarded,
+    is_closed,
+    monitor_of_peers,
+    only_async,
+    repr_of,
+)
 from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
@@ -27,16 +35,15 @@ from zmqbridge.twisted_backend._handlers import dispatch, follow
 from zmqbridge.twisted_backend._leaving import drain, leave
 from zmqbridge.twisted_backend._listening import hand_over
 from zmqbridge.twisted_backend._reactors import global_reactor
-from zmqbridge.twisted_backend._sending import Sent
-from zmqbridge.twisted_backend._waiters import Receipt
+from zmqbridge.twisted_backend._waiters import Receipt, Sent
 
 if TYPE_CHECKING:
     import zmq
 
-    from zmqbridge._bridge.events import Events
+    from zmqbridge._bridge.listening import Events
     from zmqbridge._bridge.monitoring import Monitor
     from zmqbridge.arguments import Options
-    from zmqbridge.core.monitor import MonitorEvent
+    from zmqbridge.core.connectionevents import MonitorEvent
 
 Item = TypeVar("Item")
 
@@ -182,12 +189,10 @@ class Socket:
             TypeError, ValueError: the timeout is no number, or not greater than zero.
         """
         check_timeout(timeout)
-        from zmqbridge._bridge.monitoring import of_peers  # loaded by few programs
-
         peers: list[Monitor] = []  # known when it begins
 
         async def until_connected() -> None:
-            peers.append(of_peers(self._link))
+            peers.append(monitor_of_peers(self._link))
             await peers[0].until_connected()
 
         return self._unless_late(until_connected, timeout, lambda: peers[0].no_peer(timeout))

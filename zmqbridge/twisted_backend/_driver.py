@@ -33,6 +33,7 @@ from zmqbridge.twisted_backend._reactors import (
     require_fd_reactor,
     revoke,
 )
+from zmqbridge.twisted_backend._signalled import wait_when_signalled
 from zmqbridge.twisted_backend._telling import soon, tell
 from zmqbridge.twisted_backend._waiters import Waiter
 
@@ -124,6 +125,7 @@ class ReactorDriver(Pace):
             self.reactor.addReader(self._reader)
             if (reactor := real(self.reactor)) is not None:
                 watch(reactor)
+                wait_when_signalled(reactor)
 
     def why_silent(self) -> str:
         return other_loop(self.reactor)

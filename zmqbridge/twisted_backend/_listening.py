@@ -11,7 +11,7 @@ from zmqbridge.errors import ContextTerminated
 from zmqbridge.twisted_backend._handlers import follow
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.events import Listening
+    from zmqbridge._bridge.listening import Listening
 
 Listener = TypeVar("Listener", bound="Listening[Any]")
 

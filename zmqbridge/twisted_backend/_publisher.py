@@ -43,8 +43,8 @@ from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._listening import hand_over
 
 if TYPE_CHECKING:
-    from zmqbridge._bridge.events import Listening
     from zmqbridge._bridge.link import Link
+    from zmqbridge._bridge.listening import Listening
     from zmqbridge._bridge.pump import Pump
     from zmqbridge.arguments import (
         Options,

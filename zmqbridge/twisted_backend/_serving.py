@@ -16,7 +16,7 @@ from zmqbridge._bridge.request import not_replied
 from zmqbridge.core.inbox import Inbox
 from zmqbridge.twisted_backend._handlers import follow
 from zmqbridge.twisted_backend._reactors import revoke
-from zmqbridge.twisted_backend._sending import Sent
+from zmqbridge.twisted_backend._waiters import Sent
 
 Request = TypeVar("Request", bound=AnyRequest)
 

@@ -16,6 +16,7 @@ from zmqbridge._bridge.authentication import (
     reload,
     the_only_one,
 )
+from zmqbridge._bridge.linked import DEFAULTS
 from zmqbridge._bridge.mechanisms import ZAP
 from zmqbridge._bridge.signatures import only_known
 from zmqbridge.core.zap import Policy, Question
@@ -53,7 +54,7 @@ class Authenticator(Socket):
         self, policies: Mapping[str, Policy], **arguments: Unpack[ReactorContextArguments]
     ) -> None:
         """The keyword arguments are described in `zmqbridge.arguments`."""
-        only_known(type(self), arguments)
+        only_known(type(self), arguments, DEFAULTS)
         self._asking: set[Deferred[None]] = set()
         self._pattern = Authenticating(
             policies,

@@ -40,8 +40,8 @@ from zmqbridge.twisted_backend._base import Receiver, Socket
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._producers import Producer, registerProducer, unregisterProducer
 from zmqbridge.twisted_backend._request import Request
-from zmqbridge.twisted_backend._sending import Sent, send, send_nowait, unheard
-from zmqbridge.twisted_backend._waiters import Reply
+from zmqbridge.twisted_backend._sending import send, send_nowait, unheard
+from zmqbridge.twisted_backend._waiters import Reply, Sent
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (

@@ -15,7 +15,7 @@ from zmq import Socket, constants, error
 
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.bridgedsocket import Bridged
-from zmqbridge._bridge.guards import open_sockets
+from zmqbridge._bridge.guards import Guard, leave_to_parent, open_sockets
 from zmqbridge._bridge.lingers import closing
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
@@ -23,7 +23,6 @@ from zmqbridge._bridge.watched import WatchedSocket, untouched
 from zmqbridge.core.framing import Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
-from zmqbridge.txzmq.guard import ConnectionGuard
 from zmqbridge.txzmq.parts import as_they_are, parts_of
 from zmqbridge.txzmq.reader import ASK, Reader
 from zmqbridge.txzmq.standins import (
@@ -168,12 +167,13 @@ class Driver(Reader):
         if not getattr(self.security, "has_credentials", False):
             return
 
-        from zmqbridge._bridge.monitoring import Monitor  # loaded by few programs
+        from zmqbridge._bridge.link import Link  # these are loaded by few programs
+        from zmqbridge._bridge.monitoring import Monitor
 
         def report(problem: BaseException) -> None:
             log.callWithContext({"system": self._prefix()}, self.report, problem)
 
-        self.monitor = Monitor(self.link, complete=True, has_credentials=True, report=report)
+        self.monitor = Monitor(self.link, Link, complete=True, has_credentials=True, report=report)
 
     def expect(self, address: Any) -> None:
         """Tell the monitor that the socket connects to one more address."""
@@ -215,3 +215,54 @@ class Driver(Reader):
             malformed=self._hooks.malformed,
             unclaimed=self.unclaimed,
         )
+
+
+class ConnectionGuard(Guard):
+    """The guard of a connection; a connection is closed when it has no factory."""
+
+    ended = " was shut down"
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self.driver: Driver = driver
+        self._connection = driver.connection
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]
+        """Whether it was shut down."""
+        return self._connection.factory is None
+
+    @property
+    def socket(self) -> Any:
+        """The libzmq socket."""
+        return self.driver.socket
+
+    @property
+    def context(self) -> Any:
+        """Its context."""
+        return self._connection.factory.context
+
+    @property
+    def sent(self) -> int:
+        """How many messages were sent."""
+        sent: int = self.driver.pump.sent
+        return sent
+
+    def libzmq(self) -> Any:
+        """The socket, which may be a mock."""
+        return self._connection.socket
+
+    def disown(self) -> None:
+        """This process is a forked child: refuse every call from now on."""
+        super().disown()
+        driver = self.driver
+        if not driver.pump.closed:
+            driver.pump.closed = True
+            driver.disown()
+        driver.unhandled.clear()
+        leave_to_parent(driver.socket, None)
+        self._connection.factory = self._connection.socket = None
+
+    def __repr__(self) -> str:
+        # The connection's own repr shows its factory, which may be gone by now.
+        return f"{type(self._connection).__name__}({self._connection.endpoints!r})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zmq
 
@@ -11,9 +11,6 @@ from zmqbridge._bridge.context import end, loose, shared
 from zmqbridge._bridge.guards import leave_to_parent, open_sockets
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.twisted_backend._reactors import global_reactor
-
-if TYPE_CHECKING:
-    from zmqbridge.txzmq.connection import ZmqConnection
 
 # Programs replace the class of the context by setting this name.
 Context = OwnContext
@@ -107,7 +104,7 @@ class ZmqFactory:
         lingerPeriod: for how many milliseconds sent messages may linger when a connection closes.
             The class's own 100 becomes 5,000 over ipc (docs/what-can-be-lost.md); 0 is none.
         context: the libzmq context of its connections, None after `shutdown`.
-        connections: the open connections, None after `shutdown`.
+        connections: the open `ZmqConnection` objects, None after `shutdown`.
         trigger: the event trigger that `registerForShutdown` has added, or None.
     """
 
@@ -115,7 +112,7 @@ class ZmqFactory:
     ioThreads = 1
     lingerPeriod = 100
     trigger: Any = None
-    connections: set[ZmqConnection] | None = None
+    connections: set[Any] | None = None
     _zmqbridge__guard: Any = None
 
     def __init__(self) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 from zmq import constants
 
 from zmqbridge._bridge.receivingsocket import Telling
-from zmqbridge.core.formats import head_of_first
+from zmqbridge.core.formats import FORMATS, Format, head_of_first
 from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.core.topics import as_prefix
+from zmqbridge.errors import MalformedMessage
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
 from zmqbridge.txzmq.driver import Driver
-from zmqbridge.txzmq.shapes import received, shape_of, shaped
+from zmqbridge.txzmq.shapes import shape_of, shaped
 
 
 class ZmqPubConnection(ZmqConnection):
@@ -129,7 +130,7 @@ class ZmqSubConnection(ZmqConnection):
         if self.publicationFormat != "joined" or self.exactTags is True:
             shape = shape_of(self)
             if shape is not None or self.exactTags is True:
-                received(self, shape, message)
+                _receive(self, shape, message)
                 return
         if len(message) == 2:
             self.gotMessage(message[1], message[0])
@@ -148,6 +149,30 @@ class ZmqSubConnection(ZmqConnection):
             tag: the tag; in the format "raw" ``b""``.
         """
         raise NotImplementedError(f"{self!r}: override gotMessage, or assign it")
+
+
+def _receive(connection: ZmqSubConnection, shape: Format | None, message: Message) -> None:
+    """Call `gotMessage` with a publication, if it fits the format and its tag is wanted."""
+    driver = connection._zmqbridge__driver
+    if shape is None:
+        tag, body = _split(connection.topicSep, message)
+    else:
+        try:
+            found = shape.split(message)
+        except MalformedMessage as malformed:
+            driver.reject(malformed)
+            return
+        tag, body = (b"", found) if shape is FORMATS["raw"] else found
+    first = message[0] if shape is FORMATS["raw"] else tag
+    if connection.exactTags is not True or driver.takes(first):
+        connection.gotMessage(body, tag)
+
+
+def _split(separator: bytes, message: Message) -> tuple[bytes, bytes]:
+    if len(message) == 2:
+        return message[0], message[1]
+    tag, found, body = message[0].partition(separator)
+    return (tag, body) if found else (b"", message[0])
 
 
 def _give_untagged(hook: Callable[..., object], message: bytes) -> None:

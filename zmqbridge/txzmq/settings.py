@@ -1,4 +1,4 @@
-"""Settings: the options and the security that the attributes of a connection stand for."""
+"""Settings: the options and the security that the attributes of a `ZmqConnection` stand for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from zmqbridge.txzmq.endpoints import misuse
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
-    from zmqbridge.txzmq.connection import ZmqConnection
 
 
-def set_options(connection: ZmqConnection) -> None:
+def set_options(connection: Any) -> None:
     """Set the options of the socket that the attributes of a connection stand for."""
     for option, value in _options(connection).items():
         try:
@@ -24,7 +23,7 @@ def set_options(connection: ZmqConnection) -> None:
             raise misuse().option(option, value, problem) from None
 
 
-def _options(connection: ZmqConnection) -> dict[int, Any]:
+def _options(connection: Any) -> dict[int, Any]:
     options: dict[int, Any] = {
         constants.LINGER: connection.factory.lingerPeriod,
         constants.RATE: connection.multicastRate,
@@ -47,7 +46,7 @@ def _options(connection: ZmqConnection) -> dict[int, Any]:
     return options
 
 
-def security_of(connection: ZmqConnection) -> Security | None:
+def security_of(connection: Any) -> Security | None:
     """The security of a connection, if its attribute of this name is one."""
     # txZMQ has no such attribute, so a program may have one of this name with another meaning.
     wanted: Any = connection.security

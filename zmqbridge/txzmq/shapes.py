@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zmqbridge.core.formats import FORMATS, Format, as_part_list
-from zmqbridge.core.framing import BytesLike, Message, as_name
-from zmqbridge.errors import MalformedMessage
-
-if TYPE_CHECKING:
-    from zmqbridge.txzmq.pubsub import ZmqPubConnection, ZmqSubConnection
+from zmqbridge.core.framing import BytesLike, as_name
 
 
-def shape_of(connection: ZmqPubConnection | ZmqSubConnection) -> Format | None:
-    """The format that a connection's attribute names; None for txZMQ's own."""
+def shape_of(connection: Any) -> Format | None:
+    """The format that the attribute of a connection names; None for txZMQ's own."""
     wanted: Any = connection.publicationFormat
     found = FORMATS.get(wanted) if isinstance(wanted, str) else None
     if found is None:
@@ -43,27 +39,3 @@ def shaped(shape: Format, message: Any, tag: bytes) -> Sequence[BytesLike]:
 
 def _encoded(parts: Iterable[str | BytesLike]) -> list[bytes]:
     return [as_name(part, "a part") for part in as_part_list(parts)]  # type: ignore[arg-type]
-
-
-def received(connection: ZmqSubConnection, shape: Format | None, message: Message) -> None:
-    """Call `gotMessage` with a publication, if it fits the format and its tag is wanted."""
-    driver = connection._zmqbridge__driver
-    if shape is None:
-        tag, body = _split(connection.topicSep, message)
-    else:
-        try:
-            found = shape.split(message)
-        except MalformedMessage as malformed:
-            driver.reject(malformed)
-            return
-        tag, body = (b"", found) if shape is FORMATS["raw"] else found
-    first = message[0] if shape is FORMATS["raw"] else tag
-    if connection.exactTags is not True or driver.takes(first):
-        connection.gotMessage(body, tag)
-
-
-def _split(separator: bytes, message: Message) -> tuple[bytes, bytes]:
-    if len(message) == 2:
-        return message[0], message[1]
-    tag, found, body = message[0].partition(separator)
-    return (tag, body) if found else (b"", message[0])

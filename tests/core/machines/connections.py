@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent, why
 from zmqbridge.core.connectionstate import AGAIN, FINAL, ConnectionState
-from zmqbridge.core.monitor import EventKind, MonitorEvent
 
 ADDRESSES = ["tcp://127.0.0.1:1", "ipc:///two"]
 AT = st.sampled_from(ADDRESSES)
@@ -166,6 +166,8 @@ class RefusalMachine(RuleBasedStateMachine):
             self.model.setdefault(address, {"cause": None, "again": inf})["error"] = None
         about = self.model.get(address)
         final = kind in FINAL
+        if kind == EventKind.DISCONNECTED:
+            final = self.state.failure is event  # amid a handshake
         fails = final or (self.has_credentials and kind == EventKind.HANDSHAKE_FAILED_NO_DETAIL)
         if about is None or not fails:
             assert (error, news) == (None, False)
@@ -178,7 +180,7 @@ class RefusalMachine(RuleBasedStateMachine):
             assert error is not None
             assert error.event == event
             assert address in str(error)
-            assert event.told in str(error)
+            assert why(event) in str(error)
             assert news == (about["cause"] != (kind, value))
             about.update(error=error, cause=(kind, value))
         if final:

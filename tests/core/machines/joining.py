@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.joining import Joining
 from zmqbridge.core.lastvalues import LastValues
-from zmqbridge.core.sequence import Asked, Outgoing
+from zmqbridge.core.numbered import Asked
+from zmqbridge.core.outgoing import Outgoing
 
 TAGS = [b"a", b"ab", b"b"]
 Part = tuple[bytes, int, bytes]

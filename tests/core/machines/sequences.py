@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.incoming import Incoming
-from zmqbridge.core.sequence import Asked, Outgoing
+from zmqbridge.core.numbered import Asked
+from zmqbridge.core.outgoing import Outgoing
 
 TAGS = [b"a", b"b"]
 BURST = 2  # publications that the server looks at, at a time
@@ -72,7 +73,8 @@ class SequenceMachine(RuleBasedStateMachine):
         self.incoming = self.make(asks=asks, by_tag=by_tag, hold=(hold, 10_000))
         self.ledgers: dict[bytes, Ledger] = defaultdict(Ledger)
         self.last: dict[bytes, int] = {}  # the number published last, by count
-        self.wire: deque[tuple[bytes, int, bytes]] = deque()
+        self.told_before = 0  # as missed, by earlier subscribers
+        self.wire: deque[tuple[bytes, int, bytes | None]] = deque()
         self.asked: tuple[Asked, int] | None = (
             None  # what the server is answering, and from which place on
         )
@@ -118,8 +120,34 @@ class SequenceMachine(RuleBasedStateMachine):
     @rule(times=st.integers(1, 4))
     def hear(self, times: int) -> None:
         for _ in range(min(times, len(self.wire))):
-            self.incoming.live(*self.wire.popleft())
+            tag, number, body = self.wire.popleft()
+            if body is None:
+                ledger = self.ledgers[tag]
+                ledger.next = number if ledger.next is None else ledger.next
+                self.incoming.begin(number)
+            else:
+                self.incoming.live(tag, number, body)
             self.settle()
+
+    @precondition(lambda self: not self.by_tag)
+    @rule()
+    def the_publisher_tells_what_comes_next(self) -> None:
+        if len(self.wire) < self.queue:
+            number = int.from_bytes(self.outgoing.next_number(), "big")
+            self.wire.append((b"", number, None))
+
+    @rule()
+    def the_subscriber_restarts(self) -> None:
+        """Another process goes on where this one has stopped; what was under way is lost."""
+        self.told_before += self.incoming.missed
+        self.incoming = self.make(asks=self.asks, by_tag=self.by_tag, hold=(self.hold, 10_000))
+        for key, ledger in self.ledgers.items():
+            if ledger.next is not None:
+                self.incoming.resume(key, ledger.next - 1)
+        self.wire.clear()
+        self.answers.clear()
+        self.asked, self.is_asked = None, False
+        self.settle()
 
     @precondition(lambda self: self.last)
     @rule()
@@ -216,7 +244,7 @@ class SequenceMachine(RuleBasedStateMachine):
         for key, number in self.last.items():
             assert self.ledgers[key].next == number + 1
         told = sum(ledger.gaps for ledger in self.ledgers.values())
-        assert self.incoming.missed == told
+        assert self.told_before + self.incoming.missed == told
         if self.asks and self.keep == self.hold == 1000 and not self.harmed:
             assert not told
         remains: list[object] = []

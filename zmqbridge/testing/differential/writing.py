@@ -238,7 +238,7 @@ def generate(
 
 
 def written(random: Random, seed: int, kinds: Sequence[str], transport: str) -> Program | None:
-    """A program by chance; None if no two of its sockets fit each other, or if it is not `valid`."""
+    """A program by chance; None if no two of its sockets fit, or if it is not `valid`."""
     names = [random.choice(list(kinds)) for _ in range(random.randint(2, 4))]
     sockets = tuple(Spec(name, options_of(random, name)) for name in names)
     author = _Author(random, transport, sockets)

@@ -1,94 +1,12 @@
-"""Outgoing: publications with numbers, the last of which can be sent again; and their wire.
-
-- a numbered publication is ``[tag, number, body]``, the number in 8 bytes, big-endian;
-- to ask for what was published is ``[number]`` behind an empty part, which means from that number
-  on. Those of one tag alone are ``[number, tag]``, where each tag has numbers of its own, and the
-  latest of each tag that begins with a prefix is ``[b"", prefix]``;
-- the answer is any number of ``[tag, number, body]`` behind an empty part, and at last an end mark,
-  which has the number -1. Some publishers leave the tag out of it;
-- a publication that is sent again for a new subscriber has the first bit of its number set.
-"""
+"""Outgoing: numbers publications, and keeps the last ones, so that they can be sent again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from zmqbridge.core.framing import BytesLike, Message, as_body
+from zmqbridge.core.framing import BytesLike, as_body
 from zmqbridge.core.lastvalues import LastValues
-from zmqbridge.errors import MalformedMessage
-
-END = b"\xff" * 8
-LENGTH = 8  # bytes of a number
-COPY = 1 << 63  # is added to the number of a copy
-
-Numbered = tuple[bytes, int, bytes]
-"""The (tag, number, body) of a publication."""
-
-
-def pack_number(number: int) -> bytes:
-    """The bytes of a number on the wire."""
-    return number.to_bytes(LENGTH, "big")
-
-
-def as_copy(publication: Sequence[bytes]) -> Sequence[bytes]:
-    """A numbered publication as it is sent again for a new subscriber."""
-    tag, number, body = publication
-    return tag, pack_number(int.from_bytes(number, "big") | COPY), body
-
-
-def split_numbered(message: Message) -> Numbered:
-    """The (tag, number, body) of a numbered publication.
-
-    Raises:
-        MalformedMessage: it does not have three parts, or the second one is not a valid number.
-    """
-    if len(message) != 3 or len(message[1]) != LENGTH or message[1] == END:
-        raise MalformedMessage("a numbered publication is [tag, number of 8 bytes, body]", message)
-    return message[0], int.from_bytes(message[1], "big"), message[2]
-
-
-def split_answer(message: Message) -> tuple[bytes | None, int, bytes]:
-    """The (tag, number, body) of a part of an answer, as a DEALER receives it.
-
-    The end mark has number -1. The tag is None if the publisher leaves it out.
-
-    Raises:
-        MalformedMessage: the message is not a part of an answer.
-    """
-    if len(message) in (3, 4) and not message[0] and len(message[-2]) == LENGTH:
-        tag = message[1] if len(message) == 4 else None
-        return tag, int.from_bytes(message[-2], "big", signed=message[-2] == END), message[-1]
-    raise MalformedMessage("a replay consists of [b'', tag, number of 8 bytes, body]", message)
-
-
-class Asked(NamedTuple):
-    """The publications that a subscriber asks for."""
-
-    start: int
-    """The first number; -1 asks for the latest publication of each tag."""
-    tag: bytes | None = None
-    """The tag, or with ``start=-1`` a prefix of tags; None for all tags."""
-
-
-def pack_asked(asked: Asked) -> Message:
-    """The message by which a DEALER asks for publications."""
-    start = b"" if asked.start < 0 else pack_number(asked.start)
-    return [b"", start] if asked.tag is None else [b"", start, asked.tag]
-
-
-def split_asked(parts: Message) -> Asked:
-    """The publications that a message asks for; its parts are those behind the route.
-
-    Raises:
-        MalformedMessage: the message is not such a question.
-    """
-    tag = parts[1] if len(parts) == 2 else None
-    if len(parts) in (1, 2) and len(parts[0]) == LENGTH:
-        return Asked(int.from_bytes(parts[0], "big"), tag)
-    if tag is not None and not parts[0]:
-        return Asked(-1, tag)
-    raise MalformedMessage("a replay is asked for by a number of 8 bytes", parts)
+from zmqbridge.core.numbered import LENGTH, Asked, pack_number
 
 
 class Kept(NamedTuple):
