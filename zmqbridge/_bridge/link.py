@@ -214,9 +214,9 @@ class Link(Addressed):
         """The pyzmq socket, for users.
 
         Raises:
-            UsedAfterFork: it is the parent's.
+            SocketClosed, UsedAfterFork: it is closed, or the parent's.
         """
-        if self.forked:
+        if self.forked or self.closed:
             self.refuse()
         return self.socket
 
