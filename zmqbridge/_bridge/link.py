@@ -214,9 +214,9 @@ class Link(Addressed):
         """The pyzmq socket, for users.
 
         Raises:
-            SocketClosed, UsedAfterFork: it is closed, or the parent's.
+            UsedAfterFork: it is the parent's.
         """
-        if self.forked or self.closed:
+        if self.forked:
             self.refuse()
         return self.socket
 

@@ -75,11 +75,7 @@ class Socket:
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
-        """The pyzmq socket. Use it as you like: what you do to it does not make us deaf.
-
-        Raises:
-            SocketClosed: the socket is closed.
-        """
+        """The pyzmq socket. Use it as you like: what you do to it does not make us deaf."""
         return self._link.usable()
 
     @property
