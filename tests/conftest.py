@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -38,6 +39,11 @@ collect_ignore = ["outside"]  # a project of its own, which test_outside.py runs
 # Seconds that a behaviour may take. Most take a small part of one; beside eight busy processes ten
 # times as long. It is less than the 60 s of pytest-timeout, which tell less.
 BOUND = 45
+
+# A shell that runs us in the background may have us ignore Ctrl-C. Programs that tests start and
+# end by it would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Result = TypeVar("Result", covariant=True)
 Scenario = Callable[[], Coroutine[Any, Any, None]]
