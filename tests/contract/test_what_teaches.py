@@ -189,7 +189,12 @@ async def test_a_subscriber_with_a_wrong_key_is_told_so_by_ready(w: World) -> No
         ("bind", "tcp://127.0.0.1:+5555", "a port is a number"),
         ("connect", "tcp://localhost:http", "a port is a number"),
         ("connect", "tcp://localhost:0", "and 0 is for bind"),
-        ("bind", "ipc:///no/such/folder/it", "its folder does not exist"),
+        pytest.param(
+            "bind",
+            "ipc:///no/such/folder/it",
+            "its folder does not exist",
+            marks=pytest.mark.real("the file system"),
+        ),
         ("bind", "tcp://127.0.0.1", "its port is missing"),
         ("connect", "tcp://localhost", "its port is missing"),
         ("connect", "tcp://127.0.0.1:*", r"\* is for bind"),
