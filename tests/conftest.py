@@ -593,21 +593,27 @@ def can_run(item: pytest.Item) -> bool:
     if world_of(item) not in SIMULATED:
         return True
     runs_in_it = inspect.iscoroutinefunction(getattr(item, "obj", None))
-    if not runs_in_it or "contract" not in item.path.parts:
+    if not runs_in_it or not ("contract" in item.path.parts or asked_for(item)):
         return False
     return item.get_closest_marker("real") is None
+
+
+def asked_for(item: pytest.Item) -> bool:
+    """Whether the test itself says in which worlds it runs."""
+    return any("w" in names_of(mark) for mark in item.iter_markers("parametrize"))
 
 
 def has_its_own_worth(item: pytest.Item) -> bool:
     if not can_run(item):
         return False
+    if asked_for(item) and "contract" not in item.path.parts:
+        return True
     waits = item.get_closest_marker("waits") is not None
     if world_of(item) in (SPARED if waits else SIMULATED):
         return "EVERY_WORLD" in os.environ
     if "EVERY_WORLD" in os.environ or world_of(item) not in VARIANTS:
         return True
-    asked_for = any("w" in names_of(mark) for mark in item.iter_markers("parametrize"))
-    return asked_for or item.get_closest_marker("every_world") is not None
+    return asked_for(item) or item.get_closest_marker("every_world") is not None
 
 
 @pytest.fixture(params=WORLDS)

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_its_version() -> None:
         ("inproc://it", "inproc is within one process"),
         ("udp://1.2.3.4:5", "use tcp or ipc"),
         ("tcp://localhost", "tcp://127.0.0.1:5555"),
-        ("tcp://localhost:99999", "tcp://127.0.0.1:5555"),
+        ("tcp://localhost:99999", "a port is a number up to 65535"),
     ],
 )
 def test_an_address_that_cannot_be_one(wrong: str, hint: str) -> None:
@@ -365,6 +366,15 @@ def test_keys_are_their_owners_and_open_a_server(tmp_path: Path) -> None:
     with start("pull", "-b", there, "--count", 1, "--curve", secret) as puller:
         assert run("push", "-c", there, "--curve", public, given=b"sealed\n")[0] == 0
         assert puller.communicate(timeout=BOUND) == (b"sealed\n", b"")
+
+
+def test_keys_go_into_a_folder_that_is_made_for_them(tmp_path: Path) -> None:
+    folder = tmp_path / "of" / "clients"
+    assert run("keygen", "alice", "--folder", folder)[0] == 0
+    assert sorted(each.name for each in folder.iterdir()) == ["alice.key", "alice.key_secret"]
+    status, out, err = run("keygen", "bob", "--folder", folder / "alice.key")
+    assert (status, out) == (1, b"")
+    assert b"alice.key: File exists" in err
 
 
 def test_half_a_pair_of_keys_is_not_left_behind(tmp_path: Path) -> None:
@@ -939,3 +949,141 @@ def test_where_nobody_listens(address: str) -> None:
     status, out, err = run("ping", f"tcp://127.0.0.1:{port}")
     assert (status, out) == (2, b"")
     assert b"nobody is there: Connection refused" in err
+
+
+# What strangers met at a shell.
+
+
+def listening(process: Command) -> str:
+    assert process.stderr is not None
+    line = process.stderr.readline().decode()
+    assert line.startswith("listening at tcp://127.0.0.1:"), line
+    return line.split()[-1]
+
+
+def test_a_server_at_the_shell_outlives_clients_that_leave_or_do_not_read(plain: Make) -> None:
+    quiet = {"stdout": subprocess.DEVNULL}
+    with start("rep", "-b", "tcp://127.0.0.1:*", **quiet) as rep, zmq.Context() as context:
+        there = listening(rep)
+        # Nobody takes the replies: their client is gone, or reads none of them.
+        stalled = context.socket(zmq.DEALER)
+        stalled.linger, stalled.rcvhwm, stalled.rcvbuf, stalled.sndhwm = 0, 1, 4096, 0
+        stalled.connect(there)
+        for _ in range(8000):
+            stalled.send_multipart([b"", bytes(2000)])
+        gone = context.socket(zmq.DEALER)
+        gone.linger, gone.sndhwm = BOUND * 1000, 0
+        gone.connect(there)
+        for _ in range(2000):
+            gone.send_multipart([b"", b"x"])
+        gone.close(linger=BOUND * 1000)
+        assert run("req", "-c", there, "--timeout", BOUND, given=b"hi\n") == (0, b"hi\n", b"")
+        assert rep.poll() is None
+        stalled.close(linger=0)
+        assert run("req", "-c", there, "--timeout", BOUND, given=b"hi\n") == (0, b"hi\n", b"")
+        rep.send_signal(signal.SIGKILL)
+        rep.wait(BOUND)
+        said = rep.stderr.read() if rep.stderr else b""
+        assert said.count(b"no reply to one client") <= 2, said
+
+
+@pytest.mark.parametrize("command", ["sub", "pull", "dealer"])
+def test_a_receiver_that_gets_nothing_says_why(
+    command: str, plain: Make, tmp_path: Path, address: str
+) -> None:
+    status, _, err = run(command, "-c", address, "--timeout", SILENCE)
+    assert (status, b"nothing came within 0.5 s (nobody is there)" in err) == (1, True), err
+    kind = {"sub": zmq.PUB, "pull": zmq.PUSH, "dealer": zmq.ROUTER}[command]
+    public, secret = zmq.curve_keypair()
+    _, secured = plain(kind, curve_server=True, curve_secretkey=secret, curve_publickey=public)
+    _, other = plain(zmq.PAIR)
+    for there, why in (secured, b"no handshake with"), (other, b"type does not fit"):
+        with start(command, "-c", there) as process:
+            assert process.stderr is not None
+            assert why in process.stderr.readline()
+            process.kill()
+
+
+def test_a_sender_without_a_timeout_says_what_it_waits_for(address: str) -> None:
+    with start("push", "-c", address) as pusher:
+        assert pusher.stdin is not None
+        pusher.stdin.write(b"x\n")
+        pusher.stdin.flush()
+        assert pusher.stderr is not None
+        assert pusher.stderr.readline() == b"waiting: nobody is there\n"
+        pusher.kill()
+
+
+def test_a_rate_is_reached(plain: Make) -> None:
+    pull, there = plain(zmq.PULL, rcvhwm=0)
+    lines = b"".join(b"%d\n" % number for number in range(2000))
+    began = time.monotonic()
+    assert run("push", "-c", there, "--rate", 4000, given=lines)[0] == 0
+    took = time.monotonic() - began
+    assert took > 0.4  # 0.5 less what may be caught up
+    for number in range(2000):
+        assert pull.poll(BOUND * 1000)
+        assert pull.recv() == b"%d" % number
+
+
+def test_a_bench_that_is_killed_leaves_nobody_behind(tmp_path: Path) -> None:
+    with start("bench", "push", "--count", 10**9) as bench:
+        children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
+        if not children.exists():
+            bench.kill()
+            pytest.skip("children are found in /proc")
+        end = time.monotonic() + BOUND
+        peers: list[str] = []
+        while not any("spawn_main" in command_of(each) for each in peers):
+            assert time.monotonic() < end
+            peers = children.read_text().split()
+            time.sleep(0.02)
+        bench.send_signal(signal.SIGKILL)
+        bench.wait(BOUND)
+        while any("spawn_main" in command_of(each) for each in peers):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+
+def command_of(pid: str) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are another matter there")
+def test_sigterm_lets_what_was_sent_leave_and_has_its_own_status(plain: Make) -> None:
+    with start("pull", "-b", "tcp://127.0.0.1:*") as puller:
+        listening(puller)
+        puller.send_signal(signal.SIGTERM)
+        assert puller.wait(BOUND) == 128 + signal.SIGTERM
+
+
+def test_a_refused_request_is_a_failure_and_no_misuse(plain: Make) -> None:
+    public, secret = zmq.curve_keypair()
+    _, there = plain(zmq.REP, curve_server=True, curve_secretkey=secret, curve_publickey=public)
+    status, out, err = run("req", "-c", there, "--timeout", 20, given=b"x\n")
+    assert (status, out) == (1, b"")
+    assert b"line 1: " in err
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "hint"),
+    [
+        (["router", "--json"], b'{"parts": ["x"]}', b"line 1 names no peer: it is the first word"),
+        (["pub", "--json"], b'{"tag": "t", "parts": ["x", "y"]}', b"line 1: a publication has one"),
+        (["pub", "--json"], b'{"tag": "t\\u0000", "parts": ["x"]}', b"line 1: a tag has no NUL"),
+    ],
+)
+def test_a_line_that_cannot_be_sent_is_named(
+    words: list[str], given: bytes, hint: bytes, plain: Make
+) -> None:
+    _, there = plain(zmq.DEALER if words[0] == "router" else zmq.SUB)
+    status, _, err = run(*words, "-c", there, "--timeout", 20, given=given + b"\n")
+    assert (status, hint in err) == (2, True), err
+
+
+def test_a_pair_of_keys_has_a_name() -> None:
+    status, _, err = run("keygen", "")
+    assert (status, err.count(b"\n")) == (2, 1)
+    assert b"is no name of a file" in err

@@ -159,7 +159,7 @@ def test_a_process_that_dies_is_named_with_what_is_missing(folder: Path, who: st
         name = {"twisted": "Twisted"}.get(who, who)
         assert re.search(
             rf"FAILED: the {name} process was ended by SIGKILL; "
-            r"missing: [a-z]+ \w+ [→⇄] \w+: .*\d+ not received (back )?by",
+            r"missing: [a-z]+ \w+ [→⇄] \w+: .*\d+ not (received (back )?by|timed out at)",
             out,
         )
 

@@ -193,3 +193,44 @@ def test_a_reactor_that_reads_at_once_looks_after_peers_that_do_not_read() -> No
                     break
             peer.recv()
         replier.close()
+
+
+def test_what_was_made_before_the_reactor_ran_is_refused_elsewhere_at_once(
+    make_reactor: Callable[[str], Any],
+) -> None:
+    reactor: Any = make_reactor("epoll")
+    factory = ZmqFactory()
+    factory.reactor = reactor
+    made: list[Any] = [
+        ZmqPubConnection(factory, ZmqEndpoint("bind", "inproc://before")),
+        Publisher(bind="inproc://before2", reactor=reactor),
+    ]
+    refused: list[Any] = []
+
+    def elsewhere() -> None:
+        for call in (made[0].publish, made[1].publish):
+            with pytest.raises(WrongThread):
+                call(b"x")
+            refused.append(call)
+        for end in (made[0].shutdown, made[1].close, factory.shutdown):
+            with pytest.raises(WrongThread):
+                end()
+            refused.append(end)
+
+    def end() -> None:
+        factory.shutdown()
+        made[1].close()
+        reactor.stop()
+
+    def begin() -> None:
+        # Nothing has happened at these sockets yet, as no peer is there.
+        reactor.callInThread(lambda: (elsewhere(), reactor.callFromThread(end)))
+
+    made[0].publish(b"before the reactor runs, any thread may")
+    reactor.callWhenRunning(begin)
+    reactor.callLater(20, reactor.stop)
+    reactor.run(installSignalHandlers=False)
+    assert len(refused) == 5
+    for waker in list(reactor._internalReaders):
+        waker.connectionLost(None)
+    reactor._poller.close()

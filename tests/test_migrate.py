@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("libcst")
 
 from zmqbridge.cli.codemod import Unreadable, migrate
+from zmqbridge.cli.natives import places
 
 BOUND = 50  # seconds
 
@@ -185,12 +186,90 @@ def test_what_is_left_to_a_person_is_said_with_its_line() -> None:
         "patch('txzmq.connection.reactor')\n"
         "import txzmq.test\n"
     )
-    notes = [(note.line, note.text.split(";")[0]) for note in migrate(text.encode()).notes]
+    said = migrate(text.encode()).notes
+    assert "makes txzmq the name of the original again" in said[-1].text
+    assert "original again" not in migrate(b"import txzmq.test as t\n").notes[0].text
+    notes = [(note.line, note.text.split(";")[0]) for note in said]
     assert notes == [
-        (3, "ZmqPullConnection could become Puller"),
         (5, "the text 'txzmq.connection.reactor' may be the name of a module"),
         (6, "txzmq.test is not in zmqbridge"),
     ]
+
+
+WHOLE = """\
+import os, txzmq
+from txzmq import ZmqEndpoint as At, ZmqFactory
+import zmq
+class Base(txzmq.ZmqSubConnection):
+    highWaterMark = 10
+    other = 1
+class Mine(Base):
+    def __init__(self, factory):
+        super().__init__(factory, At("connect", "tcp://h:1"), b"me")
+        self.subscribe(b"x")
+    def gotMessage(self, message, tag): self.shutdown()
+def start():
+    factory = ZmqFactory()
+    Mine(factory)
+    server = Server(factory, At(txzmq.ZmqEndpointType.bind, ADDRESS % 5), b"me")
+    server.reply(b"id")
+    server.mine(), nobody.reply(b"id"), zmq.Context()
+    server.gotMessage = start
+class Server(txzmq.ZmqREPConnection):
+    class Inner:
+        def gotMessage(self): self.reply()
+class P(txzmq.ZmqConnection):
+    socketType = zmq.PAIR
+"""
+NATIVE = [
+    (4, "class Base (a ZmqSubConnection); native: Subscriber"),
+    (5, "highWaterMark; native: options={zmq.SNDHWM: …, zmq.RCVHWM: …}, by default 1,000"),
+    (7, "class Mine (a ZmqSubConnection); native: Subscriber"),
+    (10, "self.subscribe(…); native: Subscriber(tags), or subscribe(tag)"),
+    (11, "gotMessage; native: handler=, which gets the pair (tag, body): the other order"),
+    (11, "self.shutdown(…); native: close(), or aclose(), which sends first what is queued"),
+    (13, "ZmqFactory(…); native: nothing, sockets share a context"),
+    (14, "Mine(…); native: Subscriber(handler=…)"),
+    (
+        15,
+        "Server(…); native: Replier(bind=ADDRESS % 5, options={zmq.ROUTING_ID: …}, handler=…)",
+    ),
+    (16, "server.reply(…); native: request.reply(*parts)"),
+    (18, "gotMessage; native: handler=, which gets a request with parts, id and peer"),
+    (19, "class Server (a ZmqREPConnection); native: Replier"),
+    (22, "class P (a ZmqConnection); native: Pair, XPublisher or XSubscriber, and none for others"),
+]
+
+
+def test_what_could_be_native_is_named_place_by_place() -> None:
+    assert [tuple(each) for each in places(WHOLE.encode())] == NATIVE
+    # In a module that was migrated it is the same; the first import has become two lines.
+    after = [(line + 1, text) for line, text in NATIVE]
+    assert [tuple(each) for each in places(migrate(WHOLE.encode()).source)] == after
+    assert places(b"import zmq\nclass ZmqPullConnection: pass\nZmqPullConnection()\n") == []
+    mine = "from mine.txzmq import ZmqPullConnection\nZmqPullConnection()\n"
+    assert places(mine.encode()) == []
+
+
+def test_each_class_has_a_native_one_that_exists() -> None:
+    from zmqbridge import asyncio_backend, twisted_backend, txzmq
+    from zmqbridge.cli.natives import CLASSES, NATIVE, OLDER
+
+    for name, native in NATIVE.items():
+        assert hasattr(asyncio_backend, native.name)
+        assert hasattr(twisted_backend, native.name)
+        for each in (*native.hooks, *native.calls):
+            assert callable(getattr(getattr(txzmq, name), each))
+    exported = {name for name in txzmq.__all__ if name.endswith(("Connection", "Factory"))}
+    assert exported - set(OLDER) == set(CLASSES)
+
+
+def test_the_lines_are_those_of_what_is_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "it.py").write_text("import os, txzmq\nf = txzmq.ZmqFactory()\n")
+    for words, line in (["--diff"], 2), (["--check"], 2), ([], 3), ([], 3):
+        _, _, err = command("it.py", *words, cwd=tmp_path)
+        assert err.startswith(f"it.py:{line}: txzmq.ZmqFactory(…); native: nothing"), err
+        assert "places that native classes could have: 1; see https://" in err
 
 
 def test_python_2_is_named() -> None:

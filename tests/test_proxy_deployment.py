@@ -19,9 +19,13 @@ import pytest
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import defer
 from twisted.plugin import getPlugins
+from zmq.auth import load_certificate
 from zope.interface.verify import verifyObject
 
+from zmqbridge import HandshakeFailed
+from zmqbridge.cli.keygen import run as make_keys
 from zmqbridge.proxies import Side
+from zmqbridge.security import CurveClient
 from zmqbridge.twisted_backend.proxyservice import Options, ProxyService, makeService
 
 if TYPE_CHECKING:
@@ -66,6 +70,7 @@ def line_with(stream: Any, pattern: str) -> re.Match[str]:
 
 
 FREE = "tcp://127.0.0.1:*"
+SIDES = ["-f", FREE, "-b", FREE]
 
 
 def broker_cli(
@@ -238,11 +243,25 @@ async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w: World) -> N
         (["-f", "tcp://*:1"], "--back: give an address"),
         (["-f", "tcp://*:1", "-b", "5555"], "--back: '5555': write it as"),
         (["-k", "queue", "-f", "tcp://*:1", "-b", "tcp://*:2"], "--kind: give one of requests"),
+        ([*SIDES, "--mark", "0"], "--mark: '0': give a whole number"),
+        ([*SIDES, "--statistics", "often"], "--statistics: 'often': give a number above 0"),
+        ([*SIDES, "--clients", "."], "--clients .: who binds must have --curve"),
+        ([*SIDES, "--own-key", "x"], "--own-key x: who connects must have --curve"),
+        ([*SIDES, "--curve-front", "k.key"], "the file with the secret key is needed"),
+        ([*SIDES, "--curve-back", "nowhere"], "nowhere: Invalid certificate file"),
+        (
+            [*SIDES, "--curve-front", "k.key_secret", "--clients", "nowhere"],
+            "--clients nowhere: no such folder",
+        ),
     ],
 )
-def test_what_twist_is_told_wrong(words: list[str], hint: str) -> None:
+def test_what_twist_is_told_wrong(
+    words: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from twisted.python.usage import UsageError
 
+    monkeypatch.chdir(tmp_path)
+    assert make_keys("k", ".") == 0
     with pytest.raises(UsageError, match=re.escape(hint)):
         Options().parseOptions(words)
 
@@ -252,3 +271,34 @@ def test_what_twist_is_told() -> None:
     options.parseOptions(["-k", "pipeline", "-f", FREE, "-b", f"connect:{FREE}", "-c", FREE])
     assert options["back"] == Side(bind=[], connect=[FREE])
     assert isinstance(makeService(options), ProxyService)
+
+
+@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+async def test_twist_lets_in_whom_it_knows_and_nobody_else(
+    w: World, processes: Callable[..., Any], tmp_path: Path
+) -> None:
+    for name, folder in (("broker", tmp_path), ("alice", tmp_path / "known"), ("bob", tmp_path)):
+        assert make_keys(name, str(folder)) == 0
+    server, _ = load_certificate(tmp_path / "broker.key")
+    broker = processes(
+        *TWIST, "-k", "pipeline", *SIDES, "--mark", 5, "--statistics", 0.1,
+        "--curve-front", tmp_path / "broker.key_secret", "--clients", tmp_path / "known",
+    )  # fmt: skip
+    found = line_with(broker.stdout, r"pipeline from (\S+) to (\S+)")
+
+    def client(file: Path) -> Any:
+        public, secret = load_certificate(file)
+        assert secret is not None
+        keys = CurveClient(server, public, secret)
+        return w.Pusher(connect=found[1], security=keys, monitor=True)
+
+    async with client(tmp_path / "bob.key_secret") as bob:
+        with pytest.raises(HandshakeFailed):
+            await bob.connected(BOUND)
+    alice = tmp_path / "known" / "alice.key_secret"
+    async with client(alice) as pusher, w.Puller(connect=found[2]) as puller:
+        await pusher.push(b"of alice!")
+        assert await puller.receive() == [b"of alice!"]
+        line_with(broker.stdout, r'pipeline: \{"front_received": 1, "front_received_bytes": 9,')
+    broker.send_signal(signal.SIGTERM)
+    assert broker.wait(BOUND) in (0, -signal.SIGTERM)  # newer ones end by the signal

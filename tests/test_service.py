@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 from twisted.application.service import IService, MultiService
+from twisted.internet import defer
 from twisted.internet.task import deferLater
 from zope.interface.verify import verifyObject
 
@@ -330,3 +331,56 @@ def test_twist_lists_the_plugin() -> None:
     line = [sys.executable, "-m", "twisted", "--help"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=50)
     assert "zmq-proxy" in done.stdout
+
+
+@on_twisted
+async def test_what_is_opened_later_is_refused_and_is_not_left_to_itself(w: World) -> None:
+    async def later(reactor: Any) -> None:
+        raise AssertionError("nobody runs it")
+
+    for open_ in (lambda reactor: defer.succeed(None), later):
+        service: Any = SocketService(open_, reactor=w.reactor)
+        with pytest.raises(TypeError, match=r"open returned <.*: return sockets"):
+            service.startService()
+        assert not service.running
+
+
+@on_twisted
+async def test_starting_it_twice_is_starting_it_once(w: World) -> None:
+    opened: list[Any] = []
+
+    def open_(reactor: Any) -> Any:
+        opened.append(w.Pusher())
+        return opened[-1]
+
+    service: Any = SocketService(open_, reactor=w.reactor)
+    service.startService()
+    service.startService()
+    await service.stopService()
+    assert [each.closed for each in opened] == [True]
+
+
+@on_twisted
+async def test_who_stops_it_again_waits_for_the_same(w: World) -> None:
+    answering: defer.Deferred[None] = defer.Deferred()
+
+    def handle(request: Request) -> object:
+        return answering.addCallback(lambda _: request.reply(b"x"))
+
+    service: Any = SocketService(
+        lambda reactor: w.Replier(bind="inproc://twice", handler=handle), reactor=w.reactor
+    )
+    service.startService()
+    (replier,) = service.sockets
+    async with w.Requester(connect="inproc://twice", timeout=20) as requester:
+        asking = requester.request(b"?")
+        await w.until(lambda: replier.statistics().delivered)
+        stops = [service.stopService() for _ in range(2)]
+        await w.settled()
+        assert [each.called for each in stops] == [False, False]
+        answering.callback(None)
+        assert await asking == [b"x"]
+        for each in stops:
+            await each
+    assert replier.closed
+    await service.stopService()  # it has stopped

@@ -356,3 +356,25 @@ def test_where_tasks_wait_for_futures_only_they_get_futures(
     with asyncio.Runner() as runner:
         runner.get_loop().set_task_factory(lambda loop, coro, **kw: strict(coro, loop=loop, **kw))
         runner.run(main())
+
+
+@pytest.mark.parametrize("kind", [Waiter, MeasuredWaiter, FutureWaiter])
+def test_what_awaits_it_and_is_no_task_is_told_so_and_does_not_spin(kind: Any) -> None:
+    """As a coroutine of Twisted does, which goes on at once with whatever it does not know."""
+
+    async def main() -> None:
+        waiting = kind(asyncio.get_running_loop()).__await__()
+        next(waiting)
+        with pytest.raises(RuntimeError, match=r"await"):
+            waiting.send(None)
+        async with (
+            Requester(connect="tcp://127.0.0.1:9") as requester,
+            Puller(bind="inproc://no-task") as puller,
+        ):
+            for call in (requester.request(b"?"), puller.receive()):
+                call.send(None)
+                with pytest.raises(RuntimeError, match=r"task of asyncio: in a coroutine of Twis"):
+                    call.send(None)
+            assert requester.statistics().open_requests == 0
+
+    asyncio.run(main())

@@ -68,6 +68,10 @@ def __getattr__(name: str) -> object:
             f"{name} is a name of both backends: import it from zmqbridge.asyncio_backend or from "
             "zmqbridge.twisted_backend"
         )
+    if name in ("arguments", "proxies", "security"):  # help() refers to them
+        from importlib import import_module
+
+        return import_module(f"zmqbridge.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -22,8 +22,6 @@ from zmqbridge.security import CurveClient, CurveServer, Null, PlainClient, Plai
 if TYPE_CHECKING:
     from tests.conftest import World
 
-pytestmark = pytest.mark.real("a Proxy is a thread")
-
 HERE = "tcp://127.0.0.1:*"
 SERVER, ALICE, BOB = (zmq.curve_keypair() for _ in range(3))
 FRONT = Side(HERE, security=CurveServer(SERVER[1]))
@@ -101,6 +99,7 @@ async def test_a_proxy_ends_while_somebody_is_being_asked_about(w: World) -> Non
         await proxy.aclose()
 
 
+@pytest.mark.real("threads")
 async def test_a_thread_that_closes_it_ends_all_of_it(w: World) -> None:
     async with w.Proxy("pipeline", FRONT, HERE, policies=KNOWN) as proxy:
         await w.settled()

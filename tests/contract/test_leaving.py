@@ -276,3 +276,34 @@ async def test_who_would_serve_after_that_is_done_at_once(w: World) -> None:
     async with w.Replier(bind="inproc://over") as replier:
         await replier.stop_serving()
         assert await replier.serve(lambda request: request.reply(b"")) is None
+
+
+@pytest.mark.parametrize("w", ["asyncio", "uvloop", "trio"], indirect=True)
+async def test_a_handler_that_would_wait_for_itself_is_told_so(w: World) -> None:
+    left: list[Any] = []
+
+    async def handle(request: Request) -> None:
+        if request.parts == [b"wait"]:
+            await replier.stop_serving()
+        w.spawn(leave())
+        await request.reply(b"bye")
+
+    async def leave() -> None:
+        left.append(await replier.stop_serving(20))
+
+    async with (
+        w.Replier(bind="inproc://itself") as replier,
+        w.Requester(connect="inproc://itself", timeout=20) as requester,
+    ):
+        serving = w.spawn(replier.serve(handle))
+        asking = w.spawn(requester.request(b"wait"))
+        await w.until(lambda: w.reports)
+        assert "stop_serving() waits for the handlers, and was called in one" in str(w.reports[0])
+        assert await requester.request(b"in a task of its own") == [b"bye"]  # it serves as before
+        await serving
+        await w.until(lambda: left)
+        asking.cancel()
+        with pytest.raises(w.Cancelled):
+            await asking
+    assert left == [[]]
+    assert len(w.reports) == 1

@@ -311,6 +311,16 @@ async def test_a_callback_that_fails_lets_nobody_in_and_is_reported(
     assert [type(report) for report in w.reports] == [error]
 
 
+async def test_a_callback_that_forgets_to_decide_is_told_so(w: World) -> None:
+    async def check(peer: Peer) -> Any:
+        await w.sleep(0)
+
+    async with served(w, CURVE, Policy(check=check)) as address:
+        assert not await asked(w, address, client(ALICE))
+        await w.until(lambda: w.reports)
+    assert "check returned None: True lets the peer in, False does not" in str(w.reports[0])
+
+
 async def test_a_callback_that_takes_too_long_lets_nobody_in(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +13,8 @@ import anyio
 import pytest
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
+
+from zmqbridge import PeerUnreachable, SocketClosed
 
 if TYPE_CHECKING:
     from tests.conftest import Request, World
@@ -463,3 +466,58 @@ async def test_values_that_cannot_be_compared_are_no_obstacle(w: World) -> None:
         assert all(one is odd for one in seen)
         replier.close()
         await serving
+
+
+@pytest.mark.parametrize("w", ["epoll", "select", "asyncioreactor"], indirect=True)
+@pytest.mark.parametrize("way", ["coroutine", "Deferred", "nobody looks", "serve"])
+async def test_clients_that_left_are_reported_once_each_in_whatever_way_it_handles(
+    w: World, way: str
+) -> None:
+    begun: list[Any] = []
+    gone: defer.Deferred[None] = defer.Deferred()
+
+    def later() -> defer.Deferred[None]:
+        waiting: defer.Deferred[None] = defer.Deferred()
+        gone.addCallback(lambda _: waiting.callback(None))
+        return waiting
+
+    async def by_coroutine(request: Request) -> None:
+        await later()
+        await request.reply(b"x")
+
+    def handle(request: Request) -> object:
+        begun.append(request)
+        if way in ("coroutine", "serve"):
+            return by_coroutine(request)
+        waiting = later().addCallback(lambda _: answer(request))
+        return waiting if way == "Deferred" else None
+
+    def answer(request: Request) -> object:
+        replied = request.reply(b"x")
+        return replied if way == "Deferred" else None
+
+    replier: Any = w.Replier(
+        bind="tcp://127.0.0.1:*", handler=None if way == "serve" else handle, monitor=True
+    )
+    async with replier:
+        serving = replier.serve(handle) if way == "serve" else None
+        async with w.Requester(connect=replier.addresses) as requester:
+            asking = [requester.request(b"%d" % number) for number in range(20)]
+            await w.until(lambda: len(begun) == 20)
+            events = replier.events()
+        for each in asking:
+            each.addErrback(lambda failure: failure.trap(SocketClosed))
+        async for event in events:
+            if event.kind.name == "DISCONNECTED":
+                break
+        async with w.Requester(connect=replier.addresses, timeout=20) as other:
+            asked = other.request(b"another client")
+            await w.until(lambda: len(begun) == 21)
+            gone.callback(None)
+            assert await asked == [b"x"]
+        gc.collect()
+        await w.until(lambda: w.reports)
+        await w.settled()
+    if serving is not None:
+        await serving
+    assert [type(each) for each in w.reports] == [PeerUnreachable]

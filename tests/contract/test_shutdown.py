@@ -80,6 +80,22 @@ async def test_a_shutdown_with_undeliverable_messages_does_not_hold_up_the_loop(
     pytest.fail(f"the loop stood still for {gaps} seconds")
 
 
+@pytest.mark.parametrize("kind", [*SENDING, *RECEIVING])
+async def test_a_closed_socket_can_still_be_looked_at(w: World, kind: str) -> None:
+    tags = {"tags": [b""]} if "Subscriber" in kind else {}
+    async with getattr(w, kind)(bind="tcp://127.0.0.1:*", **tags) as socket:
+        raw = socket.socket
+        if hasattr(socket, "fileno"):  # on Twisted
+            assert socket.fileno() == raw.get(zmq.FD)
+    assert socket.socket is raw
+    assert raw.closed  # a program may ask it so
+    if hasattr(socket, "fileno"):
+        assert socket.fileno() == -1  # as its interface wants
+    assert socket.addresses
+    assert socket.statistics().queued == 0
+    assert repr(socket)
+
+
 async def test_whatever_waits_gets_the_librarys_error_and_never_a_cancellation(w: World) -> None:
     async with (
         w.Puller(bind="inproc://end-1") as puller,
@@ -290,14 +306,13 @@ def scheduled(w: World) -> tuple[Any, Any]:
 @pytest.mark.real("the garbage collector")
 async def test_a_forgotten_socket_says_where_it_was_made(w: World) -> None:
     def tells(warning: warnings.WarningMessage) -> bool:
-        line = test_a_forgotten_socket_says_where_it_was_made.__code__.co_firstlineno + 7
         return str(warning.message).endswith(f"made in {__file__}:{line}")
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        kind, backend = type(w.Puller()), w.backend  # made here
+        kind, line = type(w.Puller()), sys._getframe().f_lineno  # made here
         gc.collect()
-        if backend is twisted_backend:  # the reactor holds it
+        if w.backend is twisted_backend:  # the reactor holds it
             for reader in w.reactor.getReaders():
                 if getattr(reader, "link", None) and reader.link.owner is kind:
                     w.reactor.removeReader(reader)

@@ -30,8 +30,6 @@ from zmqbridge.security import CurveClient, CurveServer
 if TYPE_CHECKING:
     from tests.conftest import Subscriber, World
 
-pytestmark = pytest.mark.real("a Proxy is a thread")
-
 HERE = "tcp://127.0.0.1:*"
 
 
@@ -62,15 +60,16 @@ async def test_publications_pass_and_the_capture_shows_all(w: World) -> None:
         w.Publisher(connect=proxy.front_addresses) as publisher,
         w.Subscriber(b"", connect=proxy.back_addresses) as subscriber,
     ):
-        with zmq.Context() as context, context.socket(zmq.SUB) as shown:
+        with w.context() as context, context.socket(zmq.SUB) as shown:
             shown.subscribe(b"")
             shown.connect(proxy.capture_addresses[0])
             await w.connected(publisher, subscriber)
             await w.until(lambda: shown.poll(0) or publisher.publish(b"x"))
             publisher.publish(b"body", b"tag")
             assert (await receive_from(subscriber, b"tag")) == b"body"
-            seen = shown.recv()
+            seen = b""
             while not seen.startswith(b"tag\0"):
+                await w.until(lambda: shown.poll(0))
                 seen = shown.recv()
             assert seen == b"tag\0body"
 
@@ -109,6 +108,7 @@ async def test_while_it_is_paused_nothing_passes_and_nothing_is_lost(w: World) -
                 assert await puller.receive() == [b"waits"]
 
 
+@pytest.mark.real("SNDBUF")
 @pytest.mark.parametrize("captured", [None, HERE])
 async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(
     w: World, captured: str | None, monkeypatch: pytest.MonkeyPatch
@@ -143,6 +143,7 @@ async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(
     await proxy.aclose()
 
 
+@pytest.mark.real("SNDBUF")
 async def test_it_goes_on_when_the_peer_that_it_waited_for_does(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ async def test_it_goes_on_when_the_peer_that_it_waited_for_does(
                 assert (await proxy.statistics()).back_sent == pushed
 
 
+@pytest.mark.real("threads")
 async def test_when_its_thread_fails_everybody_is_told(w: World) -> None:
     proxy = w.Proxy("pipeline", HERE, HERE)
     waiting = w.spawn(proxy.ended())
@@ -213,6 +215,7 @@ async def test_its_ports_are_free_when_it_has_ended(w: World) -> None:
     await proxy.aclose()
 
 
+@pytest.mark.real("a thread that works meanwhile")
 async def test_it_is_steered_on_while_messages_flood(w: World) -> None:
     async with w.Proxy("pipeline", HERE, HERE) as proxy:
         with zmq.Context() as context:

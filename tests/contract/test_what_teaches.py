@@ -14,6 +14,7 @@ from zmqbridge import AddressError, NotAnswered, RequestTimeout, SocketClosed
 from zmqbridge.asyncio_backend import Puller as AsyncioPuller
 from zmqbridge.proxies import Side
 from zmqbridge.security import CurveClient, CurveServer, Policy
+from zmqbridge.txzmq import ZmqEndpoint
 
 if TYPE_CHECKING:
     from tests.conftest import World
@@ -177,13 +178,23 @@ async def test_a_subscriber_with_a_wrong_key_is_told_so_by_ready(w: World) -> No
     w.reports.clear()
 
 
-@pytest.mark.real("a Proxy is a thread")
 @pytest.mark.parametrize(
     ("way", "address", "hint"),
     [
         ("bind", "tcp://127.0.0.1:99999", "a port is a number up to 65535"),
         ("connect", "tcp://localhost:70000", "a port is a number up to 65535"),
         ("connect", b"tcp://[::1]:123456789", "a port is a number up to 65535"),
+        ("bind", "tcp://127.0.0.1:5555x", "a port is a number"),
+        ("bind", "tcp://127.0.0.1: 5555", "a port is a number"),
+        ("bind", "tcp://127.0.0.1:+5555", "a port is a number"),
+        ("connect", "tcp://localhost:http", "a port is a number"),
+        ("connect", "tcp://localhost:0", "and 0 is for bind"),
+        pytest.param(
+            "bind",
+            "ipc:///no/such/folder/it",
+            "its folder does not exist",
+            marks=pytest.mark.real("the file system"),
+        ),
         ("bind", "tcp://127.0.0.1", "its port is missing"),
         ("connect", "tcp://localhost", "its port is missing"),
         ("connect", "tcp://127.0.0.1:*", r"\* is for bind"),
@@ -206,7 +217,6 @@ async def test_a_port_of_five_figures_is_one(w: World) -> None:
         assert len(pusher.addresses) == 2
 
 
-@pytest.mark.real("a Proxy is a thread")
 async def test_with_closes_what_nobody_else_would(w: World) -> None:
     for it in (w.Puller(bind="inproc://with"), w.Proxy("pubsub", *2 * ["tcp://127.0.0.1:*"])):
         with pytest.raises(TypeError, match="write `async with`"), it:
@@ -234,6 +244,11 @@ async def test_calls_with_the_wrong_things(w: World) -> None:
         w.Pusher(bind=5555)
     with pytest.raises(AddressError, match=r"\* is for bind"):
         w.Pusher(connect="tcp://*:5555")
+    endpoint: Any = ZmqEndpoint("bind", "tcp://127.0.0.1:*")
+    with pytest.raises(TypeError, match=r"bind is given as ZmqEndpoint: .*bind=endpoint\.address"):
+        w.Pusher(bind=endpoint)
+    async with w.Pusher(bind="tcp://127.0.0.1:0") as pusher:
+        assert not pusher.addresses[0].endswith(":0")
     async with w.Pusher(bind="inproc://wrong") as pusher:
         with pytest.raises(TypeError, match=r"as by \*parts"):
             pusher.push_nowait([b"a", b"b"])
@@ -267,7 +282,6 @@ async def test_what_could_not_be_made_says_so_and_is_closed(
         socket.bind("inproc://half")
 
 
-@pytest.mark.real("a Proxy is a thread")
 @pytest.mark.parametrize(
     ("kind", "given"), [("Authenticator", [{1: 2}]), ("Proxy", ["no kind", "", ""])]
 )
@@ -327,6 +341,30 @@ async def test_an_asyncio_class_under_a_reactor_names_the_other(
         puller.close()
 
 
+def test_so_it_does_before_the_reactor_runs_as_in_the_function_of_react() -> None:
+    program = (
+        "from twisted.internet.task import react\n"
+        "from zmqbridge.asyncio_backend import Requester\n"
+        "async def main(reactor):\n"
+        "    async with Requester(connect='tcp://127.0.0.1:5555'): pass\n"
+        "react(main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50
+    )
+    assert "in a program of Twisted take the class of this name from" in done.stderr
+
+
+def test_what_help_refers_to_is_there_without_an_import_of_its_own() -> None:
+    program = (
+        "import zmqbridge, sys\n"
+        "assert 'zmqbridge.arguments' not in sys.modules\n"
+        "assert zmqbridge.arguments.SubscriberArguments.__doc__\n"
+        "zmqbridge.security.Policy, zmqbridge.proxies.Side"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
 def test_a_class_of_twisted_in_an_asyncio_program_names_the_other() -> None:
     program = """
         import asyncio
@@ -351,6 +389,15 @@ def test_a_class_of_twisted_in_an_asyncio_program_names_the_other() -> None:
 async def test_a_name_that_others_have_is_told_ours(w: World, wrong: str, hint: str) -> None:
     with pytest.raises(TypeError, match=f"no argument '{wrong}': give .*{hint}"):
         w.Pusher(**{wrong: 1})
+
+
+@pytest.mark.parametrize("w", ["asyncio", "trio"], indirect=True)
+@pytest.mark.parametrize(("wrong", "hint"), [("handler", "serve.handler."), ("reactor", "loop")])
+async def test_an_argument_of_the_classes_for_twisted_is_told_so(
+    w: World, wrong: str, hint: str
+) -> None:
+    with pytest.raises(TypeError, match=f"'{wrong}': it is one of the classes for Twist.*{hint}"):
+        w.Replier(**{wrong: print})
 
 
 async def test_an_address_that_it_is_not_at_is_told_so(w: World) -> None:

@@ -43,6 +43,12 @@ def test_neither_one_nor_several_is_refused() -> None:
     with pytest.raises(TypeError, match=r"given as object: .*or several$"):
         as_list(object(), "connect")  # type: ignore[arg-type]
 
+    class Endpoint(tuple[str, str]):
+        address = "tcp://h:1"
+
+    with pytest.raises(TypeError, match=r"bind is given as Endpoint: .* bind=endpoint\.address"):
+        as_list(Endpoint(("bind", "tcp://h:1")), "bind")
+
 
 @pytest.mark.parametrize(
     ("check", "good"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from random import Random
 
 import pytest
@@ -105,6 +106,15 @@ def test_without_anybody_to_ask_each_gap_is_told_at_once() -> None:
     assert incoming.missed == 2
     assert incoming.ask(0) is None
     assert incoming.next_deadline() == float("inf")
+
+
+def test_a_gap_has_a_length_whatever_numbers_a_peer_sends() -> None:
+    incoming = Incoming(asks=False)
+    gap = heard(incoming, 0, 2**64 - 2)[1]
+    assert gap == Gap(1, 2**64 - 3)
+    assert isinstance(gap, Gap)
+    assert len(gap) == sys.maxsize
+    assert incoming.missed == 2**64 - 3
 
 
 def test_a_burst_is_what_its_publications_are_one_by_one() -> None:
@@ -344,8 +354,14 @@ def test_an_attempt_that_fails_is_made_again_after_a_pause_and_at_last_all_is_de
     assert told(incoming) == [Gap(2, 2), 3]
     assert incoming.failures == 3
     heard(incoming, 5)
-    assert incoming.ask(22) == Ask(Asked(4), afresh=True)
-    assert answered(incoming, 4, now=22) == [4, 5]
+    # It was heard again, so it is asked at once; while that is held, with pauses.
+    assert incoming.ask(19) == Ask(Asked(4), afresh=True)
+    heard(incoming, 7)
+    incoming.due(24)
+    assert told(incoming) == [Gap(4, 4), 5, Gap(6, 6), 7]
+    heard(incoming, 9)
+    assert incoming.ask(24) == Ask(Asked(8), afresh=True)
+    assert answered(incoming, 8, now=24) == [8, 9]
     assert incoming.failures == 0
 
 
@@ -432,6 +448,22 @@ def test_each_tag_may_have_numbers_of_its_own() -> None:
     latest = outgoing.replay(Asked(-1, b"a"), 0, 9, 9)[0]
     assert numbers(latest) == [(b"ab", 10), (b"a", 12)]
     assert len(outgoing.replay(Asked(-1), 0, 9, 9)[0]) == 3
+
+
+def test_an_answer_about_a_tag_looks_at_no_other() -> None:
+    outgoing = Outgoing(8, 1000, by_tag=True)
+    for number in range(12):
+        outgoing.number(b"%d" % (number % 3), b"x")
+    # Of 0 to 3 the first one is dropped; one look each, and none at the other tags.
+    assert outgoing.replay(Asked(0, b"1"), 0, 1, 9) == ([Kept(b"1", pack_number(1), b"x")], 7)
+    found, place = outgoing.replay(Asked(2, b"1"), 0, 2, 9)
+    assert (numbers(found), place) == ([(b"1", 2)], 10)
+    for _ in range(6):  # meanwhile that place is dropped
+        outgoing.number(b"1", b"x")
+    found, place = outgoing.replay(Asked(2, b"1"), 7, 9, 9)
+    assert (numbers(found), place) == ([(b"1", each) for each in range(3, 8)], 16)
+    found, place = outgoing.replay(Asked(2, b"1"), place, 9, 99)
+    assert (numbers(found), place) == ([(b"1", 8), (b"1", 9)], outgoing.end)
 
 
 def test_what_is_kept_of_a_buffer_is_a_copy() -> None:

@@ -118,7 +118,7 @@ FAULTS = [
     Planted("closing drops what is queued", "asyncio_backend/_base.py",
             "                await self.drain(link.linger())", "                pass"),
     Planted("a lost connection counts as up", "core/connectionstate.py",
-            "            self._disconnected(event)\n", "            pass\n"),
+            "if self._up.pop(peer, None) is not None:", "if self._up.get(peer) is not None:"),
     Planted("a gap is told too long", "core/ordering.py",
             "Gap(lane.last + 1, until - 1, key)", "Gap(lane.last + 1, until, key)"),
     Planted("a publication is delivered as it comes, and again as it was asked for",

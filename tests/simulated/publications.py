@@ -245,12 +245,15 @@ async def after_ready_nothing_is_missed(stage: Stage) -> None:
             async with stage.make(
                 "Subscriber", "client", connect=address, tags=["a", "b"]
             ) as subscriber:
+                before = cuts_so_far(stage)
                 try:
                     await subscriber.ready(timeout=stage.random.choice([0.2, 5]))
                 except NotAnswered:
                     await stage.sleep(stage.random.random())
                     continue
-                cuts = cuts_so_far(stage)
+                # A broker that connects again meanwhile sends all it knows in the order of libzmq's
+                # trie: the barrier before the tags.
+                cuts = before if relayed else cuts_so_far(stage)
                 publisher.publish(b"%d" % number, stage.random.choice(["a", "b"]))
                 heard = await stage.within(10, subscriber.receive)
                 if cuts_so_far(stage) == cuts:

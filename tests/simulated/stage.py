@@ -77,6 +77,10 @@ class Stage:
         context = self.network.node(node).context
         return getattr(self.classes, kind)(context=context, **self._given, **arguments)
 
+    def make_plain(self, kind: str, *arguments: Any) -> Any:
+        """Something that takes no context, in the program of the node that calls this."""
+        return getattr(self.classes, kind)(*arguments, **self._given)
+
     def spawn(self, node: str, main: Callable[[], Any]) -> None:
         """Run a program on a node; what it raises ends the run."""
         self.network.node(node).start(main)

@@ -132,13 +132,6 @@ def test_a_reactor_starts_no_process() -> None:
         reactor.spawnProcess(None, "true")
 
 
-def test_a_proxy_is_named(loop: Any) -> None:
-    def proxy() -> Any:
-        return loop.Proxy("pubsub", "tcp://*:1", "tcp://*:2")
-
-    assert "a Proxy is a thread" in raised(loop, proxy)
-
-
 def test_a_closed_reactor_lets_no_time_pass() -> None:
     reactor = SimReactor()
     reactor.close()

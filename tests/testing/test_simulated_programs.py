@@ -390,15 +390,6 @@ def test_a_real_socket_is_refused(loop: Any) -> None:
         loop.run(main, Network())
 
 
-def test_a_proxy_is_refused_as_it_is_a_thread(loop: Any) -> None:
-    async def main() -> None:
-        async with loop.Proxy("requests", "tcp://127.0.0.1:*", "tcp://127.0.0.1:*"):
-            pass
-
-    with pytest.raises(NotSimulated, match="real"):
-        loop.run(main, Network())
-
-
 def test_an_option_that_is_not_modelled_is_refused(loop: Any) -> None:
     async def main() -> None:
         async with loop.Puller(options={zmq.AFFINITY: 1}):

@@ -113,7 +113,7 @@ def tried(original: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["class attribute", "before", "after", "method"])
-@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+@pytest.mark.parametrize("w", ["sim-twisted"], indirect=True)
 async def test_no_name_of_a_subclass_is_in_the_way(
     w: World, how: str, original: dict[str, set[str]], logged: list[tuple[str, MalformedMessage]]
 ) -> None:

@@ -83,9 +83,10 @@ class Authenticating(Pattern):
             answer = question.check(question.peer)
             if isawaitable(answer):
                 answer = await self._in_time(answer)
-            if answer is not None and not isinstance(answer, bool):
-                raise TypeError(f"check returned a {type(answer).__name__}: True lets the peer in")
-            verdict = bool(answer)
+            if not isinstance(answer, bool):
+                kind = "None" if answer is None else f"a {type(answer).__name__}"
+                raise TypeError(f"check returned {kind}: True lets the peer in, False does not")
+            verdict = answer
         except GeneratorExit:  # the loop has ended, and this may be any thread
             raise
         except BaseException as error:

@@ -20,6 +20,7 @@ IPV6 = r"tcp://(?:.*;)?(?:\[|[^;\]]*:[^;]*:[^;:]*$)"  # compiled when first need
 
 NO_PORT = r"tcp://(?:[^:]*|.*\])$"
 MOST = 65535  # libzmq takes a larger port for another one, without a word
+NUMBERS = f"a port is a number up to {MOST}, and 0 is for bind"
 
 HINTS = {
     zmq.EADDRINUSE: "another socket has it; take another, or tcp://127.0.0.1:* for a free port",
@@ -49,9 +50,9 @@ def check(options: object, context: object) -> None:
         raise TypeError(f"context is given as {kind}: give a zmq.Context")
 
 
-def check_port(name: str) -> None:
-    """Refuse a port that does not exist; raises as libzmq would."""
-    if _is_no_port(name):
+def check_port(name: str, least: int = 0) -> None:
+    """Refuse what is no port, or below the `least` one; raises as libzmq would."""
+    if _is_no_port(name, least):
         raise zmq.ZMQError(zmq.EINVAL)
 
 
@@ -63,7 +64,7 @@ def bind(socket: zmq.Socket[bytes], name: str) -> str:
 
 def connect(socket: zmq.Socket[bytes], name: str) -> None:
     """Connect a socket, unless libzmq could never reach the address: by its port, or by IPv6."""
-    check_port(name)
+    check_port(name, least=1)
     if _needs_ipv6(socket, name):  # libzmq takes it, and never gets there
         raise zmq.ZMQError(zmq.EINVAL)
     raw(socket).connect(socket, name)
@@ -86,17 +87,20 @@ def refusal(
 def _hint(socket: zmq.Socket[bytes], action: str, name: str, number: int) -> str:
     if name != name.strip():
         return "leave out the blanks around it"
+    if number == errno.ENOENT and action in ("bind to", "connect to"):
+        return "its folder does not exist"
     if number == errno.ENOENT and not name.startswith("ipc:"):
         return "this socket is not bound or connected to it"
-    if _is_no_port(name):
-        return f"a port is a number up to {MOST}"
     if action == "connect to" and ("://*" in name or name.endswith(":*")):
         return "* is for bind; connect to the name or the address of a host"
+    no_port = _is_no_port(name, least=int(action == "connect to"))
+    if no_port and name.rpartition(":")[2].isdecimal():
+        return NUMBERS
     if _needs_ipv6(socket, name):
         return "for an address of IPv6 give options={zmq.IPV6: 1}"
     if number == zmq.EINVAL and re.match(NO_PORT, name):
         return "its port is missing, as in tcp://127.0.0.1:5555"
-    return HINTS.get(number, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
+    return NUMBERS if no_port else HINTS.get(number, "see zmq_tcp(7), zmq_ipc(7) and zmq_inproc(7)")
 
 
 def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> Any:
@@ -105,6 +109,9 @@ def _needs_ipv6(socket: zmq.Socket[bytes], name: str) -> Any:
     return some and re.match(IPV6, name) and not raw(socket).get(socket, zmq.IPV6)
 
 
-def _is_no_port(name: str) -> bool:
+def _is_no_port(name: str, least: int) -> bool:
+    # libzmq reads digits and leaves the rest, so it takes "5555x" for 5555.
     port = name.rpartition(":")[2]
-    return name.startswith("tcp:") and len(port) > 4 and port.isdecimal() and int(port) > MOST
+    if not name.startswith("tcp:") or port == "*":
+        return False
+    return not (port.isdecimal() and port.isascii() and least <= int(port) <= MOST)

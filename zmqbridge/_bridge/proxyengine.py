@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import zmq
@@ -23,6 +23,7 @@ import zmq
 from zmqbridge._bridge import proxysockets
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.context import end, loose
+from zmqbridge._bridge.endings import started
 from zmqbridge._bridge.guards import in_forked_child, leave_to_parent, snapshot
 from zmqbridge.errors import ProxyFailed, ProxyStalled, SocketClosed
 from zmqbridge.proxies import ProxyStatistics
@@ -47,7 +48,28 @@ GO_ON, END_THREAD = b"GO", b"END"
 COUNTS = len(ProxyStatistics._fields)
 NOTHING = ProxyStatistics(*[0] * COUNTS)
 
+Result = TypeVar("Result")
+
 engines: WeakSet[Engine] = WeakSet()
+
+
+def in_thread(work: Callable[[], Result], name: str = "zmqbridge-steering") -> Future[Result]:
+    """What `work` returns in a thread of its own.
+
+    A pool would not do: it may be full of work that waits for messages through the proxy.
+    """
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()  # the caller may give up, and the work goes on
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    if not started(Thread(target=run, name=name, daemon=True)):
+        run()  # the process is exiting
+    return future
 
 
 class Engine:
@@ -136,6 +158,11 @@ class Engine:
             end(self.context, "zmqbridge-proxy-context")
 
     # Any other thread.
+
+    @staticmethod
+    def call(method: Callable[[], Result]) -> Future[Result]:
+        """Call one of these methods in a thread, as it may block for a second."""
+        return in_thread(method)
 
     def statistics(self) -> ProxyStatistics:
         """Count what has passed so far.

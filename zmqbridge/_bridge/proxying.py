@@ -7,13 +7,12 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from threading import Thread
 from typing import Any, NoReturn, TypeVar
 
 import zmq
 
 from zmqbridge._bridge import proxysockets
-from zmqbridge._bridge.endings import started
+from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.guards import calling_place
 from zmqbridge._bridge.linked import only_async
 from zmqbridge._bridge.proxyengine import Authenticate, Engine
@@ -21,25 +20,6 @@ from zmqbridge.errors import SocketClosed, UsedAfterFork, ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics
 
 Result = TypeVar("Result")
-
-
-def in_thread(work: Callable[[], Result], name: str = "zmqbridge-steering") -> Future[Result]:
-    """What `work` returns in a thread of its own.
-
-    A pool would not do: it may be full of work that waits for messages through the proxy.
-    """
-    future: Future[Result] = Future()
-    future.set_running_or_notify_cancel()  # the caller may give up, and the work goes on
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    if not started(Thread(target=run, name=name, daemon=True)):
-        run()  # the process is exiting
-    return future
 
 
 class Proxying:
@@ -79,7 +59,9 @@ class Proxying:
         self._closing: Future[None] | None = None
         self._kind = kind
         sides = {"front": front, "back": back, "capture": capture}
-        self._engine = Engine(kind, sides, authenticate)
+        simulated: Any = shared.stand_in(None)  # the context of the simulated process, or None
+        make = Engine if simulated is None else simulated.proxy_engine
+        self._engine: Engine = make(kind, sides, authenticate)
         sockets = self._engine.sockets
         self._places = [proxysockets.addresses_of(each) for each in sockets[:3]]
 
@@ -142,7 +124,7 @@ class Proxying:
             raise SocketClosed(f"{self!r}: make a new one")
         if self._engine.ended.done():
             self._engine.ended.result()
-        return in_thread(method)
+        return self._engine.call(method)
 
     def _stop(self) -> Future[None]:
         engine = self._made_engine()
@@ -153,7 +135,7 @@ class Proxying:
             if engine.authenticator is not None:
                 with suppress(ZmqBridgeError):  # in another thread its context ends it
                     engine.authenticator.close()
-            self._closing = in_thread(engine.stop)
+            self._closing = engine.call(engine.stop)
         return self._closing
 
     def __enter__(self) -> NoReturn:

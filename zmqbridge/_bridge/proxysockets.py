@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import zmq
 
 from zmqbridge._bridge import addresses, opening
-from zmqbridge._bridge.context import loose, shared
+from zmqbridge._bridge.context import loose
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.lingers import LINGER, closing
@@ -61,7 +61,7 @@ def side_of(given: Any, name: str) -> Side:
 
 
 def open_all(
-    context: OwnContext, kind: str, sides: Mapping[str, Any], *, authenticated: bool
+    context: zmq.Context[AnySocket], kind: str, sides: Mapping[str, Any], *, authenticated: bool
 ) -> Opened:
     """Make, bind and connect all sockets; none is left open when this raises.
 
@@ -107,11 +107,6 @@ def open_all(
 def new_context() -> OwnContext:
     """A context for one proxy: its end is what frees a proxy that waits for a peer."""
     context = OwnContext()
-    try:
-        shared.stand_in(context)  # a simulation refuses it, as a proxy is a thread
-    except Exception:
-        context.term()
-        raise
     loose.add(context)
     return context
 
@@ -134,7 +129,7 @@ def close(sockets: Iterable[AnySocket]) -> None:
         socket.close()
 
 
-def _pair(context: OwnContext, made: list[AnySocket]) -> tuple[AnySocket, AnySocket]:
+def _pair(context: zmq.Context[AnySocket], made: list[AnySocket]) -> tuple[AnySocket, AnySocket]:
     pair = []
     for act in ("bind", "connect"):
         socket = context.socket(zmq.PAIR)
@@ -146,7 +141,9 @@ def _pair(context: OwnContext, made: list[AnySocket]) -> tuple[AnySocket, AnySoc
     return pair[0], pair[1]
 
 
-def _open(context: OwnContext, type_: int, side: Side, made: list[AnySocket]) -> AnySocket:
+def _open(
+    context: zmq.Context[AnySocket], type_: int, side: Side, made: list[AnySocket]
+) -> AnySocket:
     socket = context.socket(type_)
     made.append(socket)
     vars(socket)["_zmqbridge_places"] = places = list[str]()

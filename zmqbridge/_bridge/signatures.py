@@ -28,6 +28,12 @@ MEANT = {
     "topics": "the tags as the first argument of a Subscriber",
 }
 
+# And those of the arguments that the classes for Twisted have.
+ON_TWISTED = {
+    "handler": "call serve(handler) of a Replier, or receive by `async for`",
+    "reactor": "it works on the loop that runs",
+}
+
 
 def refuse(owner: type, unknown: Iterable[str], defaults: Mapping[str, Any]) -> NoReturn:
     """Raise a TypeError for an argument that `owner` does not take, with the most similar name."""
@@ -37,6 +43,8 @@ def refuse(owner: type, unknown: Iterable[str], defaults: Mapping[str, Any]) -> 
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(takes)}"
     if wrong in MEANT:
         hint = f"give {MEANT[wrong]}"
+    elif wrong in ON_TWISTED and not hasattr(owner, "doRead"):
+        hint = f"it is one of the classes for Twisted; {ON_TWISTED[wrong]}"
     raise TypeError(f"{owner.__name__}() has no argument {wrong!r}: {hint}")
 
 

@@ -58,8 +58,12 @@ def stand_in_for(asyncio_loop: AbstractEventLoop | None) -> AnyioLoop | ThreadRe
 def of_twisted() -> str:
     """A hint for the error where a reactor runs and no loop."""
     reactor = sys.modules.get("twisted.internet.reactor")
-    if not getattr(reactor, "running", False):
+    if reactor is None:
         return ""
+    if not getattr(reactor, "running", False):  # which it does not yet in the function of `react`
+        return (
+            "; in a program of Twisted take the class of this name from zmqbridge.twisted_backend"
+        )
     return "; Twisted's reactor runs here, for which zmqbridge.twisted_backend has the same class"
 
 

@@ -46,6 +46,7 @@ class Serving(Generic[Request]):
         self._ended = anyio.Event()
         self._cut: list[Request] = []  # those whose handlers were cancelled
         self._all = self._idle = 0
+        self._workers: set[int] = set()  # the ids of their tasks
         self._context = copy_context()
         self._cancelled = anyio.get_cancelled_exc_class()
         self._is_aimed_here = aim(self._cancelled)
@@ -57,7 +58,16 @@ class Serving(Generic[Request]):
                 async with self._group:
                     self.start()
         finally:
+            self._workers.clear()
             self._ended.set()
+
+    def refuse_handlers(self) -> None:
+        """Raise a RuntimeError in a handler, which would wait for its own end."""
+        if anyio.get_current_task().id in self._workers:
+            raise RuntimeError(
+                "stop_serving() waits for the handlers, and was called in one: call it in a task "
+                "of its own, as by asyncio.create_task or nursery.start_soon"
+            )
 
     async def stop(self, timeout: float) -> list[Request]:
         """Wait for the end, and cancel after `timeout` seconds; returns the requests cut off."""
@@ -73,7 +83,8 @@ class Serving(Generic[Request]):
         self._context.copy().run(self._group.start_soon, self._work)
 
     async def _work(self) -> None:
-        clean, handler = copy_context(), self._handler
+        clean, handler, me = copy_context(), self._handler, anyio.get_current_task().id
+        self._workers.add(me)
         while True:
             try:
                 async for request in self._requests:
@@ -101,6 +112,7 @@ class Serving(Generic[Request]):
                         # them, and they cannot be unset. So this worker ends.
                         break
                 else:
+                    self._workers.discard(me)
                     return
                 break
             except self._cancelled as error:
@@ -108,6 +120,7 @@ class Serving(Generic[Request]):
                 if self._is_aimed_here(error):
                     raise
                 self._report(error)
+        self._workers.discard(me)
         self._all -= 1
         self._idle -= 1
         if not self._idle:

@@ -21,6 +21,11 @@ from contextvars import Context
 from operator import attrgetter, methodcaller
 from typing import Any
 
+NO_TASK = (
+    "awaited outside of a task of asyncio: in a coroutine of Twisted, await "
+    "Deferred.fromFuture(asyncio.ensure_future(...)), or use zmqbridge.twisted_backend"
+)
+
 
 def waiter_for(loop: AbstractEventLoop) -> type[Waiter | FutureWaiter]:
     """The class of what a task of this loop waits for."""
@@ -102,6 +107,8 @@ class Waiter:
         if not self.done:
             self._asyncio_future_blocking = True  # by this a task knows that it may wait for us
             yield self
+            if not self.done:  # it was no task that waited, but e.g. a coroutine of Twisted
+                raise RuntimeError(NO_TASK)
         if self._error is not None:
             error, self._error = self._error, None
             try:

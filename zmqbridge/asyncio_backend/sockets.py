@@ -224,9 +224,12 @@ class Replier(Receiver[Request]):
         Raises:
             SocketClosed: the socket is closed.
             TypeError, ValueError: the timeout is no number, or negative.
+            RuntimeError: a handler calls it, for whose end it would wait: call it in another task.
         """
         timeout = check_optional_timeout(timeout)
         self._driver.enter()
+        for each in self._serving:
+            each.refuse_handlers()
         return await stop_all(self._serving, self._link, self._inbox, timeout)
 
     def _decode(self, burst: list[Message]) -> Iterable[Request]:

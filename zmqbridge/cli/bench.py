@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -62,10 +64,19 @@ async def measure(pattern: str, address: str, size: int, count: int) -> dict[str
 
 def be_peer(pattern: str, address: str, size: int, count: int) -> None:
     """The other end, in its process, until it is ended."""
+    Thread(target=end_with_parent, daemon=True).start()
     try:
         asyncio.run(push(address, size, count) if pattern == "push" else answer(address))
     except KeyboardInterrupt:
         pass
+
+
+def end_with_parent() -> None:
+    """End this process when the one that has started it is gone, killed perhaps."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
 
 
 async def push(address: str, size: int, count: int) -> None:

@@ -1,9 +1,10 @@
-"""The codemod: rewrites imports of txZMQ in a module, and notes what native classes could do."""
+"""The codemod: rewrites imports of txZMQ in a module, and notes what is left to a person."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import libcst as cst
 from libcst import helpers
@@ -21,27 +22,12 @@ SUBMODULES = {"xreq_xrep": "req_rep"}
 CLASSES = {"ZmqXREQConnection": "ZmqREQConnection", "ZmqXREPConnection": "ZmqREPConnection"}
 ENDPOINT_TYPES = {"Connect": "connect", "Bind": "bind"}
 
-# The classes of `zmqbridge.twisted_backend` and `zmqbridge.asyncio_backend` that do the same.
-NATIVE = {
-    "ZmqPubConnection": "Publisher; publish(message, tag) is the same",
-    "ZmqSubConnection": "Subscriber; gotMessage(message, tag) is handler=, which gets a pair",
-    "ZmqPushConnection": "Pusher; push(message) is push_nowait(*parts), or push, which waits",
-    "ZmqPullConnection": "Puller; onPull(parts) is handler=, which gets the parts",
-    "ZmqREQConnection": "Requester; sendMsg(*parts, timeout=) is request(*parts, timeout=)",
-    "ZmqREPConnection": "Replier; gotMessage(id, …) is handler=, and reply(id, …) request.reply",
-    "ZmqDealerConnection": "Dealer; sendMsg(…) is send(…), and gotMessage(…) handler=",
-    "ZmqRouterConnection": "Router; sendMsg(peer, …) is send, and gotMessage(peer, …) handler=",
-    "ZmqFactory": "nothing at all: native sockets share a context",
-    "ZmqEndpoint": "bind=address or connect=address, of a native socket",
-}
-
 
 class Unreadable(Exception):
     """The file is not Python 3 that can be rewritten; the text says where."""
 
 
-@dataclass
-class Note:
+class Note(NamedTuple):
     """Something that is left to a person.
 
     Attributes:
@@ -102,7 +88,6 @@ class _Rewriting(cst.CSTTransformer):
     def __init__(self) -> None:
         super().__init__()
         self.notes: list[Note] = []
-        self._noted: set[str] = set()
 
     # Imports.
 
@@ -115,7 +100,7 @@ class _Rewriting(cst.CSTTransformer):
             name = helpers.get_full_name_for_node(alias.name) or ""
             new = moved(name)
             if new is None:
-                self._left(original_node, name)
+                self._left(original_node, name, rebinds=alias.asname is None)
                 kept.append(alias)
             elif alias.asname is not None and new != NEW:  # import txzmq.connection as c
                 imported.append(cst.Import([alias.with_changes(name=_dotted(new), comma=_NONE)]))
@@ -156,8 +141,6 @@ class _Rewriting(cst.CSTTransformer):
                 return updated_node
         names = updated_node.names
         if not isinstance(names, cst.ImportStar):
-            for each in names:
-                self._could_be_native(original_node, str(each.evaluated_name))
             names = [
                 each.with_changes(name=cst.Name(CLASSES[each.evaluated_name]))
                 if each.evaluated_name in CLASSES
@@ -167,9 +150,16 @@ class _Rewriting(cst.CSTTransformer):
         module = updated_node.module if new is None else _dotted(new)
         return updated_node.with_changes(module=module, names=names)
 
-    def _left(self, node: cst.CSTNode, name: str) -> None:
-        if name.partition(".")[0] in OLD:
-            self._note(node, f"{name} is not in zmqbridge; it is left as it is")
+    def _left(self, node: cst.CSTNode, name: str, rebinds: bool = False) -> None:
+        package = name.partition(".")[0]
+        if package in OLD:
+            text = f"{name} is not in zmqbridge; it is left as it is"
+            if rebinds:
+                text += (
+                    f", and makes {package} the name of the original again, which the program "
+                    f"would run on: write `from {name} import ...`"
+                )
+            self._note(node, text)
 
     # Uses.
 
@@ -186,8 +176,6 @@ class _Rewriting(cst.CSTTransformer):
             return updated_node.with_changes(attr=cst.Name(ENDPOINT_TYPES[name]))
         if name in CLASSES and self._is_ours(original_node, name):
             return updated_node.with_changes(attr=cst.Name(CLASSES[name]))
-        if name in NATIVE and self._is_ours(original_node, name):
-            self._could_be_native(original_node, name)
         return updated_node
 
     def visit_SimpleString(self, node: cst.SimpleString) -> None:
@@ -210,12 +198,6 @@ class _Rewriting(cst.CSTTransformer):
         return False
 
     # Notes.
-
-    def _could_be_native(self, node: cst.CSTNode, name: str) -> None:
-        name = CLASSES.get(name, name)
-        if name in NATIVE and name not in self._noted:
-            self._noted.add(name)
-            self._note(node, f"{name} could become {NATIVE[name]}")
 
     def _note(self, node: cst.CSTNode, text: str) -> None:
         position = self.get_metadata(PositionProvider, node)

@@ -22,9 +22,10 @@ REDRAW = 0.05  # seconds between two states of the live line
 IPC_PATH = 67
 
 COLUMNS = ("sent", "received", "filtered", "timed out")
+WIDTHS = (10, 10, 10, 10, 12)  # with the name of a flow, 79 in all
 NOTES = """
 filtered: published under a tag that the subscriber did not ask for
-timed out: a request that is sent on purpose to a replier that does not answer it
+timed out: a request that is sent on purpose to a replier that does not answer
 """
 BAR = 40  # characters
 
@@ -90,7 +91,7 @@ class Tally:
         cells = [f"{self.counts[name]:,}" if self.due[name] else "–" for name in COLUMNS]
         speed = self.counts["received"] / max(self.ended - self.began, 1e-6)
         cells.append(f"{speed:,.0f}" if self.ended else "–")
-        return f"{self.name} " + "".join(f"{cell:>12}" for cell in cells)
+        return f"{self.name} " + "".join(map(str.rjust, cells, WIDTHS))
 
 
 class Screen:
@@ -160,7 +161,7 @@ def perform(processes: Processes, screen: Screen, count: int, transport: str) ->
     while unheard:
         waiting = " and ".join(f"the {FLOWS[key].receiver} subscriber" for key in sorted(unheard))
         unheard.discard(processes.hear(waiting, STARTING)["heard"])
-    screen.say(f"{'':<27}" + "".join(f"{name:>12}" for name in (*COLUMNS, "messages/s")))
+    screen.say(f"{'':<27}" + "".join(map(str.rjust, (*COLUMNS, "messages/s"), WIDTHS)))
     return [play(processes, screen, key, Tally(flow, count)) for key, flow in FLOWS.items()]
 
 

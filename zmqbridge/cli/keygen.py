@@ -19,7 +19,7 @@ SECRET = '    secret-key = "{secret}"\n'
 def run(name: str, folder: str) -> int:
     """Write NAME.key and NAME.key_secret, and print their names; returns the exit status."""
     public, secret = (key.decode() for key in zmq.curve_keypair())
-    if name != Path(name).name:
+    if not name or name != Path(name).name:
         print(f"zmqbridge keygen: {name!r} is no name of a file; see --folder", file=sys.stderr)
         return 2
     path = Path(folder, name)
@@ -33,7 +33,9 @@ def run(name: str, folder: str) -> int:
         + SECRET.format(secret=secret),
     }
     made: list[Path] = []
+    file = Path(folder)
     try:
+        os.makedirs(folder, exist_ok=True)
         for file, text in texts.items():
             mode = 0o600 if "secret" in file.suffix else 0o644
             # No other user can read the file before its mode is set. No old file is overwritten.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import zmq
@@ -68,6 +69,9 @@ def policies_of(
     secured = [server for file, server in zip(curve, serves, strict=True) if file is not None]
     if clients is not None and True not in secured:
         raise Refused(f"--clients {clients}: who binds must have --curve, to know its clients by")
+    if clients is not None and not os.path.isdir(clients):
+        hint = f"`zmqbridge keygen NAME --folder {clients}` makes it, with a client's keys"
+        raise Refused(f"--clients {clients}: no such folder; {hint}")
     if own_key is not None and False not in secured:
         raise Refused(f"--own-key {own_key}: who connects must have --curve; who binds has its own")
     return None if clients is None else {"*": Policy(certificates=clients)}

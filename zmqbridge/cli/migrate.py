@@ -11,6 +11,7 @@ from pathlib import Path
 
 OK, WOULD_CHANGE, MISUSED = 0, 1, 2
 PYTHON = (".py", ".tac")  # the second is what twistd runs
+GUIDE = "see https://zmqbridge.readthedocs.io/en/stable/tutorial/from-txzmq.html"
 # Folders whose files are not the program's own: installed, built, or kept by a tool.
 NOT_OURS = {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"}
 
@@ -19,10 +20,11 @@ def run(paths: list[str], diff: bool, check: bool) -> int:
     """Rewrite these files, and the Python files in these folders; returns the exit status."""
     try:
         from zmqbridge.cli.codemod import Unreadable, migrate
+        from zmqbridge.cli.natives import places
     except ImportError:
         print("zmqbridge migrate needs libcst: pip install 'zmqbridge[migrate]'", file=sys.stderr)
         return MISUSED
-    status, changed = OK, 0
+    status, changed, could = OK, 0, 0
     for path in files(paths):
         try:
             source = path.read_bytes()
@@ -40,10 +42,15 @@ def run(paths: list[str], diff: bool, check: bool) -> int:
             continue
         if check and result.source != source:
             print(f"{path}: would change")
-        for note in result.notes:
-            print(f"{path}:{note.line}: {note.text}", file=sys.stderr)
+        # By the lines of what is in the file now.
+        found = places(source if diff or check else result.source)
+        could += len(found)
+        for line, text in sorted([*found, *result.notes]):
+            print(f"{path}:{line}: {text}", file=sys.stderr)
     verb = "would change" if diff or check else "changed"
     print(f"files that {verb}: {changed}", file=sys.stderr)
+    if could:
+        print(f"places that native classes could have: {could}; {GUIDE}", file=sys.stderr)
     return WOULD_CHANGE if check and changed and status == OK else status
 
 

@@ -66,6 +66,8 @@ def address(text: str) -> str:
     if transport not in ("tcp", "ipc"):
         raise argparse.ArgumentTypeError(f"{text!r}: use tcp or ipc")
     port = place.rpartition(":")[2]
+    if port.isdecimal() and len(place) > len(port) and not is_port(port):
+        raise argparse.ArgumentTypeError(f"{text!r}: a port is a number up to 65535")
     if not place or (transport == "tcp" and not is_port(port)):
         raise argparse.ArgumentTypeError(f"{text!r}: write it as {ADDRESS} or ipc:///tmp/socket")
     return text

@@ -86,6 +86,8 @@ def look(address: str, role: str | None, end: float, keys: Keys | None) -> tuple
         return NOT_ZMTP, "it begins like ØMQ, and then says nothing more"
     # After an empty line, servers of most text protocols say something.
     heard = ask(address, zmtp.pack_greeting("NULL") + b"\r\n\r\n", end)
+    if not heard.said:
+        return NOT_ZMTP, "something listens there and says nothing: no ØMQ, or a process that hangs"
     return NOT_ZMTP, f"this is not ØMQ, but {what_else(heard.said)}"
 
 
@@ -265,7 +267,7 @@ def what_else(said: bytes) -> str:
     for begin, name in OTHERS.items():
         if said.startswith(begin):
             return name
-    return f"something that begins with {said[:20]!r}" if said else "something that says nothing"
+    return f"something that begins with {said[:20]!r}"
 
 
 def shown(identity: bytes) -> str:

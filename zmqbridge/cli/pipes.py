@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from math import inf
 from typing import Any
 
@@ -29,18 +29,27 @@ from zmqbridge.cli.piping import (
     FAILED,
     NO_FIELD,
     OK,
+    PATIENCE,
     SEND_TIMEOUT,
     Options,
     Output,
     all_sent,
     both_ways,
     items,
+    tell_where,
+    watched,
     why_not,
     within,
     write_all,
 )
 from zmqbridge.cli.telling import INTERRUPTED, until_told
-from zmqbridge.errors import ConnectTimeout, PeerUnreachable, RequestTimeout, ZmqBridgeError
+from zmqbridge.errors import (
+    ConnectTimeout,
+    HandshakeFailed,
+    PeerUnreachable,
+    RequestTimeout,
+    ZmqBridgeError,
+)
 from zmqbridge.security import Policy
 
 MISUSED = 2
@@ -71,7 +80,7 @@ def run(pattern: str, **given: Any) -> int:
         return CLOSED_PIPE
     except (Refused, ZmqBridgeError, ValueError, OSError) as error:
         print(f"zmqbridge {pattern}: {error}", file=sys.stderr)
-        return FAILED if isinstance(error, RequestTimeout) else MISUSED
+        return FAILED if isinstance(error, RequestTimeout | HandshakeFailed) else MISUSED
     return status
 
 
@@ -89,7 +98,8 @@ async def push(options: Options) -> int:
     # With this a message that no peer takes stays ours. Not on receiving sockets: there libzmq
     # would drop received messages when a peer hangs up.
     given["options"][zmq.IMMEDIATE] = 1
-    async with Pusher(**given, monitor=True) as pusher:
+    async with Pusher(**given, monitor=True) as pusher, watched(pusher):
+        tell_where(pusher, options)
         async for _, item in items(options):
             try:
                 async with within(options.timeout):
@@ -101,12 +111,13 @@ async def push(options: Options) -> int:
 
 async def pull(options: Options) -> int:
     """Write what the pushers send as lines."""
-    async with Puller(**options.of_socket()) as puller:
+    async with Puller(**options.of_socket(), monitor=True) as puller:
+        tell_where(puller, options)
 
         async def receive() -> Item:
             return Item(await puller.receive())
 
-        return await write_all(receive, options, Output(options))
+        return await write_all(puller, receive, options, Output(options))
 
 
 async def pub(options: Options) -> int:
@@ -118,32 +129,50 @@ async def pub(options: Options) -> int:
     given = options.of_socket()
     given["options"][zmq.XPUB_NODROP] = 1  # we wait for a slow subscriber
     async with Publisher(**given, monitor=True) as publisher:
-        try:
-            await publisher.connected(options.timeout)
-        except ConnectTimeout:
-            print("no subscriber has connected", file=sys.stderr)
+        tell_where(publisher, options)
+        if not await has_subscriber(publisher, options.timeout):
             return FAILED
         await asyncio.sleep(SUBSCRIBING)
-        async for _, item in items(options, fields, TAG_IS_GIVEN if options.words else NO_FIELD):
+        said = TAG_IS_GIVEN if options.words else NO_FIELD
+        async for number, item in items(options, fields, said):
             if len(item.parts) != 1:
-                raise Refused("a publication has one part beside its tag")
-            publisher.publish(item.parts[0], tag if item.tag is None else item.tag)
+                raise Refused(f"line {number}: a publication has one part beside its tag")
+            its_tag = tag if item.tag is None else item.tag
+            if b"\0" in its_tag:
+                raise Refused(f"line {number}: a tag has no NUL byte, which ends it on the wire")
+            publisher.publish(item.parts[0], its_tag)
             if publisher.statistics().queued and await all_sent(publisher, options):
                 return FAILED
         return OK
+
+
+async def has_subscriber(publisher: Publisher, timeout: float) -> bool:
+    """Wait for the first subscriber, and say so if there is none for a while."""
+    try:
+        await publisher.connected(min(PATIENCE, timeout))
+        return True
+    except ConnectTimeout:
+        if timeout > PATIENCE:
+            print("waiting: no subscriber has connected yet", file=sys.stderr, flush=True)
+            with suppress(ConnectTimeout):
+                await publisher.connected(timeout - PATIENCE)
+                return True
+    print("no subscriber has connected", file=sys.stderr)
+    return False
 
 
 async def sub(options: Options) -> int:
     """Write publications as lines."""
     given = options.of_socket()
     given["options"][zmq.LINGER] = 0  # else the end waits to unsubscribe from who has gone
-    async with Subscriber(options.tags() or [b""], **given) as subscriber:
+    async with Subscriber(options.tags() or [b""], **given, monitor=True) as subscriber:
+        tell_where(subscriber, options)
 
         async def receive() -> Item:
             tag, body = await subscriber.receive()
             return Item([body], tag=tag)
 
-        return await write_all(receive, options, Output(options))
+        return await write_all(subscriber, receive, options, Output(options))
 
 
 async def req(options: Options) -> int:
@@ -151,6 +180,7 @@ async def req(options: Options) -> int:
     output, status = Output(options), OK
     timeout = SEND_TIMEOUT if options.timeout == inf else options.timeout
     async with Requester(timeout, **options.of_socket(), monitor=True) as requester:
+        tell_where(requester, options)
         async for number, item in items(options):
             try:
                 output.write(Item(await requester.request(*item.parts)))
@@ -158,27 +188,38 @@ async def req(options: Options) -> int:
                 reason = "" if error.stage == "sent" else f" ({await why_not(requester)})"
                 print(f"line {number}: {error}{reason}", file=sys.stderr)
                 status = FAILED
+            except HandshakeFailed as error:
+                print(f"line {number}: {error}", file=sys.stderr)
+                status = FAILED
     return status
 
 
 async def rep(options: Options) -> int:
     """Reply to requests, and write them as lines."""
     output = Output(options)
-    async with Replier(**options.of_socket()) as replier:
+    async with Replier(**options.of_socket(), monitor=True) as replier:
+        tell_where(replier, options)
+        unreachable: set[bytes] = set()
 
         async def answer() -> Item:
-            request: Request = await replier.receive()
-            await request.reply(*(options.words or request.parts))
-            return Item(request.parts)
+            while True:
+                request: Request = await replier.receive()
+                try:
+                    await request.reply(*(options.words or request.parts))
+                    return Item(request.parts)
+                except PeerUnreachable as error:  # which concerns no other client
+                    if request.peer not in unreachable:
+                        unreachable.add(request.peer)
+                        print(f"no reply to one client: {error}", file=sys.stderr, flush=True)
 
-        status = await write_all(answer, options, output)
-        await all_sent(replier, options)
-    return status
+        status = await write_all(replier, answer, options, output)
+        await replier.drain(options.linger)  # a client that does not read has no more time
+    return FAILED if unreachable else status
 
 
 async def dealer(options: Options) -> int:
     """Send lines to the peers, and write what they send as lines."""
-    async with Dealer(**options.of_socket()) as socket:
+    async with Dealer(**options.of_socket(), monitor=True) as socket, watched(socket):
 
         async def receive() -> Item:
             return Item(await socket.receive())
@@ -199,7 +240,10 @@ async def router(options: Options) -> int:
 
         async def send(number: int, item: Item) -> None:
             if item.peer is None:
-                raise Refused("a line must name its peer: use --json or --hex, as --lines cannot")
+                raise Refused(
+                    f"line {number} names no peer: it is the first word with --hex, and "
+                    '"peer" with --json; --lines has no place for one'
+                )
             try:
                 await socket.send(item.peer, *item.parts)
             except PeerUnreachable as error:

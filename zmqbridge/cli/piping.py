@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -15,6 +16,7 @@ import zmq
 from zmqbridge.cli.formats import Format, Item
 from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
+from zmqbridge.core.connectionevents import with_cause
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 from zmqbridge.security import Policy
 
@@ -23,6 +25,9 @@ OK, FAILED = 0, 1
 # How long messages may take to leave when no time was given.
 SEND_TIMEOUT = 30.0  # seconds
 MOMENT = 0.001  # seconds
+# After this time a command that sends says that nobody takes it, and goes on waiting.
+PATIENCE = 5.0  # seconds
+CATCH_UP = 0.1  # seconds
 NO_FIELD = "this socket sends no tag and names no peer; leave it out"
 
 
@@ -110,8 +115,10 @@ async def items(
         if number >= options.count:
             return
         if options.rate < inf:
-            due = max(due + 1 / options.rate, loop.time())
-            await asyncio.sleep(due - loop.time())
+            # What a busy machine was late by is caught up, but not the whole of a long pause.
+            due = max(due + 1 / options.rate, loop.time() - CATCH_UP)
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
 
 
 class Output:
@@ -146,7 +153,7 @@ def within(timeout: float) -> asyncio.Timeout:
 
 
 async def write_all(
-    next_item: Callable[[], Awaitable[Item]], options: Options, output: Output
+    socket: Any, next_item: Callable[[], Awaitable[Item]], options: Options, output: Output
 ) -> int:
     """Write messages until there are enough, or no more come; returns the exit status."""
     while output.written < options.count:
@@ -158,7 +165,8 @@ async def write_all(
                 print(f"{output.written} of {options.count} messages came", file=sys.stderr)
                 return FAILED
             if not output.written:
-                print(f"nothing came within {options.timeout:g} s", file=sys.stderr)
+                reason = await why_nothing(socket)
+                print(f"nothing came within {options.timeout:g} s{reason}", file=sys.stderr)
             return OK if output.written else FAILED
         output.write(item)
     return OK
@@ -172,6 +180,44 @@ async def all_sent(socket: Any, options: Options) -> int:
     return FAILED if left else OK
 
 
+async def why_nothing(socket: Any) -> str:
+    """Why a socket receives nothing, in brackets, if no peer is there; else ""."""
+    try:
+        await socket.connected(MOMENT)
+    except StateUnknown:
+        return ""
+    except (ConnectTimeout, HandshakeFailed):
+        return f" ({await why_not(socket)})"
+    return ""
+
+
+@asynccontextmanager
+async def watched(socket: Any) -> AsyncIterator[None]:
+    """Say once that nobody takes what a socket sends, if that is so for a while."""
+
+    async def watch() -> None:
+        before = -1
+        while True:
+            await asyncio.sleep(PATIENCE)
+            now = socket.statistics()
+            if now.queued and now.sent == before:
+                print(f"waiting: {await why_not(socket)}", file=sys.stderr, flush=True)
+                return
+            before = now.sent
+
+    watching = asyncio.ensure_future(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+
+
+def tell_where(socket: Any, options: Options) -> None:
+    """Say which port libzmq has chosen, where that was left to it."""
+    if any(each.endswith((":*", ":0")) for each in options.bind):
+        print(f"listening at {', '.join(socket.addresses)}", file=sys.stderr, flush=True)
+
+
 async def why_not(socket: Any) -> str:
     """Why no peer takes what a socket sends, as far as that is known."""
     try:
@@ -182,7 +228,9 @@ async def why_not(socket: Any) -> str:
         failure = getattr(error, "failure", None)
         if isinstance(error, HandshakeFailed):
             return str(error)
-        return "nobody is there" if failure is None else f"the last handshake: {failure}"
+        return (
+            "nobody is there" if failure is None else f"the last handshake: {with_cause(failure)}"
+        )
     return "who is there does not read"
 
 
@@ -200,7 +248,8 @@ async def both_ways(
             await send(number, item)
 
     sending = asyncio.ensure_future(send_all())
-    receiving = asyncio.ensure_future(write_all(receive, options, Output(options)))
+    receiving = asyncio.ensure_future(write_all(socket, receive, options, Output(options)))
+    tell_where(socket, options)
     try:
         done, _ = await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

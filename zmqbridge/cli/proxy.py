@@ -7,66 +7,18 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from math import inf
-from typing import Any, NamedTuple
-
-import zmq
+from typing import Any
 
 from zmqbridge.asyncio_backend import Proxy
-from zmqbridge.cli.keys import Refused, policies_of, security_of
+from zmqbridge.cli.guarding import Guarded, guarded, marked
+from zmqbridge.cli.keys import Refused
 from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
 from zmqbridge.proxies import Side
-from zmqbridge.security import Policy
 
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 128 + signal.SIGINT
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Subscriptions go the other way, and those above a mark would be lost.
-MARKS = {
-    "requests": ((zmq.SNDHWM, zmq.RCVHWM), (zmq.SNDHWM, zmq.RCVHWM)),
-    "pubsub": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
-    "pipeline": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
-}
-
-
-class Guarded(NamedTuple):
-    """What a proxy stands between, and who is let in; None lets everybody in who has the key."""
-
-    front: Side
-    back: Side
-    policies: dict[str, Policy] | None
-
-
-def guarded(
-    front: str,
-    back: str,
-    curve_front: str | None,
-    curve_back: str | None,
-    clients: str | None,
-    own_key: str | None,
-) -> Guarded:
-    """What these words of the command line mean."""
-    sides = Side.parse(front), Side.parse(back)
-    curves = curve_front, curve_back
-    serves = [bool(side.bind) for side in sides]
-    policies = policies_of(clients, own_key, curve=curves, serves=serves)
-    made_front, made_back = [
-        replace(side, security=security_of(curve, serves=serving, clients=clients, own_key=own_key))
-        for side, curve, serving in zip(sides, curves, serves, strict=True)
-    ]
-    return Guarded(made_front, made_back, policies)
-
-
-def marked(kind: str, given: Guarded, mark: int | None) -> Guarded:
-    """The same, with these marks of the two sides."""
-    if mark is None:
-        return given
-    front, back = [
-        replace(side, options=dict.fromkeys(marks, mark))
-        for side, marks in zip(given[:2], MARKS[kind], strict=True)
-    ]
-    return Guarded(front, back, given.policies)
 
 
 def run(

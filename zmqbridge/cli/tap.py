@@ -15,14 +15,13 @@ import zmq
 
 from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.cli.formats import FORMATS, Format, Item
+from zmqbridge.cli.guarding import Guarded, guarded
 from zmqbridge.cli.keys import Refused
 from zmqbridge.cli.proxy import (
     INTERRUPTED,
     MISUSED,
     OK,
-    Guarded,
     be_deaf,
-    guarded,
     introduce,
     until_told,
 )

@@ -12,12 +12,13 @@ from contextlib import suppress
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # After this time an interrupted command says what it waits for.
 SILENT = 0.5  # seconds
 
 
 async def until_told(work: Coroutine[Any, Any, int], pattern: str, linger: float) -> int:
-    """Do the work of a command until it is done, or until Ctrl-C.
+    """Do the work of a command until it is done, or until Ctrl-C or SIGTERM.
 
     Args:
         work: returns an exit status.
@@ -30,26 +31,27 @@ async def until_told(work: Coroutine[Any, Any, int], pattern: str, linger: float
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: report(pattern, context))
     working = asyncio.ensure_future(work)
-    interrupted = False
+    status = 0
 
-    def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-        # The next one ends the process at once.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    def interrupt(number: int, _: object) -> None:
+        nonlocal status
+        status = 128 + number
+        for each in SIGNALS:  # the next one ends the process at once
+            signal.signal(each, lambda number, _: os._exit(128 + number))
         saying = threading.Timer(SILENT, say_what_it_waits_for, [pattern, linger])
         saying.daemon = True
         saying.start()
         loop.call_soon_threadsafe(working.cancel)
 
     # Not by the loop's own method: the loop stands still while the output is not read.
-    signal.signal(signal.SIGINT, interrupt)
+    for each in SIGNALS:
+        signal.signal(each, interrupt)
     try:
         return await working
     except asyncio.CancelledError:
-        if not interrupted:
+        if not status:
             raise
-        return INTERRUPTED
+        return status
 
 
 def say_what_it_waits_for(pattern: str, linger: float) -> None:

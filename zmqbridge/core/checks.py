@@ -23,6 +23,9 @@ def as_list(addresses: Address | Iterable[Address], what: str = "addresses") -> 
         return []
     if isinstance(addresses, ONE):
         return [addresses]
+    if hasattr(addresses, "address"):  # a pair of words, and so two addresses otherwise
+        kind = type(addresses).__name__
+        raise TypeError(f"{what} is given as {kind}: give its address, as {what}=endpoint.address")
     try:
         return list(addresses)
     except TypeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sys import maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Gap:
     tag: bytes = b""
 
     def __len__(self) -> int:
-        return self.last - self.first + 1
+        return min(self.last - self.first + 1, maxsize)  # a peer may send any number of 8 bytes
 
 
 @dataclass(frozen=True, slots=True)

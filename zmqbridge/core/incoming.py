@@ -32,7 +32,8 @@ class Incoming(Ordering):
         numbers: whether a publication is taken as (tag, body, number), and not as (tag, body).
         hold: how many publications may be held, and how many bytes.
         timeout: seconds without a part of the answer after which an attempt has failed.
-        pause: seconds before the next attempt; it doubles each time.
+        pause: seconds before the next attempt; it doubles each time. But when publications are
+            held again, the next attempt is made at once.
         attempts: after how many failed attempts the held publications are delivered with gaps.
         interval: after how many seconds without a publication we ask for missed ones.
 
@@ -65,7 +66,6 @@ class Incoming(Ordering):
         # come, and whether one is missing between them.
         self._live_then = -1
         self._begun = self._holed = False
-        self._not_before = 0.0  # the next attempt
         self._check_at = inf
         self.unasked: int = 0
         self.ends: int = 0

@@ -36,6 +36,7 @@ class Ordering:
         # The lane of the answer that is under way; the next question goes over a new connection.
         self._asked: Any = None
         self._deadline = inf  # of that answer
+        self._not_before = 0.0  # the next attempt
         self._afresh = False
         self.held: int = 0
         self.missed: int = 0
@@ -196,6 +197,9 @@ class Ordering:
     def _keep(self, key: bytes, lane: Lane, publication: tuple[bytes, int, bytes]) -> None:
         if not lane.held:
             lane.tag = publication[0]
+        if not self.held:
+            # Attempts may have failed while the publisher was away. It is there now.
+            self._not_before = 0.0
         lane.held.append(publication)
         self.held += 1
         self._size += len(publication[2])

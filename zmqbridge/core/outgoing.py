@@ -17,6 +17,22 @@ class Kept(NamedTuple):
     body: bytes
 
 
+class Run:
+    """The publications of one tag, where each tag has numbers of its own.
+
+    Attributes:
+        count: how many there have been.
+        last: the place of the latest.
+        oldest: the place of the oldest one that is kept; -1 for none.
+    """
+
+    __slots__ = ("count", "last", "oldest")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last = self.oldest = -1
+
+
 class Outgoing:
     """Numbers publications, and keeps the last ones, bounded in number and in bytes.
 
@@ -37,7 +53,8 @@ class Outgoing:
     """
 
     __slots__ = (
-        "_by_tag", "_first", "_keep", "_kept", "_last", "_most", "end", "latest", "oldest", "size",
+        "_by_tag", "_first", "_following", "_keep", "_kept", "_most", "_runs", "end", "latest",
+        "oldest", "size",
     )  # fmt: skip
 
     def __init__(self, keep: int, size: int, *, by_tag: bool = False, first: int = 0) -> None:
@@ -46,8 +63,10 @@ class Outgoing:
         self._by_tag = by_tag
         self._first = first
         self._kept: dict[int, tuple[bytes, bytes, bytes]] = {}  # by place; the places have no holes
-        # Of each tag how many it has had, and the place of the latest.
-        self._last: dict[bytes, tuple[int, int]] = {}
+        self._runs: dict[bytes, Run] = {}  # by tag
+        # The place of the next one of the same tag. So an answer about one tag looks at no other:
+        # each of very many tags may be asked for.
+        self._following: dict[int, int] = {}
         self.oldest: int = 0
         self.end: int = 0
         self.size: int = 0
@@ -74,8 +93,16 @@ class Outgoing:
             body = as_body(body)
         place = self.end
         if self._by_tag:
-            count = self._last.get(tag, (0, 0))[0]
-            self._last[tag] = (count + 1, place)
+            run = self._runs.get(tag)
+            if run is None:
+                run = self._runs[tag] = Run()
+            count = run.count
+            run.count = count + 1
+            if run.oldest < 0:
+                run.oldest = place
+            else:
+                self._following[run.last] = place
+            run.last = place
         else:
             count = place
         publication = self._kept[place] = (tag, (self._first + count).to_bytes(LENGTH, "big"), body)
@@ -89,6 +116,8 @@ class Outgoing:
         while self.end - self.oldest > self._keep or self.size > self._most:
             tag, _, body = self._kept.pop(self.oldest)
             self.size -= len(tag) + len(body)
+            if self._by_tag:
+                self._runs[tag].oldest = self._following.pop(self.oldest, -1)
             self.oldest += 1
 
     def replay(self, asked: Asked, place: int, most: int, size: int) -> tuple[list[Kept], int]:
@@ -106,11 +135,9 @@ class Outgoing:
             The publications, and the place at which the next part begins. The answer is complete
             when this is `end`.
         """
-        place = max(place, self.oldest)
         if self._by_tag and asked.tag is not None and asked.start >= 0:
-            count, last = self._last.get(asked.tag, (0, -1))
-            if self._first + count <= asked.start or last < place:
-                return [], self.end  # as mostly, when a subscriber has heard nothing for a while
+            return self._replay_tag(asked.tag, asked.start, place, most, size)
+        place = max(place, self.oldest)
         if not self._by_tag and asked.start >= 0:
             place = max(place, min(asked.start - self._first, self.end))
         found: list[Kept] = []
@@ -124,9 +151,27 @@ class Outgoing:
                     break
         return found, place
 
+    def _replay_tag(
+        self, tag: bytes, start: int, place: int, most: int, size: int
+    ) -> tuple[list[Kept], int]:
+        run, end = self._runs.get(tag), self.end
+        if run is None or run.oldest < 0 or self._first + run.count <= start:
+            return [], end  # as mostly, when a subscriber has heard nothing for a while
+        place, following = max(place, run.oldest), self._following
+        found: list[Kept] = []
+        for _ in range(most):
+            kept = Kept(*self._kept[place])
+            place = following.get(place, end)
+            if kept.number >= pack_number(start):
+                found.append(kept)
+                size -= len(kept.tag) + len(kept.body)
+            if size <= 0 or place == end:
+                break
+        return found, place
+
     def _is_asked_for(self, asked: Asked, kept: Kept, place: int) -> bool:
         if asked.start < 0:
-            latest = self._by_tag and self._last[kept.tag][1] == place
+            latest = self._by_tag and self._runs[kept.tag].last == place
             return latest and kept.tag.startswith(asked.tag or b"")
         # Big-endian numbers of the same length compare like their bytes.
         return asked.tag in (None, kept.tag) and kept.number >= pack_number(asked.start)

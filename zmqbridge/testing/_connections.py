@@ -73,8 +73,9 @@ class Connection:
         end.lead_to(near, far)
         if not end.left:
             far.target = end.incoming
-        end.peer = self._sockets[1 - side].options[zmq.ROUTING_ID]
-        end.known = True
+        if not end.known:  # a ROUTER's name for a peer outlives the connection, as its pipe does
+            end.peer = self._sockets[1 - side].options[zmq.ROUTING_ID]
+            end.known = True
         kind = self._sockets[side].kind
         far.picky = isinstance(kind, Req)
         far.most = self._sockets[side].options[zmq.MAXMSGSIZE]

@@ -11,6 +11,7 @@ from zmqbridge.testing._sockets import BridgedSimSocket, SimSocket
 
 if TYPE_CHECKING:
     from zmqbridge.testing._ends import End
+    from zmqbridge.testing._proxies import SimEngine
     from zmqbridge.testing.nodes import Node
 
 
@@ -60,6 +61,12 @@ class SimContext(zmq.Context[Any]):
         if vars(self)["ended"]:
             raise zmq.ContextTerminated
         return self._know(BridgedSimSocket(self, socket_type))
+
+    def proxy_engine(self, *arguments: Any) -> SimEngine:
+        """Make what a `Proxy` of this process is made of, in a context of its own."""
+        from zmqbridge.testing._proxies import SimEngine  # few programs have one
+
+        return SimEngine(self.beside(), *arguments)
 
     def beside(self) -> SimContext:
         """Make a further context of the same process."""

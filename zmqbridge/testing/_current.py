@@ -5,13 +5,10 @@ from __future__ import annotations
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing.nodes import Node
-
-BROKER = "write the broker by a pair of sockets of its own, or bind where it would"
 
 current: ContextVar[Node | None] = ContextVar("zmqbridge.testing.current", default=None)
 # The context that the node had when the program began; after a restart the node has another one.
@@ -45,8 +42,6 @@ def context_for(given: Any) -> Any:
     if given is None:
         return process.get()
     if "node" not in vars(given):
-        if isinstance(given, OwnContext):
-            raise NotSimulated(f"a Proxy is a thread, whose time is real, in {node!r}: {BROKER}")
         raise NotSimulated(
             f"{given!r} is real, and this is a program of {node!r}: leave out context="
         )

@@ -104,8 +104,8 @@ class Socket:
         return repr_of(self)
 
     def fileno(self) -> int:
-        """The FD that libzmq rings; the reactor watches it for this socket."""
-        return self._driver.fileno()
+        """The FD that libzmq rings, which the reactor watches for this socket; -1 once closed."""
+        return -1 if self.closed else self._driver.fileno()
 
     def doRead(self) -> None:
         """Do what the reactor does when the FD rings; for a reactor that is driven by hand."""

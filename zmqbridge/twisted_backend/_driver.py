@@ -12,6 +12,7 @@ from weakref import ref
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.logger import Logger
+from twisted.python import threadable
 from twisted.python.failure import Failure
 from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
@@ -168,8 +169,14 @@ class ReactorDriver(Pace):
         """Note the thread, if this is the first call from the reactor's own thread.
 
         Until then a program that made the socket in another thread may go on to set it up there.
+        Who made it before the reactor ran may not, once that runs in another thread.
         """
-        if self._made_elsewhere and not self.home_thread and isInIOThread():
+        if self.home_thread or not self._begun:
+            return
+        if not self._made_elsewhere:
+            if elsewhere(self.reactor):
+                self.home_thread = threadable.ioThread or 0
+        elif isInIOThread():
             self.home_thread = get_ident()
 
     def connectionLost(self, reason: Failure) -> None:

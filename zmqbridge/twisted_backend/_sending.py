@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import DebugInfo, Deferred, fail
 
 from zmqbridge.core.framing import BytesLike
-from zmqbridge.errors import ZmqBridgeError
+from zmqbridge.errors import PeerUnreachable, ZmqBridgeError
 from zmqbridge.twisted_backend._waiters import Sent
 
 if TYPE_CHECKING:
     from zmqbridge.twisted_backend._base import Socket
+
+
+class Unheard(DebugInfo):
+    """What a Deferred tells if it dies with a failure that nobody has heard of.
+
+    Twisted logs each of them with its traceback. A client that has left, and to which a handler
+    replies without looking at the Deferred, is a line, once.
+    """
+
+    def __init__(self, blame: Callable[[BaseException], None]) -> None:
+        self._blame = blame
+
+    def __del__(self) -> None:
+        failure: Any = self.failResult
+        if failure is not None and failure.check(PeerUnreachable):
+            self.failResult = None
+            self._blame(failure.value)
+        super().__del__()
+
+
+def unheard(deferred: Deferred[None], blame: Callable[[BaseException], None]) -> Deferred[None]:
+    """A Deferred of a reply, which blames a peer that has left if nobody looks at it."""
+    told, teller = vars(deferred).get("_debugInfo"), Unheard(blame)
+    if told is not None:
+        teller.failResult, told.failResult = told.failResult, None
+    vars(deferred)["_debugInfo"] = teller
+    return deferred
 
 
 # The calls of a Dealer, and of a Pusher under other names: an alias costs no frame. They are

@@ -143,14 +143,22 @@ class Handling(Generic[Request]):
     Args:
         inbox: where further requests wait.
         halted: not empty while the handler is not called.
+        blame: called with an error in which a handler ends.
         clock: makes delayed calls.
     """
 
     stopping: bool = False
 
-    def __init__(self, inbox: Inbox[Request, Any], halted: list[bool], clock: Any) -> None:
+    def __init__(
+        self,
+        inbox: Inbox[Request, Any],
+        halted: list[bool],
+        blame: Callable[[BaseException], None],
+        clock: Any,
+    ) -> None:
         self._inbox = inbox
         self._halted = halted
+        self._blame = blame
         self._clock = clock
         self._running: dict[Deferred[Any], Request] = {}
 
@@ -162,7 +170,7 @@ class Handling(Generic[Request]):
             return
         if iscoroutine(result):
             result = Deferred.fromCoroutine(result)
-        handling = follow(result, report)
+        handling = follow(result, self._blame)
         if handling is not None:
             self._running[handling] = request
             handling.addBoth(self._end, handling, report, request)

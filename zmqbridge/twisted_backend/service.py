@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import iscoroutine
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
@@ -57,21 +58,28 @@ class SocketService(Service):
         self._reactor = reactor
         self.sockets: tuple[Any, ...] = ()
         self.left: list[Any] = []
+        self._leaving = 0
+        self._stops: list[Deferred[None]] = []
 
     def startService(self) -> None:
-        """Open the sockets.
+        """Open the sockets; one that runs already is left as it is.
 
         Raises:
-            TypeError: `open` returned something else.
+            TypeError: `open` returned something else, e.g. a Deferred: it has to make them at once.
             Exception: what `open` raises. Then the service does not run.
         """
+        if self.running:
+            return
         opened = self._open(global_reactor() if self._reactor is None else self._reactor)
-        sockets = tuple(opened) if isinstance(opened, Iterable) else (opened,)
+        one = isinstance(opened, Deferred | Socket) or not isinstance(opened, Iterable)
+        sockets = (opened,) if one else tuple(opened)
         for wrong in sockets:
             if not isinstance(wrong, Socket):
                 for each in sockets:
                     if isinstance(each, Socket):
                         each.close()
+                if iscoroutine(wrong):
+                    wrong.close()  # it is told what it is, and not also that nobody awaited it
                 raise TypeError(f"open returned {wrong!r}: return sockets of twisted_backend")
         self.sockets, self.left = sockets, []
         super().startService()  # type: ignore[no-untyped-call]
@@ -80,7 +88,19 @@ class SocketService(Service):
         """Answer, send and close, as described above; fires when all sockets are closed."""
         super().stopService()  # type: ignore[no-untyped-call]
         sockets, self.sockets = self.sockets, ()
-        return Deferred.fromCoroutine(self._leave(sockets))
+        stopped: Deferred[None] = Deferred()
+        self._stops.append(stopped)
+        self._leaving += 1
+        Deferred.fromCoroutine(self._leave(sockets)).addBoth(self._have_left)
+        return stopped
+
+    def _have_left(self, result: Any) -> None:
+        # Who stops it again before it has stopped waits for the same.
+        self._leaving -= 1
+        if not self._leaving:
+            stops, self._stops = self._stops, []
+            for each in stops:
+                each.callback(result)
 
     async def _leave(self, sockets: tuple[Socket, ...]) -> None:
         open_ones = [each for each in sockets if not each.closed]

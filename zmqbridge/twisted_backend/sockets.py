@@ -40,7 +40,7 @@ from zmqbridge.twisted_backend._base import Receiver, Socket
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._producers import Producer, registerProducer, unregisterProducer
 from zmqbridge.twisted_backend._request import Request
-from zmqbridge.twisted_backend._sending import send, send_nowait
+from zmqbridge.twisted_backend._sending import send, send_nowait, unheard
 from zmqbridge.twisted_backend._waiters import Reply, Sent
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ class Replier(Receiver[Request]):
         if self._handler is not None:
             from zmqbridge.twisted_backend._serving import Handling
 
-            handling = Handling(self._inbox, self._halted, steady(self._driver.reactor))
+            clock = steady(self._driver.reactor)
+            handling = Handling(self._inbox, self._halted, self._patrols.blame, clock)
             self._follow = handling.follow
             self._serving.append(handling)
 
@@ -200,7 +201,8 @@ class Replier(Receiver[Request]):
         From then on the socket can still reply, and should be closed: `aclose` gives the clients a
         tenth of a second to read the last replies. Another `serve` fires at once. Requests that
         libzmq has already received stay there, and are lost when it is closed: see "Leave on
-        SIGTERM" in the documentation for how to have few of them.
+        SIGTERM" in the documentation for how to have few of them. A handler whose Deferred waits
+        for this would wait for itself: let it call this without waiting.
 
         Args:
             timeout: seconds for the handlers; then those under way are cancelled. None waits as
@@ -236,12 +238,13 @@ class Replier(Receiver[Request]):
             if pump.sent >= driver.yield_at or get_ident() != driver.home_thread:
                 self._link.check_open()
                 if driver.is_turn_of_others():
-                    return Deferred.fromCoroutine(driver.send_or_refuse(message))
+                    later = Deferred.fromCoroutine(driver.send_or_refuse(message))
+                    return unheard(later, self._patrols.blame)
             pump.send(message)
         except LoopError:
             raise
         except ZmqBridgeError as error:
-            return fail(error)
+            return unheard(fail(error), self._patrols.blame)
         return Sent()
 
 

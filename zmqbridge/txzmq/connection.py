@@ -24,17 +24,17 @@ from zmqbridge._bridge.watched import WatchedSocket as Socket
 from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._leaving import drain
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
 from zmqbridge.txzmq.driver import Driver
 from zmqbridge.txzmq.endpoints import ZmqEndpoint as ZmqEndpoint
 from zmqbridge.txzmq.endpoints import ZmqEndpointType as ZmqEndpointType
-from zmqbridge.txzmq.endpoints import how_and_where
+from zmqbridge.txzmq.endpoints import how_and_where, misuse, several
 from zmqbridge.txzmq.errors import ZmqAddressError as ZmqAddressError
 from zmqbridge.txzmq.errors import ZmqResourcesError as ZmqResourcesError
 from zmqbridge.txzmq.errors import ZmqSendError as ZmqSendError
-from zmqbridge.txzmq.errors import as_zmq_error
+from zmqbridge.txzmq.errors import as_zmq_error, why_unmade
 from zmqbridge.txzmq.factory import (
     ZmqFactory,
     is_ending,
@@ -132,7 +132,7 @@ class ZmqConnection:
         identity: bytes | None = None,
     ) -> None:
         if getattr(factory, "context", None) is None or is_ending(factory):
-            raise SocketClosed(f"{factory!r} was shut down, or its __init__ was not called yet")
+            raise misuse().no_context(type(self), factory)
         stay_with_process(factory)
         driver = type(self)._zmqbridge__driver(self, factory.reactor, READ, globals())
         self._zmqbridge__driver = self._zmqbridge__made = driver
@@ -144,8 +144,8 @@ class ZmqConnection:
         context: Any = factory.context
         try:
             self.socket: Any = facade_socket(context, Socket)(context, self.socketType)
-        except error.ZMQError as problem:
-            raise as_zmq_error(problem, context) from None
+        except (error.ZMQError, TypeError) as problem:
+            raise why_unmade(problem, context, self) from None
         self.factory: Any = factory
         driver.take(self.socket, self.highWaterMark or inf)
         try:
@@ -181,7 +181,7 @@ class ZmqConnection:
         if driver.security is not None:
             any_key = getattr(driver.security, "any_key", False)
             refuse_open_server(self.socket, any_key=any_key)
-        endpoints = list(endpoints)
+        endpoints = several(endpoints)
         self.endpoints.extend(endpoints)
         self._connectOrBind(endpoints)
         if endpoints:
@@ -196,9 +196,7 @@ class ZmqConnection:
             elif kind == ZmqEndpointType.bind:
                 act = partial(addresses.bind, self.socket, call=addresses.plain_bind)
             else:
-                raise AddressError(
-                    f"endpoint type {kind!r} of {address!r}: use 'bind' or 'connect'", address
-                )
+                raise misuse().endpoint_type(kind, address)
             try:
                 act(address)
                 if kind == ZmqEndpointType.connect:
@@ -206,6 +204,10 @@ class ZmqConnection:
             except error.ZMQError as refusal:
                 text = f"cannot {kind} to {address!r}: {refusal.strerror}"
                 raise ZmqAddressError(text, address, refusal.errno or 0) from None
+            except TypeError:
+                if isinstance(address, str | bytes):
+                    raise
+                raise misuse().address(kind, address) from None
 
     def shutdown(self) -> None:
         """Close the connection; calling it twice is fine.
@@ -330,7 +332,7 @@ class ZmqConnection:
 
     def messageReceived(self, message: Message) -> None:
         """Called with each message, a list of its parts; override it."""
-        raise NotImplementedError(self)
+        raise NotImplementedError(f"{self!r}: override messageReceived, or assign it")
 
     def statistics(self) -> Statistics:
         """The counts of this connection so far."""

@@ -37,5 +37,26 @@ def how_and_where(endpoint: Any) -> tuple[str, Any]:
     """The type and the address of an endpoint: an object with these attributes, or a pair."""
     if hasattr(endpoint, "type"):
         return endpoint.type, endpoint.address
-    kind, address = endpoint
-    return kind, address
+    if isinstance(endpoint, tuple | list) and len(endpoint) == 2:
+        kind, address = endpoint
+        return kind, address
+    raise misuse().endpoint(endpoint)
+
+
+def several(endpoints: Any) -> list[Any]:
+    """A list of endpoints, not one of them alone, and no text."""
+    if isinstance(endpoints, str | bytes) or hasattr(endpoints, "address"):
+        raise misuse().endpoints(endpoints)
+    try:
+        return list(endpoints)
+    except TypeError:
+        if endpoints is None or not hasattr(endpoints, "__iter__"):
+            raise misuse().endpoints(endpoints) from None
+        raise
+
+
+def misuse() -> Any:
+    """The module with the errors for misuse, which few programs need."""
+    from zmqbridge.txzmq import misuse
+
+    return misuse

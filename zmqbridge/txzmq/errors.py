@@ -8,7 +8,7 @@ from zmq import error
 
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge.errors import AddressError, ResourcesExhausted, ZmqBridgeError
-from zmqbridge.txzmq.endpoints import CONNECTION
+from zmqbridge.txzmq.endpoints import CONNECTION, misuse
 
 
 class ZmqAddressError(AddressError, error.ZMQError):  # type: ignore[misc]
@@ -45,3 +45,10 @@ def as_zmq_error(problem: BaseException, context: Any) -> BaseException:
     if isinstance(problem, error.ZMQError):
         problem = explained(problem, context)
     return ZmqResourcesError(problem) if type(problem) is ResourcesExhausted else problem
+
+
+def why_unmade(problem: BaseException, context: Any, connection: Any) -> BaseException:
+    """The same, also for the constructor of pyzmq, which refuses a type that is none."""
+    if isinstance(problem, TypeError) and connection.socketType is None:
+        return misuse().no_type(type(connection))  # type: ignore[no-any-return]
+    return as_zmq_error(problem, context)

@@ -148,7 +148,7 @@ class ZmqSubConnection(ZmqConnection):
             message: the body; in the formats "parts" and "raw" the parts.
             tag: the tag; in the format "raw" ``b""``.
         """
-        raise NotImplementedError(self)
+        raise NotImplementedError(f"{self!r}: override gotMessage, or assign it")
 
 
 def _receive(connection: ZmqSubConnection, shape: Format | None, message: Message) -> None:

@@ -31,4 +31,4 @@ class ZmqPullConnection(ZmqConnection):
 
     def onPull(self, message: Message) -> None:
         """Called with each message, a list of its parts; override it."""
-        raise NotImplementedError(self)
+        raise NotImplementedError(f"{self!r}: override onPull, or assign it")

@@ -236,7 +236,7 @@ class ZmqREPConnection(ZmqConnection):
                 unanswered request has the same id.
             messageParts: the parts of the request.
         """
-        raise NotImplementedError(self)
+        raise NotImplementedError(f"{self!r}: override gotMessage, or assign it")
 
     def shutdown(self) -> None:
         """Close the connection; unanswered requests get no reply."""

@@ -28,7 +28,7 @@ class ZmqBase(ZmqConnection):
 
     def gotMessage(self, *args: Any, **kwargs: Any) -> None:
         """Called with the parts of each message; override it."""
-        raise NotImplementedError(self)
+        raise NotImplementedError(f"{self!r}: override gotMessage, or assign it")
 
 
 class ZmqDealerConnection(ZmqBase):

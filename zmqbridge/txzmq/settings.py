@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, get_args
 
-from zmq import constants
+from zmq import constants, error
 
 from zmqbridge.core.topics import LONGEST_MESSAGE
+from zmqbridge.txzmq.endpoints import misuse
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 def set_options(connection: Any) -> None:
     """Set the options of the socket that the attributes of a connection stand for."""
     for option, value in _options(connection).items():
-        connection.socket.set(option, value)
+        try:
+            connection.socket.set(option, value)
+        except (TypeError, error.ZMQError) as problem:
+            raise misuse().option(option, value, problem) from None
 
 
 def _options(connection: Any) -> dict[int, Any]:

@@ -106,6 +106,30 @@ def unreachable(stage: Stage) -> object:
     return [*said, stage.sent(router, b"peer", b"x")]
 
 
+def names_of_who_comes_back(first: bytes, second: bytes) -> Play:
+    """A ROUTER that connects keeps its name for a peer, also when another one takes its place."""
+
+    def play(stage: Stage) -> object:
+        router = stage.socket(zmq.ROUTER)
+        stage.connect(router)
+        names = []
+        for routing_id in (first, second):
+            dealer = stage.socket(zmq.DEALER)
+            if routing_id:
+                dealer.set(zmq.ROUTING_ID, routing_id)
+            stage.bind(dealer)
+            stage.until(lambda dealer=dealer: stage.sent(dealer, b"x") == "ok")  # type: ignore[misc]
+            ((name, _),) = stage.received(router)
+            names.append(name)
+            stage.sent(router, name, b"back")
+            assert stage.received(dealer) == [[b"back"]]
+            dealer.close()
+            stage.settle()
+        return names if first else (names[0] == names[1], len(names[0]))
+
+    return play
+
+
 def of_a_process(end: str, heartbeats: bool) -> Play:
     """A send of a ROUTER with MANDATORY to a peer whose process was killed or stopped."""
 
@@ -227,6 +251,9 @@ def fixed() -> Iterable[Fixed]:
     yield Fixed("whole messages, marks of 1", whole_messages)
     yield Fixed("closing at the mark", closing_at_the_mark)
     yield Fixed("unreachable after close", unreachable)
+    for first, second in ((b"", b""), (b"A", b"B"), (b"", b"B"), (b"A", b"")):
+        name = f"ROUTER connects to {first!r}, then {second!r}"
+        yield Fixed(name, names_of_who_comes_back(first, second))
     for end, heartbeats in (("kill", False), ("stop", False), ("stop", True)):
         name = f"unreachable after {end}{', with heartbeats' if heartbeats else ''}"
         yield Fixed(name, of_a_process(end, heartbeats))
