@@ -281,7 +281,7 @@ def opened(reactor):
     pusher = Pusher(connect=os.environ["THERE"], options={17: 30_000})  # LINGER
     for number in range(300):
         pusher.push_nowait(b"%100000d" % number)
-    print("sent")
+    reactor.callWhenRunning(print, "sent")  # the reactor handles signals from then on
     return pusher
 
 application = Application("lingers")
@@ -301,7 +301,7 @@ class Pushing(Service):
         pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", os.environ["THERE"]))
         for number in range(300):
             pusher.push(b"%100000d" % number)
-        print("sent")
+        factory.reactor.callWhenRunning(print, "sent")
 
 application = Application("lingers")
 Pushing().setServiceParent(application)
