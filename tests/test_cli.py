@@ -97,10 +97,11 @@ def plain() -> Iterator[Make]:
         "proxy",
         "keygen",
         "demo",
+        "",
     ],
 )
 def test_each_command_has_an_example(command: str) -> None:
-    status, out, err = run(command, "--help")
+    status, out, err = run(*command.split(), "--help")
     assert (status, err) == (0, b"")
     assert b"example:  " in out
     assert max(map(len, out.decode().splitlines())) <= 80

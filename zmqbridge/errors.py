@@ -335,9 +335,9 @@ class ProxyStalled(ZmqBridgeError, TimeoutError):
         )
 
 
-def _shown(message: Sequence[bytes], parts: int = 4, length: int = 40) -> str:
-    # A malformed message may have any size, and this text goes to a log. So it is cut.
-    shown = [repr(part[:length]) + ("…" if len(part) > length else "") for part in message[:parts]]
-    if len(message) > parts:
-        shown.append(f"… {len(message)} parts")
-    return "[" + ", ".join(shown) + "]"
+def _shown(message: Sequence[bytes], parts: int = 4) -> str:
+    # This text goes to a log, where the body of a message may show a secret, and be of any size.
+    sizes = [str(len(part)) for part in message[:parts]]
+    more = ", …" if len(message) > parts else ""
+    plural = "" if len(message) == 1 else "s"
+    return f"{len(message)} part{plural} of {', '.join(sizes)}{more} bytes" if sizes else "no part"

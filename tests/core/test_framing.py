@@ -86,11 +86,21 @@ def test_any_message_splits_or_is_malformed(
         assert isinstance(first, bytes | list)
 
 
-def test_a_malformed_message_is_shown_in_short() -> None:
-    text = str(MalformedMessage("odd", [b"x" * 10_000] * 1000))
-    assert "odd" in text
-    assert "1000 parts" in text
-    assert len(text) < 300
+@pytest.mark.parametrize(
+    ("message", "shape"),
+    [
+        ([], "no part"),
+        ([b"secret"], "1 part of 6 bytes"),
+        ([b"", b"secret"], "2 parts of 0, 6 bytes"),
+        ([b"secret" * 10_000] * 1000, "1000 parts of 60000, 60000, 60000, 60000, … bytes"),
+    ],
+)
+def test_of_a_malformed_message_the_text_shows_the_shape_and_no_body(
+    message: list[bytes], shape: str
+) -> None:
+    error = MalformedMessage("odd", message)
+    assert str(error) == f"odd: {shape}"
+    assert error.message == message
 
 
 def test_parts_are_bytes_and_copied_where_they_could_change() -> None:

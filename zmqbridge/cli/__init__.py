@@ -36,7 +36,12 @@ exit status: 0 all is well, 1 time is up or a message was not sent,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; without one, print the usage."""
-    parser = Parser(prog=called_as(), description="ØMQ patterns for Twisted and asyncio.")
+    parser = Parser(
+        prog=called_as(),
+        description="ØMQ patterns for Twisted and asyncio.",
+        epilog=f"example:  {called_as()} pull --help",
+        formatter_class=Wrapped,
+    )
     parser.add_argument("--version", action="version", version=f"zmqbridge {__version__}")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # characters that it cannot encode are shown with \\

@@ -26,6 +26,7 @@ WIDTHS = (10, 10, 10, 10, 12)  # with the name of a flow, 79 in all
 NOTES = """
 filtered: published under a tag that the subscriber did not ask for
 timed out: a request that is sent on purpose to a replier that does not answer
+to read next: https://zmqbridge.readthedocs.io/en/stable/ has a tutorial for each
 """
 BAR = 40  # characters
 
