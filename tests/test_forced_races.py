@@ -163,7 +163,7 @@ async def test_an_authenticator_takes_no_more_questions_when_it_answers_the_last
             question = [b"1.0", b"7", b"", b"127.0.0.1", b"", b"PLAIN", b"name", b"password"]
             libzmq.send_multipart(question)
             await w.until(lambda: asked)
-            pattern: Any = authenticator._pattern
+            pattern: Any = authenticator._zap
             reply = type(pattern)._reply
 
             def see_whether_it_is_free(self: Any, answer: Any) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python import log
 
 from zmqbridge.core.connectionevents import MonitorEvent
@@ -33,8 +33,9 @@ RAISED = {
     b"3": GeneratorExit,
     b"4": Outcome,
     b"5": ZeroDivisionError,
+    b"6": CancelledError,
 }
-NUMBERS = [b"%d" % number for number in range(7)]
+NUMBERS = [b"%d" % number for number in range(8)]
 WAYS = ["at once", "in a coroutine", "later in a coroutine", "by a Deferred"]
 
 

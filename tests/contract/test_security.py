@@ -378,7 +378,7 @@ async def test_a_callback_that_ends_by_a_cancellation_is_answered_and_reported(w
             for number, callback in enumerate([*cancels_itself(w), stops], 1):
                 authenticator.reload({"*": Policy(check=callback)})
                 assert not await asked(w, address, client(MALLORY))
-                assert len(authenticator._pattern) == 0
+                assert len(authenticator._zap) == 0
                 assert len(w.reports) == number
             authenticator.reload({"*": Policy(check=check)})
             assert await asked(w, address, client(ALICE))
@@ -435,7 +435,7 @@ async def test_who_is_being_asked_about_is_refused_when_the_authenticator_closes
                 staying = w.spawn(stays.connected(timeout=20))
                 await w.until(lambda: len(asking) == 4)
                 authenticator.close()
-                assert len(authenticator._pattern) == 0
+                assert len(authenticator._zap) == 0
                 for each in waiting:
                     assert not await each  # within a second, not after libzmq's thirty
                 with pytest.raises(HandshakeFailed, match="authenticator has failed"):

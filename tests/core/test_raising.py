@@ -41,3 +41,17 @@ def test_an_error_is_promised_as_a_message_is() -> None:
     assert inbox.take("two") == 1
     assert inbox.take("one") is error
     assert inbox.pop() == 2
+
+
+def test_an_error_is_not_popped_while_a_message_is_promised() -> None:
+    inbox: RaisingInbox[str] = RaisingInbox()
+    inbox.wait("one")
+    inbox.expect()
+    error = LookupError()
+    inbox.put([1, error, 2])
+    assert inbox.notify() == ["one"]
+    assert inbox.pop() == 1
+    with pytest.raises(IndexError):
+        inbox.pop()
+    assert inbox.poll() is error
+    assert inbox.take("one") == 2

@@ -149,7 +149,7 @@ def reload(self: Any, policies: Mapping[str, Policy] | None = None) -> None:
     Raises:
         TypeError, ValueError, OSError: as in the constructor.
     """
-    self._pattern.reload(policies)
+    self._zap.reload(policies)
 
 
 def close(self: Any) -> None:
@@ -161,7 +161,7 @@ def close(self: Any) -> None:
     if self.closed:
         return
     self._link.check_open()
-    self._pattern.refuse_all()
+    self._zap.refuse_all()
     self._link.close()
 
 

@@ -61,7 +61,7 @@ class Authenticator(Socket):
         only_known(type(self), arguments, DEFAULTS)
         self._tasks: set[Task[None]] = set()
         self._scopes: set[anyio.CancelScope] = set()
-        self._pattern = Authenticating(
+        self._zap = Authenticating(
             policies,
             ask=self._ask,
             in_time=self._in_time,
@@ -69,7 +69,7 @@ class Authenticator(Socket):
             cancel=self._cancel,
         )
         with the_only_one():
-            super().__init__(self._pattern, {"bind": ZAP, **arguments})
+            super().__init__(self._zap, {"bind": ZAP, **arguments})
         if _get_running_loop() is not None:
             with suppress(CannotWatch):  # then it starts with its `async with`
                 self._driver.enter()
@@ -80,15 +80,15 @@ class Authenticator(Socket):
     def _ask(self, question: Question) -> None:
         driver = self._driver
         if isinstance(driver.stand_in, AnyioLoop):
-            driver.stand_in.start(self._pattern.see, question)
+            driver.stand_in.start(self._zap.see, question)
             return
-        task = driver.loop.create_task(self._pattern.see(question))
+        task = driver.loop.create_task(self._zap.see(question))
         self._tasks.add(task)  # the loop itself keeps only a weak reference to a task
         task.add_done_callback(partial(self._seen, question))
 
     def _seen(self, question: Question, task: Task[None]) -> None:
         self._tasks.discard(task)
-        self._pattern.settle(question, None)  # needed if the task was cancelled before it began
+        self._zap.settle(question, None)  # needed if the task was cancelled before it began
 
     def _comes_from_outside(self, error: BaseException) -> bool:
         if isinstance(error, CancelledError):

@@ -235,7 +235,7 @@ class Inbox(Generic[Item, Waiter]):
     def _pop_free(self) -> Item:
         if len(self.messages) <= self.promised:
             raise IndexError
-        return self.messages.popleft()
+        return self._popleft()
 
 
 class WeighedInbox(Inbox[Item, Waiter]):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge.clock import monotonic
@@ -18,7 +18,6 @@ def follow(
     result: object,
     report: Callable[[BaseException], None],
     message: object = None,
-    unreported: Sequence[type[BaseException]] = (CancelledError,),
 ) -> Deferred[Any] | None:
     """Follow the result of a handler to its end, if that is a coroutine or a Deferred.
 
@@ -26,7 +25,6 @@ def follow(
         result: what the handler returned.
         report: called with the error in which it ends.
         message: what the handler was called with; others than this function may need it.
-        unreported: the types of errors that are not reported.
 
     Returns:
         The Deferred; None if the handler is done.
@@ -37,8 +35,7 @@ def follow(
         return None
 
     def failed(failure: Failure) -> None:
-        if not failure.check(*unreported):
-            report(failure.value)  # type: ignore[arg-type]
+        report(failure.value)  # type: ignore[arg-type]
 
     result.addErrback(failed)
     return None if result.called and not result.paused else result

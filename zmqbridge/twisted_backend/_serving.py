@@ -116,7 +116,7 @@ class Serving(Generic[Request]):
         result = self._handler(request)
         if iscoroutine(result):
             result = Deferred.fromCoroutine(result)
-        handling = follow(result, self._report, unreported=())
+        handling = follow(result, self._report)
         if handling is None:  # it is done already
             self._check(request, result.result if isinstance(result, Deferred) else result)
         return handling
@@ -161,6 +161,7 @@ class Handling(Generic[Request]):
         self._blame = blame
         self._clock = clock
         self._running: dict[Deferred[Any], Request] = {}
+        self._cut = False  # whether `stop` has cancelled the handlers
 
     def follow(
         self, result: object, report: Callable[[BaseException], None], request: Request
@@ -170,12 +171,16 @@ class Handling(Generic[Request]):
             return
         if iscoroutine(result):
             result = Deferred.fromCoroutine(result)
-        handling = follow(result, self._blame)
+        handling = follow(result, self._report)
         if handling is not None:
             self._running[handling] = request
             handling.addBoth(self._end, handling, report, request)
         else:
             self._check(result.result if isinstance(result, Deferred) else result, report, request)
+
+    def _report(self, error: BaseException) -> None:
+        if not (self._cut and isinstance(error, CancelledError)):
+            self._blame(error)
 
     def _end(self, result: object, handling: Deferred[Any], *whose: Any) -> object:
         self._running.pop(handling, None)
@@ -195,7 +200,7 @@ class Handling(Generic[Request]):
         while not timer.called and (self._running or (self._inbox.messages and not self._halted)):
             await deferLater(self._clock, STEP)
         revoke(late)
-        cut = list(self._running.values())
+        cut, self._cut = list(self._running.values()), True
         for handling in list(self._running):
             handling.cancel()
         return cut

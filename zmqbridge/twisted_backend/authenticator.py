@@ -56,7 +56,7 @@ class Authenticator(Socket):
         """The keyword arguments are described in `zmqbridge.arguments`."""
         only_known(type(self), arguments, DEFAULTS)
         self._asking: set[Deferred[None]] = set()
-        self._pattern = Authenticating(
+        self._zap = Authenticating(
             policies,
             ask=self._ask,
             in_time=self._in_time,
@@ -65,13 +65,13 @@ class Authenticator(Socket):
             cancel=self._cancel,
         )
         with the_only_one():
-            super().__init__(self._pattern, {"bind": ZAP, **arguments})
+            super().__init__(self._zap, {"bind": ZAP, **arguments})
 
     reload: Final = reload
     close: Final = close  # type: ignore[misc]
 
     def _ask(self, question: Question) -> None:
-        asking = Deferred.fromCoroutine(self._pattern.see(question))
+        asking = Deferred.fromCoroutine(self._zap.see(question))
         self._asking.add(asking)
         asking.addBoth(lambda _: self._asking.discard(asking))
 

@@ -14,6 +14,11 @@ from zmqbridge.core.raising import RaisingInbox
 LIMITS = st.one_of(st.integers(2, 6), st.integers(0, 6))
 
 
+def number_of(message: Any) -> int:
+    number: int = message.args[0] if isinstance(message, Exception) else message
+    return number
+
+
 class InboxMachine(RuleBasedStateMachine):
     """Receivers wait, are told, run later or are cancelled meanwhile; newcomers may poll.
 
@@ -79,12 +84,18 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(size=st.integers(1, 4))
     def burst(self, size: int) -> None:
         assert self.inbox.room() == self.room()
-        items = range(self.put_so_far, self.put_so_far + min(size, self.room()))
+        items = self.next_items(min(size, self.room()))
         self.put_so_far += len(items)
         self.inbox.put(items)
         self.messages += items
         self.kept_up()
         self.tell()
+
+    def next_items(self, count: int) -> list[Any]:
+        return list(range(self.put_so_far, self.put_so_far + count))
+
+    def may_pop(self) -> bool:
+        return len(self.messages) > len(self.told) and not self.paused
 
     @rule(receivers=st.integers(1, 3))
     def ask(self, receivers: int) -> None:
@@ -105,7 +116,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @rule()
     def pop(self) -> None:
-        if len(self.messages) > len(self.told) and not self.paused:
+        if self.may_pop():
             self.taken(self.inbox.pop())
         else:
             with pytest.raises(IndexError):
@@ -122,7 +133,7 @@ class InboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.messages)
     @rule(kept=st.integers(0, 15))
     def some_are_not_wanted_any_more(self, kept: int) -> None:
-        self.drop([message for message in self.messages if kept & 1 << message % 4])
+        self.drop([each for each in self.messages if kept & 1 << number_of(each) % 4])
 
     def drop(self, wanted: list[Any]) -> None:
         self.inbox.sift(lambda message: message in wanted)
@@ -188,7 +199,19 @@ class WeighedInboxMachine(InboxMachine):
 
 
 class RaisingInboxMachine(InboxMachine):
-    """The same inbox where no message is an error."""
+    """The same where some messages are errors, which `pop` leaves to `poll`."""
 
     def make(self) -> Inbox[Any, str]:
-        return RaisingInbox()
+        self.raising: RaisingInbox[str] = RaisingInbox()
+        return self.raising
+
+    def next_items(self, count: int) -> list[Any]:
+        items: list[Any] = super().next_items(count)
+        for number in range(len(items)):
+            if items[number] % 3 == 1:
+                self.raising.expect()
+                items[number] = LookupError(items[number])
+        return items
+
+    def may_pop(self) -> bool:
+        return super().may_pop() and not isinstance(self.messages[0], Exception)
