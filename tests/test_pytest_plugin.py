@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from zmqbridge.pytest_plugin import without_seed
+
 pytest_plugins = ["pytester"]
 
 SERVED = """
@@ -306,3 +308,18 @@ def test_too_many_seeds_are_told_at_once(session: pytest.Pytester) -> None:
     )
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["*--zmq-seeds=100000000000: give 1 or more, and at most 100,000*"])
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "shell"),
+    [
+        ("t.py::test_it", "'t.py::test_it'"),
+        ("t.py::test_it[seed7]", "'t.py::test_it'"),
+        ("t.py::test_it[seed7-a b]", "'t.py::test_it[a b]'"),
+        ("t.py::test_it[a-seed12]", "'t.py::test_it[a]'"),
+        ("t.py::test_it[a-seed12-b]", "'t.py::test_it[a-b]'"),
+        ("t.py::test_it[seeds-it's]", "'t.py::test_it[seeds-it'\\''s]'"),
+    ],
+)
+def test_the_test_to_replay_is_named_without_its_seed(nodeid: str, shell: str) -> None:
+    assert without_seed(nodeid) == shell

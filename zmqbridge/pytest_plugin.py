@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import MethodType
@@ -239,7 +240,14 @@ def pytest_runtest_makereport(
     report = yield
     network = item.stash.get(KEY, None)
     if network is not None and report.failed and call.when == "call":
-        name = item.nodeid.replace(f"[seed{network.seed}]", "")
-        again = f"replay it: pytest {SEED} {network.seed} '{name}'"
+        again = f"replay it: pytest {SEED} {network.seed} {without_seed(item.nodeid)}"
         report.sections.append(("simulated network", f"{network.report(LAST)}\n{again}"))
     return report
+
+
+def without_seed(nodeid: str) -> str:
+    """A test's id as a shell takes it, without the seed, which is one of its parameters."""
+    test, bracket, parameters = nodeid.partition("[")
+    kept = re.sub(r"(?:^|-)seed\d+(?=-|$)", "", parameters.removesuffix("]")).removeprefix("-")
+    name = f"{test}[{kept}]" if bracket and kept else test
+    return "'" + name.replace("'", "'\\''") + "'"

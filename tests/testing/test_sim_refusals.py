@@ -170,3 +170,22 @@ def test_a_socket_in_a_nodes_context_on_a_real_loop_is_told() -> None:
 
     with pytest.raises(NotSimulated, match=r"zmqbridge.testing.run\(\)"):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({zmq.RECONNECT_IVL: 0}, "only 1 ms and more is simulated, and not 0"),
+        ({zmq.RECONNECT_IVL: -1}, "only 1 ms and more is simulated, and not -1"),
+        ({zmq.HEARTBEAT_TTL: 300}, "HEARTBEAT_TTL only the default is simulated: 0"),
+    ],
+)
+def test_values_with_which_libzmq_is_another(options: dict[int, int], text: str) -> None:
+    context = Network().node("it").context
+    with pytest.raises(NotSimulated, match=text):
+        asyncio_backend.Requester(options=options, context=context)
+
+
+def test_a_socket_of_a_kind_without_patterns() -> None:
+    with pytest.raises(NotSimulated, match="a socket of the type STREAM is not simulated"):
+        Network().node("it").context.socket(zmq.STREAM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import Task, current_task
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -79,8 +80,10 @@ class Serving(Generic[Request]):
         """Start one more worker."""
         self._all += 1
         self._idle += 1
+        # By this name asyncio's debug mode tells of a handler that is slow.
+        name = f"serve({getattr(self._handler, '__qualname__', self._handler)})"
         # A copy, as this may be nested.
-        self._context.copy().run(self._group.start_soon, self._work)
+        self._context.copy().run(partial(self._group.start_soon, self._work, name=name))
 
     async def _work(self) -> None:
         clean, handler, me = copy_context(), self._handler, anyio.get_current_task().id

@@ -23,7 +23,7 @@ DEFAULTS: dict[int, Any] = {
 }  # fmt: skip
 
 # Of these only the default is simulated.
-FIXED = frozenset({zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO})
+FIXED = frozenset({zmq.INVERT_MATCHING, zmq.RCVTIMEO, zmq.SNDTIMEO, zmq.HEARTBEAT_TTL})
 # These have no effect on the simulation.
 IDLE = frozenset({zmq.TCP_KEEPALIVE, zmq.TCP_KEEPALIVE_CNT, zmq.TCP_KEEPALIVE_IDLE,
                   zmq.TCP_KEEPALIVE_INTVL, zmq.BACKLOG, zmq.HANDSHAKE_IVL,
@@ -57,6 +57,9 @@ def checked(option: int, value: Any, before: Any = None) -> Any:
     if option in FIXED and value != default:
         name = zmq.SocketOption(option).name
         raise NotSimulated(f"of the option zmq.{name} only the default is simulated: {default}")
+    if option == zmq.RECONNECT_IVL and value in (0, -1):
+        # libzmq gives the address up after the first loss.
+        raise NotSimulated(f"of zmq.RECONNECT_IVL only 1 ms and more is simulated, and not {value}")
     if isinstance(default, int):
         if not isinstance(value, int):
             raise TypeError(f"expected int, got: {value!r}")

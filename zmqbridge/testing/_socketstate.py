@@ -16,6 +16,7 @@ from zmqbridge.testing._kinds import Kind
 from zmqbridge.testing._observer import Observer
 from zmqbridge.testing._options import DEFAULTS
 from zmqbridge.testing._types import KINDS
+from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._context import SimContext
@@ -54,6 +55,8 @@ class SocketState:
         self.rings: bool = False
         self.bell: Any = None
         self.number: int = self.network.number()
+        if kind not in KINDS:
+            raise NotSimulated(f"a socket of the type {self.kind_name} is not simulated")
         self.kind: Kind = KINDS[kind](self)
         self._dead = False
         self._begun: list[bytes] = []  # the parts of the message that is being sent
