@@ -70,22 +70,10 @@ class Monitorable(Protocol):
         """Refuse a call that cannot be served."""
 
 
-class ReadingEnd(Protocol):
-    """What a monitor asks of the `Link` of its own socket."""
+class ReadingEnd(Monitorable, Protocol):
+    """What a monitor asks, besides, of the `Link` of its own socket."""
 
     said: bool
-
-    @property
-    def socket(self) -> Any:
-        """The libzmq socket."""
-
-    @property
-    def context(self) -> zmq.Context[Any]:
-        """Its context."""
-
-    @property
-    def driver(self) -> Driver:
-        """Its driver."""
 
     @property
     def pump(self) -> Pump:
@@ -94,9 +82,6 @@ class ReadingEnd(Protocol):
     @property
     def closed(self) -> bool:
         """Whether it is closed."""
-
-    def check_open(self) -> None:
-        """Refuse a call that cannot be served."""
 
     def catch_up(self) -> None:
         """Take now what libzmq has received already."""
