@@ -18,57 +18,8 @@ from zmqbridge import asyncio_backend, twisted_backend, txzmq
 PACKAGE = Path(zmqbridge.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# Private names that our code reaches for in another object, and why.
-REACHED = {
-    # asyncio's loops keep their thread here; to ask by a method of ours would be a frame a message
-    "_thread_id",
-    # CPython's own, where there is no public name
-    "_current_frames", "_getframe", "_log_destroy_pending", "_run", "_swap_current_task",
-    # pyzmq's: which sockets a context has, that a socket is another's, of which type an option is
-    "_opt_type", "_shadow", "_sockets",
-    # of asyncio's handles, in a loop without a selector
-    "_callback", "_context", "_scheduled",
-    # Twisted's and selectors', to learn in a forked child which poller is whose
-    "_poller", "_reads", "_selector", "_writes",
-    # part of txZMQ's API, which subclasses override; and our one name on its objects
-    "_cancel", "_readMultipart", "_requests", "_routingInfo", "_timeoutRequest",
-    "_zmqbridge__driver", "_zmqbridge__guard",
-}  # fmt: skip
-# Documented, in spite of their underscore: a NamedTuple's, and how a process ends at once.
-DOCUMENTED = {"_asdict", "_exit", "_fields", "_replace"}
-
 MOST_OF_A_FILE = 350  # lines
 MOST_OF_A_FUNCTION = 40  # lines of code
-
-
-def reaches(tree: ast.Module) -> list[ast.Attribute]:
-    """Where a private attribute is taken from anything but the object or the class itself."""
-    own = {"self", "cls"} | {each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef)}
-    return [
-        each
-        for each in ast.walk(tree)
-        if isinstance(each, ast.Attribute)
-        and each.attr.startswith("_")
-        and not each.attr.startswith("__")
-        and each.attr not in DOCUMENTED
-        and not (isinstance(each.value, ast.Name) and each.value.id in own)
-        and ast.unparse(each.value) != "super()"
-    ]
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_object_reaches_for_what_is_private_in_another(path: Path) -> None:
-    found = {
-        f"line {each.lineno}: {ast.unparse(each)}"
-        for each in reaches(ast.parse(path.read_text()))
-        if each.attr not in REACHED
-    }
-    assert not found
-
-
-def test_each_exception_is_needed() -> None:
-    used = {each.attr for path in SOURCES for each in reaches(ast.parse(path.read_text()))}
-    assert used >= REACHED
 
 
 @pytest.mark.parametrize("module", [asyncio_backend, twisted_backend, txzmq])

@@ -140,7 +140,7 @@ class Socket:
                 for pause in rests(link):
                     await self._driver.sleep(pause)
         except (SocketClosed, ContextTerminated):
-            pass  # it was closed meanwhile
+            pass  # other code has closed it while we waited
         finally:
             self.close()
             while link.untold:
@@ -166,7 +166,7 @@ class Socket:
             timeout: seconds, ``math.inf`` for ever.
 
         Raises:
-            ConnectTimeout: no peer came in time; its `failure` is the last that tried in vain.
+            ConnectTimeout: no peer came in time; its `failure` is the last failed attempt.
             HandshakeFailed: every server that it connects to has refused it.
             StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
             SocketClosed: the socket is closed, or was while this waited.
@@ -210,7 +210,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: the context was terminated meanwhile.
+            ContextTerminated: the context was terminated during the call.
             LoopError: there is no running loop, it is not this socket's, or it is one on which a
                 socket works in its ``async with`` only.
         """
@@ -260,7 +260,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
                 raise
             if self._link.closed:  # it was closed since this waiter was told
                 self._link.check_open()
-            paused = inbox.paused  # a pause may have begun meanwhile
+            paused = inbox.paused  # a pause may have begun while we waited
             item = inbox.take(waiter)  # None if the message was unsubscribed since then
         if paused and not inbox.paused:
             self._pump.schedule()

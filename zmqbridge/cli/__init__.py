@@ -30,7 +30,7 @@ SOCKETS: dict[str, tuple[str, str | None, str]] = {
 }
 STATUS = """
 exit status: 0 all is well, 1 time is up or a message was not sent,
-2 what was given cannot be used, 130 Ctrl-C, 141 nobody reads the output
+2 what was given cannot be used, 130 Ctrl-C, 141 the output is closed
 """
 
 
@@ -138,7 +138,7 @@ def add_socket(commands: Any, pattern: str) -> None:
     )
     command.add_argument(
         "--timeout", type=positive, default=inf, metavar="S", help="seconds without a message, or "
-        "to wait for somebody who takes it (default: for ever)",
+        "until a peer takes what is sent (default: for ever)",
     )  # fmt: skip
     command.add_argument(
         "--rate", type=positive, default=inf, metavar="N", help="send so many a second at the most"
@@ -156,12 +156,12 @@ def add_socket(commands: Any, pattern: str) -> None:
 def add_curve(command: Any, *names: str) -> None:
     """Add the options that encrypt."""
     for name in names:
-        command.add_argument(name, metavar="FILE", help="encrypt: who binds gives the own secret "
-                             "key, who connects the server's public key")  # fmt: skip
-    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only who has "
-                         "a key there (NAME.key); default: any client")  # fmt: skip
-    command.add_argument("--own-key", metavar="FILE", help="who connects: the own pair of keys "
-                         "(NAME.key_secret); default: a new one")  # fmt: skip
+        command.add_argument(name, metavar="FILE", help="encrypt: where it binds, its own secret "
+                             "key; where it connects, the server's public key")  # fmt: skip
+    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only clients "
+                         "with a key there (NAME.key); default: any client")  # fmt: skip
+    command.add_argument("--own-key", metavar="FILE", help="where it connects: its own pair of "
+                         "keys (NAME.key_secret); default: a new pair")  # fmt: skip
 
 
 def add_forms(command: Any) -> None:
@@ -182,10 +182,10 @@ def add_ping(commands: Any) -> None:
     ping = add(
         commands,
         "ping",
-        "say what listens at an address, and who may connect",
+        "say what listens at an address, and which sockets may connect",
         "ping",
         f"{called_as()} ping {{a}} --as REQ",
-        after="\n\nexit status: 0 it fits, 1 it does not, 2 nobody is there, 3 it is not ØMQ",
+        after="\n\nexit status: 0 it fits, 1 it does not, 2 nothing listens, 3 it is not ØMQ",
     )
     ping.add_argument("address", type=address, metavar="ADDRESS")
     ping.add_argument(

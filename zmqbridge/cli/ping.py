@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zmqbridge.core import zmtp
 from zmqbridge.errors import MalformedMessage
 
-FITS, DOES_NOT_FIT, NOBODY, NOT_ZMTP = range(4)
+FITS, DOES_NOT_FIT, NOT_THERE, NOT_ZMTP = range(4)
 
 # A peer hangs up on another mechanism than its own, and does not say which one that is.
 MECHANISMS = ("NULL", "PLAIN", "CURVE")
@@ -62,7 +62,7 @@ def run(
     try:
         status, text = look(address, role, monotonic() + timeout, keys)
     except NotThere as reason:
-        status, text = NOBODY, f"nobody is there: {reason}"
+        status, text = NOT_THERE, f"nothing listens there: {reason}"
     text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     print(f"{address}: {text}", file=sys.stdout if status == FITS else sys.stderr)
     return status

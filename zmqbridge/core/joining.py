@@ -17,9 +17,10 @@ class Joining(Incoming):
     """Numbered publications by tag; asks for the last publication of each tag with a prefix.
 
     A publication of an answer is delivered unless one of the same tag that is as new was delivered
-    before. The answer and the live publications come over two connections. So if an older
-    publication comes after an answer, either it was under way, or the publisher has begun its
-    numbers again. We ask once more, and the numbers of the answer tell which.
+    before. The answer and the live publications come over two connections. So a publication that
+    is older than the answer can come after it for one of two reasons: it was sent before the
+    answer and was slower, or the publisher has begun its numbers again. We ask once more, and the
+    numbers of the second answer tell which reason it was.
 
     - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
 
@@ -100,7 +101,7 @@ class Joining(Incoming):
             self._begin_anew(tag, self._lanes[tag], number, body)
 
     def ask(self, now: float) -> Ask | None:
-        """The question to ask now, if any; from now on it counts as asked."""
+        """Return the question to ask now, None if there is none; the driver must send it."""
         ask = super().ask(now)
         if ask is not None or not self._joining or self._asked is not None:
             return ask
