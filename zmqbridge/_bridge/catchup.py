@@ -7,7 +7,9 @@ from __future__ import annotations
 # has come for some milliseconds, but not for ever, because messages may never end.
 HELD_UP = 0.01  # seconds
 SETTLES = 0.002  # seconds between two turns
-QUIET = 5  # turns without a message, as the I/O thread may have to wait for a core
+# The I/O thread may have to wait for a core. So this many turns without a message are waited for, or
+# more: as long as the loop was held up, within a bound.
+QUIET, MOST_QUIET = 5, 100
 AT_LAST = 1.0  # seconds; or as long as the loop was held up, if that is longer
 
 
@@ -30,10 +32,15 @@ class CatchUp:
         """
         if late > HELD_UP and came:
             self._give_up_at = self._give_up_at or now + max(late, AT_LAST)
-            self._unquiet = QUIET
+            self._unquiet = quiet(late)
         elif self._unquiet:
             self._unquiet -= 1
         if self._unquiet and now < self._give_up_at:
             return False
         self._give_up_at = 0.0
         return True
+
+
+def quiet(late: float) -> int:
+    """Return how many turns without a message there must be when a timer is some seconds late."""
+    return min(max(QUIET, round(late / SETTLES)), MOST_QUIET)
