@@ -7,7 +7,7 @@ from __future__ import annotations
 # has come for some milliseconds, but not for ever, because messages may never end.
 HELD_UP = 0.01  # seconds
 SETTLES = 0.002  # seconds between two turns
-# The I/O thread may have to wait for a core. So this many turns without a message are waited for, or
+# The I/O thread may have to wait for a core. So this many turns without a message are wanted, or
 # more: as long as the loop was held up, within a bound.
 QUIET, MOST_QUIET = 5, 100
 AT_LAST = 1.0  # seconds; or as long as the loop was held up, if that is longer
