@@ -25,7 +25,7 @@ from test_pump import (  # noqa: F401
 from zmqbridge import OutOfMemory, PeerUnreachable
 from zmqbridge._bridge import patrol
 from zmqbridge._bridge.calls import COMPILED
-from zmqbridge._bridge.catchup import MOST_QUIET, QUIET, SETTLES
+from zmqbridge._bridge.catchup import MOST_QUIET, QUIET, RESTS, SETTLES
 from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.pacing import BURST, SLICE
@@ -499,6 +499,7 @@ class Late:
         for number in range(1, 200):
             if self.driver.pump.caught_up(late + number * SETTLES):
                 return number
+            self.driver.settle()
             self.now += SETTLES
         raise AssertionError("never")
 
@@ -548,6 +549,24 @@ def test_the_longer_the_delay_the_longer_it_is_waited_for(
     assert 0.1 <= MOST_QUIET * SETTLES <= 0.3
     late.sends()
     assert late.looks(lateness - SETTLES) == 1 + wanted
+
+
+def test_what_was_read_just_before_the_timer_counts_as_well(late: Late) -> None:
+    late.sends()
+    late.driver.pump.turn()  # as on loops that look at descriptors first
+    assert late.looks(0.06 - SETTLES) == 1 + 30
+    assert late.looks(0.06 - SETTLES) == 1  # it was the last one
+
+
+def test_when_more_has_come_than_a_burst_it_is_read_though_the_timer_is_not_late(
+    late: Late,
+) -> None:
+    # The loop was held up until just before this timer was due.
+    many = 2 * BURST
+    for number in range(many):
+        late.peer.send(b"%d" % number)
+    assert 0 <= late.looks(-SETTLES) - RESTS / SETTLES <= 5
+    assert len(late.driver.received) == many
 
 
 @pytest.mark.parametrize(("lateness", "at_most"), [(0.05, 1), (5, 5)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +32,12 @@ SILENT = b"do not answer"
 
 
 @contextlib.contextmanager
-def server() -> Iterator[tuple[str, list[Any]]]:
+def server(begin: threading.Event | None = None) -> Iterator[tuple[str, list[Any]]]:
     """An echo in a thread of its own, which goes on while a loop is held up."""
 
     def echo() -> None:
         while not stop.is_set():
-            while router.poll(10):
+            while (begin is None or begin.wait(0.01)) and router.poll(10):
                 message = router.recv_multipart()
                 if message[-1] != SILENT:
                     router.send_multipart(message)
@@ -92,6 +93,32 @@ async def test_a_reply_that_came_in_time_does_not_lose_against_its_timeout(
             with pytest.raises(RequestTimeout) as error:
                 await quiet
             assert error.value.stage == "sent"
+
+
+@some_worlds
+async def test_nor_does_one_that_is_only_just_due_and_lies_behind_many_others(w: World) -> None:
+    begin = threading.Event()
+    with server(begin) as (address, answered):
+        async with w.Requester(connect=address, timeout=math.inf) as requester:
+            for timeout in TIMEOUTS:
+                begin.clear()
+                answered.clear()
+                sent, all_went = requester.statistics().sent, went(requester.statistics()) + 2001
+                others = [w.spawn(requester.request(b"%d" % number)) for number in range(2000)]
+                await w.until(lambda more=sent: requester.statistics().sent == more + 2000)
+                began = time.monotonic()
+                last = w.spawn(requester.request(b"2000", timeout=timeout))
+                await w.until(lambda wanted=all_went: went(requester.statistics()) == wanted)
+                due = time.monotonic() + timeout
+                begin.set()
+                while len(answered) < 2001 and time.monotonic() < due:
+                    time.sleep(0.001)
+                in_time = len(answered) == 2001 and time.monotonic() < began + timeout
+                time.sleep(max(0, due - time.monotonic()))
+                if in_time:
+                    assert await last == [b"2000"]
+                    break
+                await w.gather(ended(last), *others)
 
 
 def went(statistics: Statistics) -> int:

@@ -68,8 +68,8 @@ class Pump(Sending):
     """
 
     __slots__ = (
-        "_burst", "_catch_up", "_end", "_holding", "_keeps_up", "_more", "_read_at", "_recv",
-        "_reported", "lost", "received",
+        "_burst", "_catch_up", "_end", "_filled_at", "_holding", "_keeps_up", "_more", "_read_at",
+        "_recv", "_reported", "lost", "received",
     )  # fmt: skip
 
     due: bool
@@ -91,6 +91,7 @@ class Pump(Sending):
         # Whether the last burst ended because of its length, and when it ended.
         self._more = self._keeps_up = self._reported = False
         self._read_at = 0.0
+        self._filled_at = -inf  # when the last burst ended that left messages
         self._burst = BURST // 4
         self.received: int = 0
         self.lost: int = 0
@@ -145,11 +146,10 @@ class Pump(Sending):
         Args:
             late: by how many seconds the timer of what expires is late.
         """
-        before = self.received
         self.turn()
         if self._catch_up is None:
             self._catch_up = CatchUp()
-        return self._catch_up.looked(late, self.monotonic(), came=self.received > before)
+        return self._catch_up.looked(late, self.monotonic(), self.received, self._filled_at)
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
@@ -303,7 +303,10 @@ class Pump(Sending):
         except MemoryError:
             self._lose(frame)
             return True
-        return bool(burst)  # without room it is empty; the driver schedules a turn for new room
+        if not burst:
+            return False  # without room; the driver schedules a turn for new room
+        self._filled_at = self._read_at
+        return True
 
     def patrol(self) -> float:
         """Look after the peers of a ROUTER for which messages wait.
