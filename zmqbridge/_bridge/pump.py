@@ -88,10 +88,9 @@ class Pump(Sending):
         self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
-        # Whether the last burst ended because of its length, and when it ended.
+        # Whether the last burst ended because of its length; when it ended, and the last such one.
         self._more = self._keeps_up = self._reported = False
-        self._read_at = 0.0
-        self._filled_at = -inf  # when the last burst ended that left messages
+        self._read_at, self._filled_at = 0.0, -inf
         self._burst = BURST // 4
         self.received: int = 0
         self.lost: int = 0
@@ -186,6 +185,7 @@ class Pump(Sending):
                     holding.after(len(burst))
         finally:
             if again:
+                self._filled_at = self._read_at if self._more else self._filled_at
                 # After the receivers have run, so that one turn also serves what they send.
                 self.schedule()
             self._reported = False
@@ -303,10 +303,7 @@ class Pump(Sending):
         except MemoryError:
             self._lose(frame)
             return True
-        if not burst:
-            return False  # without room; the driver schedules a turn for new room
-        self._filled_at = self._read_at
-        return True
+        return bool(burst)  # without room it is empty; the driver schedules a turn for new room
 
     def patrol(self) -> float:
         """Look after the peers of a ROUTER for which messages wait.
