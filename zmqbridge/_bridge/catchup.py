@@ -14,17 +14,20 @@ QUIET, MOST_QUIET = 5, 100
 # before the timer was due.
 RESTS = 0.1  # seconds
 AT_LAST = 1.0  # seconds; or as long as the loop was held up, if that is longer
+# But not before so many turns have read something: they may be slow, where each wakes many tasks.
+AT_LEAST = 100
 
 
 class CatchUp:
     """Counts the turns that found nothing to read, until there were enough of them."""
 
-    __slots__ = ("_give_up_at", "_seen", "_unquiet")
+    __slots__ = ("_give_up_at", "_reads", "_seen", "_unquiet")
 
     def __init__(self) -> None:
         self._seen = 0  # how many messages had come at the last look
         self._unquiet = 0  # how many turns without a message are still wanted
         self._give_up_at = 0.0  # the time at which to stop in any case
+        self._reads = 0  # how many turns since the first have read something
 
     def looked(self, late: float, now: float, received: int, filled_at: float) -> bool:
         """Take the result of a turn; returns whether all is read, or else to try after SETTLES.
@@ -43,9 +46,10 @@ class CatchUp:
             self._unquiet -= 1
         if self._unquiet or now < filled_at + RESTS:
             self._give_up_at = self._give_up_at or now + max(late, AT_LAST)
-            if now < self._give_up_at:
+            self._reads += came
+            if now < self._give_up_at or self._reads < AT_LEAST:
                 return False
-            self._unquiet = 0
+        self._unquiet = self._reads = 0
         self._give_up_at = 0.0
         return True
 
