@@ -247,6 +247,7 @@ class SimSocket(SocketState):
                     self.leave(end)
         elif name in self._connecters:
             for connecter in self._connecters.pop(name):
+                self.parting[connecter] = None
                 connecter.leave(self._linger(name))
         else:
             raise zmq.ZMQError(errno.ENOENT)
@@ -278,6 +279,8 @@ class SimSocket(SocketState):
         for connecters in self._connecters.values():
             for connecter in connecters:
                 connecter.close(self._linger(connecter.name))
+        for connecter in list(self.parting):
+            connecter.close_parting()
         for listener in self._listeners.values():
             for connection in list(listener.connections):
                 connection.close(1, self._linger(listener.name))

@@ -42,6 +42,7 @@ class SocketState:
         bell: the real descriptor, if the loop needs one.
         number: identifies the socket on the network; the FD follows from it.
         meetings: its ends by inproc address.
+        parting: what is disconnected, and still has messages to send or an end to let go.
     """
 
     def __init__(self, context: SimContext, kind: int) -> None:
@@ -64,6 +65,7 @@ class SocketState:
         self._ends: dict[End, None] = {}
         self._listeners: dict[str, Listener] = {}
         self._connecters: dict[str, list[Connecter]] = {}
+        self.parting: dict[Connecter, None] = {}
         self.meetings: dict[str, list[End]] = {}
         self._last = ""  # LAST_ENDPOINT
         self._calls = 0  # of recv, since the commands were last worked off there
@@ -266,7 +268,7 @@ class SocketState:
         self._dead = True
         self._observer = None
         self._stop_listening()
-        for connecters in self._connecters.values():
+        for connecters in [*self._connecters.values(), list(self.parting)]:
             for connecter in connecters:
                 connecter.die()
         for listener in self._listeners.values():
