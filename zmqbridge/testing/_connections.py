@@ -70,7 +70,7 @@ class Connection:
     def _tie(self, side: int, end: End) -> None:
         near, far = self.wires[side], self.wires[1 - side]
         near.source = end.outgoing
-        end.connection, end.side = self, side
+        end.connection, end.side, end.beyond = self, side, self.nodes[1 - side].name
         end.lead_to(near, far)
         if not end.left:
             far.target = end.incoming

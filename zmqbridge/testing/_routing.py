@@ -171,8 +171,7 @@ class Req(Dealer):
         self._asked = None
         if self.correlates:
             self._number = (self._number + 1) % 2**32
-        if not super().has_out():
-            raise again()
+        super().begin(first, more)
 
     def _head(self) -> Message:
         return [pack("=I", self._number), b""] if self.correlates else [b""]

@@ -61,6 +61,7 @@ class SocketState:
         self.kind: Kind = KINDS[kind](self)
         self._dead = False
         self._begun: list[bytes] = []  # the parts of the message that is being sent
+        self._drops = False  # the rest of that message, as its peer has left
         self._rest: deque[bytes] = deque()  # the unread parts of the message that is being received
         self._ends: dict[End, None] = {}
         self._listeners: dict[str, Listener] = {}
@@ -197,6 +198,9 @@ class SocketState:
         self.post(self._gone, end)
 
     def _gone(self, end: End) -> None:
+        if end.beyond:
+            for message in end.outgoing.drop():
+                self.network.fault("lost", self.node.name, end.beyond, message, "its peer has left")
         if end in self._ends:
             del self._ends[end]
             self.kind.gone(end)

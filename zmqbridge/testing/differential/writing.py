@@ -46,8 +46,9 @@ def _own_options(random: Random, kind: str) -> list[tuple[int, int | bytes]]:
 def options_of(random: Random, kind: str) -> tuple[tuple[int, int | bytes], ...]:
     """Draw the options of a socket of this kind."""
     options: list[tuple[int, int | bytes]] = []
-    # Whether a PUB at its RCVHWM sees in time that a peer has gone is a race.
-    marks = (zmq.SNDHWM,) if kind == "PUB" else (zmq.SNDHWM, zmq.RCVHWM)
+    # Whether a PUB at its RCVHWM sees in time that a peer has gone is a race; and whether a REP,
+    # which skips what is no request, finds the next message in the place of the one it skipped.
+    marks = (zmq.SNDHWM,) if kind in ("PUB", "REP") else (zmq.SNDHWM, zmq.RCVHWM)
     options += [(mark, random.choice(MARKS)) for mark in marks if random.random() < 0.6]
     if random.random() < 0.2:
         options.append((zmq.IMMEDIATE, 1))
@@ -190,6 +191,12 @@ class _Author:
             what = self.random.choice(("subscribe", "unsubscribe"))
             self.write(what, socket, self.random.choice(TOPICS))
 
+    def _look(self) -> None:
+        # Whether an XPUB is told of the end of a peer while it looks, or later, is a race.
+        for each in sorted(self.open):
+            if self.sockets[each].kind == "XPUB":
+                self.write("look", each)
+
     def _connect(self) -> None:
         address = self._any(self.binders)
         socket = self._any(n for n in self.fitting(self.binders[address]) if n in self.open)
@@ -201,6 +208,7 @@ class _Author:
         if tie is not None:
             self.connected.remove(tie)
             self.write("disconnect", *tie)
+            self._look()
 
     def _unbind(self) -> None:
         address = self._any(self.bound)
@@ -209,6 +217,7 @@ class _Author:
                 # It refuses a second peer when it looks. How far that comes meanwhile is a race.
                 self.write("look", self.bound[address])
             self.write("unbind", self.bound.pop(address), address)
+            self._look()
 
     def _rebind(self) -> None:
         address = self._any(a for a in self.binders if a not in self.bound)
@@ -222,10 +231,7 @@ class _Author:
             self.bound = {a: n for a, n in self.bound.items() if n != socket}
             self.connected = [tie for tie in self.connected if tie[0] != socket]
             self.write("close", socket)
-            for each in sorted(self.open):
-                if self.transport == "inproc" and self.sockets[each].kind == "XPUB":
-                    # Whether it is told of the end while it looks, or later, is a race.
-                    self.write("look", each)
+            self._look()
 
     def _open(self) -> None:
         socket = self._any(set(range(len(self.sockets))) - self.open)
