@@ -43,9 +43,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "_bridge/link.py": {"_shadow": PYZMQ},
     "_bridge/linked.py": {"_link": LINK},
     "_bridge/options.py": {"_opt_type": PYZMQ},
-    "asyncio_backend/_base.py": {"_thread_id": FRAME},
     "asyncio_backend/_driver.py": {"_ready": READY},
     "asyncio_backend/_publisher.py": {"_thread_id": FRAME},
+    "asyncio_backend/_receiver.py": {"_thread_id": FRAME},
+    "asyncio_backend/_requester.py": {"_thread_id": FRAME},
     "asyncio_backend/_waiter.py": {
         "_debug": DEBUG, "_log_destroy_pending": TASK, "_run": HANDLES, "_swap_current_task": TASK,
     },
