@@ -46,10 +46,11 @@ class Outgoing:
         first: the first number.
 
     Attributes:
-        oldest: the place of the oldest one that is kept; the first one ever has place 0.
-        end: the place of the next one.
+        oldest: the place of the oldest publication that is kept; the first publication of all has
+            place 0.
+        end: the place of the next publication.
         size: how many bytes are kept.
-        latest: the last one of each tag, where these are kept besides.
+        latest: the last publication of each tag; None if these are not kept.
     """
 
     __slots__ = (
