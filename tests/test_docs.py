@@ -172,6 +172,7 @@ def test_the_readme_leads_to_pages_from_wherever_it_is_shown() -> None:
         ("zmqbridge.proxies", "tools"),
         ("zmqbridge.metrics", "tools"),
         ("zmqbridge.tracing", "tools"),
+        ("zmqbridge.tools", "tools"),
         ("zmqbridge.testing", "testing"),
         ("zmqbridge.testing.differential", "testing"),
         ("zmqbridge.txzmq", "txzmq-api"),
