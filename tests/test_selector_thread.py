@@ -295,6 +295,22 @@ def test_it_may_be_woken_for_nothing(
     run(asks_and_is_answered)
 
 
+def test_sockets_that_come_while_it_lists_the_others_do_not_end_it(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overtaken(selectors.DefaultSelector):
+        overtaken = 0
+
+        def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+            self.overtaken += threading.current_thread().name == "zmqbridge-selector"
+            if self.overtaken % 2:  # as `select` does where Python has no GIL
+                raise RuntimeError("Set changed size during iteration")
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Overtaken)
+    run(asks_and_is_answered)
+
+
 def test_it_waits_a_while_for_another_socket(run: Callable[..., Any]) -> None:
     async def open_and_close() -> float:
         async with Puller():

@@ -100,6 +100,24 @@ def test_an_address_that_a_socket_gave_up_just_now_is_in_use_by_the_next_one() -
     run(main)
 
 
+def test_what_lingers_after_a_disconnect_ends_with_its_process(network: Network) -> None:
+    def pulled(kills: bool) -> list[bytes]:
+        network = Network()
+        puller, pusher = plain(network, zmq.PULL), network.node("b").context.socket(zmq.PUSH)
+        pusher.connect("tcp://a:5555")
+        pusher.send(b"x", zmq.DONTWAIT)
+        pusher.disconnect("tcp://a:5555")
+        network.deliver_until(1)
+        if kills:
+            network.node("b").kill()
+        puller.bind("tcp://*:5555")
+        network.deliver_until(2)
+        return [puller.recv(zmq.DONTWAIT)] if puller.poll(0) else []
+
+    assert pulled(kills=False) == [b"x"]
+    assert pulled(kills=True) == []
+
+
 def test_a_socket_of_the_real_class_is_refused_in_a_simulated_context(network: Network) -> None:
     async def main() -> None:
         with pytest.raises(NotSimulated, match=r"node\.context\.socket"):
