@@ -153,6 +153,33 @@ def test_nor_while_nothing_else_is_opened(run: Callable[..., Any]) -> None:
     run(main)
 
 
+def test_nor_one_that_is_closed_without_a_ring(run: Callable[..., Any]) -> None:
+    # libzmq rings when it closes one; what closes all descriptors of a process does not.
+    async def main() -> None:
+        reader = selector_thread.ThreadReader(asyncio.get_running_loop())
+        ours, far = socket.socketpair()
+        number = ours.fileno()
+        async with (
+            Replier(bind="tcp://127.0.0.1:*") as replier,
+            Requester(timeout=5, connect=replier.addresses) as requester,
+        ):
+            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(b"yes")))
+            assert await requester.request(b"?") == [b"yes"]
+            rang = asyncio.Event()
+            reader.add_reader(number, lambda: (reader.remove_reader(number), rang.set()))
+            ours.close()
+            for _ in range(10):
+                assert await requester.request(b"?") == [b"yes"]
+            if selectors.DefaultSelector in (selectors.SelectSelector, selectors.PollSelector):
+                await asyncio.wait_for(rang.wait(), 10)  # its end; epoll forgets it
+            reader.remove_reader(number)
+            replier.close()
+            await serving
+        far.close()
+
+    run(main)
+
+
 def test_a_number_that_belongs_to_another_now_is_left_to_him(run: Callable[..., Any]) -> None:
     def pair(kind: int) -> Any:
         made = context.socket(kind)
