@@ -1,4 +1,4 @@
-"""libzmq's I/O threads wait while a crowd of messages is handled, and only then."""
+"""libzmq's I/O threads wait while a large burst of messages is handled, and only then."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own: OwnContext) -> 
 @pytest.mark.parametrize(
     ("messages", "policy"), [(LARGE_BURST - 2, os.SCHED_OTHER), (10 * LARGE_BURST, os.SCHED_BATCH)]
 )
-async def test_while_a_crowd_of_requests_is_answered(
+async def test_while_a_large_burst_of_requests_is_answered(
     w: World, still: None, messages: int, policy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
@@ -246,7 +246,7 @@ async def test_while_a_crowd_of_requests_is_answered(
 
 
 @pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
-async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(
+async def test_whoever_closes_amid_a_large_burst_leaves_nothing_held(
     w: World, still: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iothreads, "IN_A_ROW", 0)

@@ -35,10 +35,11 @@ def offer(sockets: Mapping[str, Counting]) -> Callable[[Answerable], Any]:
     The reply has one part, JSON in UTF-8: an object with ``program``, the name of the program's
     file, ``pid``, and ``sockets``, an object for each name, with ``pattern``, the name of the
     class, and all fields of `zmqbridge.core.Statistics`. What is asked does not matter. It costs a
-    message nothing: the counts are read when somebody asks.
+    message nothing: the counts are read when a request comes.
 
-    The sockets are held weakly; one that is gone is no longer in the reply. Who reaches the
-    replier's address reads the names and counts, so bind it to ``ipc`` or give it ``security``.
+    The sockets are held weakly; one that is gone is no longer in the reply. Every program that
+    reaches the replier's address reads the names and counts, so bind it to ``ipc`` or give it
+    ``security``.
 
     Args:
         sockets: sockets and connections by the names that `top` shows.

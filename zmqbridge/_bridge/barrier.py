@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
 
 
-# Seconds after which it is asked again, then twice as many: a full queue loses an answer.
+# Seconds after which we ask again, because a full queue loses an answer; they double each time.
 AGAIN = 1.0
 
 
@@ -61,7 +61,7 @@ class Barriers(Keeper):
                     topics.append(self._ask())
                 driver.call_at(again)
                 await driver.room_in(self)
-                # Those of one question: to the next one the same publishers answer.
+                # The answers to one question: the same publishers answer the next question, too.
                 most = max((self._answers[topic] for topic in topics), key=len)
                 answers.clear()
                 answers.update(most)

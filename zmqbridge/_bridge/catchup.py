@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-# When a timer is this late, the loop was held up, and the messages that came meanwhile are read
-# before anything expires. While we read, libzmq's I/O thread brings more. So we read until nothing
-# has come for some milliseconds, but not for ever, because messages may never end.
+# When a timer is this late, the loop was held up, and the messages that came in this time are
+# read before anything expires. While we read, libzmq's I/O thread brings more. So we read until
+# nothing has come for some milliseconds, but not for ever, because messages may never end.
 HELD_UP = 0.01  # seconds
 SETTLES = 0.002  # seconds between two turns
 # The I/O thread may have to wait for a core. So this many turns without a message are wanted, or

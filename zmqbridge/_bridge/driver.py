@@ -73,7 +73,7 @@ class Driver(Turns, Protocol):
         """Whether a thread other than this one may be using the socket now."""
 
     def call_at(self, deadline: float) -> None:
-        """Set the one timer anew: have the loop call ``keeper.alarm()`` at `deadline`."""
+        """Set the one timer again: have the loop call ``keeper.alarm()`` at `deadline`."""
 
     def disarm(self) -> None:
         """Stop the timer, if it is set."""

@@ -98,7 +98,7 @@ class Guard:
         closed: whether the socket was closed, by the user or because its context was terminated; or
             is not open yet. A subclass sets it.
         forked: whether this process is a forked child of the one that made the socket.
-        said: whether the program was told so.
+        said: whether a call has raised `UsedAfterFork`, so that it need not be logged.
     """
 
     __slots__ = ("closed_error", "driver", "forked", "said")

@@ -79,7 +79,7 @@ class Holding:
         self.held: bool = False
 
     def before(self, burst_size: int) -> bool:
-        """A burst will be handled now; True if the threads are held meanwhile."""
+        """A burst will be handled now; True if the threads are held until it was."""
         if burst_size < LARGE_BURST or not Permission.given:
             return False
         if monotonic() - self._handled_at > MAX_GAP:
@@ -165,8 +165,8 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
 def holding_of(context: object) -> Holding | None:
     """What holds the I/O threads of a context; None where they must be left alone.
 
-    They are left alone while `Permission` is not given, and in contexts of users, who set their
-    own policies.
+    They are left alone while `Permission` is not given, and in the contexts of users, because
+    users set the policies of those.
     """
     if Permission.given and isinstance(context, OwnContext):
         return context.holding
@@ -183,7 +183,7 @@ def threads_named(start: bytes) -> list[int]:
     """
     found = []
     for task in os.listdir(TASKS):
-        # A thread may have ended meanwhile.
+        # A thread may have ended since it was listed.
         with (
             suppress(FileNotFoundError, ProcessLookupError),
             open(f"{TASKS}/{task}/comm", "rb") as it,

@@ -190,8 +190,8 @@ class Keeper:
                             os.close(fd)
 
     def _knows(self, place: Place) -> bool:
-        # All connections of a place are known when there are as many as were made, none lately.
-        # So a program that closes many sockets at once does not search each time.
+        # We know all connections of an address when we know as many as were made, and none was made
+        # since the last search. So a program that closes many sockets does not search each time.
         if place.bound or place in fresh:
             return False
         return self._has_all(place, still_unheld(place))

@@ -106,7 +106,7 @@ class Deadlines(Keeper):
             self._driver.disarm()
 
     def timer_cancelled(self) -> bool:
-        self.table.armed = inf  # the next request sets it anew
+        self.table.armed = inf  # the next request sets it again
         return True
 
     def alarm(self) -> None:

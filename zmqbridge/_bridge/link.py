@@ -41,7 +41,7 @@ LISTENERS = frozenset((zmq.PULL, zmq.SUB))
 
 
 UNWATCHED = (
-    "either nobody is there, or a socket whose type does not fit, or the server wants security=: "
+    "either no peer is there, or a socket whose type does not fit, or the server wants security=: "
     "`zmqbridge ping ADDRESS` says which, and with monitor=True this error does"
 )
 

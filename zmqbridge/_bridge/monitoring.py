@@ -178,7 +178,7 @@ class Monitor(Pattern, Keeper):
 
         Raises:
             HandshakeFailed: every server has refused the socket since this call.
-            SocketClosed: it was closed meanwhile.
+            SocketClosed: it was closed during the call.
         """
         connections = self.connections
         before = connections.failures

@@ -117,7 +117,7 @@ class Pump(Sending):
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
-        comes, self.due = self.due, True  # an answer that is sent meanwhile schedules no turn
+        comes, self.due = self.due, True  # an answer sent from here schedules no turn
         # `standing_by`, without its frame, which would be 3 % of a request.
         queue = self._loop_queue
         if queue is not None:

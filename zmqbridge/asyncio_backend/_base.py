@@ -127,7 +127,7 @@ class Socket:
                 for pause in rests(link):
                     await self._driver.sleep(pause)
         except (SocketClosed, ContextTerminated):
-            pass  # it was closed meanwhile
+            pass  # other code has closed it while we waited
         finally:
             self.close()
             while link.untold:
@@ -153,7 +153,7 @@ class Socket:
             timeout: seconds, ``math.inf`` for ever.
 
         Raises:
-            ConnectTimeout: no peer came in time; its `failure` is the last that tried in vain.
+            ConnectTimeout: no peer came in time; its `failure` is the last failed attempt.
             HandshakeFailed: every server that it connects to has refused it.
             StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
             SocketClosed: the socket is closed, or was while this waited.

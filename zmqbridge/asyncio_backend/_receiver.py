@@ -54,7 +54,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: the context was terminated meanwhile.
+            ContextTerminated: the context was terminated during the call.
             LoopError: there is no running loop, it is not this socket's, or it is one on which a
                 socket works in its ``async with`` only.
         """
@@ -104,7 +104,7 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
                 raise
             if self._link.closed:  # it was closed since this waiter was told
                 self._link.check_open()
-            paused = inbox.paused  # a pause may have begun meanwhile
+            paused = inbox.paused  # a pause may have begun while we waited
             item = inbox.take(waiter)  # None if the message was unsubscribed since then
         if paused and not inbox.paused:
             self._pump.schedule()

@@ -42,7 +42,7 @@ SOCKETS: dict[str, tuple[str, str | None, str]] = {
 HALVES = {"anyio": "asyncio", "twisted": "twisted"}  # what may be missing, and the extra with it
 STATUS = """
 exit status: 0 all is well, 1 time is up or a message was not sent,
-2 what was given cannot be used, 130 Ctrl-C, 141 nobody reads the output
+2 what was given cannot be used, 130 Ctrl-C, 141 the output is closed
 """
 
 
@@ -165,7 +165,7 @@ def add_socket(commands: Any, pattern: str) -> None:
     )
     command.add_argument(
         "--timeout", type=positive, default=inf, metavar="S", help="seconds without a message, or "
-        "to wait for somebody who takes it (default: for ever)",
+        "until a peer takes what is sent (default: for ever)",
     )  # fmt: skip
     command.add_argument(
         "--rate", type=positive, default=inf, metavar="N", help="send so many a second at the most"
@@ -185,10 +185,10 @@ def add_ping(commands: Any) -> None:
     ping = add(
         commands,
         "ping",
-        "say what listens at an address, and who may connect",
+        "say what listens at an address, and which sockets may connect",
         "ping",
         f"{called_as()} ping {{a}} --as REQ",
-        after="\n\nexit status: 0 it fits, 1 it does not, 2 nobody is there, 3 it is not ØMQ",
+        after="\n\nexit status: 0 it fits, 1 it does not, 2 nothing listens, 3 it is not ØMQ",
     )
     ping.add_argument("address", type=address, metavar="ADDRESS")
     ping.add_argument(

@@ -76,12 +76,12 @@ def address(text: str) -> str:
 def add_curve(command: Any, *names: str) -> None:
     """Add the options that encrypt."""
     for name in names:
-        command.add_argument(name, metavar="FILE", help="encrypt: who binds gives the own secret "
-                             "key, who connects the server's public key")  # fmt: skip
-    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only who has "
-                         "a key there (NAME.key); default: any client")  # fmt: skip
-    command.add_argument("--own-key", metavar="FILE", help="who connects: the own pair of keys "
-                         "(NAME.key_secret); default: a new one")  # fmt: skip
+        command.add_argument(name, metavar="FILE", help="encrypt: where it binds, its own secret "
+                             "key; where it connects, the server's public key")  # fmt: skip
+    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only clients "
+                         "with a key there (NAME.key); default: any client")  # fmt: skip
+    command.add_argument("--own-key", metavar="FILE", help="where it connects: its own pair of "
+                         "keys (NAME.key_secret); default: a new pair")  # fmt: skip
 
 
 def add_client_keys(command: Any) -> None:

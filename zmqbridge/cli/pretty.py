@@ -1,4 +1,4 @@
-"""Colours and tables for who reads the output on a terminal, by the extra ``[rich]``.
+"""Colours and tables for output on a terminal, by the extra ``[rich]``.
 
 Without it, in a pipe or a file, with ``NO_COLOR`` set, and where ``TERM`` is dumb, there is none of
 it: each function says so, and its caller prints plain lines.

@@ -127,7 +127,7 @@ def as_object(seen: Seen) -> dict[str, Any]:
 
 
 def title_of(seen: Seen) -> str:
-    """Who has answered, or why nobody has."""
+    """Which program has answered, or why there is no answer."""
     if seen.told is None:
         return f"{seen.address}: {seen.error}"
     program = pretty.shown(seen.told["program"].encode())

@@ -43,8 +43,8 @@ class Incoming(Ordering):
         interval: after how many seconds without a publication we ask for missed ones.
 
     Attributes:
-        missed: how many publications were told to be missing.
-        doubled: how many came that had come already, or were not wanted any more.
+        missed: how many publications the receivers were told are missing.
+        doubled: how many publications came twice, or were not wanted any more.
         strange: how many came from a publisher that another one had followed under the same count.
         unasked: parts of answers to no open question; `ends` of them are end marks.
         told: there was a `Gap` or `Restarted` since the driver has set this to False.
@@ -208,7 +208,7 @@ class Incoming(Ordering):
         self._wanting[tag] = None
 
     def ask(self, now: float) -> Ask | None:
-        """The question to ask now, if any; from now on it counts as asked."""
+        """Return the question to ask now, None if there is none; the driver must send it."""
         if not self._asks:
             return None
         if self._check_at == inf and (self._lanes or self.unlisted):

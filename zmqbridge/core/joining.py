@@ -17,10 +17,10 @@ class Joining(Incoming):
     """Numbered publications by tag; asks for the last publication of each tag with a prefix.
 
     A publication of an answer is delivered unless one of the same tag that is as new was delivered
-    before. The answer and the live publications come over two connections. So if an older
-    publication comes after an answer, either it was under way, or the publisher has begun its
-    numbers again. If there is no run in the numbers, we ask once more, and those of the answer tell
-    which.
+    before. The answer and the live publications come over two connections. So a publication that
+    is older than the answer can come after it for one of two reasons: it was sent before the
+    answer and was slower, or the publisher has begun its numbers again. We ask once more, and the
+    numbers of the second answer tell which reason it was.
 
     - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
 

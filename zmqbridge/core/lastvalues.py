@@ -49,7 +49,7 @@ class LastValues:
     def matching(self, prefixes: Collection[bytes]) -> Iterator[Publication | None]:
         """Go through the tags: the last publication if its first part has such a prefix, else None.
 
-        Publications may be kept meanwhile; then it gives the newest one of a tag.
+        Publications may be kept between two steps; then it gives the newest one of a tag.
         """
         lengths = set(map(len, prefixes))
         for tag in list(self._last):

@@ -21,8 +21,8 @@ from_bytes = int.from_bytes
 class Ordering:
     """The half of `Incoming` that knows which publications may be delivered.
 
-    The other half asks for those that are wanting. A class holds both, as a call between two
-    objects would cost a frame for each publication.
+    The other half asks for missing publications. One class has both halves, because a call between
+    two objects would cost a frame for each publication.
     """
 
     def __init__(self, *, asks: bool, by_tag: bool, numbers: bool, hold: tuple[int, int]) -> None:
@@ -34,11 +34,11 @@ class Ordering:
         self._ready: list[Any] = []
         self._wanting: dict[bytes, None] = {}  # lanes of which something is to be asked for
         self._size = 0  # bytes that are held
-        # The lane of the answer that is under way; the next question goes over a new connection.
+        # The lane whose answer is under way, None for none.
         self._asked: Any = None
         self._deadline = inf  # of that answer
         self._not_before = 0.0  # the next attempt
-        self._afresh = False
+        self._afresh = False  # the next question goes over a new connection
         # Runs that others followed. They do not come again, unless there are two publishers.
         self._former: dict[int, None] = {}
         self.held: int = 0
@@ -134,7 +134,7 @@ class Ordering:
             self.live(tag, number, body)
 
     def heard(self, burst: list[Message]) -> list[Message]:
-        """Numbered publications came, as they are on the wire; returns what is none.
+        """Numbered publications came, as they are on the wire; returns what is no such publication.
 
         It is `live` for each, without its frame for one that comes in order. What another publisher
         has published is returned, too.
@@ -226,7 +226,7 @@ class Ordering:
 
     def _unask(self, key: bytes) -> None:
         self._wanting.pop(key, None)
-        if self._asked == key:  # the answer is about what is no more
+        if self._asked == key:  # the answer is about numbers that do not count any more
             self._asked, self._deadline, self._afresh = None, inf, True
 
     def _want_until(self, key: bytes, lane: Lane, number: float) -> None:

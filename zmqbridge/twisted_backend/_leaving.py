@@ -43,7 +43,7 @@ async def leave(link: Link, driver: Any, close: Callable[[], None]) -> None:
         for pause in rests(link):
             await deferLater(keeper, pause)
     except (SocketClosed, ContextTerminated):
-        pass  # it was closed meanwhile
+        pass  # other code has closed it while we waited
     finally:
         close()
         while link.untold:
