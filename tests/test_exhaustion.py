@@ -94,6 +94,21 @@ async def test_authenticators_and_what_asks_for_them_say_so_too(w: World) -> Non
     context.term()
 
 
+@both
+async def test_when_it_cannot_be_seen_whether_there_is_an_authenticator_no_server_opens(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(socket: zmq.Socket[bytes], address: str) -> None:
+        raise zmq.ZMQError(errno.ENOMEM)
+
+    _, secret = zmq.curve_keypair()
+    monkeypatch.setattr(zmq.Socket, "bind", starved)  # ours bind past it
+    with zmq.Context() as context:
+        with pytest.raises(zmq.ZMQError) as refused:
+            w.Puller(bind="tcp://127.0.0.1:*", security=CurveServer(secret), context=context)
+        assert refused.value.errno == errno.ENOMEM
+
+
 PROGRAM = """
     import asyncio, os, resource, sys
     import zmq

@@ -68,8 +68,8 @@ class Pump(Sending):
     """
 
     __slots__ = (
-        "_burst", "_catch_up", "_end", "_holding", "_keeps_up", "_more", "_read_at", "_recv",
-        "_reported", "lost", "received",
+        "_burst", "_catch_up", "_end", "_filled_at", "_holding", "_keeps_up", "_more", "_read_at",
+        "_recv", "_reported", "lost", "received",
     )  # fmt: skip
 
     due: bool
@@ -88,9 +88,9 @@ class Pump(Sending):
         self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
-        # Whether the last burst ended because of its length, and when it ended.
+        # Whether the last burst ended because of its length; when it ended, and the last such one.
         self._more = self._keeps_up = self._reported = False
-        self._read_at = 0.0
+        self._read_at, self._filled_at = 0.0, -inf
         self._burst = BURST // 4
         self.received: int = 0
         self.lost: int = 0
@@ -145,11 +145,10 @@ class Pump(Sending):
         Args:
             late: by how many seconds the timer of what expires is late.
         """
-        before = self.received
         self.turn()
         if self._catch_up is None:
             self._catch_up = CatchUp()
-        return self._catch_up.looked(late, self.monotonic(), came=self.received > before)
+        return self._catch_up.looked(late, self.monotonic(), self.received, self._filled_at)
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
@@ -186,6 +185,7 @@ class Pump(Sending):
                     holding.after(len(burst))
         finally:
             if again:
+                self._filled_at = self._read_at if self._more else self._filled_at
                 # After the receivers have run, so that one turn also serves what they send.
                 self.schedule()
             self._reported = False

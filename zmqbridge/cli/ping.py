@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
+from zmqbridge.cli import pretty
 from zmqbridge.core import zmtp
 from zmqbridge.errors import MalformedMessage
 
@@ -64,7 +65,8 @@ def run(
     except NotThere as reason:
         status, text = NOBODY, f"nobody is there: {reason}"
     text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    print(f"{address}: {text}", file=sys.stdout if status == FITS else sys.stderr)
+    fits = status == FITS
+    pretty.say(f"{address}: {text}", sys.stdout if fits else sys.stderr, "green" if fits else "red")
     return status
 
 

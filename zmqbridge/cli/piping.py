@@ -13,6 +13,7 @@ from typing import Any
 
 import zmq
 
+from zmqbridge.cli import pretty
 from zmqbridge.cli.formats import Format, Item
 from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
@@ -127,13 +128,17 @@ class Output:
     def __init__(self, options: Options) -> None:
         descriptor_of(sys.stdout, "output")
         self._form = options.form
+        self._show = pretty.printer_of_lines()
         self._flushes = False
         self.written: int = 0
 
     def write(self, item: Item) -> None:
         """Write a message."""
-        sys.stdout.buffer.write(self._form.write(item) + b"\n")
         self.written += 1
+        if self._show is not None:
+            self._show(self._form.write(item), len(self._form.write(item._replace(parts=[]))))
+            return
+        sys.stdout.buffer.write(self._form.write(item) + b"\n")
         if not self._flushes:
             self._flushes = True
             asyncio.get_running_loop().call_soon(self._flush)

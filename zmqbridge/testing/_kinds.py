@@ -153,6 +153,10 @@ class Kind:
         """Send the message that was begun, with all its parts."""
         raise unable()
 
+    def deserted(self) -> End | None:
+        """The end to which a message was begun, if its peer has left since; else None."""
+        return None
+
     def set(self, option: int, value: Any) -> bool:
         """Set an option that only this kind has; False if it has no such option."""
         name = self.switches.get(option)
@@ -195,6 +199,7 @@ class Balanced(Kind):
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
         self._out = Turns()
+        self._to: End | None = None  # of a message of several parts that was begun
 
     def attach(self, end: End) -> None:
         super().attach(end)
@@ -218,6 +223,11 @@ class Balanced(Kind):
     def begin(self, first: bytes, more: bool) -> None:
         if not self.has_out():
             raise again()
+        if more:
+            self._to = self._out.ends[self._out.current]
+
+    def deserted(self) -> End | None:
+        return self._to if self._to is not None and self._to.incoming.ended else None
 
     def send(self, message: Message) -> None:
         if self.has_out():  # else the peer left in the middle of the message
