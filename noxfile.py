@@ -10,7 +10,9 @@ import nox
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["lint", "types", "core", "tests", "sim", "original_suite", "docs", "peers"]
+nox.options.sessions = [
+    *["lint", "types", "verifytypes", "core", "tests", "sim", "original_suite", "docs", "peers"]
+]
 
 # Most tests wait most of the time. `nox -s tests -- -n 0` runs them in one process.
 AT_ONCE = ["-n", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
@@ -39,7 +41,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def verifytypes(session: nox.Session) -> None:
-    """Every public name has a type that all checkers see alike; pyright comes from npm."""
+    """Every public name has a type that all checkers see alike; pip brings pyright and its Node."""
     install(session, "public_types")
     session.run("pyright", "--verifytypes", "zmqbridge", "--ignoreexternal")
     session.run("pyright", "tests/typed")
