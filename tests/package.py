@@ -175,7 +175,7 @@ class Empty:
     def fails(self, program: str, *words: object) -> str:
         """What a program that has to fail says, in one line."""
         command = [str(each) for each in (self._bin / program, *words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if done.returncode != 2 or done.stderr.count("\n") != 1:
             sys.exit(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stderr

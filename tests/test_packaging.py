@@ -58,6 +58,16 @@ def test_the_lowest_dependencies_are_tried_on_the_python_that_they_were_made_for
     assert PROJECT["project"]["requires-python"] == f">={python}"
 
 
+def test_the_addresses_of_the_project_are_pages_that_there_are() -> None:
+    # A repository or a mailbox that nobody has would be worse than none.
+    urls = PROJECT["project"]["urls"]
+    for url in urls.values():
+        assert url.startswith(urls["Documentation"])
+        page, _, place = url.removeprefix(urls["Documentation"]).partition("#")
+        text = (ROOT / "docs" / f"{page.removesuffix('.html') or 'index'}.md").read_text()
+        assert not place or f"\n## {place.capitalize()}\n" in text
+
+
 def test_the_version_is_in_one_place() -> None:
     assert "version" in PROJECT["project"]["dynamic"]
     text = (ROOT / PROJECT["tool"]["hatch"]["version"]["path"]).read_text()

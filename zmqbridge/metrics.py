@@ -38,6 +38,7 @@ HELP = {
     "refused": "Messages that were not accepted, as a queue was at its mark.",
     "lost": "Messages received that no memory was left to copy.",
     "unwanted": "Publications unsubscribed before they were taken.",
+    "missed": "Numbered publications that were told to be missing.",
 }
 
 

@@ -105,7 +105,11 @@ class Asking(Pattern, Keeper):
                 self.unwanted += 1
                 continue
             if number < 0:
-                incoming.replay_ended(now)
+                incoming.replay_ended(now, tag or b"")
+                continue
+            if incoming.lists and tag is not None:
+                if self._receivers.wants(tag):
+                    incoming.listed(tag, number, now)
                 continue
             self.parts += 1
             wanted = tag is None or self._receivers.wants(tag)

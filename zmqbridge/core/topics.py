@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections import Counter
 from typing import NamedTuple
 
@@ -64,6 +65,17 @@ def is_answer(message: list[bytes]) -> bool:
         and len(message[2]) in NUMBER_LENGTHS
         and not message[3]
     )
+
+
+def answer_header(topic: bytes, random: bytes) -> bytes:
+    """The second part of an answer: 4 random bytes, and a checksum of them and the topic."""
+    return random + crc32(topic + random).to_bytes(4, "big")
+
+
+def is_answer_to_any(message: list[bytes]) -> bool:
+    """Whether a message is an answer to any subscriber, and no publication that looks like one."""
+    header = message[1] if is_answer(message) else b""
+    return len(header) == 8 and header == answer_header(message[0], header[:4])
 
 
 def split_change(message: list[bytes]) -> Change:

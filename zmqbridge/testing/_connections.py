@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # libzmq's I/O thread reads so much from the kernel at once; a full receiver can lose it.
 BUFFER = 8192  # bytes
 ALL = sys.maxsize  # bytes
+# What Linux takes if an option is not set (tcp_keepalive_time and others in tcp(7)).
+KEEPALIVE: dict[int, int] = {
+    zmq.TCP_KEEPALIVE_IDLE: 7200, zmq.TCP_KEEPALIVE_INTVL: 75, zmq.TCP_KEEPALIVE_CNT: 9,
+}  # fmt: skip
 
 
 class Connection:
@@ -253,9 +257,24 @@ class Connection:
         self._blocks += 1
         for side in (0, 1):
             if self._stands[side] and self.blocked(1 - side):
-                timeout = self._heartbeat_timeout(side)
+                timeout = self._timeout(side)
                 if timeout < inf:
                     self._lose_after(side, self._blocks, timeout)
+
+    def _timeout(self, side: int) -> float:
+        """After how many seconds of silence a side gives the connection up."""
+        return min(self._heartbeat_timeout(side), self._keepalive_timeout(side))
+
+    def _keepalive_timeout(self, side: int) -> float:
+        # The kernel's: it probes an idle connection, see tcp(7).
+        options = self._sockets[side].options
+        if options[zmq.TCP_KEEPALIVE] < 1 or self._transport != "tcp":
+            return inf
+        given = [options[option] for option in KEEPALIVE]
+        idle, interval, count = (
+            own if each <= 0 else each for each, own in zip(given, KEEPALIVE.values(), strict=True)
+        )
+        return float(idle + interval * count)
 
     def _heartbeat_timeout(self, side: int) -> float:
         # As in libzmq's zmtp_engine.cpp: a ping in each interval, then a timeout for any answer.

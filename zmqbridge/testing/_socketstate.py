@@ -27,6 +27,7 @@ Command = Callable[[End], object]
 # The kinds that conflate. A SUB conflates its subscriptions as well, as in libzmq.
 CONFLATING = frozenset({zmq.DEALER, zmq.PULL, zmq.PUSH, zmq.PUB, zmq.SUB})
 NO_END: Any = None
+NOBODY = ", where nothing listens"
 
 
 class SocketState:
@@ -115,8 +116,14 @@ class SocketState:
         """The addresses that it is bound and connected to, in words."""
         bound = [name for name, socket in self.context.meeting_places.items() if socket is self]
         places = [f"bound to {name}" for name in [*self._listeners, *bound]]
-        places += [f"connected to {name}" for name in self._connecters]
-        places += [f"connected to {name}" for name in self.meetings if name not in bound]
+        there = self.network.listeners
+        for name, connecters in self._connecters.items():
+            heard = any(each.connection is not None or each.key in there for each in connecters)
+            places.append(f"connected to {name}{'' if heard else NOBODY}")
+        for name in self.meetings:
+            if name not in bound:
+                heard = name in self.context.meeting_places
+                places.append(f"connected to {name}{'' if heard else NOBODY}")
         return ", ".join(places) or "neither bound nor connected"
 
     def new_end(self) -> End:

@@ -88,8 +88,10 @@ class Network(Fabric):
 
         Raises:
             ValueError: a node is not of this network.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         self.fault("cut", one.name, other.name)
         for connection in list(self.connections):
             if {connection.nodes[0], connection.nodes[1]} == {one, other}:
@@ -106,8 +108,10 @@ class Network(Fabric):
         Raises:
             TypeError: `one_way` is not a bool.
             ValueError: a node is not of this network.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         if not isinstance(one_way, bool):
             raise TypeError(f"one_way={one_way!r}: give True or False; a silence is between two")
         self.fault("silence", one.name, other.name)
@@ -121,8 +125,10 @@ class Network(Fabric):
 
         Raises:
             ValueError: a node is not of this network.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         self.fault("heal", one.name, other.name)
         self._links.heal(one, other)
         self.unblocked()
@@ -144,8 +150,10 @@ class Network(Fabric):
 
         Raises:
             ValueError: a node is not of this network, or a number is out of range.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         pace = pace_of(latency, per_second)
         self.fault("slow", one.name, other.name)
         self._links.slow(one, other, pace)
@@ -162,7 +170,9 @@ class Network(Fabric):
 
         Raises:
             TypeError: the rule cannot be called.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
+        self.require_open()
         return self._rules.add(rule)
 
     # What a driver calls; here so that `help` shows it with the others.
