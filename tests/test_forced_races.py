@@ -47,29 +47,29 @@ def address(tmp_path: Path) -> str:
 def test_a_number_that_another_descriptor_has_got_before_it_was_copied_is_not_held(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zmqbridge._bridge.ipclinger import keeper
+    from zmqbridge._bridge.ipclinger import copies
 
     ours, theirs = socket.socketpair()
-    copies = []
+    copied = []
     dup = os.dup
 
     def of_what_was_opened_meanwhile(original: int) -> int:
         if sys._getframe(1).f_code.co_name != "_find":  # of what libzmq has, to ask for its address
             return dup(original)
-        copies.append(dup(ours.fileno()))
-        return copies[-1]
+        copied.append(dup(ours.fileno()))
+        return copied[-1]
 
     with ours, theirs, zmq.Context() as context, context.socket(zmq.PULL) as puller:
         puller.bind(address)
         pusher = Pusher(connect=address, context=context)
         pusher.push_nowait(b"x")
         assert puller.recv() == b"x"
-        until(lambda: not len(keeper))
-        with monkeypatch.context() as patched, keeper._lock:  # so its thread closes nothing
+        until(lambda: not len(copies))
+        with monkeypatch.context() as patched, copies._lock:  # so its thread closes nothing
             patched.setattr(os, "dup", of_what_was_opened_meanwhile)
             pusher.close()
-            assert not len(keeper)
-        assert copies
+            assert not len(copies)
+        assert copied
         ours.close()
         theirs.settimeout(30)
         assert theirs.recv(1) == b"", "a copy of the wrong descriptor is still open"
@@ -80,7 +80,7 @@ def test_a_connection_that_went_since_the_last_look_is_not_sought_for(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from zmqbridge._bridge.descriptors import is_of
-    from zmqbridge._bridge.ipclinger import Keeper, keeper
+    from zmqbridge._bridge.ipclinger import Copies, copies
 
     def connected(context: Any) -> Any:
         pusher = Pusher(connect=address, context=context)
@@ -88,25 +88,25 @@ def test_a_connection_that_went_since_the_last_look_is_not_sought_for(
         return pusher
 
     sought = []
-    seek = Keeper._seek
-    until(lambda: not len(keeper))
+    seek = Copies._seek
+    until(lambda: not len(copies))
     with zmq.Context() as context, context.socket(zmq.PULL) as puller:
         puller.set(zmq.RCVHWM, 1)
         puller.bind(address)
         first, second = connected(context), connected(context)
         assert puller.recv() == puller.recv() == b"x"
-        with keeper._lock:  # so its thread sees nothing
+        with copies._lock:  # so its thread sees nothing
             first.close()
-            held = [each for each in keeper._copies.values() if each.standing]
+            held = [each for each in copies._copies.values() if each.standing]
             assert len(held) == 2
             until(lambda: not all(is_of(each.original, each.inode) for each in held))
             third = connected(context)
             assert puller.recv() == b"x"
-            monkeypatch.setattr(Keeper, "_seek", lambda self: (sought.append(1), seek(self)))
+            monkeypatch.setattr(Copies, "_seek", lambda self: (sought.append(1), seek(self)))
             third.close()
             assert len(sought) == 1
         second.close()
-    until(lambda: not len(keeper))
+    until(lambda: not len(copies))
 
 
 # The thread that compares the clocks.

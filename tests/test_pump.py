@@ -1107,7 +1107,7 @@ class Recording(Holding):
     def hold(self) -> bool:
         return True
 
-    def let_go(self) -> None:
+    def let_run(self) -> None:
         self.held = False
 
 

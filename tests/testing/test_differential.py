@@ -140,7 +140,7 @@ def test_a_turn_goes_round_among_those_that_have_something() -> None:
         None,
         "b",
     ]
-    turns.rest()  # b has no more: c takes its place
+    turns.deactivate()  # b has no more: c takes its place
     assert turns.ends[turns.current] == "c"
     turns.advance()
     assert turns.ends[turns.current] == "a"

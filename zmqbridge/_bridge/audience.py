@@ -198,7 +198,7 @@ class Audience(Pattern):
         self._waiters.pop(waiter, None)
         self._mind()
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         """Wake all waiters."""
         self._link.driver.tell(self._take_waiters())
 
@@ -208,9 +208,9 @@ class Audience(Pattern):
         return waiters
 
     def close(self, remains: list[Any]) -> list[Any]:
-        self.topics.clear()
+        self.topics.close()
         if self.last_values is not None:
-            self.last_values.clear()
+            self.last_values.close()
         for listener in self._listeners:
             listener.drop()
         waiters = self._take_waiters()

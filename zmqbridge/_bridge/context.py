@@ -295,13 +295,13 @@ def _raw(context: zmq.Context[Any]) -> bool:
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
     for thread, context in snapshot(endings.items()):
-        if held is None or context is not held.keeper:
+        if held is None or context is not held.copies:
             thread.join(max(0, _until(context, begun) + EXIT_TIMEOUT - monotonic()))
     # We cannot ask whether the closed sockets of these are gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - monotonic()))
     if held is not None:
-        held.keeper.finish()
+        held.copies.finish()
 
 
 shared = SharedContext()

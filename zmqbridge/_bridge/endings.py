@@ -9,7 +9,7 @@ from math import inf
 from threading import Thread
 from typing import Any
 
-# The threads in which something ends, each with the object that ends: a context, or the keeper of
+# The threads in which something ends, each with the object that ends: a context, or the copies of
 # ipc connections.
 endings: dict[Thread, Any] = {}
 

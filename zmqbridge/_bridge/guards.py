@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
-Place = tuple[str, int]
+SourceLine = tuple[str, int]
 Item = TypeVar("Item")
 
 
@@ -162,7 +162,7 @@ def leave_to_parent(socket: zmq.Socket[Any] | None, context: zmq.Context[Any] | 
         _contexts.append(context)
 
 
-def calling_place() -> Place:
+def calling_line() -> SourceLine:
     """The file and line that called into this library."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):

@@ -55,11 +55,11 @@ class Holding:
 
     Several loops may use it at once: the first of them that has its next turn lets the threads go.
 
-    - commands: `hold`, `let_go`
+    - commands: `hold`, `let_run`
     - inputs: `before` and `after` (a burst is handled)
 
     Attributes:
-        held: they are held now; a socket that sees this calls `let_go` at its next turn, and when
+        held: they are held now; a socket that sees this calls `let_run` at its next turn, and when
             it closes.
     """
 
@@ -96,7 +96,7 @@ class Holding:
             self._handled_at = monotonic()
 
     def hold(self) -> bool:
-        """Have the threads interrupt no running thread, until `let_go`; False where that cannot be.
+        """Have the threads interrupt no running thread until `let_run`; False where that cannot be.
 
         Holding twice is fine.
         """
@@ -104,7 +104,7 @@ class Holding:
             self._holdable and (bool(self._threads) or self._find()) and self._set(os.SCHED_BATCH)
         )
 
-    def let_go(self) -> None:
+    def let_run(self) -> None:
         """Have the threads run as soon as there is something to do, as they usually do."""
         self.held = False
         if self._threads:

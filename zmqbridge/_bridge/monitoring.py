@@ -207,7 +207,7 @@ class Monitor(Pattern, Keeper):
         """Remove a waiter that does not wait any more."""
         self._waiters.pop(waiter, None)
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         """Wake all waiters."""
         self._driver.tell(self._take_waiters())
 

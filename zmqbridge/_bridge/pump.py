@@ -33,7 +33,7 @@ import zmq
 
 from zmqbridge._bridge.calls import recv_of
 from zmqbridge._bridge.catchup import CatchUp
-from zmqbridge._bridge.driver import Turns
+from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.patrol import pause_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
@@ -53,8 +53,8 @@ class Pump(Sending):
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
       which `unreachable`), `withdrawn`, `due` (a turn was asked for)
 
-    What the driver owes is written at `Turns`. For a ROUTER, after `stalled` was called, it calls
-    `patrol` again and again, each time after the seconds that `patrol` returned.
+    What the driver owes is written at `PumpDriver`. For a ROUTER, after `stalled` was called, it
+    calls `patrol` again and again, each time after the seconds that `patrol` returned.
 
     Args:
         socket, kind: the libzmq socket, used until `close`; its type, None to ask it.
@@ -77,7 +77,7 @@ class Pump(Sending):
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        driver: Turns,
+        driver: PumpDriver,
         pattern: Pattern,
         end: Callable[[ZmqBridgeError], object],
         high: float = HIGH,
@@ -158,7 +158,7 @@ class Pump(Sending):
             return
         holding = self._holding
         if holding is not None and holding.held:
-            holding.let_go()
+            holding.let_run()
         burst: list[Message] = []
         again = False
         broken: ZmqBridgeError | None = None
@@ -345,5 +345,5 @@ class Pump(Sending):
         """
         self.closed = True
         if self._holding is not None and self._holding.held:
-            self._holding.let_go()
+            self._holding.let_run()
         return self.queues.close([] if remains is None else remains)

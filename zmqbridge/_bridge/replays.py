@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PART = 16
 PART_BYTES = 65_536
 LOOK = 20 * PART  # publications or tags that are looked at for a part
-PAUSE = 0.01  # seconds until a peer that takes nothing is tried again
+PAUSE = 0.01  # seconds until we try again to send to a peer that takes nothing
 ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time
 
@@ -86,7 +86,7 @@ class Replays(Pattern, Keeper):
     """
 
     kind: ClassVar[int] = zmq.ROUTER
-    # So we notice a peer that does not read; its answer waits here, and not in libzmq.
+    # With it we notice a peer that does not read; its answer waits here, and not in libzmq.
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 

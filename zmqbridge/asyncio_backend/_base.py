@@ -17,7 +17,7 @@ from zmqbridge._bridge.linked import (
     only_async,
     repr_of,
 )
-from zmqbridge._bridge.resting import rests
+from zmqbridge._bridge.resting import pauses
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.checks import check_optional_timeout, check_timeout
 from zmqbridge.core.patterns import Pattern
@@ -124,7 +124,7 @@ class Socket:
             if not self._driver.loop.is_closed():
                 if self._pump.queues:
                     await self.drain(link.linger())
-                for pause in rests(link):
+                for pause in pauses(link):
                     await self._driver.sleep(pause)
         except (SocketClosed, ContextTerminated):
             pass  # other code has closed it while we waited

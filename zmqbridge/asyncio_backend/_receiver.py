@@ -83,8 +83,8 @@ class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
     async def _next(self) -> Item:
         """The same, when `Inbox.pop` has given no message."""
         inbox, driver = self._inbox, self._driver
-        paused, here = inbox.paused, driver.here
-        if here() != driver.place._thread_id:
+        paused, current = inbox.paused, driver.current
+        if current() != driver.token._thread_id:
             driver.enter()
         item = inbox.poll()
         waiter: AnyWaiter | None = None

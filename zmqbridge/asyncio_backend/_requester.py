@@ -61,8 +61,8 @@ class Requester(Socket):
             ValueError: there are no parts, or the timeout is not greater than zero.
         """
         driver = self._driver
-        here = driver.here
-        if here() != driver.place._thread_id:
+        current = driver.current
+        if current() != driver.token._thread_id:
             driver.enter()
         wait = driver.waiter
         waiter: Any = wait(driver.loop)

@@ -55,8 +55,8 @@ async def send(self: Socket, *parts: BytesLike) -> None:
         ValueError: there are no parts.
     """
     pump, driver = self._pump, self._driver
-    here = driver.here  # a variable, for the reason that `pump` gives
-    if pump.sent >= driver.yield_at or pump.queues or here() != driver.place._thread_id:
+    current = driver.current  # a variable, for the reason that `pump` gives
+    if pump.sent >= driver.yield_at or pump.queues or current() != driver.token._thread_id:
         await driver.clear_to_send(parts)
     pump.send(parts)
 
@@ -69,7 +69,7 @@ def send_nowait(self: Socket, *parts: BytesLike) -> None:
         TypeError, ValueError: as the call that waits.
     """
     driver = self._driver
-    if driver.here() != driver.place._thread_id:
+    if driver.current() != driver.token._thread_id:
         driver.enter()
     self._pump.send(parts)
 
@@ -180,8 +180,8 @@ class Replier(Receiver[Request]):
     async def _reply(self, message: Message) -> None:
         # This waits for no peer: a reply for which there is no room is refused.
         pump, driver = self._pump, self._driver
-        here = driver.here
-        if pump.sent >= driver.yield_at or here() != driver.place._thread_id:
+        current = driver.current
+        if pump.sent >= driver.yield_at or current() != driver.token._thread_id:
             driver.enter()
             await driver.let_others_go_on()
         pump.send(message)
@@ -223,7 +223,11 @@ class Router(Receiver[tuple[bytes, Message]]):
         """
         message = join_peer(peer, parts)
         pump, driver = self._pump, self._driver
-        if pump.sent >= driver.yield_at or pump.queues or driver.here() != driver.place._thread_id:
+        if (
+            pump.sent >= driver.yield_at
+            or pump.queues
+            or driver.current() != driver.token._thread_id
+        ):
             await driver.clear_to_send(message)
         pump.send(message)
 

@@ -90,7 +90,7 @@ def table(
 
 
 def redrawn(console: Console) -> AbstractContextManager[Callable[[Sequence[Any]], None]]:
-    """A place that is drawn anew with each list of tables, until the block ends."""
+    """A place that is drawn again with each list of tables, until the block ends."""
     from contextlib import contextmanager
 
     from rich.console import Group

@@ -19,8 +19,8 @@ class Joining(Incoming):
     A publication of an answer is delivered unless one of the same tag that is as new was delivered
     before. The answer and the live publications come over two connections. So a publication that
     is older than the answer can come after it for one of two reasons: it was sent before the
-    answer and was slower, or the publisher has begun its numbers again. We ask once more, and the
-    numbers of the second answer tell which reason it was.
+    answer and was slower, or the publisher has begun its numbers again. If the numbers do not name
+    a run, we ask once more, and the numbers of the second answer tell which reason it was.
 
     - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
 

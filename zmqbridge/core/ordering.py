@@ -207,7 +207,7 @@ class Ordering:
         self._unask(key)
 
     def _renew(self, key: bytes, lane: Lane, number: int) -> None:
-        # The publisher has begun anew, with numbers as this one.
+        # The publisher has begun its numbers again, with numbers as this one.
         self._advance(key, lane, lane.live)
         self._drain(lane)
         if not lane.unheard and (lane.last >= 0 or lane.live >= 0):

@@ -47,11 +47,12 @@ class Outgoing:
         first: the first number; see `begin`.
 
     Attributes:
-        oldest: the place of the oldest one that is kept; the first one ever has place 0.
-        end: the place of the next one.
+        oldest: the place of the oldest publication that is kept; the first publication of all has
+            place 0.
+        end: the place of the next publication.
         size: how many bytes are kept.
         tags: all tags there have been, in order, where each has numbers of its own.
-        latest: the last one of each tag, where these are kept besides.
+        latest: the last publication of each tag; None if these are not kept.
     """
 
     __slots__ = (

@@ -104,11 +104,11 @@ class Topics:
     tag, and in the joined format the NUL behind it.
 
     - inputs: `added`, `removed`
-    - commands: `clear`
+    - commands: `close`
     - getters: `count`, `matching`, `wanted`, ``len()``
 
     Attributes:
-        unfounded: how many subscriptions ended that had not begun.
+        unfounded: how many ends came of subscriptions that had not begun.
     """
 
     __slots__ = ("_beyond", "_counts", "_lengths", "_too_long", "unfounded")
@@ -173,7 +173,7 @@ class Topics:
         counts = self._counts
         return any(head[:length] in counts for length in self._lengths if length <= len(head))
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """Forget all subscriptions."""
         self._counts, self._too_long = {}, 0
         self._lengths.clear()

@@ -98,7 +98,7 @@ class Kind:
                 turns.advance()
                 return end, message
             end.dry()
-            turns.rest()
+            turns.deactivate()
         return None
 
     def has_in(self) -> bool:
@@ -109,14 +109,14 @@ class Kind:
             if end.incoming.queue and not end.left:
                 return True
             end.dry()
-            turns.rest()
+            turns.deactivate()
         return False
 
     def _whole(self) -> None:
         """Count the message that was read ahead: now it is read whole.
 
         Raises:
-            NotSimulated: its connection was disconnected meanwhile.
+            NotSimulated: its connection was disconnected before it was read.
         """
         end, self._half_read = self._half_read, None
         if end is None:
@@ -217,7 +217,7 @@ class Balanced(Kind):
         while turns.active:
             if turns.ends[turns.current].can_write():
                 return True
-            turns.rest()
+            turns.deactivate()
         return False
 
     def begin(self, first: bytes, more: bool) -> None:

@@ -69,8 +69,8 @@ class Node:
     def restart(self, main: Callable[[], Any] | None = None) -> None:
         """Start the process again, with a new context; if it is alive, it is killed first.
 
-        The program begins anew, and so must what it keeps: let `main` make its objects. A `Script`
-        of this node listens again.
+        The program begins again from nothing, and so must what it keeps: let `main` make its
+        objects. A `Script` of this node listens again.
 
         Args:
             main: the program, as for `start`; by default the one that was started last.

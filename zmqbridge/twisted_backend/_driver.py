@@ -280,7 +280,7 @@ class ReactorDriver(Pace):
             self.tell(inbox.notify())
         # Only now, because a caller that gets its reply may send a request, which needs the timer.
         if self.timer is not None and not self.keeper.timed:
-            self.keeper.rest()
+            self.keeper.disarm_if_unused()
         if self.handling is not None:
             self.handling()
 

@@ -96,7 +96,7 @@ class _Author:
     def _trickles(self, socket: int) -> bool:
         marks = dict(self.sockets[socket].options)
         if self.sockets[socket].kind == "XPUB":
-            return True  # subscriptions that arrive meanwhile are received, too
+            return True  # subscriptions that arrive between two calls are received, too
         return self.transport != "inproc" and marks.get(zmq.RCVHWM, 0) != 0
 
     def fitting(self, binder: int) -> list[int]:
