@@ -158,7 +158,7 @@ def test_a_signal_ends_all_of_it(
 ) -> None:
     with under_way(folder) as (demo, _):
         send(demo.pid, number)
-        out, err = demo.communicate(timeout=10)
+        out, err = demo.communicate(timeout=60)
         assert (demo.returncode, err) == (128 + number, "")
         assert out.endswith(f"{INTERRUPTED}\n")
 
@@ -167,7 +167,7 @@ def test_a_signal_ends_all_of_it(
 def test_a_process_that_dies_is_named_with_what_is_missing(folder: Path, who: str) -> None:
     with under_way(folder) as (demo, children):
         os.kill(children[who], signal.SIGKILL)
-        out, err = demo.communicate(timeout=10)
+        out, err = demo.communicate(timeout=60)
         assert (demo.returncode, err) == (1, "")
         name = {"twisted": "Twisted"}.get(who, who)
         assert re.search(
@@ -180,7 +180,7 @@ def test_a_process_that_dies_is_named_with_what_is_missing(folder: Path, who: st
 def test_a_process_that_stalls_is_noticed(folder: Path) -> None:
     with under_way(folder) as (demo, children):
         os.kill(children["asyncio"], signal.SIGSTOP)
-        out, err = demo.communicate(timeout=20)
+        out, err = demo.communicate(timeout=60)
         assert (demo.returncode, err) == (1, "")
         assert re.search(r"nothing new for 6 seconds; missing: .*\d+ not received (back )?by", out)
 

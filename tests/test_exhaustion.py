@@ -116,7 +116,7 @@ PROGRAM = """
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
     twisted = sys.argv[1] == "twisted"
-    backend = twisted_backend if twisted else asyncio_backend
+    Puller = (twisted_backend if twisted else asyncio_backend).Puller  # is loaded here
     if twisted:
         from twisted.internet import reactor
 
@@ -134,19 +134,19 @@ PROGRAM = """
         except OSError:
             pass
         try:
-            backend.Puller()  # there is not even a context
+            Puller()  # there is not even a context
         except ResourcesExhausted as error:
             assert "descriptor" in str(error), error
         for each in held:
             os.close(each)
-        first = backend.Puller(bind="inproc://first")
+        first = Puller(bind="inproc://first")
         there = descriptors()
         for monitor in (False, True):
             for _ in range(3):
                 opened = []
                 try:
                     while True:
-                        opened.append(backend.Puller(monitor=monitor))
+                        opened.append(Puller(monitor=monitor))
                 except ResourcesExhausted as error:
                     assert "descriptor" in str(error), error
                     assert "ulimit" in str(error), error
@@ -155,7 +155,7 @@ PROGRAM = """
                 while descriptors() > there:
                     await asyncio.sleep(0.01)
         held = []
-        puller = backend.Puller()
+        puller = Puller()
         try:
             while True:
                 held.append(os.open(os.devnull, os.O_RDONLY))

@@ -8,14 +8,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
-from zmqbridge._bridge import mechanisms
+from zmqbridge._bridge import guards, mechanisms
 from zmqbridge._bridge.addresses import HOLDS
 from zmqbridge.security import Peer, Policy
 from zmqbridge.twisted_backend import Pusher, _clocks
@@ -178,3 +178,39 @@ async def test_an_authenticator_takes_no_more_questions_when_it_answers_the_last
             assert free
             assert libzmq.poll(30_000)
             assert libzmq.recv_multipart()[2] == b"500"
+
+
+# Sets that another thread changes.
+
+
+class Overtaken:
+    """A set of two, to which another thread adds one while it is listed for the first time."""
+
+    def __init__(self) -> None:
+        self.listed = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.listed += 1
+        yield 1
+        if self.listed == 1:
+            raise RuntimeError("Set changed size during iteration")
+        yield 2
+
+
+def test_a_set_that_another_thread_changes_is_listed_again() -> None:
+    assert guards.snapshot(Overtaken()) == [1, 2]
+
+
+def changing() -> Iterator[Any]:
+    yield from ()
+    raise RuntimeError("Set changed size during iteration")
+
+
+def test_while_sockets_come_and_go_the_thread_of_the_clocks_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not _clocks._needed(object())
+    for name in ("_delays", "open_sockets"):
+        with monkeypatch.context() as patched:
+            patched.setattr(_clocks, name, changing())
+            assert _clocks._needed(object())

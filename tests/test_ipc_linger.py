@@ -686,3 +686,13 @@ def test_who_is_connected_while_another_ends_is_sought_when_he_closes(
     assert again.read(TOO_MANY - 1) == list(range(1, TOO_MANY))
     all_is_read_of(receiver, 1)
     again.close()
+
+
+def test_a_peer_that_reads_nothing_is_waited_for_five_seconds_whatever_the_linger() -> None:
+    copy = ipclinger.Copy(0, 0, 0, place_of("ipc://it", False))
+    copy.until, copy.standing, copy.unread, copy.since = 1000.0, False, 100, 50.0
+    assert not copy.is_over(50 + ipclinger.UNREAD_LIMIT - 0.1)
+    assert copy.is_over(50 + ipclinger.UNREAD_LIMIT)
+    copy.standing = True  # libzmq still writes
+    assert not copy.is_over(999.9)
+    assert copy.is_over(1000)

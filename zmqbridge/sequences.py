@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from zmqbridge.core.checks import ONE
 from zmqbridge.core.framing import Address, as_name
 
 __all__ = ["By", "Sequence"]
@@ -50,6 +51,9 @@ class Sequence:
         first: int | None = None,
         last_values: int = 0,
     ) -> None:
+        if replay is not None and not isinstance(replay, ONE):
+            said = "give the address at which publications are asked for again, e.g."
+            raise TypeError(f"replay={replay!r}: {said} 'tcp://*:5556'")
         whole_number("keep", keep, 1)
         whole_number("size", size, 1)
         if first is not None:

@@ -22,14 +22,7 @@ class Counting(Protocol):
         """Its counts."""
 
 
-class Answerable(Protocol):
-    """A request of either backend."""
-
-    def reply(self, *parts: bytes) -> Any:
-        """Answer it."""
-
-
-def offer(sockets: Mapping[str, Counting]) -> Callable[[Answerable], Any]:
+def offer(sockets: Mapping[str, Counting]) -> Callable[[Any], Any]:
     """A handler for ``serve`` that answers every request with the statistics of these sockets.
 
     The reply has one part, JSON in UTF-8: an object with ``program``, the name of the program's
@@ -42,10 +35,10 @@ def offer(sockets: Mapping[str, Counting]) -> Callable[[Answerable], Any]:
     ``security``.
 
     Args:
-        sockets: sockets and connections by the names that `top` shows.
+        sockets: sockets and connections by the names that ``top`` shows.
 
     Raises:
-        TypeError: what is given has no `statistics`, or has it only for its own loop, as a proxy.
+        TypeError: what is given has no ``statistics``, or has it only for its own loop, as a proxy.
     """
     if not isinstance(sockets, Mapping):
         raise TypeError(f'sockets is a {type(sockets).__name__}: give names, as {{"jobs": puller}}')
@@ -58,7 +51,7 @@ def offer(sockets: Mapping[str, Counting]) -> Callable[[Answerable], Any]:
             raise TypeError(f"{name!r} is a {given}: give a socket or a connection")
     held = WeakValueDictionary(sockets)
 
-    def answer(request: Answerable) -> Any:
+    def answer(request: Any) -> Any:
         """Reply with what the sockets count now."""
         counts = {name: _counts_of(socket) for name, socket in list(held.items())}
         program = os.path.basename(sys.argv[0]) if sys.argv else ""

@@ -517,6 +517,8 @@ def test_what_makes_no_sense_is_refused(w: Any) -> None:
         w.Publisher(sequence=Sequence("tcp://nowhere.invalid:1"))
     wrong_numbers: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"keep": 0}, ValueError),
+        ({"replay": 5}, TypeError),
+        ({"replay": ["tcp://*:1"]}, TypeError),
         ({"size": 1.5}, TypeError),
         ({"first": -1}, ValueError),
         ({"first": 2**63}, ValueError),

@@ -426,3 +426,12 @@ async def test_an_address_can_be_bound_again_at_once(w: World, end: str, tmp_pat
                     puller.bind(address)
                 elif end == "close":
                     puller.close()
+
+
+async def test_an_inproc_name_is_free_at_once(w: World) -> None:
+    for _ in range(50):
+        bound = w.Puller(bind="inproc://same")
+        bound.close()
+        by_hand = w.Puller()
+        by_hand.socket.bind("inproc://same")
+        by_hand.close()

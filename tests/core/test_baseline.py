@@ -32,6 +32,7 @@ from zmqbridge.core.outgoing import Kept, Outgoing
 from zmqbridge.errors import MalformedMessage
 
 ONE, TWO, THREE = (first_of_run(bytes([0, 0, 0, each])) for each in (7, 9, 5))
+SEEDS = 400
 PLACE = pack_number(ONE) + pack_number(3)
 LIST = Ask(AskedList(START, (b"",)), afresh=False)
 
@@ -325,6 +326,26 @@ def test_an_attempt_in_vain_is_made_again_and_holds_up_nobody() -> None:
     assert by_publisher.ask(0) is None
 
 
+def test_a_later_prefix_has_a_list_of_its_own_and_what_is_new_is_told_from_the_first_on() -> None:
+    baseline = Baseline()
+    baseline.want(b"a")
+    assert baseline.ask() == AskedList(START, (b"a",))
+    baseline.note(b"a", ONE + 2)
+    baseline.ended(PLACE)
+    baseline.want(b"b")
+    assert baseline.ask() == AskedList(START, (b"b",))
+    baseline.ended(pack_number(ONE) + pack_number(9))
+    baseline.again()
+    assert baseline.ask() == AskedList(PLACE, (b"a", b"b"))
+    assert baseline.note(b"a", ONE + 3) is None  # it was listed
+    assert baseline.note(b"b", ONE + 3) == ONE - 1
+    # A publisher that leaves the mark out says nothing of a tag of its own run.
+    assert not baseline.is_of_other(ONE + 3, b"")
+    by_publisher = Incoming(asks=True)
+    by_publisher.listed(b"a", 3, 0)
+    by_publisher.close([])
+
+
 def test_very_many_prefixes_are_asked_for_as_what_they_have_in_common() -> None:
     baseline = Baseline()
     for n in range(MOST_PREFIXES + 1):
@@ -508,7 +529,7 @@ class Life:
 
 
 def test_of_all_tags_what_is_told_is_what_was_published_however_new_they_are() -> None:
-    for seed in range(1500):
+    for seed in range(SEEDS):
         try:
             Life(seed).live()
         except BaseException as error:

@@ -234,3 +234,18 @@ else:
     command = [sys.executable, "-W", "always::ResourceWarning", "-c", program]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("how", ["endpoint", "bytes", "raw"])
+def test_an_inproc_name_is_free_at_once(make: Make, how: str) -> None:
+    for _ in range(200):
+        # Any later, and libzmq's own thread would free it, or not yet.
+        if how == "endpoint":
+            made = make(ZmqPullConnection, "bind inproc://same")
+        else:
+            made = make(ZmqPullConnection)
+            if how == "bytes":
+                made.addEndpoints([("bind", b"inproc://same")])
+            else:
+                made.socket.bind("inproc://same")
+        made.shutdown()

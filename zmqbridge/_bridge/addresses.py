@@ -34,8 +34,9 @@ REUSE = getattr(sockets, "SO_EXCLUSIVEADDRUSE", sockets.SO_REUSEADDR)
 
 # Addresses that stay in use for a while after the socket gave them up.
 IN_USE = ("tcp:", "ipc://@")
-# The next four are keys in the socket's own __dict__, because pyzmq's __setattr__ is slow.
+# The next five are keys in the socket's own __dict__, because pyzmq's __setattr__ is slow.
 BOUND = "_zmqbridge_bound"
+INPROC = "_zmqbridge_inproc"  # the inproc names that a socket has bound
 # The places where a socket is bound or connected over ipc; see `zmqbridge._bridge.ipclinger`.
 IPC = "_zmqbridge_ipc"
 CONNECTED_AT = "_zmqbridge_connected"  # when it last bound or connected over ipc, on time.monotonic
@@ -87,7 +88,10 @@ def place_of(address: Any, bound: bool) -> Place | None:
 
 
 def note(socket: Any, address: Any, bound: bool) -> None:
-    """Note that a socket was bound or connected, so that `ipclinger` finds its connections."""
+    """Note that a socket was bound or connected, for `ipclinger`, and for `lingers.close`."""
+    if bound and address.startswith("inproc:" if isinstance(address, str) else b"inproc:"):
+        vars(socket).setdefault(INPROC, {})[address] = None
+        return
     place = place_of(address, bound)
     if place is not None:
         vars(socket).setdefault(IPC, []).append(place)
@@ -177,7 +181,7 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     name: str = last.rstrip(b"\0").decode()
     if name.startswith(IN_USE) and is_real(socket):
         vars(socket).setdefault(BOUND, []).append(name)
-    if name.startswith("ipc:"):
+    if name.startswith(("ipc:", "inproc:")):
         note(socket, name, True)
     return name
 

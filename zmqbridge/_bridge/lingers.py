@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 from zmq.backend import Socket as CompiledSocket
 
-from zmqbridge._bridge.addresses import CONNECTED_AT, IPC, SENT, Place, forget_all
+from zmqbridge._bridge.addresses import CONNECTED_AT, INPROC, IPC, SENT, Place, forget_all, left
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.clock import monotonic
 from zmqbridge._bridge.iothreads import OwnContext
@@ -32,6 +32,22 @@ COMING = 0.002  # seconds
 def is_far(address: str) -> bool:
     """Whether an address is outside this process."""
     return not address.startswith("inproc:")
+
+
+def close(socket: Any, sent: int) -> None:
+    """Close a socket, also a mock: its context lingers for it, and its inproc names are free now.
+
+    Args:
+        socket: pyzmq's.
+        sent: how many messages were sent on it without its own methods.
+    """
+    for name in getattr(socket, "__dict__", {}).get(INPROC, ()):
+        # libzmq closes in another thread, and only there would the name become free.
+        with suppress(zmq.ZMQError):  # it was unbound, or the socket was closed, before
+            raw(socket).unbind(socket, name)
+    closing(socket, sent)
+    left(socket)
+    socket.close()
 
 
 def closing(socket: Any, sent: int) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zmqbridge._bridge import addresses, opening
+from zmqbridge._bridge import lingers, opening
 from zmqbridge._bridge.addressed import Addressed
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.calls import random_of, raw
@@ -18,7 +17,7 @@ from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import SourceLine, calling_line, leave_to_parent, open_sockets
-from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, closing, is_far
+from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.pump import Pump
@@ -269,14 +268,7 @@ class Link(Addressed):
         self._remains = []
         waiters += self.pump.close(self._remains)
         waiters += self.pattern.close(self._remains)
-        for name in self.addresses:
-            # libzmq closes in another thread; this way the name is free when we return.
-            if name.startswith("inproc:"):
-                with suppress(zmq.ZMQError):  # it was connected, not bound
-                    self.socket.unbind(name)
-        closing(self.socket, self.pump.sent)
-        addresses.left(self.socket)
-        self.socket.close()
+        lingers.close(self.socket, self.pump.sent)
         self._release_context()
         return waiters
 

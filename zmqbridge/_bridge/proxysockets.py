@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import zmq
 
-from zmqbridge._bridge import addresses, opening
+from zmqbridge._bridge import lingers, opening
 from zmqbridge._bridge.context import loose
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.iothreads import OwnContext
-from zmqbridge._bridge.lingers import LINGER, closing
+from zmqbridge._bridge.lingers import LINGER
 from zmqbridge._bridge.mechanisms import is_asked, refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.publishing import OF_PUBLISHERS
@@ -124,9 +124,7 @@ def addresses_of(socket: AnySocket | None) -> list[str]:
 def close(sockets: Iterable[AnySocket]) -> None:
     """Close these; their context waits for what they have sent."""
     for socket in sockets:
-        closing(socket, 1)
-        addresses.left(socket)
-        socket.close()
+        lingers.close(socket, 1)
 
 
 def _pair(context: zmq.Context[AnySocket], made: list[AnySocket]) -> tuple[AnySocket, AnySocket]:

@@ -12,7 +12,7 @@ from zmqbridge.proxies import Side
 from zmqbridge.security import Policy
 
 # Subscriptions go the other way, and those above a mark would be lost.
-MARKS = {
+MARKS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "requests": ((zmq.SNDHWM, zmq.RCVHWM), (zmq.SNDHWM, zmq.RCVHWM)),
     "pubsub": ((zmq.RCVHWM,), (zmq.SNDHWM,)),
     "pipeline": ((zmq.RCVHWM,), (zmq.SNDHWM,)),

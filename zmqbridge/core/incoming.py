@@ -51,6 +51,8 @@ class Incoming(Ordering):
         failures: attempts that have failed since one succeeded.
     """
 
+    doubled: int
+
     def __init__(
         self,
         *,

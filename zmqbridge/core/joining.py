@@ -28,6 +28,10 @@ class Joining(Incoming):
         settings: the arguments of `Incoming`.
     """
 
+    doubled: int
+    unasked: int
+    failures: int
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(asks=True, by_tag=True, **settings)
         self._prefixes: dict[bytes, None] = {}

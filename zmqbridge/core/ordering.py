@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
@@ -15,7 +15,7 @@ from zmqbridge.core.numbered import COPY, END, LENGTH, begins_at, is_of_another,
 HOLD = 10_000  # publications that may wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of these
 FORMER = 64  # runs that are remembered
-from_bytes = int.from_bytes
+from_bytes: Callable[[bytes, Literal["big"]], int] = int.from_bytes
 
 
 class Ordering:

@@ -29,8 +29,9 @@ class Run:
     __slots__ = ("count", "last", "oldest")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.last = self.oldest = -1
+        self.count: int = 0
+        self.last: int = -1
+        self.oldest: int = -1
 
 
 class Outgoing:

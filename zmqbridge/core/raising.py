@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from zmqbridge.core.inbox import Inbox, WeighedInbox
@@ -20,6 +20,8 @@ class RaisingInbox(Inbox[Any, Waiter]):
     """
 
     __slots__ = ()
+
+    pop: Callable[[], Any]
 
     def expect(self) -> None:
         """Prepare for an error: until the inbox is empty, `pop` looks at each item first."""

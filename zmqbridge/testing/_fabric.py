@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # The probability that a message which may arrive in the middle of a task does so.
 AHEAD = 0.2
+Verdict = Callable[[Node, Node, tuple[str, str], Sequence[bytes]], Iterable[float]]
+"""What the rules say of a message, see `Rules.verdict`."""
+
 # Higher than any real descriptor of a process, so that the two cannot be confused.
 FIRST_FD = 1 << 24
 
@@ -47,9 +50,9 @@ class Fabric:
         self._rules = Rules(self)
         self._trace = Trace()
         # Each message asks these, so they are the methods themselves.
-        self.blocked = self._links.blocked
-        self.pace = self._links.pace
-        self.verdict = self._rules.verdict
+        self.blocked: Callable[[Node, Node], bool] = self._links.blocked
+        self.pace: Callable[[Node, Node], tuple[float, float]] = self._links.pace
+        self.verdict: Verdict = self._rules.verdict
         self.failure: BaseException | None = None
 
     def new_context(self, node: Node) -> SimContext:

@@ -52,7 +52,7 @@ class SimEngine:
         try:
             if authenticate is not None:
                 self.authenticator = authenticate(context)
-            self.sockets = proxysockets.open_all(
+            self.sockets: proxysockets.Opened = proxysockets.open_all(
                 context, kind, sides, authenticated=authenticate is not None
             )
         except BaseException:
@@ -62,7 +62,8 @@ class SimEngine:
             raise
         self.ended: Future[None] = Future()
         self.ended.set_running_or_notify_cancel()
-        self.paused = self.stopping = False
+        self.paused: bool = False
+        self.stopping: bool = False
         self._process = context.node.context
         self._counts = [0] * COUNTS
         self._due = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 from zmqbridge.testing._checks import a_number, whole
 from zmqbridge.testing._diagram import diagram
@@ -177,8 +178,9 @@ class Network(Fabric):
 
     # What a driver calls; here so that `help` shows it with the others.
 
-    next_delivery = Fabric.next_delivery
-    deliver_until = Fabric.deliver_until
+    if not TYPE_CHECKING:  # type checkers see those that it inherits
+        next_delivery = Fabric.next_delivery
+        deliver_until = Fabric.deliver_until
 
     # The trace.
 

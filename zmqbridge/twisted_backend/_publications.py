@@ -84,6 +84,7 @@ class Subscriber(Receiver[Publication]):
         tags: Addresses = (),
         *,
         format: OneBody = "joined",
+        on_gap: None = None,
         **arguments: Unpack[ReactorChoosingArguments[tuple[bytes, bytes]]],
     ) -> None: ...
 

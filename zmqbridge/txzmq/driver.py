@@ -13,10 +13,9 @@ from twisted.python import log
 from twisted.python.failure import Failure
 from zmq import Socket, constants, error
 
-from zmqbridge._bridge import addresses
+from zmqbridge._bridge import lingers
 from zmqbridge._bridge.bridgedsocket import Bridged
 from zmqbridge._bridge.guards import Guard, leave_to_parent, open_sockets
-from zmqbridge._bridge.lingers import closing
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.watched import WatchedSocket, untouched
@@ -202,9 +201,7 @@ class ConnectionDriver(Reader):
         self.unhandled.clear()
         for socket in {id(each): each for each in (self.connection.socket, self.socket)}.values():
             if socket is not None:
-                closing(socket, self.pump.sent)
-                addresses.left(socket)
-                socket.close()
+                lingers.close(socket, self.pump.sent)
         self.connection.socket = self.connection.factory = None
 
     def statistics(self) -> Statistics:
