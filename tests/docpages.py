@@ -19,7 +19,7 @@ BLOCK = re.compile(
     r"(?:\n+It[ ]prints:\n+```text\n(?P<prints>.*?)^```$)?",
     re.S | re.M,
 )
-PORT = re.compile(r"(?:(?<=//127\.0\.0\.1:)|(?<=//\*:))\d+")
+PORT = re.compile(r"(?:(?<=//127\.0\.0\.1:)|(?<=//\*:)|(?<=//server:))\d+")  # server: a node
 HOLE = re.compile(r"^([ ]*)\.\.\.$", re.M)
 
 
