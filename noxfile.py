@@ -2,6 +2,7 @@
 
 import random
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import nox
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = [
-    *["lint", "types", "verifytypes", "core", "tests", "sim", "original_suite", "docs"]
+    *["lint", "types", "verifytypes", "core", "tests", "sim", "original_suite", "docs", "peers"]
 ]
 
 # Most tests wait most of the time. `nox -s tests -- -n 0` runs them in one process.
@@ -70,17 +71,22 @@ def core(session: nox.Session) -> None:
 def nightly(session: nox.Session) -> None:
     """The core's tests with other cases each time, many more of them; then the soak, and more.
 
-    It prints the seed. ``nox -s nightly -- --hypothesis-seed=SEED`` runs the same cases again.
+    All parts get one seed, and it prints the commands that repeat each of them. ``nox -s nightly
+    -- --hypothesis-seed=SEED`` repeats the core's tests only.
     """
     session.install(*nox.project.dependency_groups(PROJECT, "core"))
     given = [each for each in session.posargs if each.startswith("--hypothesis-seed=")]
     seed = given[-1].partition("=")[2] if given else str(random.SystemRandom().randrange(2**32))
-    session.log(f"seed {seed}; again: nox -s nightly -- --hypothesis-seed={seed}")
-    if not given:
-        session.notify("soak", ["--seed", seed])
-        session.notify("pairs")
-        session.notify("simulated_contract", ["--sim-seed", seed])
-        session.notify("differential", ["--seed", seed, "--programs", "2000"])
+    session.log(f"seed {seed}; the core's tests again: nox -s nightly -- --hypothesis-seed={seed}")
+    seeded = {
+        "soak": ["--seed", seed],
+        "pairs": [],  # which has no random part
+        "simulated_contract": ["--sim-seed", seed],
+        "differential": ["--seed", seed, "--programs", "2000"],
+    }
+    for name, words in seeded.items() if not given else ():
+        session.log(f"later: nox -s {name} -- {' '.join(words)}")
+        session.notify(name, words)
     session.run(
         *["pytest", "-v", "--confcutdir=tests/core", "tests/core"],
         *["--hypothesis-profile=nightly", f"--hypothesis-seed={seed}"],
@@ -116,12 +122,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def peers(session: nox.Session) -> None:
-    """Ours and peers in another language: Node's zeromq, which npm installs."""
+    """Ours and peers in another language: Node's zeromq, if npm can install it."""
     install(session, "test")
     folder = session.create_tmp()
-    session.run("npm", "install", "--prefix", folder, "zeromq@6", external=True)
+    command = ["npm", "install", "--fetch-retries", "1", "--prefix", folder, "zeromq@6"]
+    try:
+        subprocess.run(command, timeout=120, check=True)
+    except (OSError, subprocess.SubprocessError):
+        session.log("npm is missing, or brings no zeromq: the tests with Node are skipped")
     modules = str(Path(folder, "node_modules").resolve())
-    session.run("pytest", "tests/interop", *session.posargs, env={"NODE_PATH": modules})
+    tests = session.posargs or ["tests/interop/test_node.py"]
+    session.run("pytest", "-rs", *tests, env={"NODE_PATH": modules})
 
 
 @nox.session
@@ -212,14 +223,24 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
+def seed_of(words: list[str]) -> list[str]:
+    """The option ``--seed`` among others, with its value, or nothing."""
+    at = words.index("--seed") if "--seed" in words else len(words)
+    return words[at : at + 2]
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
-    """What takes minutes: kills under load, a fuzz of every class, thousands of open sockets."""
+    """What takes minutes: kills under load, a fuzz of every class, thousands of open sockets.
+
+    ``nox -s soak -- --seed S`` repeats what is random in it, ``--seconds N`` says how long kills
+    go on.
+    """
     install(session, "test")
     session.run("python", "tests/soak/chaos.py", *session.posargs)
     session.run(
         "python", "-m", "tests.soak.publications", *session.posargs, env={"PYTHONPATH": "."}
     )
-    session.run("python", "tests/soak/fuzz.py")
+    session.run("python", "tests/soak/fuzz.py", *seed_of(session.posargs))
     session.run("python", "tests/soak/cycles.py")
     session.run("python", "tests/soak/exits.py")

@@ -31,8 +31,13 @@ from twisted.logger import LogEvent, globalLogPublisher
 
 from zmqbridge import asyncio_backend, twisted_backend
 from zmqbridge._bridge import sending
+from zmqbridge._bridge.calls import COMPILED
 from zmqbridge.testing import Network, SimReactor
 from zmqbridge.testing import run as run_simulated
+
+if not COMPILED:
+    # There pyzmq's destructor fails on a socket that could not be made; on PyPy in another test.
+    setattr(zmq.backend.Socket, "_closed", True)  # noqa: B010  it has no such name where compiled
 
 collect_ignore = ["outside"]  # a project of its own, which test_outside.py runs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -12,11 +13,13 @@ DOCS = ROOT / "docs"
 BUILT = DOCS / "_build"
 
 BLOCK = re.compile(
-    r"(?:^[ ]*<!--[ ]*(?P<word>around|together):(?P<note>(?:(?!-->).)*)-->\n+)?"
+    r"(?:^[ ]*<!--[ ]*(?P<word>around|together|not run|until Ctrl-C):"
+    r"(?P<note>(?:(?!-->).)*)-->\n+)?"
     r"^(?P<fence>```+)(?P<language>[^`\n]*)\n(?P<code>.*?)^(?P=fence)$"
     r"(?:\n+It[ ]prints:\n+```text\n(?P<prints>.*?)^```$)?",
     re.S | re.M,
 )
+PORT = re.compile(r"(?:(?<=//127\.0\.0\.1:)|(?<=//\*:))\d+")
 HOLE = re.compile(r"^([ ]*)\.\.\.$", re.M)
 
 
@@ -84,6 +87,10 @@ class Block(NamedTuple):
     """A program with a hole for the code, empty where the code is a program itself."""
     together: str
     """The name of the group of programs that run at the same time."""
+    unrun: str = ""
+    """Why it is not run."""
+    until: str = ""
+    """What it prints when it gets Ctrl-C, which ends it."""
 
     @property
     def program(self) -> str:
@@ -99,6 +106,11 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted(found)]
 
 
+def noted(block: re.Match[str], word: str) -> str:
+    """The note in front of a block, if it has this word."""
+    return block["note"].strip() if block["word"] == word else ""
+
+
 def blocks_of(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     name = page.relative_to(ROOT).as_posix()
@@ -111,8 +123,24 @@ def blocks_of(page: Path) -> list[Block]:
             code=each["code"],
             prints=each["prints"],
             around=each["note"].strip("\n") if each["word"] == "around" else next(around, ""),
-            together=each["note"].strip() if each["word"] == "together" else "",
+            together=noted(each, "together"),
+            unrun=noted(each, "not run"),
+            until=noted(each, "until Ctrl-C"),
         )
         for each in BLOCK.finditer(text)
         if not each["language"].startswith("{")  # those are Sphinx's
     ]
+
+
+def other_ports(programs: list[str]) -> dict[str, str]:
+    """Ports that are free here for those that the programs name."""
+    ports = {}
+    for port in {port for program in programs for port in PORT.findall(program)}:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports[port] = str(probe.getsockname()[1])
+    return ports
+
+
+def with_ports(text: str, ports: dict[str, str]) -> str:
+    return PORT.sub(lambda port: ports.get(port[0], port[0]), text)

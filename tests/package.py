@@ -1,6 +1,7 @@
-"""Builds wheel and sdist twice, looks into them, and installs them where nothing else is.
+"""Builds all packages twice, looks into them, and installs them where nothing else is.
 
 Run by ``nox -s package``; it needs build and twine. Each line that it prints is a check that holds.
+The packages are that of a clone, and the two that release/split.py makes of it for an index.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import tomllib
 import venv
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PLUGIN = "twisted/plugins/zmqbridge_plugin.py"
 IN_SDIST = ["LICENSE", "README.md", "CHANGELOG.md", "noxfile.py", PLUGIN, "tests/conftest.py",
-            "docs/design.md", "examples/README.md", "newsfragments/README.md"]  # fmt: skip
+            "docs/design.md", "examples/README.md", "newsfragments/README.md",
+            "release/split.py"]  # fmt: skip
 
 ASYNCIO = """
 import asyncio, sys
@@ -90,24 +92,71 @@ def build(source: Path, into: Path, *what: str) -> dict[str, str]:
     return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in into.iterdir()}
 
 
-def look_into(wheel: Path, sdist: Path) -> None:
+class Built(NamedTuple):
+    """What was built of one folder."""
+
+    wheel: Path
+    sdist: Path
+
+
+def build_twice(source: Path, folder: Path) -> Built:
+    """Build a folder, and show that it does not matter when, where and of what."""
+    name = folder.name
+    first, second = build(source, folder / "first"), build(source, folder / "second")
+    holds(f"{name}: wheel and sdist are equal when they are built twice", first == second)
+    (wheel,), (sdist,) = (list((folder / "first").glob(end)) for end in ("*.whl", "*.tar.gz"))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    again = build(unpacked, folder / "again", "--wheel")
+    holds(f"{name}: the sdist builds the same wheel", again == {wheel.name: first[wheel.name]})
+    said(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
+    holds(f"{name}: twine check --strict", True)
+    return Built(wheel, sdist)
+
+
+def names_in(wheel: Path) -> tuple[set[str], str]:
+    """The names of the files of a wheel, and its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = archive.read(next(each for each in names if each.endswith("METADATA"))).decode()
+    return names, metadata
+
+
+def look_into(name: str, built: Built) -> None:
+    """Look into a package that has the code."""
+    names, metadata = names_in(built.wheel)
     own = {f"{each.relative_to(ROOT)}" for each in (ROOT / "zmqbridge").rglob("*.py")}
     extra = {each for each in names - own if ".dist-info/" not in each}
     holds(
-        "the wheel has our modules, py.typed, the plugin of Twisted, and nothing else",
+        f"{name}: the wheel has our modules, py.typed, the plugin of Twisted, and nothing else",
         own <= names and extra == {PLUGIN, "zmqbridge/py.typed"},
     )
-    holds("the wheel has the license", any(each.endswith("licenses/LICENSE") for each in names))
-    extras = set(re.findall("^Provides-Extra: (.*)$", metadata, re.M))
-    holds("its extras are those of pyproject.toml", extras == set(PROJECT["optional-dependencies"]))
-    with tarfile.open(sdist) as archive:
+    look_into_metadata(name, names, metadata)
+    with tarfile.open(built.sdist) as archive:
         names = {each.partition("/")[2] for each in archive.getnames()}
-    holds("the sdist has tests, docs, examples and news", set(IN_SDIST) <= names)
+    holds(f"{name}: the sdist has tests, docs, examples and news", set(IN_SDIST) <= names)
     stray = re.compile(r"\.ci/|__pycache__|dropin\.cache|\.egg-info|\.venv|\.nox")
-    holds("the sdist has nothing stray", not any(stray.search(each) for each in names))
+    holds(f"{name}: the sdist has nothing stray", not any(map(stray.search, names)))
+
+
+def look_into_whole(built: Built, core: Built) -> None:
+    """Look into the package that only brings the one with the code."""
+    names, metadata = names_in(built.wheel)
+    holds("whole: the wheel has no code", all(".dist-info/" in each for each in names))
+    look_into_metadata("whole", names, metadata)
+    version = re.search("^Version: (.*)$", metadata, re.M)
+    wanted = f"Requires-Dist: zmqbridge-core[asyncio,twisted]=={version and version[1]}"
+    holds(f"whole: {wanted}", f"\n{wanted}\n" in metadata)
+    of_core = set(re.findall("^Requires-Dist: (?!.*extra ==)(.*)$", names_in(core.wheel)[1], re.M))
+    holds(f"core: needs only {of_core}", len(of_core) == 1 and "pyzmq" in of_core.pop())
+
+
+def look_into_metadata(name: str, names: set[str], metadata: str) -> None:
+    holds(f"{name}: the wheel has the license", any(n.endswith("licenses/LICENSE") for n in names))
+    extras = set(re.findall("^Provides-Extra: (.*)$", metadata, re.M))
+    wanted = set(PROJECT["optional-dependencies"])
+    holds(f"{name}: its extras are those of pyproject.toml", extras == wanted)
 
 
 class Empty:
@@ -123,42 +172,78 @@ class Empty:
     def __call__(self, program: str, *words: object) -> str:
         return said(self._bin / program, *words, cwd=self._bin.parent)
 
+    def fails(self, program: str, *words: object) -> str:
+        """What a program that has to fail says, in one line."""
+        command = [str(each) for each in (self._bin / program, *words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode != 2 or done.stderr.count("\n") != 1:
+            sys.exit(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stderr
 
-def install_all(wheel: Path, sdist: Path, folder: Path) -> None:
-    needs = PROJECT["dependencies"]
-    lowest = [each.replace(">=", "==") for each in needs]
-    (pyzmq,) = [each for each in needs if each.startswith("pyzmq")]
-    for name, what in (("newest", [wheel]), ("sdist", [sdist]), ("lowest", [wheel, *lowest])):
-        empty = Empty(folder / name)
+    def files(self) -> list[Path]:
+        return [each for each in self._bin.parent.rglob("*") if each.is_file()]
+
+
+def try_both(empty: Empty, what: str) -> None:
+    """Both backends and the command line work, and nothing is missing."""
+    empty.pip("check")
+    empty("python", "-c", ASYNCIO)
+    empty("python", "-W", "ignore", "-c", TWISTED)
+    version = empty("zmqbridge", "--version")
+    holds(f"{what}: installs, pip check, both backends, {version.strip()}", True)
+    holds(f"{what}: twist has zmq-proxy", "zmq-proxy" in empty("twist", "--help"))
+
+
+def install_whole(clone: Built, core: Built, whole: Built, folder: Path) -> None:
+    """Install everything: what a clone is, and what an index has, also with the lowest versions."""
+    lowest = [each.replace(">=", "==") for each in PROJECT["dependencies"]]
+    for name, what in (
+        ("clone", [clone.wheel]),
+        ("clone, sdist", [clone.sdist]),
+        ("clone, lowest", [clone.wheel, *lowest]),
+        ("index", [whole.wheel, core.wheel]),
+        ("index, sdists", [whole.sdist, core.sdist]),
+        ("index, lowest", [whole.wheel, core.wheel, *lowest]),
+    ):
+        empty = Empty(folder / name.replace(", ", "-"))
         empty.pip("install", *what)
-        empty.pip("check")
-        empty("python", "-c", ASYNCIO)
-        empty("python", "-W", "ignore", "-c", TWISTED)
-        version = empty("zmqbridge", "--version")
-        holds(f"{name}: installs, pip check, both backends, {version.strip()}", True)
-        holds(f"{name}: twist has zmq-proxy", "zmq-proxy" in empty("twist", "--help"))
-    empty.pip("uninstall", "-y", "zmqbridge")
-    left = [each for each in (folder / "lowest").rglob("*zmqbridge*") if each.is_file()]
-    holds("uninstalling leaves nothing behind", not left)
+        try_both(empty, name)
+        empty.pip("uninstall", "-y", "zmqbridge", *(["zmqbridge-core"] if "index" in name else []))
+        left = [each for each in empty.files() if "zmqbridge" in each.name]
+        holds(f"{name}: uninstalling leaves nothing behind", not left)
     extras = ",".join(PROJECT["optional-dependencies"])
     empty = Empty(folder / "extras")
-    empty.pip("install", f"{wheel}[{extras}]")
-    empty.pip("check")
-    empty("python", "-c", "import zmqbridge.metrics, zmqbridge.tracing")
+    empty.pip("install", f"{whole.wheel}[{extras}]", core.wheel)
+    empty("python", "-c", "import zmqbridge.metrics, zmqbridge.tracing, rich")
     empty("zmqbridge", "migrate", "--check", ROOT / "zmqbridge" / "core")
-    holds(f"all extras together: {extras}", True)
-    for half, library, program in (
-        ("asyncio", "anyio", ASYNCIO),
-        ("twisted", "Twisted", TWISTED),
+    try_both(empty, f"index, all extras together: {extras}")
+
+
+def install_halves(core: Built, folder: Path) -> None:
+    """Install what carries one half or none, with the newest and with the lowest versions."""
+    needs = {re.split("[^A-Za-z]", each)[0]: each for each in PROJECT["dependencies"]}
+    for half, library, other, program in (
+        ("asyncio", "anyio", "Twisted", ASYNCIO),
+        ("twisted", "Twisted", "anyio", TWISTED),
     ):
-        empty = Empty(folder / half)
-        empty.pip("install", "--no-deps", wheel)
-        (wanted,) = [each for each in needs if each.startswith(library)]
-        empty.pip("install", pyzmq, wanted)
-        empty("python", "-c", program)
-        listed = empty("python", "-m", "pip", "list")
-        other = "Twisted" if half == "asyncio" else "anyio"
-        holds(f"the {half} half alone works without {other}", other not in listed)
+        pins = [needs[each].replace(">=", "==") for each in ("pyzmq", library)]
+        for which, more in (("newest", []), ("lowest", pins)):
+            empty = Empty(folder / f"{half}-{which}")
+            empty.pip("install", f"{core.wheel}[{half}]", *more)
+            empty.pip("check")
+            empty("python", "-W", "ignore", "-c", program)
+            listed = empty("python", "-m", "pip", "list")
+            what = f"zmqbridge-core[{half}], {which}: works, pip check, no {other}"
+            holds(what, library in listed and other not in listed)
+            error = empty.fails("zmqbridge", "demo")
+            holds(f"zmqbridge demo says what it lacks: {error.strip()}", "pip install" in error)
+    empty = Empty(folder / "none")
+    empty.pip("install", core.wheel)
+    empty.pip("check")
+    empty("python", "-c", "import zmqbridge, zmqbridge.core, zmqbridge.security")
+    empty("zmqbridge", "keygen", "server")
+    error = empty.fails("zmqbridge", "pull", "-b", "tcp://127.0.0.1:*")
+    holds(f"zmqbridge-core: pip check; {error.strip()}", "zmqbridge-core[asyncio]" in error)
 
 
 def main() -> None:
@@ -167,20 +252,17 @@ def main() -> None:
     quick = parser.parse_args().quick
     folder = Path(tempfile.mkdtemp(prefix="zmqbridge-package-"))
     try:
-        first = build(ROOT, folder / "first")
-        second = build(ROOT, folder / "second")
-        holds("wheel and sdist are equal when they are built twice", first == second)
-        (wheel,), (sdist,) = (list((folder / "first").glob(end)) for end in ("*.whl", "*.tar.gz"))
-        with tarfile.open(sdist) as archive:
-            archive.extractall(folder / "unpacked", filter="data")
-        (unpacked,) = (folder / "unpacked").iterdir()
-        again = build(unpacked, folder / "again", "--wheel")
-        holds("the sdist builds the same wheel", again == {wheel.name: first[wheel.name]})
-        said(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist)
-        holds("twine check --strict", True)
-        look_into(wheel, sdist)
+        said(sys.executable, ROOT / "release" / "split.py", folder / "split")
+        clone = build_twice(ROOT, folder / "clone")
+        core = build_twice(folder / "split" / "zmqbridge-core", folder / "core")
+        whole = build_twice(folder / "split" / "zmqbridge", folder / "whole")
+        look_into("clone", clone)
+        look_into("core", core)
+        look_into_whole(whole, core)
         if not quick:
-            install_all(wheel, sdist, folder)
+            (folder / "environments").mkdir()
+            install_whole(clone, core, whole, folder / "environments")
+            install_halves(core, folder / "environments")
     finally:
         shutil.rmtree(folder)
 

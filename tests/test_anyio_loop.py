@@ -207,7 +207,7 @@ def test_native_cancellation_is_as_safe_as_that_of_scopes(
                     assert message == [b"%d" % number]
 
     with asyncio.Runner(loop_factory=deaf_loop) as runner:
-        runner.run(asyncio.wait_for(main(), 10))
+        runner.run(asyncio.wait_for(main(), 60))
 
 
 def test_timeouts_run_on_trios_clock() -> None:

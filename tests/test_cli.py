@@ -212,7 +212,7 @@ def test_ten_megabytes_of_anything_go_through_a_pipe(address: str, form: str) ->
 def test_where_nobody_takes_it_the_status_says_so(address: str) -> None:
     status, out, err = run("push", "-b", address, "--timeout", SILENCE, given=b"1\n2\n3\n")
     assert (status, out) == (1, b"")
-    assert err == b"not all was sent: nobody takes it (nobody is there)\n"
+    assert err == b"not all was sent: no peer takes it (no peer is there)\n"
 
 
 def test_where_nothing_comes_the_status_says_so(address: str) -> None:
@@ -502,11 +502,11 @@ def test_why_nobody_takes_it(plain: Make, tmp_path: Path) -> None:
         _, there = plain(zmq.PULL, **few)
         given = b"\n".join([10_000 * b"x"] * 3000)
         status, _, err = run("push", "-c", there, "--timeout", SILENCE, given=given)
-        told = b"not all was sent: nobody takes it (who is there does not read)\n"
+        told = b"not all was sent: no peer takes it (the peers do not read)\n"
         assert (status, err) == (1, told)
         _, err = refused.communicate(timeout=BOUND)
-    assert (refused.returncode, b"nobody takes it (" in err) == (1, True)
-    assert b"nobody is there" not in err
+    assert (refused.returncode, b"no peer takes it (" in err) == (1, True)
+    assert b"no peer is there" not in err
 
 
 def test_a_request_that_fails_is_named_by_its_line_and_the_others_go_on(plain: Make) -> None:
@@ -618,11 +618,11 @@ def test_a_server_lets_in_whom_it_knows_and_nobody_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["pull", "-b", HERE, "--clients", "."], b"--clients .: who binds must have --curve"),
-        (["push", "-c", "tcp://h:1", "--own-key", "x"], b"--own-key x: who connects must"),
-        (["proxy", "pubsub", HERE, HERE, "--clients", "."], b"--clients .: who binds must"),
+        (["pull", "-b", HERE, "--clients", "."], b"--clients .: the side that binds must have"),
+        (["push", "-c", "tcp://h:1", "--own-key", "x"], b"--own-key x: the side that connects"),
+        (["proxy", "pubsub", HERE, HERE, "--clients", "."], b"--clients .: the side that binds"),
         (["proxy", "pubsub", HERE, HERE, "--curve-back", "k.key_secret", "--own-key", "k.key"],
-         b"--own-key k.key: who connects must"),
+         b"--own-key k.key: the side that connects"),
         (["pull", "-b", HERE, "--curve", "k.key_secret", "--clients", "nowhere"], b"nowhere"),
         (["tap", "pubsub", HERE, HERE, "--curve-front", "k.key_secret", "--clients", "nowhere"],
          b"nowhere"),
@@ -949,7 +949,7 @@ def test_where_nobody_listens(address: str) -> None:
         port = free.getsockname()[1]
     status, out, err = run("ping", f"tcp://127.0.0.1:{port}")
     assert (status, out) == (2, b"")
-    assert b"nobody is there: Connection refused" in err
+    assert b"nothing listens there: Connection refused" in err
 
 
 # What strangers met at a shell.
@@ -993,7 +993,7 @@ def test_a_receiver_that_gets_nothing_says_why(
     command: str, plain: Make, tmp_path: Path, address: str
 ) -> None:
     status, _, err = run(command, "-c", address, "--timeout", SILENCE)
-    assert (status, b"nothing came within 0.5 s (nobody is there)" in err) == (1, True), err
+    assert (status, b"nothing came within 0.5 s (no peer is there)" in err) == (1, True), err
     kind = {"sub": zmq.PUB, "pull": zmq.PUSH, "dealer": zmq.ROUTER}[command]
     public, secret = zmq.curve_keypair()
     _, secured = plain(kind, curve_server=True, curve_secretkey=secret, curve_publickey=public)
@@ -1011,7 +1011,7 @@ def test_a_sender_without_a_timeout_says_what_it_waits_for(address: str) -> None
         pusher.stdin.write(b"x\n")
         pusher.stdin.flush()
         assert pusher.stderr is not None
-        assert pusher.stderr.readline() == b"waiting: nobody is there\n"
+        assert pusher.stderr.readline() == b"waiting: no peer is there\n"
         pusher.kill()
 
 

@@ -24,7 +24,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docpages import DOCS, ROOT, blocks_of, pages
+from docpages import DOCS, ROOT, blocks_of, other_ports, pages, with_ports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OF_PAGES = set(PROJECT["dependency-groups"]["pages"])
@@ -42,9 +41,8 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.page != OWN_TEST]
 BOUND = 40  # seconds; most take a small part of one
-PORT = re.compile(r"(?<=//127\.0\.0\.1:)\d+")
-# What has no meaning for the suite, or shows what a program prints.
-UNRUN = {"text", "console", "ini", "docker", "yaml", "nginx"}
+# What has no meaning for the suite, or shows what a program prints. What a shell runs is `sh`.
+UNRUN = {"text", "ini", "docker", "yaml", "nginx"}
 
 
 def runs() -> list[Any]:
@@ -68,20 +66,6 @@ def imported(program: str) -> Iterator[str]:
             yield from (each.name.partition(".")[0] for each in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module.partition(".")[0]
-
-
-def other_ports(programs: list[str]) -> dict[str, str]:
-    """Ports that are free here for those that the programs name."""
-    ports = {}
-    for port in {port for program in programs for port in PORT.findall(program)}:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports[port] = str(probe.getsockname()[1])
-    return ports
-
-
-def with_ports(text: str, ports: dict[str, str]) -> str:
-    return PORT.sub(lambda port: ports.get(port[0], port[0]), text)
 
 
 @pytest.mark.skipif(
@@ -137,7 +121,7 @@ def said(started: Any) -> list[tuple[str, str]]:
 
 
 def test_each_block_says_what_language_it_is_in() -> None:
-    known = {"python", "toml", "json", *UNRUN}
+    known = {"python", "sh", "toml", "json", *UNRUN}
     unknown = [(each.page, each.line) for each in BLOCKS if each.language not in known]
     # The notebook has tables of the benchmarks, as they print them.
     assert [each for each in unknown if each[0] != "docs/performance-notebook.md"] == []
@@ -172,6 +156,7 @@ def test_the_readme_leads_to_pages_from_wherever_it_is_shown() -> None:
         ("zmqbridge.proxies", "tools"),
         ("zmqbridge.metrics", "tools"),
         ("zmqbridge.tracing", "tools"),
+        ("zmqbridge.tools", "tools"),
         ("zmqbridge.testing", "testing"),
         ("zmqbridge.testing.differential", "testing"),
         ("zmqbridge.txzmq", "txzmq-api"),
@@ -209,3 +194,19 @@ def test_the_table_of_the_first_page_leads_to_every_page_that_answers_a_question
     answers = {f"howto/{page.name}" for page in (DOCS / "howto").glob("*.md")}
     assert answers - linked == set()
     assert all((DOCS / link).exists() for link in linked)
+
+
+def test_the_page_on_speed_is_short_enough_to_be_read() -> None:
+    lines = (DOCS / "performance.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 60, "tables and reasons are for the notebook"
+
+
+def test_a_page_in_tabs_has_one_for_each_world() -> None:
+    worlds = "asyncio", "trio", "Twisted"
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        tabs = [text.count(f"{{tab-item}} {world}\n") for world in worlds]
+        if page.name == "examples.md":  # each script for its API; trio has asyncio's
+            assert tabs == [4, 0, 4]
+        elif page.parent.name != "tutorial":  # each for its audience
+            assert len(set(tabs)) == 1, (page, tabs)

@@ -94,6 +94,21 @@ async def test_authenticators_and_what_asks_for_them_say_so_too(w: World) -> Non
     context.term()
 
 
+@both
+async def test_when_it_cannot_be_seen_whether_there_is_an_authenticator_no_server_opens(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(socket: zmq.Socket[bytes], address: str) -> None:
+        raise zmq.ZMQError(errno.ENOMEM)
+
+    _, secret = zmq.curve_keypair()
+    monkeypatch.setattr(zmq.Socket, "bind", starved)  # ours bind past it
+    with zmq.Context() as context:
+        with pytest.raises(zmq.ZMQError) as refused:
+            w.Puller(bind="tcp://127.0.0.1:*", security=CurveServer(secret), context=context)
+        assert refused.value.errno == errno.ENOMEM
+
+
 PROGRAM = """
     import asyncio, os, resource, sys
     import zmq
@@ -101,7 +116,7 @@ PROGRAM = """
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
     twisted = sys.argv[1] == "twisted"
-    backend = twisted_backend if twisted else asyncio_backend
+    Puller = (twisted_backend if twisted else asyncio_backend).Puller  # is loaded here
     if twisted:
         from twisted.internet import reactor
 
@@ -119,19 +134,19 @@ PROGRAM = """
         except OSError:
             pass
         try:
-            backend.Puller()  # there is not even a context
+            Puller()  # there is not even a context
         except ResourcesExhausted as error:
             assert "descriptor" in str(error), error
         for each in held:
             os.close(each)
-        first = backend.Puller(bind="inproc://first")
+        first = Puller(bind="inproc://first")
         there = descriptors()
         for monitor in (False, True):
             for _ in range(3):
                 opened = []
                 try:
                     while True:
-                        opened.append(backend.Puller(monitor=monitor))
+                        opened.append(Puller(monitor=monitor))
                 except ResourcesExhausted as error:
                     assert "descriptor" in str(error), error
                     assert "ulimit" in str(error), error
@@ -140,7 +155,7 @@ PROGRAM = """
                 while descriptors() > there:
                     await asyncio.sleep(0.01)
         held = []
-        puller = backend.Puller()
+        puller = Puller()
         try:
             while True:
                 held.append(os.open(os.devnull, os.O_RDONLY))

@@ -8,14 +8,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
-from zmqbridge._bridge import mechanisms
+from zmqbridge._bridge import guards, mechanisms
 from zmqbridge._bridge.addresses import HOLDS
 from zmqbridge.security import Peer, Policy
 from zmqbridge.twisted_backend import Pusher, _clocks
@@ -47,29 +47,29 @@ def address(tmp_path: Path) -> str:
 def test_a_number_that_another_descriptor_has_got_before_it_was_copied_is_not_held(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zmqbridge._bridge.ipclinger import keeper
+    from zmqbridge._bridge.ipclinger import copies
 
     ours, theirs = socket.socketpair()
-    copies = []
+    copied = []
     dup = os.dup
 
     def of_what_was_opened_meanwhile(original: int) -> int:
         if sys._getframe(1).f_code.co_name != "_find":  # of what libzmq has, to ask for its address
             return dup(original)
-        copies.append(dup(ours.fileno()))
-        return copies[-1]
+        copied.append(dup(ours.fileno()))
+        return copied[-1]
 
     with ours, theirs, zmq.Context() as context, context.socket(zmq.PULL) as puller:
         puller.bind(address)
         pusher = Pusher(connect=address, context=context)
         pusher.push_nowait(b"x")
         assert puller.recv() == b"x"
-        until(lambda: not len(keeper))
-        with monkeypatch.context() as patched, keeper._lock:  # so its thread closes nothing
+        until(lambda: not len(copies))
+        with monkeypatch.context() as patched, copies._lock:  # so its thread closes nothing
             patched.setattr(os, "dup", of_what_was_opened_meanwhile)
             pusher.close()
-            assert not len(keeper)
-        assert copies
+            assert not len(copies)
+        assert copied
         ours.close()
         theirs.settimeout(30)
         assert theirs.recv(1) == b"", "a copy of the wrong descriptor is still open"
@@ -80,7 +80,7 @@ def test_a_connection_that_went_since_the_last_look_is_not_sought_for(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from zmqbridge._bridge.descriptors import is_of
-    from zmqbridge._bridge.ipclinger import Keeper, keeper
+    from zmqbridge._bridge.ipclinger import Copies, copies
 
     def connected(context: Any) -> Any:
         pusher = Pusher(connect=address, context=context)
@@ -88,25 +88,25 @@ def test_a_connection_that_went_since_the_last_look_is_not_sought_for(
         return pusher
 
     sought = []
-    seek = Keeper._seek
-    until(lambda: not len(keeper))
+    seek = Copies._seek
+    until(lambda: not len(copies))
     with zmq.Context() as context, context.socket(zmq.PULL) as puller:
         puller.set(zmq.RCVHWM, 1)
         puller.bind(address)
         first, second = connected(context), connected(context)
         assert puller.recv() == puller.recv() == b"x"
-        with keeper._lock:  # so its thread sees nothing
+        with copies._lock:  # so its thread sees nothing
             first.close()
-            held = [each for each in keeper._copies.values() if each.standing]
+            held = [each for each in copies._copies.values() if each.standing]
             assert len(held) == 2
             until(lambda: not all(is_of(each.original, each.inode) for each in held))
             third = connected(context)
             assert puller.recv() == b"x"
-            monkeypatch.setattr(Keeper, "_seek", lambda self: (sought.append(1), seek(self)))
+            monkeypatch.setattr(Copies, "_seek", lambda self: (sought.append(1), seek(self)))
             third.close()
             assert len(sought) == 1
         second.close()
-    until(lambda: not len(keeper))
+    until(lambda: not len(copies))
 
 
 # The thread that compares the clocks.
@@ -178,3 +178,39 @@ async def test_an_authenticator_takes_no_more_questions_when_it_answers_the_last
             assert free
             assert libzmq.poll(30_000)
             assert libzmq.recv_multipart()[2] == b"500"
+
+
+# Sets that another thread changes.
+
+
+class Overtaken:
+    """A set of two, to which another thread adds one while it is listed for the first time."""
+
+    def __init__(self) -> None:
+        self.listed = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.listed += 1
+        yield 1
+        if self.listed == 1:
+            raise RuntimeError("Set changed size during iteration")
+        yield 2
+
+
+def test_a_set_that_another_thread_changes_is_listed_again() -> None:
+    assert guards.snapshot(Overtaken()) == [1, 2]
+
+
+def changing() -> Iterator[Any]:
+    yield from ()
+    raise RuntimeError("Set changed size during iteration")
+
+
+def test_while_sockets_come_and_go_the_thread_of_the_clocks_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not _clocks._needed(object())
+    for name in ("_delays", "open_sockets"):
+        with monkeypatch.context() as patched:
+            patched.setattr(_clocks, name, changing())
+            assert _clocks._needed(object())

@@ -18,57 +18,9 @@ from zmqbridge import asyncio_backend, twisted_backend, txzmq
 PACKAGE = Path(zmqbridge.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-# Private names that our code reaches for in another object, and why.
-REACHED = {
-    # asyncio's loops keep their thread here; to ask by a method of ours would be a frame a message
-    "_thread_id",
-    # CPython's own, where there is no public name
-    "_current_frames", "_getframe", "_log_destroy_pending", "_run", "_swap_current_task",
-    # pyzmq's: which sockets a context has, that a socket is another's, of which type an option is
-    "_opt_type", "_shadow", "_sockets",
-    # of asyncio's handles, in a loop without a selector
-    "_callback", "_context", "_scheduled",
-    # Twisted's and selectors', to learn in a forked child which poller is whose
-    "_poller", "_reads", "_selector", "_writes",
-    # part of txZMQ's API, which subclasses override; and our one name on its objects
-    "_cancel", "_readMultipart", "_requests", "_routingInfo", "_timeoutRequest",
-    "_zmqbridge__driver", "_zmqbridge__guard",
-}  # fmt: skip
-# Documented, in spite of their underscore: a NamedTuple's, and how a process ends at once.
-DOCUMENTED = {"_asdict", "_exit", "_fields", "_replace"}
-
 MOST_OF_A_FILE = 350  # lines
 MOST_OF_A_FUNCTION = 40  # lines of code
-
-
-def reaches(tree: ast.Module) -> list[ast.Attribute]:
-    """Where a private attribute is taken from anything but the object or the class itself."""
-    own = {"self", "cls"} | {each.name for each in ast.walk(tree) if isinstance(each, ast.ClassDef)}
-    return [
-        each
-        for each in ast.walk(tree)
-        if isinstance(each, ast.Attribute)
-        and each.attr.startswith("_")
-        and not each.attr.startswith("__")
-        and each.attr not in DOCUMENTED
-        and not (isinstance(each.value, ast.Name) and each.value.id in own)
-        and ast.unparse(each.value) != "super()"
-    ]
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_object_reaches_for_what_is_private_in_another(path: Path) -> None:
-    found = {
-        f"line {each.lineno}: {ast.unparse(each)}"
-        for each in reaches(ast.parse(path.read_text()))
-        if each.attr not in REACHED
-    }
-    assert not found
-
-
-def test_each_exception_is_needed() -> None:
-    used = {each.attr for path in SOURCES for each in reaches(ast.parse(path.read_text()))}
-    assert used >= REACHED
+WIDE = 20  # the indent from which a line of the drawing goes on with what the one before says
 
 
 @pytest.mark.parametrize("module", [asyncio_backend, twisted_backend, txzmq])
@@ -87,12 +39,46 @@ def test_what_is_not_public_in_a_backend_is_private_by_its_name() -> None:
         assert public == {"authenticator", "ending", "proxy", "sockets"} | services
 
 
-def test_each_module_has_a_place_in_the_drawing_of_the_house() -> None:
-    design = (PACKAGE.parent / "docs" / "design.md").read_text()
-    drawing = design.partition("    zmqbridge/ ")[2].partition("Imports go downward only.")[0]
-    named = set(re.findall(r"\w+", drawing))
-    rooms = [path for path in SOURCES if path.parent.name != "cli" and path.stem != "__init__"]
-    assert {path.stem for path in rooms} - named == set()
+def drawn() -> list[str]:
+    """The modules in the drawing of docs/design.md, each as ``room/module``."""
+    design = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    drawing = design.partition("    zmqbridge/ ")[2].partition("    twisted/plugins/")[0]
+    found, rooms = list[str](), {6: ""}
+    for line in drawing.splitlines()[1:]:
+        words = line.strip()
+        indent = len(line) - len(line.lstrip())
+        names = re.split(r"  +", words)[0].strip(",").split(", ") if indent < WIDE else []
+        for name in names:
+            if name.endswith("/"):
+                rooms[indent + 2] = rooms[indent] + name
+            else:
+                found.append(rooms[indent] + name)
+    return found
+
+
+def test_each_module_has_one_place_in_the_drawing_of_the_house_and_nothing_else_has() -> None:
+    modules = [path.relative_to(PACKAGE).with_suffix("").as_posix() for path in SOURCES]
+    assert sorted(drawn()) == sorted(each for each in modules if not each.endswith("__init__"))
+
+
+def public_modules() -> tuple[set[str], set[str]]:
+    """The modules that docs/stability.md names as public: with an `__all__`, and without."""
+    page = (PACKAGE.parent / "docs" / "stability.md").read_text(encoding="utf-8")
+    section = page.partition("## Which modules are public")[2].partition("\nSo these")[0]
+    with_all, without = (
+        set(re.findall(r"`(zmqbridge[\w.]*)`", part)) for part in section.split("\n- ")[1:]
+    )
+    return with_all, without
+
+
+def test_which_modules_are_public_is_said_by_a_page_and_all_others_are_private() -> None:
+    with_all, without = public_modules()
+    modules = {module_of(path): path.read_text(encoding="utf-8") for path in SOURCES}
+    assert without < modules.keys()
+    assert not any("._" in name for name in with_all | without)
+    # The differential names what its programs are made of; it is for those who work on it.
+    declared = {name for name, text in modules.items() if "\n__all__" in text}
+    assert with_all == declared - {"zmqbridge.testing.differential"}
 
 
 def lines_of_code(function: Any, source: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""libzmq's I/O threads wait while a crowd of messages is handled, and only then."""
+"""libzmq's I/O threads wait while a large burst of messages is handled, and only then."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_what_is_held_interrupts_nobody_until_it_is_let_go(own: OwnContext) -> N
     own.holding.hold()
     own.holding.hold()
     assert policies(own) == [os.SCHED_BATCH] * 2
-    own.holding.let_go()
+    own.holding.let_run()
     assert policies(own) == [os.SCHED_OTHER] * 2
 
 
@@ -89,7 +89,7 @@ def test_a_process_under_another_policy_keeps_it() -> None:
         with OwnContext() as context, context.socket(zmq.PULL):  # its threads inherit the policy
             named(context)
             context.holding.hold()
-            context.holding.let_go()
+            context.holding.let_run()
             seen.extend(policies(context))
 
     thread = threading.Thread(target=under_batch)
@@ -109,7 +109,7 @@ def test_where_it_is_forbidden_it_is_tried_once(
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
     assert not own.holding.hold()
-    own.holding.let_go()
+    own.holding.let_run()
     assert not own.holding.hold()
     assert [policy for _, policy, _ in tried] == [os.SCHED_BATCH, os.SCHED_OTHER]
 
@@ -140,7 +140,7 @@ def test_where_threads_cannot_be_seen_nothing_is_done(
     with monkeypatch.context() as hidden:
         hidden.setattr(iothreads, "TASKS", tmp_path / "not mounted")
         assert not own.holding.hold()
-    own.holding.let_go()
+    own.holding.let_run()
     assert policies(own) == [os.SCHED_OTHER] * 2
 
 
@@ -151,7 +151,7 @@ def test_a_context_that_has_ended_holds_nothing(before: bool) -> None:
         if before:
             assert context.holding.hold()
     assert not context.holding.hold()
-    context.holding.let_go()
+    context.holding.let_run()
 
 
 @pytest.mark.parametrize("error", [RuntimeError, zmq.ZMQError, TypeError])
@@ -188,7 +188,7 @@ def test_other_threads_may_have_names_that_are_no_text(own: OwnContext, name: by
     thread.start()
     named_so.wait(10)
     assert own.holding.hold()
-    own.holding.let_go()
+    own.holding.let_run()
     ended.set()
     thread.join()
 
@@ -205,7 +205,7 @@ def test_when_two_loops_look_for_the_threads_at_once_nothing_stays_held(
     calls = iter([slowly, look])
     monkeypatch.setattr(iothreads, "threads_named", lambda start: next(calls)(start))
     assert own.holding.hold()
-    own.holding.let_go()
+    own.holding.let_run()
     assert policies(own) == [os.SCHED_OTHER] * 2
     assert own.holding.hold()
 
@@ -223,7 +223,7 @@ def test_another_face_of_a_context_leaves_its_threads_alone(own: OwnContext) -> 
 @pytest.mark.parametrize(
     ("messages", "policy"), [(LARGE_BURST - 2, os.SCHED_OTHER), (10 * LARGE_BURST, os.SCHED_BATCH)]
 )
-async def test_while_a_crowd_of_requests_is_answered(
+async def test_while_a_large_burst_of_requests_is_answered(
     w: World, still: None, messages: int, policy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
@@ -246,7 +246,7 @@ async def test_while_a_crowd_of_requests_is_answered(
 
 
 @pytest.mark.parametrize("w", ["asyncio", "epoll"], indirect=True)
-async def test_whoever_closes_amid_a_crowd_leaves_nothing_held(
+async def test_whoever_closes_amid_a_large_burst_leaves_nothing_held(
     w: World, still: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
@@ -331,7 +331,7 @@ def test_it_is_held_when_enough_large_bursts_came_one_upon_the_other(
     assert own.holding.before(LARGE_BURST)
     assert own.holding.held
     assert policies(own) == [os.SCHED_BATCH] * 2
-    own.holding.let_go()
+    own.holding.let_run()
     assert not own.holding.held
     assert policies(own) == [os.SCHED_OTHER] * 2
     monkeypatch.setattr(iothreads, "MAX_GAP", -1)

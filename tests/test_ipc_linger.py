@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.conftest import World
 
 ipclinger = pytest.importorskip("zmqbridge._bridge.ipclinger", exc_type=ImportError)
-keeper = ipclinger.keeper
+copies = ipclinger.copies
 places_of, unread_by_peer = ipclinger.places_of, ipclinger.unread_by_peer
 
 BOUND = 30  # seconds
@@ -201,7 +201,7 @@ def until(condition: Callable[..., Any], bound: int = 10) -> None:
 
 
 def nothing_is_held() -> bool:
-    return not holders() and not len(keeper)
+    return not holders() and not len(copies)
 
 
 def test_the_side_that_is_bound_and_the_raw_socket_too(
@@ -241,7 +241,7 @@ def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(
     begun = time.monotonic()
     pusher.close()
     assert time.monotonic() - begun < 0.9  # it is waited for elsewhere
-    assert len(keeper) == 1
+    assert len(copies) == 1
     context.term()
     until(nothing_is_held)
     assert time.monotonic() - begun > 0.9
@@ -254,7 +254,7 @@ def test_a_peer_that_has_hung_up_is_not_waited_for(
 ) -> None:
     pusher = filled(receiver, context)
     pusher.close()
-    assert len(keeper) == 1
+    assert len(copies) == 1
     context.term()
     receiver.close()
     until(nothing_is_held, 3)  # long before the linger is over
@@ -357,14 +357,14 @@ def test_the_child_of_a_fork_keeps_none_of_its_parents(
     pusher = filled(receiver, context)
     before = descriptors()
     pusher.close()
-    assert len(keeper) == 1
+    assert len(copies) == 1
     context.term()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks amid threads
         child = os.fork()
     if not child:
-        keeper._lock.acquire(timeout=1)
-        os._exit(0 if not len(keeper) and descriptors() <= before else 1)
+        copies._lock.acquire(timeout=1)
+        os._exit(0 if not len(copies) and descriptors() <= before else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert receiver.read(MANY - 1) == list(range(1, MANY))
     until(nothing_is_held)
@@ -533,8 +533,8 @@ def test_a_process_whose_peer_never_reads_ends(
 @pytest.fixture
 def sought(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     times = []
-    seek = ipclinger.Keeper._seek
-    monkeypatch.setattr(ipclinger.Keeper, "_seek", lambda self: (times.append(1), seek(self)))
+    seek = ipclinger.Copies._seek
+    monkeypatch.setattr(ipclinger.Copies, "_seek", lambda self: (times.append(1), seek(self)))
     return times
 
 
@@ -615,9 +615,9 @@ def stuck(address: str, context: zmq.Context[zmq.Socket[bytes]]) -> Any:
 
 
 def all_is_read_of(receiver: Receiver, held: int) -> None:
-    until(lambda: len(keeper) <= held)
+    until(lambda: len(copies) <= held)
     time.sleep(5 * ipclinger.SELDOM)  # after so long what is not held was let go
-    assert len(keeper) == held
+    assert len(copies) == held
     assert receiver.read(TOO_MANY) == list(range(TOO_MANY))
     until(nothing_is_held)
 
@@ -648,7 +648,7 @@ def test_a_peer_that_hangs_up_lets_go_of_no_other_of_that_name(
         other.push_nowait(message(0))
         assert gone.read(1) == [0]
         stuck(receiver.address, context).close()
-        assert len(keeper) == 2
+        assert len(copies) == 2
         gone.close()
         all_is_read_of(receiver, 1)
 
@@ -662,7 +662,7 @@ def test_copies_leave_descriptors_to_the_program(
     monkeypatch.setattr(ipclinger.resource, "getrlimit", lambda which: (limit, limit))
     for pusher in pushers:
         pusher.close()
-    assert len(keeper) == 2
+    assert len(copies) == 2
     for each in receivers:
         each.close()
     until(nothing_is_held)
@@ -676,13 +676,23 @@ def test_who_is_connected_while_another_ends_is_sought_when_he_closes(
     first = stuck(receiver.address, context)
     with contextlib.closing(Pusher(connect=address, context=context)) as late:
         first.close()  # all connections are sought, and that of `late` is not there
-        assert len(keeper) == 1
+        assert len(copies) == 1
         again = Receiver(address=address)
         until(lambda: connections(address) == 3)  # two of the first, as one is a copy
         for number in range(TOO_MANY):
             late.push_nowait(message(number))
         assert again.read(1) == [0]
-    assert len(keeper) == 2
+    assert len(copies) == 2
     assert again.read(TOO_MANY - 1) == list(range(1, TOO_MANY))
     all_is_read_of(receiver, 1)
     again.close()
+
+
+def test_a_peer_that_reads_nothing_is_waited_for_five_seconds_whatever_the_linger() -> None:
+    copy = ipclinger.Copy(0, 0, 0, place_of("ipc://it", False))
+    copy.until, copy.standing, copy.unread, copy.since = 1000.0, False, 100, 50.0
+    assert not copy.is_over(50 + ipclinger.UNREAD_LIMIT - 0.1)
+    assert copy.is_over(50 + ipclinger.UNREAD_LIMIT)
+    copy.standing = True  # libzmq still writes
+    assert not copy.is_over(999.9)
+    assert copy.is_over(1000)

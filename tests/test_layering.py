@@ -26,8 +26,16 @@ BLOCKED = {
     "zmqbridge.core": ["zmq", "socket", *LOOPS],
     "zmqbridge.arguments": ["zmq", *LOOPS],
     **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
-    "zmqbridge.asyncio_backend": ["twisted", "zmqbridge.twisted_backend"],
-    "zmqbridge.twisted_backend": ["anyio", "zmqbridge.asyncio_backend"],
+    "zmqbridge.asyncio_backend": ["zmq", *LOOPS],  # each of its names is loaded when it is used
+    "zmqbridge.twisted_backend": ["zmq", *LOOPS],
+    **{
+        f"zmqbridge.asyncio_backend.{name}": ["twisted", "zmqbridge.twisted_backend"]
+        for name in ("sockets", "_requester", "_publisher", "_publications", "authenticator")
+    },
+    **{
+        f"zmqbridge.twisted_backend.{name}": ["anyio", "zmqbridge.asyncio_backend"]
+        for name in ("sockets", "_publisher", "_publications", "authenticator", "service")
+    },
     "zmqbridge.txzmq": ["anyio", "zmqbridge.asyncio_backend", "zmqbridge.cli"],
 }
 

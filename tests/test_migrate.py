@@ -251,6 +251,27 @@ def test_what_could_be_native_is_named_place_by_place() -> None:
     assert places(mine.encode()) == []
 
 
+def test_a_name_may_be_of_several_classes_and_what_has_no_verb_is_sent() -> None:
+    program = """\
+import txzmq
+class Feed(txzmq.ZmqPubConnection):
+    def tell(self, message):
+        self.send(message)
+def share(kind, factory, endpoint):
+    if kind:
+        receiver = txzmq.ZmqREPConnection(factory, endpoint)
+    else:
+        receiver = txzmq.ZmqPullConnection(factory, endpoint)
+    receiver.gotMessage = receiver.onPull = print
+"""
+    found = [tuple(each) for each in places(program.encode())]
+    assert (4, "self.send(…); native: the verb of the class: push, publish, send") in found
+    assert [text for line, text in found if line == 10] == [
+        "gotMessage; native: handler=, which gets a request with parts, id and peer",
+        "onPull; native: handler=, which gets the list of parts",
+    ]
+
+
 def test_each_class_has_a_native_one_that_exists() -> None:
     from zmqbridge import asyncio_backend, twisted_backend, txzmq
     from zmqbridge.cli.natives import CLASSES, NATIVE, OLDER
@@ -388,4 +409,4 @@ def test_without_libcst_it_says_what_to_install() -> None:
         "from zmqbridge.cli import main; sys.exit(main(['migrate', '.']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=BOUND)
-    assert (done.returncode, b"zmqbridge[migrate]" in done.stderr) == (2, True)
+    assert (done.returncode, b"the extra [migrate]" in done.stderr) == (2, True)

@@ -245,8 +245,8 @@ async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w: World) -> N
         (["-k", "queue", "-f", "tcp://*:1", "-b", "tcp://*:2"], "--kind: give one of requests"),
         ([*SIDES, "--mark", "0"], "--mark: '0': give a whole number"),
         ([*SIDES, "--statistics", "often"], "--statistics: 'often': give a number above 0"),
-        ([*SIDES, "--clients", "."], "--clients .: who binds must have --curve"),
-        ([*SIDES, "--own-key", "x"], "--own-key x: who connects must have --curve"),
+        ([*SIDES, "--clients", "."], "--clients .: the side that binds must have --curve"),
+        ([*SIDES, "--own-key", "x"], "--own-key x: the side that connects must have --curve"),
         ([*SIDES, "--curve-front", "k.key"], "the file with the secret key is needed"),
         ([*SIDES, "--curve-back", "nowhere"], "nowhere: Invalid certificate file"),
         (

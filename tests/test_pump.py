@@ -1107,11 +1107,11 @@ class Recording(Holding):
     def hold(self) -> bool:
         return True
 
-    def let_go(self) -> None:
+    def let_run(self) -> None:
         self.held = False
 
 
-class TestCrowds:
+class TestLargeBursts:
     @pytest.fixture
     def context(self) -> Iterator[zmq.Context[Any]]:
         with OwnContext() as context:
@@ -1120,14 +1120,14 @@ class TestCrowds:
 
     @pytest.fixture(autouse=True)
     def first(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The first crowd will do."""
+        """The first large burst will do."""
         monkeypatch.setattr(iothreads, "IN_A_ROW", 0)
 
     @pytest.mark.parametrize(
         ("late", "held"),
         [(math.inf, [False, False, True, True]), (-math.inf, [False, False, False, False])],
     )
-    def test_it_takes_some_crowds_one_close_upon_the_other(
+    def test_it_takes_some_large_bursts_one_close_upon_the_other(
         self,
         driven: Make,
         plain: Make,
@@ -1148,7 +1148,7 @@ class TestCrowds:
         assert seen == held
 
     @pytest.mark.parametrize(("messages", "held"), [(LARGE_BURST, False), (LARGE_BURST + 1, True)])
-    def test_the_io_thread_is_held_from_a_crowd_to_the_next_turn(
+    def test_the_io_thread_is_held_from_a_large_burst_to_the_next_turn(
         self,
         driven: Make,
         plain: Make,

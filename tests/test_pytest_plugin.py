@@ -199,7 +199,7 @@ STRICT = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope
         (STRICT, "@pytest.mark.asyncio", 3),
         (STRICT, "", 3),
         (["-p", "no:asyncio"], "@pytest.mark.anyio", 6),
-        ([*AUTO, "-o", "anyio_mode=strict"], "@pytest.mark.zmq_backend('trio')", 3),
+        (AUTO, "@pytest.mark.zmq_backend('trio')", 3),
     ],
     ids=["plain", "asyncio, auto", "asyncio, strict", "asyncio, unmarked", "anyio", "trio"],
 )

@@ -153,6 +153,33 @@ def test_nor_while_nothing_else_is_opened(run: Callable[..., Any]) -> None:
     run(main)
 
 
+def test_nor_one_that_is_closed_without_a_ring(run: Callable[..., Any]) -> None:
+    # libzmq rings when it closes one; what closes all descriptors of a process does not.
+    async def main() -> None:
+        reader = selector_thread.ThreadReader(asyncio.get_running_loop())
+        ours, far = socket.socketpair()
+        number = ours.fileno()
+        async with (
+            Replier(bind="tcp://127.0.0.1:*") as replier,
+            Requester(timeout=5, connect=replier.addresses) as requester,
+        ):
+            serving = asyncio.ensure_future(replier.serve(lambda request: request.reply(b"yes")))
+            assert await requester.request(b"?") == [b"yes"]
+            rang = asyncio.Event()
+            reader.add_reader(number, lambda: (reader.remove_reader(number), rang.set()))
+            ours.close()
+            for _ in range(10):
+                assert await requester.request(b"?") == [b"yes"]
+            if selectors.DefaultSelector not in selector_thread.AT_ONCE:
+                await asyncio.wait_for(rang.wait(), 10)  # others forget it
+            reader.remove_reader(number)
+            replier.close()
+            await serving
+        far.close()
+
+    run(main)
+
+
 def test_a_number_that_belongs_to_another_now_is_left_to_him(run: Callable[..., Any]) -> None:
     def pair(kind: int) -> Any:
         made = context.socket(kind)
@@ -292,6 +319,22 @@ def test_it_may_be_woken_for_nothing(
             return [(key, selectors.EVENT_READ) for key in self.get_map().values()]
 
     monkeypatch.setattr(selectors, "DefaultSelector", Mistaken)
+    run(asks_and_is_answered)
+
+
+def test_sockets_that_come_while_it_lists_the_others_do_not_end_it(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overtaken(selectors.DefaultSelector):
+        overtaken = 0
+
+        def select(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+            self.overtaken += threading.current_thread().name == "zmqbridge-selector"
+            if self.overtaken % 2:  # as `select` does where Python has no GIL
+                raise RuntimeError("Set changed size during iteration")
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Overtaken)
     run(asks_and_is_answered)
 
 

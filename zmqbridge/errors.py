@@ -166,7 +166,7 @@ class PublicationsMissed(ZmqBridgeError):
 
 
 class PublisherRestarted(ZmqBridgeError):
-    """A publisher began anew with its numbers: what is known of its state holds no more.
+    """A publisher has begun its numbers again: what the program knows of its state may be wrong.
 
     The next call goes on with its first publication that is there.
 
@@ -176,7 +176,7 @@ class PublisherRestarted(ZmqBridgeError):
 
     def __init__(self, restarted: Restarted) -> None:
         of = f" with the tag {restarted.tag!r}" if restarted.tag else ""
-        super().__init__(f"the publisher has begun anew{of}")
+        super().__init__(f"the publisher has begun its numbers again{of}")
         self.restarted: Restarted = restarted
 
 

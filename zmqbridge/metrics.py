@@ -17,6 +17,7 @@ from prometheus_client.samples import Sample
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics
+from zmqbridge.tools import Counting
 
 __all__ = ["Collector", "Counting", "Passing"]
 
@@ -37,20 +38,13 @@ HELP = {
     "refused": "Messages that were not accepted, as a queue was at its mark.",
     "lost": "Messages received that no memory was left to copy.",
     "unwanted": "Publications unsubscribed before they were taken.",
+    "missed": "Numbered publications that were told to be missing.",
 }
 
 
 # How long a scrape waits for proxies, which answer at once unless they wait for a peer.
 PROXY_TIMEOUT = 0.25  # seconds
 SIDES = {"front": "the clients, publishers or pushers", "back": "the workers, subscribers, pullers"}
-
-
-@runtime_checkable
-class Counting(Protocol):
-    """What can be collected: a socket of either backend, or a connection of the facade."""
-
-    def statistics(self) -> Statistics:
-        """Its counts."""
 
 
 @runtime_checkable

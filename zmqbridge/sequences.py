@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from zmqbridge.core.checks import ONE
 from zmqbridge.core.framing import Address, as_name
 
 __all__ = ["By", "Sequence"]
@@ -27,9 +28,10 @@ class Sequence:
         size: how many bytes of tags and bodies are kept at most.
         by: ``"publisher"`` for one count of all publications, as inference engines have it, for
             subscribers that take all tags; ``"tag"`` for a count of each tag.
-        first: the first number. A subscriber notices a restart because the numbers go back. If a
-            restarted publisher may soon have higher numbers than before, let them begin higher
-            after each start, for example at ``time.time_ns()``.
+        first: the first number. By default it is one that no other publisher has, also none that
+            had this address before: 2**62 and above, with 30 random bits, and 32 that count. So
+            every restart is noticed, and that a tag is new. ``first=0`` counts as inference engines
+            do; then a restart is noticed only when the numbers have gone back.
         last_values: for how many tags the last publication is kept even if it is not among the
             last `keep` ones, for subscribers with ``latest=True``. It needs ``by="tag"``.
 
@@ -46,12 +48,16 @@ class Sequence:
         keep: int = 10_000,
         size: int = 64 * 1024 * 1024,
         by: By = "publisher",
-        first: int = 0,
+        first: int | None = None,
         last_values: int = 0,
     ) -> None:
+        if replay is not None and not isinstance(replay, ONE):
+            said = "give the address at which publications are asked for again, e.g."
+            raise TypeError(f"replay={replay!r}: {said} 'tcp://*:5556'")
         whole_number("keep", keep, 1)
         whole_number("size", size, 1)
-        whole_number("first", first, 0)
+        if first is not None:
+            whole_number("first", first, 0)
         whole_number("last_values", last_values, 0)
         if not counted_by(by) and last_values:
             raise ValueError("last_values= goes with by='tag': with others, old numbers come late")
@@ -59,7 +65,7 @@ class Sequence:
         self.keep: int = keep
         self.size: int = size
         self.by: By = by
-        self.first: int = first
+        self.first: int | None = first
         self.last_values: int = last_values
 
     def __repr__(self) -> str:

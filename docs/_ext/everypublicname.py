@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MODULES = ["", ".arguments", ".security", ".asyncio_backend", ".twisted_backend", ".core", ".txzmq"]
-MODULES += [".proxies", ".metrics", ".tracing", ".testing", ".sequences"]
+MODULES += [".proxies", ".metrics", ".tracing", ".testing", ".sequences", ".tools"]
 # What only the library itself uses.
 OURS_ALONE = {"closed_error", "defaults", "high", "log", "way_in"}
 
@@ -54,6 +54,7 @@ def main() -> None:
     known = described(Path(sys.argv[1]))
     elsewhere = {"zmqbridge.core.Peer": "zmqbridge.security.Peer"}
     elsewhere["zmqbridge.core.Policy"] = "zmqbridge.security.Policy"
+    elsewhere["zmqbridge.metrics.Counting"] = "zmqbridge.tools.Counting"
     elsewhere["zmqbridge.sequences.Sequence"] = "zmqbridge.Sequence"
     for name in ("Gap", "Restarted", "Subscribed", "Unsubscribed"):
         elsewhere[f"zmqbridge.{name}"] = f"zmqbridge.core.{name}"

@@ -263,12 +263,12 @@ async def test_a_server_does_not_stay_for_nothing(
             worker.socket.set(zmq.ROUTER_MANDATORY, 0)
             await worker.send(b"broker", b"ready")
             for server in (silent, hasty, near, worker):
-                assert list(resting.rests(server._link)) == []
-            assert set(resting.rests(stays._link)) == {resting.STEP}  # for so long, and no longer
+                assert list(resting.pauses(server._link)) == []
+            assert set(resting.pauses(stays._link)) == {resting.STEP}  # for so long, and no longer
             monkeypatch.setattr(resting, "REST", 60.0)
             for dealer in dealers:
                 dealer.close()
-            await w.until(lambda: not list(resting.rests(stays._link)))
+            await w.until(lambda: not list(resting.pauses(stays._link)))
 
 
 async def test_who_would_serve_after_that_is_done_at_once(w: World) -> None:

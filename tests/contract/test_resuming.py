@@ -33,7 +33,7 @@ def publish(publisher: Any, *numbers: int, tag: str = "t") -> None:
 
 @every_world
 async def test_a_later_process_is_given_what_was_published_since_the_earlier_one(w: Any) -> None:
-    sequence = Sequence(inproc())
+    sequence = Sequence(inproc(), first=0)
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
         given = {"connect": publisher.addresses, "replay": publisher.replay_address}
         publish(publisher, *range(100))
@@ -52,7 +52,7 @@ async def test_a_later_process_is_given_what_was_published_since_the_earlier_one
 
 @every_world
 async def test_of_each_tag_it_is_given_what_it_has_not_received(w: Any) -> None:
-    sequence = Sequence(inproc(), by="tag")
+    sequence = Sequence(inproc(), by="tag", first=0)
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
         for tag in ("a", "ab", "c"):
             publish(publisher, *range(5), tag=tag)
@@ -76,7 +76,7 @@ async def test_of_each_tag_it_is_given_what_it_has_not_received(w: Any) -> None:
 
 @every_world
 async def test_what_is_there_no_more_is_told_in_its_place(w: Any) -> None:
-    sequence = Sequence(inproc(), keep=3)
+    sequence = Sequence(inproc(), keep=3, first=0)
     async with w.Publisher(bind=inproc(), sequence=sequence) as publisher:
         publish(publisher, *range(20))
         given = {"connect": publisher.addresses, "replay": publisher.replay_address}
@@ -92,7 +92,7 @@ async def test_what_is_there_no_more_is_told_in_its_place(w: Any) -> None:
 
 @every_world
 async def test_without_a_replay_address_it_is_told_with_the_next_publication(w: Any) -> None:
-    sequence = Sequence(by="tag")
+    sequence = Sequence(by="tag", first=0)
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
         publish(publisher, *range(3))
         async with w.Subscriber(
@@ -112,7 +112,7 @@ async def test_without_a_replay_address_it_is_told_with_the_next_publication(w: 
 async def test_a_publisher_that_began_anew_meanwhile_is_told_also_if_it_is_silent(
     w: Any, asks: bool
 ) -> None:
-    sequence = Sequence(inproc() if asks else None)
+    sequence = Sequence(inproc() if asks else None, first=0)
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
         publish(publisher, 0, 1)
         given = {"replay": publisher.replay_address} if asks else {}
@@ -135,7 +135,7 @@ async def test_a_publisher_that_began_anew_meanwhile_is_told_also_if_it_is_silen
 
 @every_world
 async def test_a_restart_shows_with_the_first_publication_where_nobody_is_asked(w: Any) -> None:
-    async with w.Publisher(bind=inproc(), sequence=Sequence(inproc())) as publisher:
+    async with w.Publisher(bind=inproc(), sequence=Sequence(inproc(), first=0)) as publisher:
         async with w.Subscriber(
             "", connect=publisher.addresses, replay=publisher.replay_address, since=77
         ) as subscriber:
@@ -153,7 +153,7 @@ async def test_it_may_be_there_before_its_publisher(w: Any) -> None:
         "", connect=address, replay=replay, since=1, numbers=True
     ) as subscriber:
         waiting = w.spawn(several(subscriber, 2))
-        async with w.Publisher(sequence=Sequence(replay)) as publisher:
+        async with w.Publisher(sequence=Sequence(replay, first=0)) as publisher:
             publish(publisher, *range(4))
             publisher.bind(address)
             assert await waiting == numbered(2, 3)
@@ -162,7 +162,9 @@ async def test_it_may_be_there_before_its_publisher(w: Any) -> None:
 @pytest.mark.parametrize("w", ["epoll"], indirect=True)
 async def test_a_handler_is_given_numbers_too(w: Any) -> None:
     told: list[Any] = []
-    async with w.Publisher(bind=inproc(), sequence=Sequence(inproc(), keep=2)) as publisher:
+    async with w.Publisher(
+        bind=inproc(), sequence=Sequence(inproc(), keep=2, first=0)
+    ) as publisher:
         publish(publisher, *range(4))
         async with w.Subscriber(
             "",
@@ -178,7 +180,7 @@ async def test_a_handler_is_given_numbers_too(w: Any) -> None:
 
 @every_world
 async def test_the_numbers_of_the_last_values_come_with_them(w: Any) -> None:
-    sequence = Sequence(inproc(), by="tag", last_values=10)
+    sequence = Sequence(inproc(), by="tag", last_values=10, first=0)
     async with w.Publisher(bind=inproc(), sequence=sequence) as publisher:
         publish(publisher, 0, 1, 2)
         async with w.Subscriber(

@@ -61,7 +61,7 @@ async def cut_off(w: Any, publisher: Any, subscriber: Any) -> Callable[[], Any]:
 
 @every_world
 async def test_who_is_ready_misses_nothing_before_the_first_publication_either(w: Any) -> None:
-    sequence = Sequence(inproc())
+    sequence = Sequence(inproc(), first=0)
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
         publisher.publish(b"before", "t")
         [address] = publisher.addresses
@@ -111,7 +111,7 @@ async def test_what_was_missed_is_asked_for_and_delivered_in_order(w: Any) -> No
 
 @every_world
 async def test_what_the_publisher_has_no_more_is_told_in_its_place(w: Any) -> None:
-    sequence = Sequence(inproc(), keep=5)
+    sequence = Sequence(inproc(), keep=5, first=0)
     async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
         [address] = publisher.addresses
         replay = publisher.replay_address
@@ -329,7 +329,7 @@ async def test_a_foreign_publisher_is_asked_and_understood(
 @pytest.mark.real("a peer that blocks")
 @pytest.mark.parametrize("start", [0, 40])
 async def test_a_foreign_subscriber_asks_and_understands(w: Any, start: int) -> None:
-    sequence = Sequence(ANYWHERE, keep=80)
+    sequence = Sequence(ANYWHERE, keep=80, first=0)
     async with w.Publisher(bind=ANYWHERE, sequence=sequence) as publisher:
         with w.context() as context, context.socket(zmq.SUB) as sub:
             sub.subscribe(b"")
@@ -517,6 +517,8 @@ def test_what_makes_no_sense_is_refused(w: Any) -> None:
         w.Publisher(sequence=Sequence("tcp://nowhere.invalid:1"))
     wrong_numbers: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"keep": 0}, ValueError),
+        ({"replay": 5}, TypeError),
+        ({"replay": ["tcp://*:1"]}, TypeError),
         ({"size": 1.5}, TypeError),
         ({"first": -1}, ValueError),
         ({"first": 2**63}, ValueError),

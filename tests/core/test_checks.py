@@ -95,3 +95,10 @@ def test_what_is_wrong_is_named_and_shown(
     for value, error in wrong.items():
         with pytest.raises(error, match=f"^{name}={value!r}"):
             check(value)
+
+
+def test_a_number_that_no_clock_can_add_is_refused_without_all_its_digits() -> None:
+    for check in (check_timeout, check_optional_timeout):
+        with pytest.raises(ValueError, match=r"^timeout= is too large: give math\.inf"):
+            check(10**5000)
+        assert check(1.7e308) == 1.7e308

@@ -69,7 +69,7 @@ def test_what_still_comes_from_an_address_that_we_left_does_not_count_until_we_c
     state.expect("a")
     state.expect("b")
     state.saw(AUTH._replace(address="b"), 0)
-    state.forget("a")
+    state.disconnected("a")
     state.saw(MonitorEvent(EventKind.CONNECTED, "a", 7), 0)
     assert state.refusal() is not None  # the connection to "a" is ended, and so no hope
     state.expect("a")

@@ -27,7 +27,7 @@ def test_the_newest_of_each_tag_is_kept_of_those_that_were_published_to_last() -
     values.wanted(b"")
     assert sent(values) == [b"a 2", b"c 3"]
     values.wanted(b"a")
-    values.clear()
+    values.close()
     assert (len(values), values.pending) == (0, False)
 
 

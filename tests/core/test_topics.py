@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from machines import TopicsMachine
 
-from zmqbridge.core.topics import Topics, is_answer, is_private
+from zmqbridge.core.topics import (
+    Topics,
+    answer_header,
+    is_answer,
+    is_answer_to_any,
+    is_private,
+)
 
 TestTopics = TopicsMachine.TestCase
 
@@ -47,6 +53,16 @@ def test_an_answer_to_a_barrier_has_four_parts_and_two_of_them_are_empty() -> No
     assert is_answer([b"\0r12345678", b"", b"\0" * 8, b""])  # with a number
     assert not is_answer([b"\0r12345678", b"", b"body", b""])
     assert not is_answer([b"\0r12345678", b"", b""])
+
+
+def test_what_only_looks_like_an_answer_is_one_to_nobody_else() -> None:
+    topic = b"\0r12345678"
+    header = answer_header(topic, b"abcd")
+    assert is_answer_to_any([topic, header, b"", b""])
+    assert not is_answer_to_any([topic, header, b"body", b""])
+    assert not is_answer_to_any([topic, b"abcdefgh", b"", b""])  # of another checksum
+    assert not is_answer_to_any([topic, b"", b"", b""])
+    assert not is_answer_to_any([topic[:-1] + b"9", header, b"", b""])  # of another topic
 
 
 def test_a_topic_of_a_barrier_is_nobody_s_tag() -> None:

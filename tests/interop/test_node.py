@@ -149,6 +149,22 @@ async def test_ours_hears_node(w: World, node: Callable[..., Node], format: str,
 
 
 @native
+@pytest.mark.parametrize("format", SAID)
+async def test_node_hears_all_of_ours_without_a_prefix_and_nothing_besides(
+    w: World, node: Callable[..., Node], format: str
+) -> None:
+    async with w.Publisher(bind=ANY, format=format) as publisher:
+        peer = node("sub", b"", publisher.addresses[0])
+        await publisher.wait_for(timeout=BOUND)
+        heard: list[list[bytes]] = []
+        expected = [frames for _, _, frames, _ in SAID[format]]
+        for body, tag, _, _ in SAID[format]:
+            publisher.publish(body, tag)
+        await w.until(lambda: heard.extend(peer.heard()) or len(heard) >= len(expected))
+        assert heard == expected
+
+
+@native
 async def test_an_xpublisher_knows_what_node_wants(w: World, node: Callable[..., Node]) -> None:
     async with w.XPublisher(bind=ANY) as publisher:
         peer = node("sub", b"temp/", publisher.addresses[0])

@@ -378,6 +378,16 @@ async def connections_are_told_as_they_are(stage: Stage) -> None:
             else:
                 raise AssertionError("the connection was cut")
             await dealer.connected(timeout=5)
+            dealer.disconnect(ADDRESS)
+            await stage.sleep(stage.random.choice([0, 0.5]))
+            try:
+                await dealer.connected(timeout=0.1)
+            except ConnectTimeout:
+                pass
+            else:
+                raise AssertionError("it is connected to nobody")
+            dealer.connect(ADDRESS)
+            await dealer.connected(timeout=5)
 
 
 @scenario

@@ -2,7 +2,7 @@
 
 Some of those bytes are messages, to libzmq: those of a peer of ZMTP 1.0, which has no handshake.
 
-    python tests/soak/fuzz.py --messages 100000
+    python tests/soak/fuzz.py --messages 100000 --seed 7
 
 Between them come good messages, all of which must be served, in order; and at the end every message
 must be in one count of ``statistics()``.
@@ -188,8 +188,10 @@ def fuzz_facade(name: str, count: int, chance: random.Random) -> tuple[int, int]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=None)
     given = parser.parse_args()
+    seed = random.randrange(1_000_000) if given.seed is None else given.seed
+    print(f"seed {seed}, {given.messages} messages", flush=True)
     observers: Any = [lambda event: None]
     globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False)
     print(f"{'class':24}{'messages':>10}{'good, served':>14}{'malformed':>11}{'seconds':>9}")
@@ -198,7 +200,7 @@ def main() -> None:
     runs |= dict.fromkeys(HOOKS, fuzz_facade)
     for name, run in runs.items():
         start = time.monotonic()
-        good, malformed = run(name, given.messages, random.Random(given.seed))
+        good, malformed = run(name, given.messages, random.Random(seed))
         took = time.monotonic() - start
         print(f"{name:24}{given.messages:10}{good:14}{malformed:11}{took:9.1f}", flush=True)
     sys.exit(0)

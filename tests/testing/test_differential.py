@@ -47,8 +47,9 @@ def test_what_is_known_of_libzmq_holds_of_the_model(
     assert differences[name] is None
 
 
-def test_only_tcp_delivers_what_was_sent_before_a_close_at_the_mark() -> None:
-    assert differs(FIXED["closing at the mark"], "ipc") is None
+@pytest.mark.parametrize("name", ["closing at the mark", "sending to who has closed"])
+def test_what_differs_between_tcp_and_ipc_does_so_in_the_model(name: str) -> None:
+    assert differs(FIXED[name], "ipc") is None
 
 
 def test_a_program_is_made_by_its_seed_alone() -> None:
@@ -139,7 +140,7 @@ def test_a_turn_goes_round_among_those_that_have_something() -> None:
         None,
         "b",
     ]
-    turns.rest()  # b has no more: c takes its place
+    turns.deactivate()  # b has no more: c takes its place
     assert turns.ends[turns.current] == "c"
     turns.advance()
     assert turns.ends[turns.current] == "a"

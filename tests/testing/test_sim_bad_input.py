@@ -15,11 +15,12 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from zmqbridge import RequestTimeout
-from zmqbridge.asyncio_backend import Pusher, Replier, Requester
+from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 from zmqbridge.testing import (
     Deliver,
     Drop,
     Network,
+    NotSimulated,
     Script,
     SimReactor,
     Stalled,
@@ -114,6 +115,53 @@ RULES: list[tuple[Callable[[Any], Any], str]] = [
     ),
     (lambda delivery: Drop, r"<lambda>.* returned <class .*Drop'>: return None, Deliver\(\)"),
 ]
+
+
+CLOSED = (
+    lambda it: it.cut("a", "b"),
+    lambda it: it.silence("a", "b"),
+    lambda it: it.heal("a", "b"),
+    lambda it: it.slow("a", "b"),
+    lambda it: it.rule(lambda delivery: None),
+    lambda it: it.node("a").kill(),
+    lambda it: it.node("a").restart(print),
+    lambda it: it.node("a").pause(),
+    lambda it: faults.apply(it, [ONE]),
+)
+
+
+@pytest.mark.parametrize("order", CLOSED)
+def test_no_fault_can_be_ordered_on_a_closed_network(order: Any) -> None:
+    network = Network()
+    for name in "ab":
+        network.node(name)
+    with SimReactor(network):
+        pass
+    before = network.trace
+    with pytest.raises(NotSimulated, match=r"reactor of <Network .* was closed"):
+        order(network)
+    assert network.trace == before
+    with SimReactor(network):
+        order(network)
+
+
+@pytest.mark.parametrize("address", ["tcp://b:5556", "ipc:///nowhere", "inproc://nowhere"])
+def test_who_is_stalled_is_told_where_nothing_listens(address: str) -> None:
+    network = Network()
+    network.node("b")
+
+    async def main() -> None:
+        async with (
+            Puller(bind="tcp://*:5555"),
+            Pusher(connect="tcp://main:5555"),
+            Puller(connect=address) as puller,
+        ):
+            await puller.receive()
+
+    with pytest.raises(Stalled) as stalled:
+        run(main, network)
+    assert f"connected to {address}, where nothing listens" in str(stalled.value)
+    assert str(stalled.value).count("nothing listens") == 1
 
 
 @pytest.mark.parametrize(("rule", "text"), RULES)

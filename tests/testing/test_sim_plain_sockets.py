@@ -9,7 +9,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from zmqbridge import AddressError
-from zmqbridge.asyncio_backend import Puller
+from zmqbridge.asyncio_backend import Puller, Pusher
 from zmqbridge.testing import Network, NotSimulated, run
 
 
@@ -71,6 +71,63 @@ def test_what_libzmq_refuses_is_refused_alike(
     assert getattr(got.value, "errno", None) == getattr(wanted.value, "errno", None)
 
 
+# Those of which libzmq takes some numbers and refuses others.
+NUMBERS = [
+    "SNDHWM", "RCVHWM", "LINGER", "IMMEDIATE", "RECONNECT_IVL", "RECONNECT_IVL_MAX", "CONFLATE",
+    "IPV6", "HEARTBEAT_IVL", "HEARTBEAT_TIMEOUT", "HEARTBEAT_TTL", "RCVTIMEO", "SNDTIMEO",
+    "HANDSHAKE_IVL", "CURVE_SERVER", "PLAIN_SERVER", "TCP_KEEPALIVE", "TCP_KEEPALIVE_CNT",
+    "TCP_KEEPALIVE_IDLE", "TCP_KEEPALIVE_INTVL", "BACKLOG", "RATE",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_numbers_that_libzmq_refuses_are_refused_alike(network: Network, name: str) -> None:
+    option = zmq.SocketOption[name]
+
+    def outcome(socket: Any, value: int) -> int | None:
+        try:
+            socket.set(option, value)
+        except zmq.ZMQError as error:
+            return error.errno
+        except NotSimulated:
+            return None  # libzmq takes it
+        return None
+
+    with zmq.Context() as context, context.socket(zmq.DEALER) as real:
+        for value in (-7, -2, -1, 0, 1, 2, 500):
+            wanted = outcome(real, value)
+            assert outcome(plain(network, zmq.DEALER), value) == wanted, value
+
+
+def test_a_silent_peer_is_given_up_when_the_kernel_probes(network: Network) -> None:
+    options = {"tcp_keepalive": 1, "tcp_keepalive_idle": 10, "tcp_keepalive_intvl": 5}
+    router = plain(network, zmq.ROUTER, router_mandatory=1, tcp_keepalive_cnt=2, **options)
+    router.bind("tcp://*:5555")
+    dealer = network.node("b").context.socket(zmq.DEALER)
+    dealer.set(zmq.ROUTING_ID, b"it")
+    dealer.connect("tcp://a:5555")
+    network.deliver_until(1)
+    network.silence("a", "b")
+    network.deliver_until(20)
+    router.send_multipart([b"it", b"x"], zmq.DONTWAIT)
+    network.deliver_until(22)
+    with pytest.raises(zmq.ZMQError, match="unreachable"):
+        router.send_multipart([b"it", b"x"], zmq.DONTWAIT)
+
+
+def test_a_size_that_lets_no_handshake_through_is_not_simulated() -> None:
+    async def main() -> None:
+        async with (
+            Puller(bind="tcp://*:5555", options={zmq.MAXMSGSIZE: 25}) as puller,
+            Pusher(connect="tcp://127.0.0.1:5555") as pusher,
+        ):
+            await pusher.push(b"x")
+            await puller.receive()
+
+    with pytest.raises(NotSimulated, match="MAXMSGSIZE below 26"):
+        run(main)
+
+
 def test_ipv6_needs_its_option(network: Network) -> None:
     with pytest.raises(zmq.ZMQError, match="No such device"):
         plain(network, zmq.PULL).bind("tcp://[::1]:*")
@@ -98,6 +155,24 @@ def test_an_address_that_a_socket_gave_up_just_now_is_in_use_by_the_next_one() -
                 Puller(bind="tcp://127.0.0.1:5555")
 
     run(main)
+
+
+def test_what_lingers_after_a_disconnect_ends_with_its_process(network: Network) -> None:
+    def pulled(kills: bool) -> list[bytes]:
+        network = Network()
+        puller, pusher = plain(network, zmq.PULL), network.node("b").context.socket(zmq.PUSH)
+        pusher.connect("tcp://a:5555")
+        pusher.send(b"x", zmq.DONTWAIT)
+        pusher.disconnect("tcp://a:5555")
+        network.deliver_until(1)
+        if kills:
+            network.node("b").kill()
+        puller.bind("tcp://*:5555")
+        network.deliver_until(2)
+        return [puller.recv(zmq.DONTWAIT)] if puller.poll(0) else []
+
+    assert pulled(kills=False) == [b"x"]
+    assert pulled(kills=True) == []
 
 
 def test_a_socket_of_the_real_class_is_refused_in_a_simulated_context(network: Network) -> None:

@@ -39,7 +39,7 @@ class Addressed(Guard):
         servers: at how many of the addresses it is connected, and not bound.
     """
 
-    __slots__ = ("_any_key", "_in_our_hands", "addresses", "monitor", "pump", "servers", "socket")
+    __slots__ = ("_any_key", "_unchecked", "addresses", "monitor", "pump", "servers", "socket")
 
     socket: Any
     pump: Pump
@@ -51,9 +51,9 @@ class Addressed(Guard):
         self.monitor: Monitor | None = None
         self._any_key = False  # whether the server lets in every client
         # It is being made and nothing but defaults is set, so that a place needs no checks.
-        self._in_our_hands = False
+        self._unchecked = False
 
-    def take_places(self, bind: Addresses, connect: Addresses, given: object) -> None:
+    def use_addresses(self, bind: Addresses, connect: Addresses, given: object) -> None:
         """Bind and connect to these, each one address or several, in this order.
 
         Args:
@@ -63,14 +63,14 @@ class Addressed(Guard):
         """
         context = self.socket.context
         usual = type(context).socket is zmq.Context.socket and not context.sockopts
-        self._in_our_hands = usual and not given
+        self._unchecked = usual and not given
         if bind != ():
             for address in as_list(bind, "bind"):
                 self.bind(address)
         if connect != ():
             for address in as_list(connect, "connect"):
                 self.connect(address)
-        self._in_our_hands = False
+        self._unchecked = False
 
     def at_one_more(self, address: Address) -> None:
         """Refuse an address that is one too many."""
@@ -113,7 +113,7 @@ class Addressed(Guard):
             self.monitor.connections.expect(name)
 
     def _check_one_more(self, address: Address) -> None:
-        if self._in_our_hands:
+        if self._unchecked:
             self.at_one_more(address)
             return
         self.check_open()
@@ -153,7 +153,7 @@ class Addressed(Guard):
         self.servers -= 1
         if self.monitor is not None:
             self.monitor.link.catch_up()
-            self.monitor.connections.forget(name)
+            self.monitor.connections.disconnected(name)
 
     def _part(self, socket: Any, name: str) -> None:
         disconnect(self.pump, socket, name, raw(socket).disconnect)

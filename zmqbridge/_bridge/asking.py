@@ -19,11 +19,11 @@ from zmqbridge.errors import SocketClosed, ZmqBridgeError
 if TYPE_CHECKING:
     from zmqbridge.arguments import Address, Options
 
-PAUSE = 0.1  # seconds until it is looked again whether the receivers are still behind
+PAUSE = 0.1  # seconds until we check again whether the receivers are still behind
 
 
 class Receivers(Protocol):
-    """Those for whom publications are asked."""
+    """The receivers of a subscriber, for which missing publications are asked for."""
 
     def wants(self, tag: bytes) -> bool:
         """Whether a tag is subscribed to."""
@@ -32,7 +32,7 @@ class Receivers(Protocol):
         """Take from the `Incoming` what may be delivered now."""
 
     def is_full(self) -> bool:
-        """Whether they have so much to take that no more should be asked for."""
+        """Whether so many publications wait for them that we should not ask for more."""
 
 
 class Asking(Pattern, Keeper):
@@ -89,7 +89,7 @@ class Asking(Pattern, Keeper):
         self._of.driver.join(driver)
 
     def _open_anew(self) -> None:
-        # Until there is another socket, the old one may give what was asked for before.
+        # Until the new socket is open, the old one may still receive answers to earlier questions.
         self._deaf = True
         driver, link = self._driver, self.link
         self._open()
@@ -105,7 +105,11 @@ class Asking(Pattern, Keeper):
                 self.unwanted += 1
                 continue
             if number < 0:
-                incoming.replay_ended(now)
+                incoming.replay_ended(now, tag or b"")
+                continue
+            if incoming.lists and tag is not None:
+                if self._receivers.wants(tag):
+                    incoming.listed(tag, number, now)
                 continue
             self.parts += 1
             wanted = tag is None or self._receivers.wants(tag)
@@ -116,7 +120,7 @@ class Asking(Pattern, Keeper):
         return (), NOTHING
 
     def soon(self) -> None:
-        """Ask when the loop runs next: until there is one, the time is not known."""
+        """Ask when the loop runs next: before it runs, its clock cannot be read."""
         self._at = self._driver.now()
         self._driver.call_at(self._at)
 
@@ -126,7 +130,7 @@ class Asking(Pattern, Keeper):
         if self._of.closed:
             return
         now = self._driver.now()
-        # Else what receivers that are too slow have to take would grow with each answer.
+        # Otherwise, with slow receivers, each answer would make the inbox longer.
         full = self._receivers.is_full()
         ask = None if full else incoming.ask(now)
         if ask is not None:

@@ -16,6 +16,7 @@ from zmqbridge.core.topics import (
     Change,
     Subscribed,
     Topics,
+    answer_header,
     is_private,
     split_change,
 )
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 # Messages of a burst: to read and to handle so many subscriptions takes half a millisecond.
 BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
+# What counts the messages that are sent, also those of answers.
+SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused")
 PART = 100  # tags that are looked at, at a time, whether their last publication is sent again
 
 
@@ -126,7 +129,8 @@ class Audience(Pattern):
         # Each answer is another, so that those of several publishers, and of several ways to
         # one of them, can be counted.
         number = b"" if self.outgoing is None else self.outgoing.next_number()
-        self._send([tag, random_of(self._link.socket)(8), number, b""])
+        header = answer_header(tag, random_of(self._link.socket)(4))
+        self._send([tag, header, number, b""])
 
     def _send(self, message: Sequence[bytes]) -> None:
         try:
@@ -194,7 +198,7 @@ class Audience(Pattern):
         self._waiters.pop(waiter, None)
         self._mind()
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         """Wake all waiters."""
         self._link.driver.tell(self._take_waiters())
 
@@ -204,9 +208,9 @@ class Audience(Pattern):
         return waiters
 
     def close(self, remains: list[Any]) -> list[Any]:
-        self.topics.clear()
+        self.topics.close()
         if self.last_values is not None:
-            self.last_values.clear()
+            self.last_values.close()
         for listener in self._listeners:
             listener.drop()
         waiters = self._take_waiters()
@@ -215,8 +219,13 @@ class Audience(Pattern):
         return waiters
 
     def counts(self) -> dict[str, int]:
-        # Subscriptions are not counted as messages.
-        return {"malformed": self.malformed, "received": self.malformed}
+        # Subscriptions are not counted as messages, and neither are questions.
+        counts = {"malformed": self.malformed, "received": self.malformed}
+        if self.replays is None:
+            return counts
+        answers, own = self.replays.counts(), self._link.pump
+        counts = {name: count + answers[name] for name, count in counts.items()}
+        return counts | {name: getattr(own, name) + answers[name] for name in SENT}
 
 
 def count_wanted(count: int) -> int:

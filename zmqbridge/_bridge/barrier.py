@@ -16,15 +16,14 @@ from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge.core.framing import Message
 from zmqbridge.core.pacing import SHORTEST
-from zmqbridge.core.topics import PRIVATE, is_answer
+from zmqbridge.core.topics import PRIVATE, is_answer, is_answer_to_any
 from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
-    from zmqbridge.core.patterns import Receiving
 
 
-# Seconds after which it is asked again, then twice as many: a full queue loses an answer.
+# Seconds after which we ask again, because a full queue loses an answer; they double each time.
 AGAIN = 1.0
 
 
@@ -37,7 +36,7 @@ class Barriers(Keeper):
 
     __slots__ = ("_answers", "_link", "_pattern", "_waiters")
 
-    def __init__(self, pattern: Receiving[Any, Any], link: Link) -> None:
+    def __init__(self, pattern: Any, link: Link) -> None:
         self._pattern = pattern
         self._link = link
         self._answers: dict[bytes, set[bytes]] = {}
@@ -56,13 +55,13 @@ class Barriers(Keeper):
         driver.keeper = self
         again, pause, topics = driver.now(), AGAIN, list[bytes]()
         try:
-            while len(answers) < self.wanted():
+            while len(answers) < self.wanted() or not self._pattern.is_settled():
                 if (now := driver.now()) >= again:
                     again, pause = now + pause, 2 * pause
                     topics.append(self._ask())
                 driver.call_at(again)
                 await driver.room_in(self)
-                # Those of one question: to the next one the same publishers answer.
+                # The answers to one question: the same publishers answer the next question, too.
                 most = max((self._answers[topic] for topic in topics), key=len)
                 answers.clear()
                 answers.update(most)
@@ -93,6 +92,8 @@ class Barriers(Keeper):
     def not_answered(self, answers: set[bytes], timeout: float) -> NotAnswered:
         """The error when the time is over, with what is known of the connections."""
         error = NotAnswered(len(answers), self.wanted(), timeout)
+        if not self._pattern.is_settled():
+            error.add_note("the replay address has not said which tags there are")
         if why := self._link.why_unsent():
             error.add_note(why)
         return error
@@ -108,7 +109,8 @@ class Barriers(Keeper):
         self._link.pump.schedule()
 
     def _room(self) -> float:
-        return max(SHORTEST, self._pattern.inbox.room())
+        room: float = self._pattern.inbox.room()
+        return max(SHORTEST, room)
 
     def pass_on(
         self, burst: list[Message], begin: Callable[[int], object] | None = None
@@ -122,11 +124,13 @@ class Barriers(Keeper):
         """
         rest: list[Message] = []
         for message in burst:
-            if not is_answer(message):
+            answers = self._answers.get(message[0])
+            ours = is_answer_to_any(message) if answers is None else is_answer(message)
+            if not ours:
                 rest.append(message)
                 continue
             self._pattern.inbox.unwanted += 1
-            if (answers := self._answers.get(message[0])) is not None:
+            if answers is not None:
                 answers.add(message[1])
                 if begin is not None and message[2] and not rest:
                     begin(int.from_bytes(message[2], "big"))

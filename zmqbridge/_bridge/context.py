@@ -59,7 +59,7 @@ def end(
         be started any more: then the context has ended before this returns.
     """
     me = object()
-    if vars(context).setdefault("_ended_by", me) is not me:
+    if vars(context).setdefault("_zmqbridge_ended_by", me) is not me:
         return None  # when two threads end one context, libzmq aborts the process
     ending = in_thread(lambda: _finish(context, exiting), context, name)
     if ending is None:
@@ -68,7 +68,7 @@ def end(
 
 
 def _finish(context: zmq.Context[Any], exiting: bool) -> None:
-    with suppress(zmq.ZMQError):  # the context was ended elsewhere in the meantime
+    with suppress(zmq.ZMQError):  # other code has ended the context
         if exiting:
             context.destroy()
         else:
@@ -90,8 +90,8 @@ class SharedContext:
     """
 
     def __init__(self) -> None:
-        # Given what a user gave, it returns what the socket is made in. Where `zmqbridge.testing`
-        # runs a program, that is another.
+        # Called with the argument ``context=``, returns the context in which the socket is made.
+        # While `zmqbridge.testing` runs a program, it returns a simulated one.
         self.stand_in: Callable[[zmq.Context[Any] | None], zmq.Context[Any] | None] = lambda it: it
         self._context: OwnContext | None = None
         self._reset()
@@ -205,7 +205,10 @@ class SharedContext:
             sys.modules["multiprocessing.util"].Finalize(None, self.at_exit, exitpriority=-100)
 
     def at_exit(self) -> None:
-        """The process ends: give what was sent just before its time; daemon threads have none."""
+        """The process ends: wait until what was sent just before has left.
+
+        The threads in which contexts end are daemons, so without this they would be cut off.
+        """
         begun = monotonic()
         others = _others()
         if any(_is_of_a_factory(each) for each in snapshot(open_sockets)):
@@ -292,13 +295,13 @@ def _raw(context: zmq.Context[Any]) -> bool:
 def _wait(begun: float, left: Iterable[zmq.Context[Any]]) -> None:
     held = sys.modules.get("zmqbridge._bridge.ipclinger")
     for thread, context in snapshot(endings.items()):
-        if held is None or context is not held.keeper:
+        if held is None or context is not held.copies:
             thread.join(max(0, _until(context, begun) + EXIT_TIMEOUT - monotonic()))
     # We cannot ask whether the closed sockets of these are gone.
     pause = max((max(begun + PAUSE, _until(each, begun)) for each in left), default=0.0)
     time.sleep(max(0, pause - monotonic()))
     if held is not None:
-        held.keeper.finish()
+        held.copies.finish()
 
 
 shared = SharedContext()

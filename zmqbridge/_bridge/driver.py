@@ -9,7 +9,7 @@ from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import ZmqBridgeError
 
 
-class Turns(Protocol):
+class PumpDriver(Protocol):
     """What a `Pump` asks of its driver; with this alone a pump can be driven by hand.
 
     The driver owes the pump: `Pump.ring` whenever the FD rings, and `Pump.turn` once soon after
@@ -29,7 +29,7 @@ class Turns(Protocol):
         """Show an error that belongs to no call, as programs on this loop expect."""
 
 
-class Driver(Turns, Protocol):
+class Driver(PumpDriver, Protocol):
     """What stands between one socket and its loop; asyncio, trio and Twisted have each their own.
 
     It is made without a socket, and `drive` gives it one. The backend decides when the loop begins
@@ -73,7 +73,7 @@ class Driver(Turns, Protocol):
         """Whether a thread other than this one may be using the socket now."""
 
     def call_at(self, deadline: float) -> None:
-        """Set the one timer anew: have the loop call ``keeper.alarm()`` at `deadline`."""
+        """Set the one timer again: have the loop call ``keeper.alarm()`` at `deadline`."""
 
     def disarm(self) -> None:
         """Stop the timer, if it is set."""
@@ -102,7 +102,7 @@ class Keeper:
 
     Attributes:
         timed: what the timer is set for. When this is empty after waiters were told, a driver whose
-            loop counts the pending timers calls `rest`.
+            loop counts the pending timers calls `disarm_if_unused`.
     """
 
     timed: Collection[Any] = (None,)
@@ -110,7 +110,7 @@ class Keeper:
     def alarm(self) -> None:
         """The timer went off."""
 
-    def rest(self) -> None:
+    def disarm_if_unused(self) -> None:
         """Stop the timer, as nothing needs it."""
 
     def timer_cancelled(self) -> bool:

@@ -9,7 +9,7 @@ from math import inf
 from threading import Thread
 from typing import Any
 
-# The threads in which something ends, each with the object that ends: a context, or the keeper of
+# The threads in which something ends, each with the object that ends: a context, or the copies of
 # ipc connections.
 endings: dict[Thread, Any] = {}
 
@@ -44,9 +44,9 @@ def in_thread(work: Callable[[], None], context: Any, name: str) -> Thread | Non
     Returns:
         The thread; None if no thread can be started any more.
     """
-    # Other threads of a child of multiprocessing may outlive our last call there, and what they
-    # send must leave before the process is cut off: hence no daemon thread in such a child. But a
-    # linger of -1 must not keep the process for ever: for that one the thread is a daemon.
+    # In a child of multiprocessing other threads may still send after our exit handler has run.
+    # Their messages must leave before the process ends. So such a child waits for this thread: it
+    # is no daemon. But a linger of -1 must not keep the process for ever: then it is a daemon.
     daemon = not in_child_of_multiprocessing() or getattr(context, "lingers_until", inf) == inf
 
     def run() -> None:

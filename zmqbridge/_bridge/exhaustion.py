@@ -1,4 +1,4 @@
-"""Exhaustion: what to do when there is no room: says why, and keeps a few descriptors back."""
+"""Exhaustion: says why there is no room for a socket, and keeps a few descriptors back."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def why_no_room(context: zmq.Context[Any] | None) -> str:
     most = "" if context is None else f"={context.get(zmq.MAX_SOCKETS)}"
     return (
         f"no room for one more socket: its context has as many as it may (zmq.MAX_SOCKETS{most}; "
-        "one that is monitored counts three times); close some, or give context= one of your own, "
-        "whose zmq.MAX_SOCKETS was set before its first socket"
+        "a monitored socket counts three times); close some, or give context= a context of your "
+        "own, whose zmq.MAX_SOCKETS was set before its first socket"
     )
 
 

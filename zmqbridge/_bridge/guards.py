@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
-Place = tuple[str, int]
+SourceLine = tuple[str, int]
 Item = TypeVar("Item")
 
 
@@ -98,7 +98,7 @@ class Guard:
         closed: whether the socket was closed, by the user or because its context was terminated; or
             is not open yet. A subclass sets it.
         forked: whether this process is a forked child of the one that made the socket.
-        said: whether the program was told so.
+        said: whether a call has raised `UsedAfterFork`, so that it need not be logged.
     """
 
     __slots__ = ("closed_error", "driver", "forked", "said")
@@ -162,7 +162,7 @@ def leave_to_parent(socket: zmq.Socket[Any] | None, context: zmq.Context[Any] | 
         _contexts.append(context)
 
 
-def calling_place() -> Place:
+def calling_line() -> SourceLine:
     """The file and line that called into this library."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(HERE):

@@ -55,11 +55,11 @@ class Holding:
 
     Several loops may use it at once: the first of them that has its next turn lets the threads go.
 
-    - commands: `hold`, `let_go`
+    - commands: `hold`, `let_run`
     - inputs: `before` and `after` (a burst is handled)
 
     Attributes:
-        held: they are held now; a socket that sees this calls `let_go` at its next turn, and when
+        held: they are held now; a socket that sees this calls `let_run` at its next turn, and when
             it closes.
     """
 
@@ -79,7 +79,7 @@ class Holding:
         self.held: bool = False
 
     def before(self, burst_size: int) -> bool:
-        """A burst will be handled now; True if the threads are held meanwhile."""
+        """A burst will be handled now; True if the threads are held until it was."""
         if burst_size < LARGE_BURST or not Permission.given:
             return False
         if monotonic() - self._handled_at > MAX_GAP:
@@ -96,7 +96,7 @@ class Holding:
             self._handled_at = monotonic()
 
     def hold(self) -> bool:
-        """Have the threads interrupt no running thread, until `let_go`; False where that cannot be.
+        """Have the threads interrupt no running thread until `let_run`; False where that cannot be.
 
         Holding twice is fine.
         """
@@ -104,7 +104,7 @@ class Holding:
             self._holdable and (bool(self._threads) or self._find()) and self._set(os.SCHED_BATCH)
         )
 
-    def let_go(self) -> None:
+    def let_run(self) -> None:
         """Have the threads run as soon as there is something to do, as they usually do."""
         self.held = False
         if self._threads:
@@ -165,8 +165,8 @@ class OwnContext(zmq.Context[zmq.Socket[bytes]]):
 def holding_of(context: object) -> Holding | None:
     """What holds the I/O threads of a context; None where they must be left alone.
 
-    They are left alone while `Permission` is not given, and in contexts of users, who set their
-    own policies.
+    They are left alone while `Permission` is not given, and in the contexts of users, because
+    users set the policies of those.
     """
     if Permission.given and isinstance(context, OwnContext):
         return context.holding
@@ -183,7 +183,7 @@ def threads_named(start: bytes) -> list[int]:
     """
     found = []
     for task in os.listdir(TASKS):
-        # A thread may have ended meanwhile.
+        # A thread may have ended since it was listed.
         with (
             suppress(FileNotFoundError, ProcessLookupError),
             open(f"{TASKS}/{task}/comm", "rb") as it,

@@ -104,7 +104,7 @@ def most() -> float:
     return inf if limit == resource.RLIM_INFINITY else limit // PART
 
 
-class Keeper:
+class Copies:
     """Holds the copies, and closes each of them in time, in a thread of its own.
 
     - commands: `keep` (a socket closes), `finish` (the process ends)
@@ -124,7 +124,7 @@ class Keeper:
         # anywhere, also while the lock is held.
         self._lock = threading.RLock()
         self._watching = False
-        self._due: Counter[Place] = Counter()  # how many connections have yet to go
+        self._leaving: Counter[Place] = Counter()  # how many connections have yet to go
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -167,9 +167,9 @@ class Keeper:
             copy.until = max(copy.until, until)
         for place, there in Counter(each.place for each in kept if each.standing).items():
             # Those of sockets that closed just before, if libzmq has not closed them yet.
-            goes = there - connects.get(place, 0) - self._due[place]
-            self._due[place] += max(0, min(unheld(place), goes))
-        self._due += due
+            goes = there - connects.get(place, 0) - self._leaving[place]
+            self._leaving[place] += max(0, min(unheld(place), goes))
+        self._leaving += due
         self._kept_at = monotonic()  # other sockets that close now need copies, too
         if kept and not self._watching:
             self._watching = in_thread(self._watch, self, "zmqbridge-ipc") is not None
@@ -190,8 +190,8 @@ class Keeper:
                             os.close(fd)
 
     def _knows(self, place: Place) -> bool:
-        # All connections of a place are known when there are as many as were made, none lately.
-        # So a program that closes many sockets at once does not search each time.
+        # We know all connections of an address when we know as many as were made, and none was made
+        # since the last search. So a program that closes many sockets does not search each time.
         if place.bound or place in fresh:
             return False
         return self._has_all(place, still_unheld(place))
@@ -202,7 +202,7 @@ class Keeper:
         ]
         there = sum(each[1] not in self._copies or self._copies[each[1]].standing for each in those)
         # Connections that will go may still be there.
-        return there >= connects.get(place, 1) + self._due[place] + others
+        return there >= connects.get(place, 1) + self._leaving[place] + others
 
     def _seek(self) -> None:
         # The name of a known inode need not be asked again: the numbers of inodes only go up.
@@ -251,19 +251,19 @@ class Keeper:
         went = Counter(each.place for each in copies if each.look(now) and not has_hung_up(each.fd))
         # In this order: a socket is noted as closing before its connection goes.
         for place in {copy.place for copy in copies}:
-            due = self._due[place] + unheld(place) - went[place]
-            self._due[place] = max(0, due)  # a connection that we do not know may go, too
+            due = self._leaving[place] + unheld(place) - went[place]
+            self._leaving[place] = max(0, due)  # a connection that we do not know may go, too
         for copy in copies:
-            due = copy.place.bound or self._due[copy.place] > 0
+            due = copy.place.bound or self._leaving[copy.place] > 0
             foreign = copy.standing and (exiting or (not due and now > self._kept_at + SELDOM))
             if foreign or copy.is_over(now):
                 # In this order, because a forked child closes every copy that it finds here.
                 del self._copies[copy.inode]
                 os.close(copy.fd)
         left = {copy.place for copy in self._copies.values()}
-        for place in list(self._due):
+        for place in list(self._leaving):
             if place not in left:
-                del self._due[place]
+                del self._leaving[place]
         return len(self._copies)
 
     def finish(self) -> None:
@@ -286,5 +286,5 @@ class Keeper:
         self._reset()
 
 
-keeper = Keeper()
-in_forked_child(keeper.disown)
+copies = Copies()
+in_forked_child(copies.disown)

@@ -88,7 +88,7 @@ class Deadlines(Keeper):
         if answered:
             self.missed()
         self._pump.discard(request_id)
-        self.rest()
+        self.disarm_if_unused()
 
     def missed(self) -> None:
         self.table.late += 1
@@ -100,13 +100,13 @@ class Deadlines(Keeper):
             self.table.armed = deadline
             self._driver.call_at(deadline)
 
-    def rest(self) -> None:
+    def disarm_if_unused(self) -> None:
         if not self.table.timed and self.table.armed < inf:
             self.table.armed = inf
             self._driver.disarm()
 
     def timer_cancelled(self) -> bool:
-        self.table.armed = inf  # the next request sets it anew
+        self.table.armed = inf  # the next request sets it again
         return True
 
     def alarm(self) -> None:
@@ -122,7 +122,7 @@ class Deadlines(Keeper):
     def refused(self, error: HandshakeFailed) -> bool:
         table = self.table
         refused = [table.forget(each) for each in table.waiters() if self._pump.discard(each)]
-        self.rest()
+        self.disarm_if_unused()
         self._fail(refused, error)
         return bool(refused)
 

@@ -78,7 +78,7 @@ def closing(socket: Any, sent: int) -> int:
 
 
 def hold(socket: Any, left: Place | None = None) -> bool:
-    """Over ipc: let the peer read what a socket wrote, though it closes or leaves one address.
+    """Over ipc, let the peer read what a socket wrote, when the socket closes or leaves an address.
 
     If the user has set no linger and there are connections, the `UNREAD_LIMIT` of `ipclinger` is
     the linger of these connections, and of a socket that closes. With a linger of 0 nothing is
@@ -87,14 +87,14 @@ def hold(socket: Any, left: Place | None = None) -> bool:
     Returns:
         Whether a connection is held.
     """
-    if not isinstance(socket, CompiledSocket):  # a simulated one reads by itself, a mock nothing
+    if not isinstance(socket, CompiledSocket):  # simulated peers lose nothing, and a mock has none
         return False
     state = vars(socket)
     # There may be no descriptor left to load the module; or the socket was closed already.
     with suppress(ImportError, OSError, TypeError, zmq.ZMQError):
         if CompiledSocket.get(socket, TYPE) in SEND_NOTHING:
             return False
-        from zmqbridge._bridge.ipclinger import UNREAD_LIMIT, keeper
+        from zmqbridge._bridge.ipclinger import UNREAD_LIMIT, copies
 
         linger: Any = CompiledSocket.get(socket, LINGER_OF)
         wanted = linger
@@ -102,8 +102,8 @@ def hold(socket: Any, left: Place | None = None) -> bool:
             wanted = int(UNREAD_LIMIT * 1000)
         until = inf if wanted < 0 else monotonic() + wanted / 1000
         young = monotonic() - state[CONNECTED_AT] < RECENT
-        held = bool(wanted) and keeper.keep([left] if left else state[IPC], until, COMING * young)
-        if held and left is None and wanted != linger:  # else its other connections have their own
+        held = bool(wanted) and copies.keep([left] if left else state[IPC], until, COMING * young)
+        if held and left is None and wanted != linger:  # else its other connections keep theirs
             CompiledSocket.set(socket, LINGER_OF, wanted)
         return held
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -16,7 +16,7 @@ from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
 from zmqbridge._bridge.exhaustion import explained
-from zmqbridge._bridge.guards import Place, calling_place, leave_to_parent, open_sockets
+from zmqbridge._bridge.guards import SourceLine, calling_line, leave_to_parent, open_sockets
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, is_far
 from zmqbridge._bridge.mechanisms import secure
 from zmqbridge._bridge.options import set_option
@@ -27,7 +27,7 @@ from zmqbridge._bridge.untold import Untold, is_crowd
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.core.statistics import Statistics
-from zmqbridge.errors import AddressError, SocketClosed, ZmqBridgeError
+from zmqbridge.errors import AddressError, ZmqBridgeError
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.monitoring import Monitor
@@ -40,18 +40,9 @@ LISTENERS = frozenset((zmq.PULL, zmq.SUB))
 
 
 UNWATCHED = (
-    "either nobody is there, or a socket whose type does not fit, or the server wants security=: "
+    "either no peer is there, or a socket whose type does not fit, or the server wants security=: "
     "`zmqbridge ping ADDRESS` says which, and with monitor=True this error does"
 )
-
-
-class Owner(Protocol):
-    """The class of the objects that have a link, e.g. a `Pusher`."""
-
-    __name__: str
-    kind: int
-    defaults: Options
-    closed_error: type[SocketClosed]
 
 
 class Link(Addressed):
@@ -101,7 +92,7 @@ class Link(Addressed):
         self._has_credentials = False
         self.own_context: bool = False
         self.unheard: bool = True
-        self.made: Place = calling_place()
+        self.made: SourceLine = calling_line()
         self.open(high, **given)
 
     def open(
@@ -141,7 +132,7 @@ class Link(Addressed):
             self._set_options(options or {}, security)
             if monitor or self._has_credentials:
                 self.attach()
-            self.take_places(bind, connect, options or security)
+            self.use_addresses(bind, connect, options or security)
         except Exception:
             self.close()
             raise

@@ -18,7 +18,7 @@ class Source(Protocol):
     def arrival(self) -> Any:
         """Wait for the next events."""
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         """Wake all waiters."""
 
 
@@ -57,7 +57,7 @@ class Listening(Generic[Event]):
         """Stop listening: a running ``async for`` ends. Closing twice is fine."""
         self._closed = True
         self._events.clear()
-        self._source.notify()
+        self._source.wake()
 
     def put(self, events: list[Event]) -> None:
         """Keep events for the listener; the library calls this."""

@@ -178,7 +178,7 @@ class Monitor(Pattern, Keeper):
 
         Raises:
             HandshakeFailed: every server has refused the socket since this call.
-            SocketClosed: it was closed meanwhile.
+            SocketClosed: it was closed during the call.
         """
         connections = self.connections
         before = connections.failures
@@ -207,7 +207,7 @@ class Monitor(Pattern, Keeper):
         """Remove a waiter that does not wait any more."""
         self._waiters.pop(waiter, None)
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         """Wake all waiters."""
         self._driver.tell(self._take_waiters())
 

@@ -10,7 +10,8 @@ import zmq
 if TYPE_CHECKING:
     from zmqbridge._bridge.pump import Pump
 
-# They take the first part of the next message from its connection when EVENTS are read.
+# When EVENTS of a socket of these types are read, libzmq takes the first part of the next message
+# from its connection.
 AHEAD = frozenset({zmq.SUB, zmq.XSUB, zmq.ROUTER})
 
 
@@ -21,20 +22,20 @@ def disconnect(pump: Pump, socket: Any, address: Any, call: Callable[[Any, Any],
     it looks for them.
 
     Args:
-        pump: of the socket; it hands the message over.
-        socket: which.
-        address: from where.
+        pump: the pump of the socket; it hands the message over.
+        socket: the socket to disconnect.
+        address: the address that it leaves.
         call: the method that disconnects, as a function.
 
     Raises:
-        zmq.ZMQError: as by the method.
+        zmq.ZMQError: the method has raised it.
     """
     message = None
     if socket.type in AHEAD and not socket.closed:
         try:
             message = pump.take()
         except zmq.ZMQError:
-            pass  # there is none, or a turn meets the same error and handles it
+            pass  # there is no message, or a turn meets the same error and handles it
         except MemoryError:
             pump.schedule()  # a turn reports it
     try:

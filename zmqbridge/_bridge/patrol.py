@@ -1,4 +1,4 @@
-"""Patrol: which of a ROUTER's stuck peers are looked after when, and whose connection has gone.
+"""Patrol: when each stuck peer of a ROUTER is tried again, and which peers have gone.
 
 libzmq does not tell which stuck peer has room again, so all of them are tried. One try takes
 2.5 µs. So when more than a few are stuck, they are tried by the clock, in 5 % of the time, instead
@@ -30,8 +30,8 @@ PATROL = 0.5  # seconds
 # Where the system cannot tell whether a peer has died (inproc), libzmq tells it when all messages
 # of the peer were read. So we read more messages than there is room for, but at most this number.
 BEYOND = 10_000  # messages
-# Meanwhile the next patrol comes after this time. A turn reads for 1 ms, so this takes 5 % of the
-# time.
+# While we read so, the next patrol comes after this time. A turn reads for 1 ms, so this takes 5 %
+# of the time.
 HASTE = 0.02  # seconds
 
 SRCFD = int(zmq.SRCFD)

@@ -126,7 +126,7 @@ class Engine:
 
     def _run(self) -> None:
         if hasattr(signal, "pthread_sigmask"):
-            # A signal would make zmq_proxy begin anew, with counts of zero.
+            # A signal would make zmq_proxy begin again, with counts of zero.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         error: BaseException | None = None
         front, back, capture, steered, _ = self.sockets

@@ -13,7 +13,7 @@ import zmq
 
 from zmqbridge._bridge import proxysockets
 from zmqbridge._bridge.context import shared
-from zmqbridge._bridge.guards import calling_place
+from zmqbridge._bridge.guards import calling_line
 from zmqbridge._bridge.linked import only_async
 from zmqbridge._bridge.proxyengine import Authenticate, Engine
 from zmqbridge.errors import SocketClosed, UsedAfterFork, ZmqBridgeError
@@ -55,7 +55,7 @@ class Proxying:
         capture: Any = None,
         authenticate: Authenticate | None = None,
     ) -> None:
-        self._made = calling_place()
+        self._made = calling_line()
         self._closing: Future[None] | None = None
         self._kind = kind
         sides = {"front": front, "back": back, "capture": capture}

@@ -23,7 +23,7 @@ from zmqbridge.proxies import KINDS, Side
 
 AnySocket = zmq.Socket[bytes]
 
-# Subscriptions are messages of an XSUB, which are lost above its mark without a word.
+# An XSUB sends subscriptions as messages; above its high water mark libzmq drops them silently.
 DEFAULTS: Mapping[int, Mapping[int, int]] = {
     zmq.XSUB: {zmq.SNDHWM: 0},
     zmq.XPUB: OF_PUBLISHERS,

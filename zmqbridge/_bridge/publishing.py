@@ -12,7 +12,7 @@ from zmqbridge._bridge.link import Link
 from zmqbridge.core.formats import format_named
 from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
-from zmqbridge.core.numbered import as_copy
+from zmqbridge.core.numbered import as_copy, first_of_run
 from zmqbridge.core.outgoing import Outgoing
 from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.errors import OptionError
@@ -83,7 +83,10 @@ def outgoing_of(sequence: object, format: str, newest: bool) -> Outgoing:
         raise ValueError(f"sequence= has a format of its own, and format={format!r} another")
     if newest:
         raise OptionError("zmq.CONFLATE keeps the newest part alone, and sequence= has three")
-    return Outgoing(sequence.keep, sequence.size, by_tag=sequence.by == "tag", first=sequence.first)
+    outgoing = Outgoing(sequence.keep, sequence.size, by_tag=sequence.by == "tag")
+    if sequence.first is not None:
+        outgoing.begin(sequence.first)
+    return outgoing
 
 
 def last_values_of(most: Any, format: str, newest: bool, sequence: Numbers | None) -> LastValues:
@@ -117,12 +120,16 @@ def remembering(
 
 
 def serve_replays(audience: Audience, link: Link, sequence: Numbers | None, given: Any) -> None:
-    """Open the ROUTER of the replays, if the publisher has a replay address.
+    """Choose the first number, and open the ROUTER of the replays if there is an address for it.
 
     Raises:
         AddressError: as `Link.bind`; then the publisher is closed.
     """
-    if sequence is None or sequence.replay is None or audience.outgoing is None:
+    if sequence is None or audience.outgoing is None:
+        return
+    if sequence.first is None:
+        audience.outgoing.begin(first_of_run(link.random()(4)))
+    if sequence.replay is None:
         return
     from zmqbridge._bridge.replays import Replays  # few need it
 

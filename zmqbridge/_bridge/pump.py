@@ -33,7 +33,7 @@ import zmq
 
 from zmqbridge._bridge.calls import recv_of
 from zmqbridge._bridge.catchup import CatchUp
-from zmqbridge._bridge.driver import Turns
+from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.patrol import pause_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
@@ -53,8 +53,8 @@ class Pump(Sending):
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
       which `unreachable`), `withdrawn`, `due` (a turn was asked for)
 
-    What the driver owes is written at `Turns`. For a ROUTER, after `stalled` was called, it calls
-    `patrol` again and again, each time after the seconds that `patrol` returned.
+    What the driver owes is written at `PumpDriver`. For a ROUTER, after `stalled` was called, it
+    calls `patrol` again and again, each time after the seconds that `patrol` returned.
 
     Args:
         socket, kind: the libzmq socket, used until `close`; its type, None to ask it.
@@ -68,8 +68,8 @@ class Pump(Sending):
     """
 
     __slots__ = (
-        "_burst", "_catch_up", "_end", "_holding", "_keeps_up", "_more", "_read_at", "_recv",
-        "_reported", "lost", "received",
+        "_burst", "_catch_up", "_end", "_filled_at", "_holding", "_keeps_up", "_more", "_read_at",
+        "_recv", "_reported", "lost", "received",
     )  # fmt: skip
 
     due: bool
@@ -77,7 +77,7 @@ class Pump(Sending):
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        driver: Turns,
+        driver: PumpDriver,
         pattern: Pattern,
         end: Callable[[ZmqBridgeError], object],
         high: float = HIGH,
@@ -88,9 +88,9 @@ class Pump(Sending):
         self._recv = recv_of(socket)
         self._holding = holding_of(socket.context)
         self._catch_up: CatchUp | None = None  # made when something expires
-        # Whether the last burst ended because of its length, and when it ended.
+        # Whether the last burst ended because of its length; when it ended, and the last such one.
         self._more = self._keeps_up = self._reported = False
-        self._read_at = 0.0
+        self._read_at, self._filled_at = 0.0, -inf
         self._burst = BURST // 4
         self.received: int = 0
         self.lost: int = 0
@@ -117,7 +117,7 @@ class Pump(Sending):
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
-        comes, self.due = self.due, True  # an answer that is sent meanwhile schedules no turn
+        comes, self.due = self.due, True  # an answer sent from here schedules no turn
         # `standing_by`, without its frame, which would be 3 % of a request.
         queue = self._loop_queue
         if queue is not None:
@@ -145,11 +145,10 @@ class Pump(Sending):
         Args:
             late: by how many seconds the timer of what expires is late.
         """
-        before = self.received
         self.turn()
         if self._catch_up is None:
             self._catch_up = CatchUp()
-        return self._catch_up.looked(late, self.monotonic(), came=self.received > before)
+        return self._catch_up.looked(late, self.monotonic(), self.received, self._filled_at)
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
@@ -159,7 +158,7 @@ class Pump(Sending):
             return
         holding = self._holding
         if holding is not None and holding.held:
-            holding.let_go()
+            holding.let_run()
         burst: list[Message] = []
         again = False
         broken: ZmqBridgeError | None = None
@@ -186,6 +185,7 @@ class Pump(Sending):
                     holding.after(len(burst))
         finally:
             if again:
+                self._filled_at = self._read_at if self._more else self._filled_at
                 # After the receivers have run, so that one turn also serves what they send.
                 self.schedule()
             self._reported = False
@@ -345,5 +345,5 @@ class Pump(Sending):
         """
         self.closed = True
         if self._holding is not None and self._holding.held:
-            self._holding.let_go()
+            self._holding.let_run()
         return self.queues.close([] if remains is None else remains)

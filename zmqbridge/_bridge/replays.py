@@ -11,8 +11,9 @@ import zmq
 
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
+from zmqbridge._bridge.tally import statistics
 from zmqbridge.core.framing import Message, split_request
-from zmqbridge.core.numbered import END, Asked, split_asked
+from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
 from zmqbridge.core.outgoing import Outgoing
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, SocketClosed
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 # microseconds at most, then the loop has its turn.
 PART = 16
 PART_BYTES = 65_536
-PAUSE = 0.01  # seconds until a peer that takes nothing is tried again
+LOOK = 20 * PART  # publications or tags that are looked at for a part
+PAUSE = 0.01  # seconds until we try again to send to a peer that takes nothing
 ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time
 
@@ -36,28 +38,33 @@ class Answer:
         asked: the publications that it has asked for.
         place: the place of the next publication to look at.
         since: when the peer last took a part.
+        tags: how many tags there were when it asked.
         latest: goes through the last publications of the tags, if it has asked for these.
     """
 
-    __slots__ = ("asked", "latest", "place", "since")
+    __slots__ = ("asked", "latest", "place", "since", "tags")
 
-    def __init__(self, asked: Asked, outgoing: Outgoing, now: float) -> None:
+    def __init__(self, asked: Asked | AskedList, outgoing: Outgoing, now: float) -> None:
         self.asked = asked
         self.place = 0
         self.since = now
+        self.tags = len(outgoing.tags)
         self.latest: Iterator[Any] | None = None
-        if asked.start < 0 and outgoing.latest is not None:
+        if isinstance(asked, Asked) and asked.start < 0 and outgoing.latest is not None:
             self.latest = outgoing.latest.matching({asked.tag or b""})
 
     def part(self, outgoing: Outgoing) -> tuple[list[Any], bool]:
         """The next publications, as (tag, number, body), and whether they are the last ones."""
+        if isinstance(self.asked, AskedList):
+            found, self.place = outgoing.listed(self.asked, self.place, self.tags, 5 * PART)
+            return found, self.place >= self.tags
         if self.latest is None:
             narrow = self.asked.tag is None and self.asked.start >= 0
-            look = PART if narrow else 20 * PART  # most publications have other tags
+            look = PART if narrow else LOOK  # most publications have other tags
             found, self.place = outgoing.replay(self.asked, self.place, look, PART_BYTES)
             return found, self.place >= outgoing.end
         latest: list[Any] = []
-        left, size = 20 * PART, PART_BYTES
+        left, size = LOOK, PART_BYTES
         for each in islice(self.latest, left):
             left -= 1
             if each is not None:
@@ -79,7 +86,7 @@ class Replays(Pattern, Keeper):
     """
 
     kind: ClassVar[int] = zmq.ROUTER
-    # So we notice a peer that does not read; its answer waits here, and not in libzmq.
+    # With it we notice a peer that does not read; its answer waits here, and not in libzmq.
     defaults: ClassVar[Options] = {zmq.ROUTER_MANDATORY: 1}
     closed_error: ClassVar[type[SocketClosed]] = SocketClosed
 
@@ -151,7 +158,7 @@ class Replays(Pattern, Keeper):
                 send((*route, b"", tag, number, body))
             if not is_all:
                 return False
-            send((*route, b"", b"", END, b""))
+            send((*route, b"", self._outgoing.end_mark(answer.asked, answer.tags), END, b""))
         except (PeerUnreachable, QueueFull):
             pass  # the peer has left, or reads nothing: it will ask again
         return True
@@ -160,6 +167,10 @@ class Replays(Pattern, Keeper):
         self._answers.clear()
         return []
 
+    def counts(self) -> dict[str, int]:
+        counts = statistics(self.link.pump, malformed=self.malformed, received=self.malformed)
+        return counts._asdict()
+
     def end(self) -> Iterable[Any]:
         """Close with the publisher, and return the waiters."""
         if self.link.closed:
@@ -167,7 +178,7 @@ class Replays(Pattern, Keeper):
         return [*self._driver.stop(), *self.link.close_socket()]
 
 
-def split_question(message: Message) -> tuple[Message, Asked]:
+def split_question(message: Message) -> tuple[Message, Asked | AskedList]:
     """The (route, question) of a message that asks for publications again.
 
     Raises:

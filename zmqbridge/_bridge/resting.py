@@ -24,7 +24,7 @@ REST = 0.1  # seconds
 STEP = 0.01  # seconds
 
 
-def rests(link: Link) -> Iterator[float]:
+def pauses(link: Link) -> Iterator[float]:
     """The pauses, in seconds, that a socket makes before it closes.
 
     Only a bound ROUTER that has sent messages and has a peer makes pauses. If the ROUTER has

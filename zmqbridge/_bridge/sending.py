@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 
 from zmqbridge._bridge.calls import clock_of, raw, send_of
-from zmqbridge._bridge.driver import Turns
+from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.patrol import FEW, Connection, Patrol
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
@@ -48,7 +48,7 @@ class Sending:
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        driver: Turns,
+        driver: PumpDriver,
         pattern: Pattern,
         high: float = HIGH,
         kind: int | None = None,

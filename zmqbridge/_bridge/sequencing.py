@@ -17,6 +17,7 @@ from zmqbridge.core.joining import Joining
 from zmqbridge.core.numbered import split_numbered
 from zmqbridge.core.raising import RaisingInbox, WeighedRaisingInbox
 from zmqbridge.errors import (
+    MalformedMessage,
     OptionError,
     PublicationsMissed,
     PublisherRestarted,
@@ -104,15 +105,17 @@ class Sequencing(Subscribing[Any, Any]):
             self.limit()
             raise OptionError("zmq.CONFLATE drops publications, and numbers are to tell of each")
         joining = self._joining
-        if option == zmq.SUBSCRIBE and (joining is not None or self._since):
+        if option == zmq.SUBSCRIBE:
+            if self._asking is not None and (self._by_tag or self._since):
+                self._asking.soon()
+            self._incoming.track(value)
             if joining is not None:
                 joining.join(value)
-            else:
-                self._resume(value)
-            if self._asking is not None:
-                self._asking.soon()
-        elif joining is not None and option == zmq.UNSUBSCRIBE and value not in self._subscriptions:
-            joining.leave(value)
+            self._resume(value)
+        elif option == zmq.UNSUBSCRIBE and value not in self._subscriptions:
+            self._incoming.untrack(value)
+            if joining is not None:
+                joining.leave(value)
 
     def _resume(self, prefix: bytes) -> None:
         """Begin the counts of these tags where an earlier process has stopped."""
@@ -134,7 +137,7 @@ class Sequencing(Subscribing[Any, Any]):
             self.inbox.unwanted += 1
         odd = self._incoming.heard(burst)
         if odd:
-            self.split(split_numbered, odd)
+            self.split(split_fitting, odd)
             self._forgive(odd)
         if self._asking is not None:
             self._asking.ask()
@@ -155,6 +158,11 @@ class Sequencing(Subscribing[Any, Any]):
         if items:
             self.inbox.put(items)
             self._link.driver.tell(self.inbox.notify())
+        if self.barriers:
+            self.barriers.alarm()
+
+    def is_settled(self) -> bool:
+        return not self._incoming.unlisted
 
     def wants(self, tag: bytes) -> bool:
         """Whether this tag is subscribed to."""
@@ -190,9 +198,20 @@ class Sequencing(Subscribing[Any, Any]):
             "received": self._link.pump.received + parts + malformed + incoming.ends,
             "unread": self._unread(),
             "malformed": self.malformed + malformed,
+            "missed": incoming.missed,
             "late_replies": incoming.unasked,
             "unwanted": counts["unwanted"] + incoming.doubled + unwanted,
         }
+
+
+def split_fitting(message: Message) -> Any:
+    """Explain why a message is not delivered.
+
+    Raises:
+        MalformedMessage: it is no numbered publication, or it is one of another publisher.
+    """
+    split_numbered(message)
+    raise MalformedMessage(f"it is of another publisher: {ALONE}", message)
 
 
 def error_of(told: Any) -> ZmqBridgeError:

@@ -22,7 +22,7 @@ from zmqbridge.core.topics import (
     Subscribed,
     Unsubscribed,
     as_prefix,
-    is_answer,
+    is_answer_to_any,
     pack_change,
     split_change,
 )
@@ -117,11 +117,15 @@ class Subscribing(Received[Publication, Waiter]):
             self._given_up = False
         return self._newest_of(publications) if self.conflates else publications
 
+    def is_settled(self) -> bool:
+        """Whether all is known from which publications can be missed."""
+        return True
+
     def _forgive(self, burst: list[Message]) -> None:
         """What a publisher answers to another subscriber is no fault of its own."""
         answers = len(burst) - len(self.barriers.pass_on(burst))
         self.malformed -= answers
-        if answers and self.rejected is not None and is_answer(self.rejected.message):
+        if answers and self.rejected is not None and is_answer_to_any(self.rejected.message):
             self.rejected = None
 
     def _newest_of(self, publications: list[Publication]) -> list[Publication]:

@@ -79,11 +79,11 @@ class Untold:
         if not comes and not is_crowd(waiters):
             self._tell(waiters, error)
             comes, waiters = bool(self._batches), ()  # a waiter may have closed the socket
-        crowds = list(filter(is_crowd, remains))
-        if waiters or crowds:
+        large = list(filter(is_crowd, remains))
+        if waiters or large:
             stretches = len(waiters) / FEWEST
-            share = max(map(len, crowds), default=0) / stretches if stretches else AT_ONCE
-            self._batches.append((list(reversed(waiters)), error, crowds, ceil(share)))
+            share = max(map(len, large), default=0) / stretches if stretches else AT_ONCE
+            self._batches.append((list(reversed(waiters)), error, large, ceil(share)))
         if self._batches and not comes:
             self._size, self._began = MOST, self._monotonic()
             self.go_on()

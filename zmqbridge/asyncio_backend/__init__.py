@@ -3,23 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.asyncio_backend._request import Request
-from zmqbridge.asyncio_backend.sockets import (
-    Dealer,
-    Pair,
-    Puller,
-    Pusher,
-    Replier,
-    Requester,
-    Router,
-)
-
 if TYPE_CHECKING:
     from zmqbridge.asyncio_backend._publications import Subscriber, XPublisher, XSubscriber
     from zmqbridge.asyncio_backend._publisher import Publisher
+    from zmqbridge.asyncio_backend._request import Request
+    from zmqbridge.asyncio_backend._requester import Requester
     from zmqbridge.asyncio_backend.authenticator import Authenticator
     from zmqbridge.asyncio_backend.ending import end_context
     from zmqbridge.asyncio_backend.proxy import Proxy
+    from zmqbridge.asyncio_backend.sockets import Dealer, Pair, Puller, Pusher, Replier, Router
 
 __all__ = [
     "Authenticator",
@@ -40,12 +32,19 @@ __all__ = [
 ]
 
 
-# Each is loaded when a program asks for it: together they take a third of the time that the import
-# of this package takes without them.
-_LATER = {
+# Each is loaded when a program asks for it: a program pays for the sockets that it uses.
+_MODULE_OF = {
     "Authenticator": "authenticator",
+    "Dealer": "sockets",
+    "Pair": "sockets",
     "Proxy": "proxy",
     "Publisher": "_publisher",
+    "Puller": "sockets",
+    "Pusher": "sockets",
+    "Replier": "sockets",
+    "Request": "_request",
+    "Requester": "_requester",
+    "Router": "sockets",
     "Subscriber": "_publications",
     "XPublisher": "_publications",
     "XSubscriber": "_publications",
@@ -54,9 +53,9 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     return value
 
 

@@ -15,7 +15,7 @@ from zmqbridge.asyncio_backend._running import log_error, native_loop
 Result = TypeVar("Result")
 
 
-def hold_interrupts(*functions: Callable[..., object]) -> None:
+def defer_interrupts(*functions: Callable[..., object]) -> None:
     """Make trio raise KeyboardInterrupt after these functions, and not inside them.
 
     Inside them it would leave half a message in libzmq, or be lost in a destructor of pyzmq.
@@ -35,14 +35,14 @@ class AnyioWaiter(Generic[Result]):
         done: whether the result or the error is set.
     """
 
-    __slots__ = ("_before", "_error", "_loop", "_result", "_told", "done", "gone")
+    __slots__ = ("_error", "_loop", "_previous", "_result", "_set", "done", "resumed")
 
     def __init__(self, loop: AnyioLoop) -> None:
         self._loop = loop
         self.done: bool = False
-        self._told = anyio.Event()
-        self.gone = anyio.Event()
-        self._before: AnyioWaiter[Any] | None = None
+        self._set = anyio.Event()
+        self.resumed = anyio.Event()
+        self._previous: AnyioWaiter[Any] | None = None
         self._error: BaseException | None = None
         self._result: Any = None
 
@@ -54,25 +54,25 @@ class AnyioWaiter(Generic[Result]):
     def set_result(self, result: Result) -> None:
         """Give the waiting task a result."""
         if result is None:
-            self._before, self._loop.told_last = self._loop.told_last, self
+            self._previous, self._loop.last_set = self._loop.last_set, self
         self._result = result
         self.done = True
-        self._told.set()
+        self._set.set()
 
     def set_exception(self, error: BaseException) -> None:
         """Give the waiting task an error."""
         self._error = error
         self.done = True
-        self._told.set()
+        self._set.set()
 
     def __await__(self) -> Generator[Any, None, Result]:
         try:
-            yield from self._told.wait().__await__()
-            if self._before is not None and not self._before.gone.is_set():
-                yield from self._before.gone.wait().__await__()
+            yield from self._set.wait().__await__()
+            if self._previous is not None and not self._previous.resumed.is_set():
+                yield from self._previous.resumed.wait().__await__()
         finally:
-            self._before = None
-            self.gone.set()
+            self._previous = None
+            self.resumed.set()
         if self._error is not None:
             error, self._error = self._error, None
             try:
@@ -119,12 +119,12 @@ class AnyioLoop:
     sleep: Final = staticmethod(anyio.sleep)
 
     def __init__(self, native: Any) -> None:
-        hold_interrupts(Pump.send, AnyioLoop._make)
+        defer_interrupts(Pump.send, AnyioLoop._make)
         self._native = native
         self.group = anyio.create_task_group()
         self._changed = anyio.Event()
         self._calls: list[Call] = []
-        self.told_last: AnyioWaiter[Any] | None = None
+        self.last_set: AnyioWaiter[Any] | None = None
         self._watching = False
         self._fd = -1
 
@@ -156,7 +156,7 @@ class AnyioLoop:
     def remove_reader(self, fd: int) -> None:
         self._watching = False
         if native_loop() is self._native:  # false in a plain callback, where anyio sees no loop
-            self._let_go()
+            self._release_fd()
         self._changed.set()
 
     def is_closed(self) -> bool:
@@ -204,9 +204,9 @@ class AnyioLoop:
                 next_call = min((call.when for call in self._calls), default=inf)
                 with anyio.CancelScope(deadline=next_call):
                     await self._changed.wait()
-            self._let_go()
+            self._release_fd()
 
-    def _let_go(self) -> None:
+    def _release_fd(self) -> None:
         # Only once: after the FD is closed, its number may belong to another file.
         fd, self._fd = self._fd, -1
         if fd >= 0:

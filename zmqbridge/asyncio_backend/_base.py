@@ -1,13 +1,11 @@
-"""The sockets of asyncio and trio without their patterns: how they open, receive and end."""
+"""The sockets of asyncio and trio without their patterns: how they open and end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self
 
 import anyio
-from anyio.abc import UnreliableObjectReceiveStream
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.linked import (
@@ -19,33 +17,22 @@ from zmqbridge._bridge.linked import (
     only_async,
     repr_of,
 )
-from zmqbridge._bridge.received import Received, of_receivers
-from zmqbridge._bridge.request import stopped
-from zmqbridge._bridge.resting import rests
-from zmqbridge._bridge.taking import receive_nowait
+from zmqbridge._bridge.resting import pauses
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core.checks import check_optional_timeout, check_timeout
-from zmqbridge.core.framing import Message
-from zmqbridge.core.patterns import Pattern, bytes_in
+from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
-from zmqbridge.errors import ContextTerminated, QueueEmpty, SocketClosed
+from zmqbridge.errors import ContextTerminated, SocketClosed
 
 if TYPE_CHECKING:
     import zmq
 
     from zmqbridge._bridge.listening import Events
     from zmqbridge.arguments import Options
-    from zmqbridge.asyncio_backend._driver import AnyWaiter
-
-Item = TypeVar("Item")
 
 
 class Closed(SocketClosed, anyio.ClosedResourceError):
     """The socket was closed by you: the error of this library and of anyio."""
-
-
-class NothingNow(QueueEmpty, anyio.WouldBlock):
-    """No message is here, in the words of this library and of anyio."""
 
 
 class Socket:
@@ -137,10 +124,10 @@ class Socket:
             if not self._driver.loop.is_closed():
                 if self._pump.queues:
                     await self.drain(link.linger())
-                for pause in rests(link):
+                for pause in pauses(link):
                     await self._driver.sleep(pause)
         except (SocketClosed, ContextTerminated):
-            pass  # it was closed meanwhile
+            pass  # other code has closed it while we waited
         finally:
             self.close()
             while link.untold:
@@ -166,7 +153,7 @@ class Socket:
             timeout: seconds, ``math.inf`` for ever.
 
         Raises:
-            ConnectTimeout: no peer came in time; its `failure` is the last that tried in vain.
+            ConnectTimeout: no peer came in time; its `failure` is the last failed attempt.
             HandshakeFailed: every server that it connects to has refused it.
             StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
             SocketClosed: the socket is closed, or was while this waited.
@@ -181,89 +168,3 @@ class Socket:
                 await monitor.until_connected()
         except TimeoutError:
             raise monitor.no_peer(timeout) from None
-
-
-class Receiver(Socket, UnreliableObjectReceiveStream[Item]):
-    """A socket to receive from, by `receive` or ``async for``."""
-
-    _decode: Callable[[list[Message]], Iterable[Item]] | None = None
-    """Makes of a burst of messages what is received."""
-    _weigh: Callable[[Any], int] = staticmethod(bytes_in)
-    """How many bytes such an item has."""
-    empty_error: ClassVar[type[QueueEmpty]] = NothingNow
-
-    def __init__(
-        self,
-        given: Any,
-        high: float = HIGH,
-        pattern_of: Callable[..., Received[Item, AnyWaiter]] = Received,
-    ) -> None:
-        self._pattern = pattern_of(self._decode, weigh=self._weigh, **of_receivers(given))
-        self._inbox = self._pattern.inbox
-        super().__init__(self._pattern, given, high)
-
-    async def receive(self) -> Item:
-        """Wait for the next message.
-
-        Cancelling it is safe: a message leaves the inbox only when this call returns it. Several
-        tasks may receive; they are served in the order in which they asked.
-
-        Raises:
-            SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: the context was terminated meanwhile.
-            LoopError: there is no running loop, it is not this socket's, or it is one on which a
-                socket works in its ``async with`` only.
-        """
-        try:
-            return self._inbox.pop()
-        except IndexError:
-            pass
-        return await self._next()
-
-    receive_nowait: Final = receive_nowait
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Item:
-        # Most calls end here.
-        try:
-            return self._inbox.pop()
-        except IndexError:
-            pass
-        try:
-            return await self._next()
-        except SocketClosed:
-            raise StopAsyncIteration from None
-
-    async def _next(self) -> Item:
-        """The same, when `Inbox.pop` has given no message."""
-        inbox, driver = self._inbox, self._driver
-        paused, here = inbox.paused, driver.here
-        if here() != driver.place._thread_id:
-            driver.enter()
-        item = inbox.poll()
-        waiter: AnyWaiter | None = None
-        while item is None:
-            if self._link.unheard:
-                self._link.warn_of_silence()
-            if inbox.ended:
-                raise stopped(self._link)
-            before, waiter = waiter, driver.waiter(driver.loop)
-            if inbox.wait(waiter, before):
-                self._pump.schedule()
-            try:
-                await waiter
-            except BaseException:
-                inbox.forget(waiter)
-                driver.tell(inbox.notify())  # another may get its message
-                raise
-            if self._link.closed:  # it was closed since this waiter was told
-                self._link.check_open()
-            paused = inbox.paused  # a pause may have begun meanwhile
-            item = inbox.take(waiter)  # None if the message was unsubscribed since then
-        if paused and not inbox.paused:
-            self._pump.schedule()
-        if isinstance(item, Exception):  # see `RaisingInbox`
-            raise item
-        return item

@@ -18,13 +18,13 @@ from zmqbridge._bridge.guards import busy
 from zmqbridge._bridge.pace import Pace
 from zmqbridge._bridge.untold import another
 from zmqbridge.asyncio_backend._running import (
-    NOWHERE,
+    NO_TOKEN,
     NoLoop,
-    here,
+    current,
     log_error,
     name_of,
     native_loop,
-    place,
+    token_of,
 )
 from zmqbridge.asyncio_backend._waiter import FutureWaiter, Waiter, waiter_for
 from zmqbridge.core.patterns import NOTHING
@@ -73,7 +73,7 @@ class LoopDriver(Pace):
     Attributes:
         loop: what calls the socket while it is open and in use: asyncio's loop, or the AnyioLoop
             that stands in for another.
-        here, place: whether the loop runs the current call, see the module `_running`.
+        current, token: whether the loop runs the current call, see the module `_running`.
         stand_in: what watches the FD where the loop cannot; None where the loop can.
         waiter: makes what a task waits for, called with `loop`.
         sleep: that of this loop. On asyncio it is not anyio's, because the first use of that loads
@@ -85,8 +85,8 @@ class LoopDriver(Pace):
     )
 
     __slots__ = (
-        "_beside", "_fd", "_home", "_maker", "_reader", "_telling", "_timer", "here", "home_thread",
-        "keeper", "loop", "now", "place", "sleep", "stand_in", "waiter",
+        "_beside", "_fd", "_home", "_maker", "_reader", "_telling", "_timer", "current",
+        "home_thread", "keeper", "loop", "now", "sleep", "stand_in", "token", "waiter",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -95,8 +95,8 @@ class LoopDriver(Pace):
         self.link: Link
         self.keeper: Keeper = Keeper()
         self.loop: Any = NO_LOOP
-        self.here: Callable[[], object] = here
-        self.place: Any = NOWHERE
+        self.current: Callable[[], object] = current
+        self.token: Any = NO_TOKEN
         self.stand_in: AnyioLoop | ThreadReader | None = None
         self.now: Callable[[], float] = monotonic  # until there is a loop
         self.waiter: Callable[[Any], AnyWaiter] = Waiter
@@ -150,7 +150,7 @@ class LoopDriver(Pace):
         if loop is not running:  # but an AnyioLoop
             self.waiter, self.sleep = loop.waiter, loop.sleep
         else:
-            self.here, self.place = place(loop)
+            self.current, self.token = token_of(loop)
             self.waiter = waiter_for(loop)
             self._stand_by()
         self.home_thread = self._maker if self._maker == get_ident() else get_ident()
@@ -233,7 +233,7 @@ class LoopDriver(Pace):
         )
 
     def disown(self) -> None:
-        loop, self.loop, self.place = self.loop, NO_LOOP, NOWHERE
+        loop, self.loop, self.token = self.loop, NO_LOOP, NO_TOKEN
         self._reader = NO_LOOP
         if not loop.is_closed():
             with suppress(Exception):  # of loops that we do not know
@@ -298,7 +298,7 @@ class LoopDriver(Pace):
 
     def stop(self) -> list[Any]:
         reader, self._reader = self._reader, NO_LOOP
-        self.loop, self.place = NO_LOOP, NOWHERE
+        self.loop, self.token = NO_LOOP, NO_TOKEN
         if not reader.is_closed():
             reader.remove_reader(self._fd)
             if self._timer is not None:

@@ -35,8 +35,8 @@ from zmqbridge._bridge.subscribing import (
     unsubscribe,
     unsubscribe_onward,
 )
-from zmqbridge.asyncio_backend._base import Receiver
 from zmqbridge.asyncio_backend._publisher import publish
+from zmqbridge.asyncio_backend._receiver import Receiver
 from zmqbridge.core.checks import check_timeout
 from zmqbridge.core.formats import (
     Body,

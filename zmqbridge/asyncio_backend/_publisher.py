@@ -72,7 +72,7 @@ def publish(self: Publishing[Body], body: Body, tag: Address = b"") -> None:
             publication has a tag, or no part.
     """
     driver = self._driver
-    if driver.here() != driver.place._thread_id:
+    if driver.current() != driver.token._thread_id:
         driver.enter()
     if type(tag) is not bytes:
         tag = as_name(tag, "a tag")

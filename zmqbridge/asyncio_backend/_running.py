@@ -1,10 +1,17 @@
 """Which loop runs, and whether it is that of a socket.
 
-A socket's loop runs the current call if ``here() == place._thread_id``. `_get_running_loop` tells
-this for every loop. But in Python 3.11 it makes a system call each time:
-140 ns, where a push takes 450. So there we ask asyncio's own loops in which thread they run, which
-takes 30. uvloop does not tell its thread, so there we ask `_get_running_loop`: a property that
-translates would cost two Python frames, three times as much.
+Each driver has two things for this. ``driver.current()`` says what runs now, and ``driver.token``
+says, in its attribute `_thread_id`, what that is when the socket's loop runs. Both are of one of
+two kinds:
+
+- a loop: `_get_running_loop` serves for every loop. But in Python 3.11 it makes a system call each
+  time: 140 ns, where a push takes 450.
+- the ident of a thread: so in 3.11 we call `get_ident`, which takes 30 ns, for asyncio's own loops.
+  They keep the ident of their thread in `_thread_id`, and are tokens themselves.
+
+uvloop does not tell its thread, so its token is a `Token` that holds the loop. The attribute has
+asyncio's name there, too: a property that translates would cost two Python frames, three times as
+much.
 """
 
 from __future__ import annotations
@@ -20,27 +27,27 @@ log: logging.Logger = logging.getLogger("zmqbridge")
 
 TELL_THREAD: tuple[type, ...] = () if sys.version_info >= (3, 12) else (BaseEventLoop,)
 
-here: Callable[[], object] = get_ident if TELL_THREAD else _get_running_loop
-"""What to call for asyncio's own loops."""
+current: Callable[[], object] = get_ident if TELL_THREAD else _get_running_loop
+"""Says what runs now, for asyncio's own loops."""
 
 
-class Place:
-    """Where a loop runs, in the attribute in which asyncio's own loops keep their thread id."""
+class Token:
+    """Holds what `_get_running_loop` returns when the loop of a socket runs."""
 
     __slots__ = ("_thread_id",)
 
-    def __init__(self, where: object) -> None:
-        self._thread_id = where
+    def __init__(self, running: object) -> None:
+        self._thread_id = running
 
 
-def place(loop: AbstractEventLoop) -> tuple[Callable[[], object], Any]:
-    """What to call, and what has the result for its ``_thread_id`` when this loop runs here."""
+def token_of(loop: AbstractEventLoop) -> tuple[Callable[[], object], Any]:
+    """What says what runs now, and the token that holds the same when this loop runs."""
     if isinstance(loop, TELL_THREAD):
-        return here, loop
-    return _get_running_loop, Place(loop)
+        return current, loop
+    return _get_running_loop, Token(loop)
 
 
-NOWHERE = Place(-1)  # which neither call returns, on a loop or on none
+NO_TOKEN = Token(-1)  # neither call returns -1, so no loop seems to run the socket
 
 
 class NoLoop:

@@ -113,6 +113,8 @@ class SelectorThread:
         while True:
             try:
                 ready = self._selector.select(None if self._watches else GRACE)
+            except RuntimeError:  # without a GIL: FDs were added while it made a list of them
+                continue
             except (OSError, ValueError):
                 with _lock:
                     self._drop_the_dead()

@@ -10,22 +10,21 @@ loop or it is not the socket's own.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, final
+from typing import TYPE_CHECKING, ClassVar, Final, Unpack, final
 
 import zmq
 from anyio.abc import UnreliableObjectSendStream
 
-from zmqbridge._bridge.keepers import Deadlines, Patrols, default_timeout
+from zmqbridge._bridge.keepers import Patrols
 from zmqbridge._bridge.received import high_of
 from zmqbridge._bridge.request import bytes_of, stop_all
-from zmqbridge.asyncio_backend._base import Receiver, Socket
+from zmqbridge.asyncio_backend._base import Socket
+from zmqbridge.asyncio_backend._receiver import Receiver
 from zmqbridge.asyncio_backend._request import Request
 from zmqbridge.core.checks import (
     check_handler,
     check_limit,
     check_optional_timeout,
-    check_timeout,
 )
 from zmqbridge.core.framing import (
     BytesLike,
@@ -34,8 +33,7 @@ from zmqbridge.core.framing import (
     split_peers,
     split_request,
 )
-from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
-from zmqbridge.errors import ZmqBridgeError
+from zmqbridge.core.patterns import Pattern, bytes_from_peer
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -57,8 +55,8 @@ async def send(self: Socket, *parts: BytesLike) -> None:
         ValueError: there are no parts.
     """
     pump, driver = self._pump, self._driver
-    here = driver.here  # a variable, for the reason that `pump` gives
-    if pump.sent >= driver.yield_at or pump.queues or here() != driver.place._thread_id:
+    current = driver.current  # a variable, for the reason that `pump` gives
+    if pump.sent >= driver.yield_at or pump.queues or current() != driver.token._thread_id:
         await driver.clear_to_send(parts)
     pump.send(parts)
 
@@ -71,7 +69,7 @@ def send_nowait(self: Socket, *parts: BytesLike) -> None:
         TypeError, ValueError: as the call that waits.
     """
     driver = self._driver
-    if driver.here() != driver.place._thread_id:
+    if driver.current() != driver.token._thread_id:
         driver.enter()
     self._pump.send(parts)
 
@@ -104,65 +102,6 @@ class Puller(Receiver[Message]):
     def __init__(self, **arguments: Unpack[ReceiverArguments]) -> None:
         """Each argument is described in `zmqbridge.arguments`."""
         super().__init__(arguments)
-
-
-@final
-class Requester(Socket):
-    """Requests over DEALER: any number at once, each gets its own reply or a `RequestTimeout`.
-
-    Args:
-        timeout: seconds a request may take when the call says nothing; None is for ever.
-        arguments: `zmqbridge.arguments.SenderArguments`.
-    """
-
-    kind: ClassVar[int] = zmq.DEALER
-    # Without it a DEALER gives half of the requests to an address where no peer listens.
-    defaults: ClassVar[Options] = {zmq.IMMEDIATE: 1}
-
-    def __init__(self, timeout: float | None = None, **arguments: Unpack[SenderArguments]) -> None:
-        self._timeout = default_timeout(timeout)
-        pattern: Requests[Any] = Requests()
-        # The caller of each queued request waits; with the call, its request leaves the queue.
-        super().__init__(pattern, arguments, high_of(arguments, inf))
-        link = self._link
-        self._deadlines = Deadlines(
-            pattern.table, self._pump, self._driver, link.fail, why=link.why_unsent
-        )
-
-    async def request(self, *parts: BytesLike, timeout: float | None = None) -> Message:
-        """Send a request and wait for the parts of its reply.
-
-        Cancelling it, like its timeout, takes it out of the queue if it was not sent yet; a reply
-        that comes later is dropped and counted.
-
-        Args:
-            parts: at least one, bytes-like.
-            timeout: seconds for everything, waiting in the queue included; None means the
-                socket's own default, ``math.inf`` for ever.
-
-        Raises:
-            RequestTimeout: no reply in time; its `stage` tells how far the request got.
-            HandshakeFailed: it was not sent, because every server has refused this socket.
-            QueueFull: as many as `send_queue` says wait to be sent already.
-            TypeError: a part is not bytes-like, or the timeout is no number.
-            ValueError: there are no parts, or the timeout is not greater than zero.
-        """
-        driver = self._driver
-        here = driver.here
-        if here() != driver.place._thread_id:
-            driver.enter()
-        wait = driver.waiter
-        waiter: Any = wait(driver.loop)
-        request_id = self._deadlines.open(
-            waiter, parts, self._timeout if timeout is None else check_timeout(timeout)
-        )
-        try:
-            return await waiter  # type: ignore[no-any-return]
-        except ZmqBridgeError:  # then the request is closed
-            raise
-        except BaseException:
-            self._deadlines.give_up(request_id, waiter.answered)
-            raise
 
 
 @final
@@ -241,8 +180,8 @@ class Replier(Receiver[Request]):
     async def _reply(self, message: Message) -> None:
         # This waits for no peer: a reply for which there is no room is refused.
         pump, driver = self._pump, self._driver
-        here = driver.here
-        if pump.sent >= driver.yield_at or here() != driver.place._thread_id:
+        current = driver.current
+        if pump.sent >= driver.yield_at or current() != driver.token._thread_id:
             driver.enter()
             await driver.let_others_go_on()
         pump.send(message)
@@ -284,7 +223,11 @@ class Router(Receiver[tuple[bytes, Message]]):
         """
         message = join_peer(peer, parts)
         pump, driver = self._pump, self._driver
-        if pump.sent >= driver.yield_at or pump.queues or driver.here() != driver.place._thread_id:
+        if (
+            pump.sent >= driver.yield_at
+            or pump.queues
+            or driver.current() != driver.token._thread_id
+        ):
             await driver.clear_to_send(message)
         pump.send(message)
 

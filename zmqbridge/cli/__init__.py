@@ -13,7 +13,18 @@ from math import inf
 from typing import Any
 
 from zmqbridge import __version__
-from zmqbridge.cli.parsing import ADDRESS, COUNT, Parser, Wrapped, address, at_least_one, positive
+from zmqbridge.cli.parsing import (
+    ADDRESS,
+    COUNT,
+    Parser,
+    Wrapped,
+    add_client_keys,
+    add_curve,
+    add_forms,
+    address,
+    at_least_one,
+    positive,
+)
 
 TYPES = ["PAIR", "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "REQ", "REP", "DEALER", "ROUTER"]
 
@@ -28,9 +39,10 @@ SOCKETS: dict[str, tuple[str, str | None, str]] = {
     "dealer": ("send each line, and write what comes", None, "echo hi | %s dealer -c {a} --json"),
     "router": ("send each line to its peer, and write what comes", None, "%s router -b {a} --json"),
 }
+HALVES = {"anyio": "asyncio", "twisted": "twisted"}  # what may be missing, and the extra with it
 STATUS = """
 exit status: 0 all is well, 1 time is up or a message was not sent,
-2 what was given cannot be used, 130 Ctrl-C, 141 nobody reads the output
+2 what was given cannot be used, 130 Ctrl-C, 141 the output is closed
 """
 
 
@@ -53,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_ping(commands)
     add_proxy(commands)
     add_tap(commands)
+    add_top(commands)
     add_bench(commands)
     add_keygen(commands)
     add_migrate(commands)
@@ -66,8 +79,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if module is None:
         parser.print_help()
         return 0
-    # Imported late, because the processes of the demo import this package, too.
-    status: int = import_module(f"zmqbridge.cli.{module}").run(**given)
+    return run(module, given)
+
+
+def run(module: str, given: dict[str, Any]) -> int:
+    """Run the command of a module, if the libraries are there that it needs."""
+    try:
+        # Imported late, because the processes of the demo import this package, too.
+        command = import_module(f"zmqbridge.cli.{module}")
+    except ModuleNotFoundError as error:
+        library = str(error.name).partition(".")[0]
+        if library not in HALVES:
+            raise
+        said = f"{library} is not installed: pip install 'zmqbridge-core[{HALVES[library]}]'"
+        print(f"{called_as()}: {said}", file=sys.stderr)
+        return 2
+    status: int = command.run(**given)
     return status
 
 
@@ -138,7 +165,7 @@ def add_socket(commands: Any, pattern: str) -> None:
     )
     command.add_argument(
         "--timeout", type=positive, default=inf, metavar="S", help="seconds without a message, or "
-        "to wait for somebody who takes it (default: for ever)",
+        "until a peer takes what is sent (default: for ever)",
     )  # fmt: skip
     command.add_argument(
         "--rate", type=positive, default=inf, metavar="N", help="send so many a second at the most"
@@ -153,39 +180,15 @@ def add_socket(commands: Any, pattern: str) -> None:
         command.set_defaults(words=[])
 
 
-def add_curve(command: Any, *names: str) -> None:
-    """Add the options that encrypt."""
-    for name in names:
-        command.add_argument(name, metavar="FILE", help="encrypt: who binds gives the own secret "
-                             "key, who connects the server's public key")  # fmt: skip
-    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only who has "
-                         "a key there (NAME.key); default: any client")  # fmt: skip
-    command.add_argument("--own-key", metavar="FILE", help="who connects: the own pair of keys "
-                         "(NAME.key_secret); default: a new one")  # fmt: skip
-
-
-def add_forms(command: Any) -> None:
-    """Add the options that say how a message is written as a line."""
-    form = command.add_mutually_exclusive_group()
-    for name, what in (
-        ("lines", "a line of text is one part (default); not exact for what has line ends"),
-        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
-        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
-    ):
-        form.add_argument(
-            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
-        )
-
-
 def add_ping(commands: Any) -> None:
     """Add the command that tells what listens at an address."""
     ping = add(
         commands,
         "ping",
-        "say what listens at an address, and who may connect",
+        "say what listens at an address, and which sockets may connect",
         "ping",
         f"{called_as()} ping {{a}} --as REQ",
-        after="\n\nexit status: 0 it fits, 1 it does not, 2 nobody is there, 3 it is not ØMQ",
+        after="\n\nexit status: 0 it fits, 1 it does not, 2 nothing listens, 3 it is not ØMQ",
     )
     ping.add_argument("address", type=address, metavar="ADDRESS")
     ping.add_argument(
@@ -193,8 +196,7 @@ def add_ping(commands: Any) -> None:
         help="the type of the socket that is to connect, e.g. DEALER",
     )  # fmt: skip
     ping.add_argument("--timeout", type=positive, default=1.0, metavar="S", help="seconds")
-    ping.add_argument("--curve", metavar="FILE", help="the server's public key")
-    ping.add_argument("--own-key", metavar="FILE", help="our own pair of keys; default: a new one")
+    add_client_keys(ping)
 
 
 def add_proxy(commands: Any) -> None:
@@ -254,6 +256,30 @@ how many is said at the end.""",
     tap.add_argument(
         "--count", type=at_least_one, default=inf, metavar="N", help="end after so many messages"
     )
+
+
+def add_top(commands: Any) -> None:
+    """Add the look at running programs."""
+    top = add(
+        commands,
+        "top",
+        "show the statistics of running programs",
+        "top",
+        f"{called_as()} top ipc:///tmp/jobs.top",
+        description="""\
+Asks programs that offer their statistics (zmqbridge.tools.offer) again and again,
+and shows what each of their sockets has received, sent, holds and has lost.""",
+        after="\n\nexit status: 0, 1 one did not answer at last, 2 cannot be used, 130 Ctrl-C",
+    )
+    top.add_argument("addresses", type=address, nargs="+", metavar="ADDRESS")
+    for name, what in (
+        ("--every", "seconds from one question to the next (default: 1)"),
+        ("--timeout", "seconds for the answer (default: 1)"),
+    ):
+        top.add_argument(name, type=positive, default=1.0, metavar="S", help=what)
+    top.add_argument("--count", type=at_least_one, default=inf, metavar="N", help="ask N times")
+    top.add_argument("--json", dest="as_json", action="store_true", help="a line of JSON for each")
+    add_client_keys(top)
 
 
 def add_bench(commands: Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import zmq
 
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
+from zmqbridge.cli import pretty
 
 OK, FAILED = 0, 1
 WARMING = 200  # messages
@@ -39,8 +40,16 @@ def run(pattern: str, transport: str, size: int, count: int, as_json: bool) -> i
     if as_json:
         print(json.dumps(figures))
         return OK
-    for name, figure in figures.items():
-        print(f"{name.replace('_', ' '):24}{figure if isinstance(figure, str) else f'{figure:,}'}")
+    rows = [
+        (name.replace("_", " "), figure if isinstance(figure, str) else f"{figure:,}")
+        for name, figure in figures.items()
+    ]
+    console = pretty.console_of(sys.stdout)
+    if console is not None:
+        console.print(pretty.table(None, ("figure", "value"), rows))
+        return OK
+    for name, figure in rows:
+        print(f"{name:24}{figure}")
     return OK
 
 

@@ -11,6 +11,8 @@ import tempfile
 import time
 from typing import Any
 
+import anyio  # noqa: F401  its processes need both, and it fails at once
+import twisted.internet  # noqa: F401
 import zmq
 
 from zmqbridge.cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted

@@ -1,4 +1,4 @@
-"""What the words of a proxy mean: its two sides with their keys and marks, and who is let in."""
+"""What the words of a proxy mean: its two sides with keys and marks, and the clients let in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ MARKS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class Guarded(NamedTuple):
-    """What a proxy stands between, and who is let in; None lets everybody in who has the key."""
+    """The two sides of a proxy, and which clients it lets in.
+
+    Attributes:
+        front, back: the sides.
+        policies: the clients that are let in; None for all that have the server's public key.
+    """
 
     front: Side
     back: Side

@@ -1,4 +1,4 @@
-"""What `--curve`, `--clients` and `--own-key` mean: keys, and who is let in."""
+"""What `--curve`, `--clients` and `--own-key` mean: keys, and the clients that are let in."""
 
 from __future__ import annotations
 
@@ -61,17 +61,22 @@ def keys_in(file: str, option: str) -> tuple[bytes, bytes | None]:
 def policies_of(
     clients: str | None, own_key: str | None, *, curve: Sequence[str | None], serves: Sequence[bool]
 ) -> dict[str, Policy] | None:
-    """Who is let in, None if nobody is asked; one `curve` and `serves` for each socket.
+    """Which clients are let in, None for all; one `curve` and `serves` for each socket.
 
     Raises:
         Refused: something was given to no purpose, so that another thing would happen than meant.
     """
     secured = [server for file, server in zip(curve, serves, strict=True) if file is not None]
     if clients is not None and True not in secured:
-        raise Refused(f"--clients {clients}: who binds must have --curve, to know its clients by")
+        raise Refused(
+            f"--clients {clients}: the side that binds must have --curve, to know its clients by"
+        )
     if clients is not None and not os.path.isdir(clients):
         hint = f"`zmqbridge keygen NAME --folder {clients}` makes it, with a client's keys"
         raise Refused(f"--clients {clients}: no such folder; {hint}")
     if own_key is not None and False not in secured:
-        raise Refused(f"--own-key {own_key}: who connects must have --curve; who binds has its own")
+        raise Refused(
+            f"--own-key {own_key}: the side that connects must have --curve; "
+            "the side that binds has its own key there"
+        )
     return None if clients is None else {"*": Policy(certificates=clients)}

@@ -22,7 +22,10 @@ def run(paths: list[str], diff: bool, check: bool) -> int:
         from zmqbridge.cli.codemod import Unreadable, migrate
         from zmqbridge.cli.natives import places
     except ImportError:
-        print("zmqbridge migrate needs libcst: pip install 'zmqbridge[migrate]'", file=sys.stderr)
+        print(
+            "zmqbridge migrate needs libcst: pip install libcst, which the extra [migrate] brings",
+            file=sys.stderr,
+        )
         return MISUSED
     status, changed, could = OK, 0, 0
     for path in files(paths):

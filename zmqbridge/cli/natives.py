@@ -84,6 +84,7 @@ FACTORY = Native(
 BASE = Native("Pair, XPublisher or XSubscriber, and none for others", {}, {})
 CLASSES = {**NATIVE, "ZmqFactory": FACTORY, "ZmqConnection": BASE}
 CALLS = {
+    "send": "the verb of the class: push, publish, send",
     "addEndpoints": "bind(address), connect(address)",
     "shutdown": "close(), or aclose(), which sends first what is queued",
 }
@@ -131,7 +132,7 @@ class _Known(cst.CSTVisitor):
         super().__init__()
         self.derived: dict[str, str] = {}
         self.called: dict[cst.CSTNode, str] = {}
-        self._objects: dict[str, str] = {}
+        self._objects: dict[str, list[str]] = {}
 
     def _class_of(self, node: cst.BaseExpression) -> str | None:
         # The class of txZMQ that an expression is, or derives from.
@@ -144,9 +145,9 @@ class _Known(cst.CSTVisitor):
                 return name
         return None
 
-    def kind_of(self, node: cst.BaseExpression) -> str | None:
-        """The class of txZMQ of which an expression is an object; None if it is not known."""
-        return self._objects.get(text_of(node))
+    def kinds_of(self, node: cst.BaseExpression) -> list[str]:
+        """The classes of txZMQ of which an expression may be an object: a name may have several."""
+        return self._objects.get(text_of(node), [])
 
     def visit_ClassDef(self, node: cst.ClassDef) -> None:
         for base in node.bases:
@@ -160,7 +161,9 @@ class _Known(cst.CSTVisitor):
 
     def visit_Assign(self, node: cst.Assign) -> None:
         if isinstance(node.value, cst.Call) and (kind := self._class_of(node.value.func)):
-            self._objects.update({text_of(target.target): kind for target in node.targets})
+            for target in node.targets:
+                kinds = self._objects.setdefault(text_of(target.target), [])
+                kinds += [] if kind in kinds else [kind]
 
 
 class _Telling(cst.CSTVisitor):
@@ -186,37 +189,37 @@ class _Telling(cst.CSTVisitor):
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
         if self._within and self._within[-1] is not None:
-            self._tell_name(node, self._within[-1], node.name.value)
+            self._tell_name(node, self._within[-1:], node.name.value)
 
     def visit_Assign(self, node: cst.Assign) -> None:
         for target in (each.target for each in node.targets):
-            kind = self._within[-1] if self._within else None  # of a class attribute
+            kinds: Sequence[str | None] = self._within[-1:]  # of a class attribute
             name = text_of(target)
             if isinstance(target, cst.Attribute):
-                kind, name = self._kind_of(target.value), target.attr.value
-            if kind is not None:
-                self._tell_name(node, kind, name)
+                kinds, name = self._kinds_of(target.value), target.attr.value
+            self._tell_name(node, kinds, name)
 
     def visit_Call(self, node: cst.Call) -> None:
         called = node.func
         kind = self._known.called.get(called)
         if kind is not None:
             self._tell(node, f"{text_of(called)}(…); native: {_made(kind, node.args)}")
-        elif isinstance(called, cst.Attribute) and (kind := self._kind_of(called.value)):
-            calls = {**CALLS, **CLASSES[kind].calls}
-            if called.attr.value in calls:
-                instead = calls[called.attr.value]
-                self._tell(node, f"{text_of(called)}(…); native: {instead}")
+        elif isinstance(called, cst.Attribute):
+            for kind in filter(None, self._kinds_of(called.value)):
+                instead = {**CALLS, **CLASSES[kind].calls}.get(called.attr.value)
+                if instead is not None:
+                    self._tell(node, f"{text_of(called)}(…); native: {instead}")
 
-    def _kind_of(self, node: cst.BaseExpression) -> str | None:
+    def _kinds_of(self, node: cst.BaseExpression) -> Sequence[str | None]:
         if text_of(node) == "self" and self._within:
-            return self._within[-1]
-        return self._known.kind_of(node)
+            return self._within[-1:]
+        return self._known.kinds_of(node)
 
-    def _tell_name(self, node: cst.CSTNode, kind: str, name: str) -> None:
-        names = {**SETTINGS, **HOOKS, **CLASSES[kind].hooks}
-        if name in names:
-            self._tell(node, f"{name}; native: {names[name]}")
+    def _tell_name(self, node: cst.CSTNode, kinds: Sequence[str | None], name: str) -> None:
+        for kind in filter(None, kinds):
+            instead = {**SETTINGS, **HOOKS, **CLASSES[kind].hooks}.get(name)
+            if instead is not None:
+                self._tell(node, f"{name}; native: {instead}")
 
     def _tell(self, node: cst.CSTNode, text: str) -> None:
         line = self.get_metadata(PositionProvider, node).start.line

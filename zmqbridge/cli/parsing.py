@@ -1,4 +1,4 @@
-"""How arguments are parsed, and how help is wrapped; loads neither zmq nor a loop."""
+"""How arguments are parsed, and which options commands share; loads neither zmq nor a loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from functools import partial
 from math import inf
-from typing import NoReturn
+from typing import Any, NoReturn
 
 COUNT = 10_000
 ADDRESS = "tcp://127.0.0.1:5555"
@@ -71,3 +71,35 @@ def address(text: str) -> str:
     if not place or (transport == "tcp" and not is_port(port)):
         raise argparse.ArgumentTypeError(f"{text!r}: write it as {ADDRESS} or ipc:///tmp/socket")
     return text
+
+
+def add_curve(command: Any, *names: str) -> None:
+    """Add the options that encrypt."""
+    for name in names:
+        command.add_argument(name, metavar="FILE", help="encrypt: where it binds, its own secret "
+                             "key; where it connects, the server's public key")  # fmt: skip
+    command.add_argument("--clients", metavar="FOLDER", help="where it binds, let in only clients "
+                         "with a key there (NAME.key); default: any client")  # fmt: skip
+    command.add_argument("--own-key", metavar="FILE", help="where it connects: its own pair of "
+                         "keys (NAME.key_secret); default: a new pair")  # fmt: skip
+
+
+def add_client_keys(command: Any) -> None:
+    """Add the options that encrypt, where the command only connects."""
+    command.add_argument("--curve", metavar="FILE", help="the server's public key")
+    command.add_argument(
+        "--own-key", metavar="FILE", help="our own pair of keys; default: new ones"
+    )
+
+
+def add_forms(command: Any) -> None:
+    """Add the options that say how a message is written as a line."""
+    form = command.add_mutually_exclusive_group()
+    for name, what in (
+        ("lines", "a line of text is one part (default); not exact for what has line ends"),
+        ("hex", "a line has the parts in hexadecimal, with spaces in between"),
+        ("json", 'a line is {"parts": [...]}, with "tag" or "peer" where there is one'),
+    ):
+        form.add_argument(
+            f"--{name}", dest="form", action="store_const", const=name, default="lines", help=what
+        )

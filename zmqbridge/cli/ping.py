@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
 
+from zmqbridge.cli import pretty
 from zmqbridge.core import zmtp
 from zmqbridge.errors import MalformedMessage
 
-FITS, DOES_NOT_FIT, NOBODY, NOT_ZMTP = range(4)
+FITS, DOES_NOT_FIT, NOT_THERE, NOT_ZMTP = range(4)
 
 # A peer hangs up on another mechanism than its own, and does not say which one that is.
 MECHANISMS = ("NULL", "PLAIN", "CURVE")
@@ -62,9 +63,10 @@ def run(
     try:
         status, text = look(address, role, monotonic() + timeout, keys)
     except NotThere as reason:
-        status, text = NOBODY, f"nobody is there: {reason}"
+        status, text = NOT_THERE, f"nothing listens there: {reason}"
     text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    print(f"{address}: {text}", file=sys.stdout if status == FITS else sys.stderr)
+    fits = status == FITS
+    pretty.say(f"{address}: {text}", sys.stdout if fits else sys.stderr, "green" if fits else "red")
     return status
 
 

@@ -85,7 +85,7 @@ def run(pattern: str, **given: Any) -> int:
 
 
 async def guarded(pattern: str, options: Options, policies: dict[str, Policy] | None) -> int:
-    """Do what a pattern does, and let an authenticator decide who is let in, if there is one."""
+    """Do what a pattern does, and let an authenticator choose the clients, if there is one."""
     async with AsyncExitStack() as stack:
         if policies is not None:
             await stack.enter_async_context(Authenticator(policies))
@@ -164,7 +164,7 @@ async def has_subscriber(publisher: Publisher, timeout: float) -> bool:
 async def sub(options: Options) -> int:
     """Write publications as lines."""
     given = options.of_socket()
-    given["options"][zmq.LINGER] = 0  # else the end waits to unsubscribe from who has gone
+    given["options"][zmq.LINGER] = 0  # else closing waits to unsubscribe from a peer that has gone
     async with Subscriber(options.tags() or [b""], **given, monitor=True) as subscriber:
         tell_where(subscriber, options)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import zmq
 
+from zmqbridge.cli import pretty
 from zmqbridge.cli.formats import Format, Item
 from zmqbridge.cli.keys import Refused, policies_of, security_of
 from zmqbridge.cli.stdio import descriptor_of, lines
@@ -25,7 +26,7 @@ OK, FAILED = 0, 1
 # How long messages may take to leave when no time was given.
 SEND_TIMEOUT = 30.0  # seconds
 MOMENT = 0.001  # seconds
-# After this time a command that sends says that nobody takes it, and goes on waiting.
+# After this time a command says that no peer takes what it sends, and goes on waiting.
 PATIENCE = 5.0  # seconds
 CATCH_UP = 0.1  # seconds
 NO_FIELD = "this socket sends no tag and names no peer; leave it out"
@@ -88,7 +89,7 @@ class Options:
         }
 
     def policies(self) -> dict[str, Policy] | None:
-        """Which clients are let in; None if nobody is asked about them."""
+        """Which clients are let in; None for all."""
         return policies_of(self.clients, self.own_key, curve=[self.curve], serves=[bool(self.bind)])
 
 
@@ -127,13 +128,17 @@ class Output:
     def __init__(self, options: Options) -> None:
         descriptor_of(sys.stdout, "output")
         self._form = options.form
+        self._show = pretty.printer_of_lines()
         self._flushes = False
         self.written: int = 0
 
     def write(self, item: Item) -> None:
         """Write a message."""
-        sys.stdout.buffer.write(self._form.write(item) + b"\n")
         self.written += 1
+        if self._show is not None:
+            self._show(self._form.write(item), len(self._form.write(item._replace(parts=[]))))
+            return
+        sys.stdout.buffer.write(self._form.write(item) + b"\n")
         if not self._flushes:
             self._flushes = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -176,7 +181,7 @@ async def all_sent(socket: Any, options: Options) -> int:
     """Wait until libzmq has taken what was sent; returns the exit status."""
     left = await socket.drain(None if options.timeout == inf else options.timeout)
     if left:
-        print(f"not all was sent: nobody takes it ({await why_not(socket)})", file=sys.stderr)
+        print(f"not all was sent: no peer takes it ({await why_not(socket)})", file=sys.stderr)
     return FAILED if left else OK
 
 
@@ -193,7 +198,7 @@ async def why_nothing(socket: Any) -> str:
 
 @asynccontextmanager
 async def watched(socket: Any) -> AsyncIterator[None]:
-    """Say once that nobody takes what a socket sends, if that is so for a while."""
+    """Say once that no peer takes what a socket sends, if that is so for a while."""
 
     async def watch() -> None:
         before = -1
@@ -223,15 +228,15 @@ async def why_not(socket: Any) -> str:
     try:
         await socket.connected(MOMENT)
     except StateUnknown:
-        return "it is not known whether anybody is there"
+        return "it is not known whether a peer is there"
     except (ConnectTimeout, HandshakeFailed) as error:
         failure = getattr(error, "failure", None)
         if isinstance(error, HandshakeFailed):
             return str(error)
         return (
-            "nobody is there" if failure is None else f"the last handshake: {with_cause(failure)}"
+            "no peer is there" if failure is None else f"the last handshake: {with_cause(failure)}"
         )
-    return "who is there does not read"
+    return "the peers do not read"
 
 
 async def both_ways(
@@ -241,7 +246,7 @@ async def both_ways(
     options: Options,
     fields: int,
 ) -> int:
-    """Send what comes from standard input, and write what is received meanwhile and after."""
+    """Send what comes from standard input, and write what is received, also after its end."""
 
     async def send_all() -> None:
         async for number, item in items(Options([], [], options.form, rate=options.rate), fields):

@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 
 from zmqbridge.asyncio_backend import Proxy
+from zmqbridge.cli import pretty
 from zmqbridge.cli.formats import FORMATS, Format, Item
 from zmqbridge.cli.guarding import Guarded, guarded
 from zmqbridge.cli.keys import Refused
@@ -126,7 +127,7 @@ class Printing(Thread):
             self.ended.set_exception(error)
 
     def _print(self) -> None:
-        printed = 0
+        printed, show = 0, pretty.printer_of_lines()
         while printed < self._count:
             if not self._captured.poll(STEP):
                 if self.stops:
@@ -134,7 +135,11 @@ class Printing(Thread):
                 continue
             burst = take(self._captured, int(min(BURST, self._count - printed)))
             for message in burst:
-                sys.stdout.buffer.write(line_of(message, self._form) + b"\n")
+                line = line_of(message, self._form)
+                if show is None:
+                    sys.stdout.buffer.write(line + b"\n")
+                else:
+                    show(line, 0)
             sys.stdout.buffer.flush()
             printed += len(burst)
             self.parts += sum(map(len, burst))

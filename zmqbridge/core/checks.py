@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from zmqbridge.core.framing import Address
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 
+LONGEST = sys.float_info.max  # seconds that a clock can add
 ONE = (str, bytes, bytearray, memoryview)  # one address, although these can be iterated over
 
 
@@ -41,12 +43,14 @@ def check_timeout(timeout: float) -> float:
 
     Raises:
         TypeError: it is no number.
-        ValueError: it is not greater than zero.
+        ValueError: it is not greater than zero, or an int that is too large for a clock.
     """
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"timeout={timeout!r}: give seconds, or math.inf for ever")
     if not timeout > 0:
         raise ValueError(f"timeout={timeout!r}: give more than 0 seconds, or math.inf for ever")
+    if timeout > LONGEST and timeout != inf:  # not shown, as an int may have too many digits
+        raise ValueError("timeout= is too large: give math.inf for ever")
     return timeout
 
 

@@ -36,7 +36,7 @@ class ConnectionState:
     peers that connect to us are not judged.
 
     - inputs: `saw` (an event came), `due` (time passed)
-    - commands: `expect` (before a connect), `forget` (after a disconnect), `gone`
+    - commands: `expect` (before a connect), `disconnected` (after a disconnect), `gone`
     - getters: `up`, `failure`, `failures`, `refusal`, `next_deadline`
 
     What the driver owes: call `due` when `next_deadline()` has come, disconnect from each address
@@ -86,7 +86,7 @@ class ConnectionState:
         self._left.discard(address)
         self._refusals[address] = None
 
-    def forget(self, address: str) -> None:
+    def disconnected(self, address: str) -> None:
         """We have disconnected from this address. Its events count no more.
 
         libzmq tells nothing of a disconnect, and still tells what happens at the address then.

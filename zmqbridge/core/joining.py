@@ -8,7 +8,7 @@ from typing import Any
 
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.lanes import Lane
-from zmqbridge.core.numbered import Ask, Asked
+from zmqbridge.core.numbered import Asked, AskedList, is_of_another, run_of
 
 JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 
@@ -17,9 +17,10 @@ class Joining(Incoming):
     """Numbered publications by tag; asks for the last publication of each tag with a prefix.
 
     A publication of an answer is delivered unless one of the same tag that is as new was delivered
-    before. The answer and the live publications come over two connections. So if an older
-    publication comes after an answer, either it was under way, or the publisher has begun its
-    numbers again. We ask once more, and the numbers of the answer tell which.
+    before. The answer and the live publications come over two connections. So a publication that
+    is older than the answer can come after it for one of two reasons: it was sent before the
+    answer and was slower, or the publisher has begun its numbers again. If the numbers do not name
+    a run, we ask once more, and the numbers of the second answer tell which reason it was.
 
     - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
 
@@ -52,8 +53,16 @@ class Joining(Incoming):
         """Take a publication that came without being asked for."""
         lane = self._lanes.get(tag)
         given = None if lane is None or lane.live >= 0 else lane.given
-        if lane is None or given is None or number > lane.last:
+        if (
+            lane is None
+            or given is None
+            or number > lane.last
+            or is_of_another(number, lane.last + 1)
+        ):
             super().live(tag, number, body)
+        elif run_of(number):
+            lane.live = number
+            self.doubled += 1
         elif number < lane.last:
             self._suspects[tag] = number, body
             self.doubled += 1  # corrected if it turns out to be new
@@ -67,7 +76,7 @@ class Joining(Incoming):
 
     def replayed(self, tag: bytes | None, number: int, body: bytes | None, now: float) -> None:
         """Take a part of an answer; see `Incoming.replayed`."""
-        if self._asked != JOIN:
+        if self._asked is not JOIN:
             super().replayed(tag, number, body, now)
             return
         if tag is None or not tag.startswith(self._join):
@@ -80,20 +89,26 @@ class Joining(Incoming):
         suspect = self._suspects.pop(tag, None)
         if lane is None:
             self._begin(tag, number, body)
-        elif lane.live < 0 and (number < lane.last or (number == lane.last and body != lane.given)):
+        elif self._is_anew(lane, number, body):
             self._begin_anew(tag, lane, number, body)
         else:
             self.doubled += 1
-            if number > lane.last:
+            if number > lane.last and not is_of_another(number, lane.last + 1):
                 self._wanting[tag] = None  # publications in between were missed
         if suspect is not None:
             lane = self._lanes[tag]
             lane.live = max(lane.live, min(suspect[0], lane.last))
 
-    def replay_ended(self, now: float) -> None:
-        """Take the end mark of an answer."""
-        if self._asked != JOIN:
-            super().replay_ended(now)
+    def _is_anew(self, lane: Lane, number: int, body: bytes) -> bool:
+        if is_of_another(number, lane.last + 1):
+            return run_of(number) not in self._former
+        is_other = number < lane.last or (number == lane.last and body != lane.given)
+        return lane.live < 0 and is_other and not run_of(number)
+
+    def replay_ended(self, now: float, mark: bytes = b"") -> None:
+        """Take the end mark of an answer; see `Incoming.replay_ended`."""
+        if self._asked is not JOIN:
+            super().replay_ended(now, mark)
             return
         self._asked = None
         self._deadline, self._not_before, self.failures = inf, now, 0
@@ -103,24 +118,16 @@ class Joining(Incoming):
             self.doubled -= 1
             self._begin_anew(tag, self._lanes[tag], number, body)
 
-    def ask(self, now: float) -> Ask | None:
-        """The question to ask now, if any; from now on it counts as asked."""
-        ask = super().ask(now)
-        if ask is not None or not self._joining or self._asked is not None:
-            return ask
-        if now < self._not_before:
-            return None
+    def _is_pending(self) -> bool:
+        return bool(self._joining) or super()._is_pending()
+
+    def _next_question(self) -> Asked | AskedList:
+        if self._wanting or not self._joining:
+            return super()._next_question()
         self._join = next(iter(self._joining))
         del self._joining[self._join]
         self._asked = JOIN
-        self._deadline = now + self._timeout
-        afresh, self._afresh = self._afresh, False
-        return Ask(Asked(-1, self._join), afresh)
-
-    def next_deadline(self) -> float:
-        """The time at which `due` or `ask` has something to do, ``inf`` for never."""
-        again = self._not_before if self._joining and self._asked is None else inf
-        return min(again, super().next_deadline())
+        return Asked(-1, self._join)
 
     def drop(self, wanted: Callable[[bytes], bool]) -> None:
         """Forget tags that are not wanted any more."""
@@ -134,7 +141,7 @@ class Joining(Incoming):
         self._joining, self._suspects = {}, {}
 
     def _ask_again(self, key: Any) -> None:
-        if key == JOIN:
+        if key is JOIN:
             if self._join in self._prefixes:
                 self._joining[self._join] = None
         else:
@@ -144,11 +151,15 @@ class Joining(Incoming):
         self._joining.update(self._prefixes)
 
     def _begin(self, tag: bytes, number: int, body: bytes) -> None:
-        lane = self._lanes[tag] = Lane(number - 1, tag)
-        self._deliver(lane, (tag, number, body))
+        lane = self._lanes[tag] = self._new_lane(tag, number)
+        if lane.last + 1 < number:
+            self._wanting[tag] = None  # others of it came before, and were missed
+            self.doubled += 1
+        else:
+            self._deliver(lane, (tag, number, body))
 
     def _begin_anew(self, tag: bytes, lane: Lane, number: int, body: bytes) -> None:
-        self._restart(tag, lane)
+        self._restart(tag, lane, number)
         self._deliver(lane, (tag, number, body))
 
     def _deliver(self, lane: Lane, publication: tuple[bytes, int, bytes | None]) -> None:
@@ -156,6 +167,6 @@ class Joining(Incoming):
         if lane.live < 0:
             lane.given = publication[2]
 
-    def _restart(self, key: bytes, lane: Lane) -> None:
-        super()._restart(key, lane)
+    def _renew(self, key: bytes, lane: Lane, number: int) -> None:
+        super()._renew(key, lane, number)
         self._join_again()  # other tags of that publisher may be new

@@ -14,7 +14,7 @@ class LastValues:
     """Keeps the last publication of each tag, and says which of them to send again.
 
     - inputs: `wanted` (a peer subscribed)
-    - commands: `keep`, `then`, `part`, `clear`
+    - commands: `keep`, `then`, `part`, `close`
     - getters: `pending`, `matching`, ``len()``
 
     What the driver owes: while `pending`, call `part` from time to time, and send the result.
@@ -49,7 +49,7 @@ class LastValues:
     def matching(self, prefixes: Collection[bytes]) -> Iterator[Publication | None]:
         """Go through the tags: the last publication if its first part has such a prefix, else None.
 
-        Publications may be kept meanwhile; then it gives the newest one of a tag.
+        Publications may be kept between two steps; then it gives the newest one of a tag.
         """
         lengths = set(map(len, prefixes))
         for tag in list(self._last):
@@ -88,7 +88,7 @@ class LastValues:
             self._running, signs, self._then_now = None, self._then_now, []
         return [each for each in looked_at if each is not None], signs
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """Forget all publications."""
         self._last.clear()
         self._prefixes, self._then, self._then_now, self._running = set(), [], [], None

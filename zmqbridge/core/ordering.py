@@ -10,18 +10,19 @@ from typing import Any, Literal
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.lanes import Lane
-from zmqbridge.core.numbered import COPY, END, LENGTH
+from zmqbridge.core.numbered import COPY, END, LENGTH, begins_at, is_of_another, run_of
 
 HOLD = 10_000  # publications that may wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of these
+FORMER = 64  # runs that are remembered
 from_bytes: Callable[[bytes, Literal["big"]], int] = int.from_bytes
 
 
 class Ordering:
     """The half of `Incoming` that knows which publications may be delivered.
 
-    The other half asks for those that are wanting. A class holds both, as a call between two
-    objects would cost a frame for each publication.
+    The other half asks for missing publications. One class has both halves, because a call between
+    two objects would cost a frame for each publication.
     """
 
     def __init__(self, *, asks: bool, by_tag: bool, numbers: bool, hold: tuple[int, int]) -> None:
@@ -33,14 +34,17 @@ class Ordering:
         self._ready: list[Any] = []
         self._wanting: dict[bytes, None] = {}  # lanes of which something is to be asked for
         self._size = 0  # bytes that are held
-        # The lane of the answer that is under way; the next question goes over a new connection.
+        # The lane whose answer is under way, None for none.
         self._asked: Any = None
         self._deadline = inf  # of that answer
         self._not_before = 0.0  # the next attempt
-        self._afresh = False
+        self._afresh = False  # the next question goes over a new connection
+        # Runs that others followed. They do not come again, unless there are two publishers.
+        self._former: dict[int, None] = {}
         self.held: int = 0
         self.missed: int = 0
         self.doubled: int = 0
+        self.strange: int = 0
         self.told: bool = False
 
     def take(self) -> list[Any]:
@@ -60,8 +64,10 @@ class Ordering:
             lane = self._lanes[b""] = Lane(number - 1, b"")
             lane.live = lane.checked = number - 1
             return
-        if number <= lane.live:
-            self._restart(b"", lane)
+        if number <= lane.live or is_of_another(number, lane.last + 1):
+            if run_of(number) in self._former:
+                return
+            self._restart(b"", lane, number)
             if not self._asks:
                 self._advance(b"", lane, number)
         self._want_until(b"", lane, number)
@@ -84,13 +90,13 @@ class Ordering:
         key = tag if self._by_tag else b""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(number - 1, tag)
+            lane = self._lanes[key] = self._new_lane(tag, number)
         if number == lane.last + 1 and number > lane.live:
             lane.last = lane.live = number
             self._ready.append((tag, body, number) if self._numbers else (tag, body))
             return
-        if number <= lane.live:
-            self._restart(key, lane)
+        if not self._goes_on(key, lane, number):
+            return
         lane.live = number
         if number <= lane.last:
             self.doubled += 1
@@ -99,6 +105,25 @@ class Ordering:
         else:
             self._advance(key, lane, number)
             self._deliver(lane, (tag, number, body))
+
+    def _new_lane(self, tag: bytes, number: int) -> Lane:
+        return Lane(number - 1, tag)
+
+    def _goes_on(self, key: bytes, lane: Lane, number: int) -> bool:
+        # A number that does not follow the last one: whether it is to be minded.
+        if is_of_another(number, lane.last + 1):
+            if run_of(number) in self._former:
+                self.strange += 1
+                return False
+            self._restart(key, lane, number)
+        elif number <= lane.live:
+            if run_of(number):
+                self.doubled += 1  # it came by two ways
+                return False
+            self._restart(key, lane, number)
+        elif number <= lane.last and lane.live < 0 and lane.unheard:
+            lane.last, lane.start = number - 1, -2  # it was on its way when the list was made
+        return True
 
     def copied(self, tag: bytes, number: int, body: bytes) -> None:
         """Take the last publication of a tag, sent again because another peer has subscribed."""
@@ -109,9 +134,10 @@ class Ordering:
             self.live(tag, number, body)
 
     def heard(self, burst: list[Message]) -> list[Message]:
-        """Numbered publications came, as they are on the wire; returns what is none.
+        """Numbered publications came, as they are on the wire; returns what is no such publication.
 
-        It is `live` for each, without its frame for one that comes in order.
+        It is `live` for each, without its frame for one that comes in order. What another publisher
+        has published is returned, too.
         """
         odd: list[Message] = []
         lanes, append, by_tag, number_of = self._lanes, self._ready.append, self._by_tag, from_bytes
@@ -131,11 +157,15 @@ class Ordering:
             if lane is not None and number == lane.last + 1 and number > lane.live:
                 lane.last = lane.live = number
                 append((tag, body, number) if numbers else (tag, body))
-            elif by_tag and number >= COPY:
+                continue
+            strange = self.strange
+            if by_tag and number >= COPY:
                 self.copied(tag, number - COPY, body)
             else:
                 self.live(tag, number, body)
                 lane = lanes.get(b"")
+            if self.strange > strange:
+                odd.append(message)
         return odd
 
     def abandon(self) -> None:
@@ -172,13 +202,22 @@ class Ordering:
         self._deadline = inf
         self.held = self._size = 0
 
-    def _restart(self, key: bytes, lane: Lane) -> None:
+    def _restart(self, key: bytes, lane: Lane, number: int) -> None:
+        self._renew(key, lane, number)
+        self._unask(key)
+
+    def _renew(self, key: bytes, lane: Lane, number: int) -> None:
+        # The publisher has begun its numbers again, with numbers as this one.
         self._advance(key, lane, lane.live)
         self._drain(lane)
-        self._ready.append(Restarted(key))
-        self.told = True
-        lane.last = lane.live = -1
-        self._unask(key)
+        if not lane.unheard and (lane.last >= 0 or lane.live >= 0):
+            self._ready.append(Restarted(key))
+            self.told = True
+        if former := run_of(lane.last + 1):
+            self._former[former] = None
+            if len(self._former) > FORMER:
+                del self._former[next(iter(self._former))]
+        lane.last, lane.live, lane.start = begins_at(number) - 1, -1, -2
 
     def _forget(self, key: bytes, lane: Lane) -> None:
         self.doubled += len(lane.held)
@@ -187,7 +226,7 @@ class Ordering:
 
     def _unask(self, key: bytes) -> None:
         self._wanting.pop(key, None)
-        if self._asked == key:  # the answer is about what is no more
+        if self._asked == key:  # the answer is about numbers that do not count any more
             self._asked, self._deadline, self._afresh = None, inf, True
 
     def _want_until(self, key: bytes, lane: Lane, number: float) -> None:

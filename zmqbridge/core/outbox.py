@@ -95,7 +95,7 @@ class Outbox(dict[bytes, SendQueue[Any]]):
     def served(self, lane: bytes) -> list[Any]:
         """The socket has taken all that it would of a lane; returns the waiters to wake."""
         queue = self.get(lane)
-        if queue is None:  # all was closed meanwhile
+        if queue is None:  # its queues were closed during the send
             return []
         if not queue:
             del self[lane]

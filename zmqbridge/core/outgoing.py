@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from zmqbridge.core.framing import BytesLike, as_body
 from zmqbridge.core.lastvalues import LastValues
-from zmqbridge.core.numbered import LENGTH, Asked, pack_number
+from zmqbridge.core.numbered import LENGTH, Asked, AskedList, is_of_another, pack_number
 
 
 class Kept(NamedTuple):
@@ -37,25 +37,27 @@ class Run:
 class Outgoing:
     """Numbers publications, and keeps the last ones, bounded in number and in bytes.
 
-    - commands: `number`, `pack`
-    - getters: `replay`, `next_number`, ``len()``
+    - commands: `begin`, `number`, `pack`
+    - getters: `replay`, `listed`, `end_mark`, `next_number`, ``len()``
 
     Args:
         keep: how many publications are kept at most.
         size: how many bytes of tags and bodies are kept at most; a larger publication is not kept.
         by_tag: whether each tag has numbers of its own.
-        first: the first number.
+        first: the first number; see `begin`.
 
     Attributes:
-        oldest: the place of the oldest one that is kept; the first one ever has place 0.
-        end: the place of the next one.
+        oldest: the place of the oldest publication that is kept; the first publication of all has
+            place 0.
+        end: the place of the next publication.
         size: how many bytes are kept.
-        latest: the last one of each tag, where these are kept besides.
+        tags: all tags there have been, in order, where each has numbers of its own.
+        latest: the last publication of each tag; None if these are not kept.
     """
 
     __slots__ = (
         "_by_tag", "_first", "_following", "_keep", "_kept", "_most", "_runs", "end", "latest",
-        "oldest", "size",
+        "oldest", "size", "tags",
     )  # fmt: skip
 
     def __init__(self, keep: int, size: int, *, by_tag: bool = False, first: int = 0) -> None:
@@ -68,6 +70,7 @@ class Outgoing:
         # The place of the next one of the same tag. So an answer about one tag looks at no other:
         # each of very many tags may be asked for.
         self._following: dict[int, int] = {}
+        self.tags: list[bytes] = []
         self.oldest: int = 0
         self.end: int = 0
         self.size: int = 0
@@ -75,6 +78,10 @@ class Outgoing:
 
     def __len__(self) -> int:
         return self.end - self.oldest
+
+    def begin(self, first: int) -> None:
+        """Set the first number, before there is a publication."""
+        self._first = first
 
     def next_number(self) -> bytes:
         """The number of the next publication as on the wire; empty if each tag has its own."""
@@ -97,6 +104,7 @@ class Outgoing:
             run = self._runs.get(tag)
             if run is None:
                 run = self._runs[tag] = Run()
+                self.tags.append(tag)
             count = run.count
             run.count = count + 1
             if run.oldest < 0:
@@ -124,7 +132,8 @@ class Outgoing:
     def replay(self, asked: Asked, place: int, most: int, size: int) -> tuple[list[Kept], int]:
         """Make one part of an answer.
 
-        Publications that are dropped between two parts are left out.
+        Publications that are dropped between two parts are left out. A number of another run is
+        that of an earlier publisher, so all are asked for.
 
         Args:
             asked: the publications that are asked for.
@@ -136,6 +145,8 @@ class Outgoing:
             The publications, and the place at which the next part begins. The answer is complete
             when this is `end`.
         """
+        if asked.start >= 0 and is_of_another(asked.start, self._first):
+            asked = asked._replace(start=self._first)
         if self._by_tag and asked.tag is not None and asked.start >= 0:
             return self._replay_tag(asked.tag, asked.start, place, most, size)
         place = max(place, self.oldest)
@@ -169,6 +180,43 @@ class Outgoing:
             if size <= 0 or place == end:
                 break
         return found, place
+
+    def listed(self, asked: AskedList, place: int, end: int, most: int) -> tuple[list[Kept], int]:
+        """Make one part of a list of the last numbers of tags.
+
+        Args:
+            asked: which tags.
+            place: the place among the tags to begin at; 0 for the first part.
+            end: the place at which the list ends.
+            most: how much is looked at.
+
+        Returns:
+            Publications without bodies, and the place at which the next part begins.
+        """
+        if asked.place[:LENGTH] == pack_number(self._first):
+            place = max(place, int.from_bytes(asked.place[LENGTH:], "big"))
+        lengths, prefixes = {len(each) for each in asked.prefixes}, set(asked.prefixes)
+        until = min(end, place + max(1, most // len(lengths)))
+        found = [
+            Kept(tag, pack_number(self._first + self._runs[tag].count - 1), b"")
+            for tag in self.tags[place:until]
+            if any(tag[:length] in prefixes for length in lengths)
+        ]
+        return found, until
+
+    def end_mark(self, asked: Asked | AskedList, end: int) -> bytes:
+        """What the end mark of an answer has in the place of a tag.
+
+        Args:
+            asked: what was asked for.
+            end: the place at which a list ends.
+        """
+        if isinstance(asked, AskedList):
+            return pack_number(self._first) + pack_number(end)
+        if not self._by_tag or asked.tag is None or asked.start < 0:
+            return b""
+        run = self._runs.get(asked.tag)
+        return pack_number(self._first + (run.count if run else 0))
 
     def _is_asked_for(self, asked: Asked, kept: Kept, place: int) -> bool:
         if asked.start < 0:

@@ -138,7 +138,7 @@ class Receiving(Pattern, Generic[Item, Waiter]):
             self.limit()
 
     def limit(self) -> None:
-        """Set the inbox's water mark anew: `high` or `conflates` has changed."""
+        """Set the inbox's water mark again, because `high` or `conflates` has changed."""
         prefetch = min(self.high or HIGH, HIGH) if self._prefetch is None else self._prefetch
         self.inbox.limit(0 if self.conflates else prefetch)
 

@@ -134,7 +134,7 @@ class RequestTable(Generic[Waiter]):
         The requests stay open, and have no deadline any more.
         """
         if self.armed < inf:
-            now = max(now, self.armed)  # timers may be a hair early, and must not spin then
+            now = max(now, self.armed)  # a timer may go off a little early, and must not spin then
         self.armed = inf
         return [due for due in self._deadlines.due(now, AT_ONCE) if due in self.by_id]
 

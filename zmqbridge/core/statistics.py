@@ -42,6 +42,8 @@ class Statistics(NamedTuple):
     """Messages received that no memory was left to copy (`OutOfMemory`); they are not delivered."""
     unwanted: int = 0
     """Publications unsubscribed before you took them; with CONFLATE, outdated messages."""
+    missed: int = 0
+    """Numbered publications that were told to be missing, as a `Gap` or by `PublicationsMissed`."""
 
     @property
     def accepted(self) -> int:

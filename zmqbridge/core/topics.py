@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import crc32
 from collections import Counter
 from typing import NamedTuple
 
@@ -66,6 +67,17 @@ def is_answer(message: list[bytes]) -> bool:
     )
 
 
+def answer_header(topic: bytes, random: bytes) -> bytes:
+    """The second part of an answer: 4 random bytes, and a checksum of them and the topic."""
+    return random + crc32(topic + random).to_bytes(4, "big")
+
+
+def is_answer_to_any(message: list[bytes]) -> bool:
+    """Whether a message is an answer to any subscriber, and no publication that looks like one."""
+    header = message[1] if is_answer(message) else b""
+    return len(header) == 8 and header == answer_header(message[0], header[:4])
+
+
 def split_change(message: list[bytes]) -> Change:
     """The change that a message from a subscriber to an XPUB stands for.
 
@@ -92,11 +104,11 @@ class Topics:
     tag, and in the joined format the NUL behind it.
 
     - inputs: `added`, `removed`
-    - commands: `clear`
+    - commands: `close`
     - getters: `count`, `matching`, `wanted`, ``len()``
 
     Attributes:
-        unfounded: how many subscriptions ended that had not begun.
+        unfounded: how many ends came of subscriptions that had not begun.
     """
 
     __slots__ = ("_beyond", "_counts", "_lengths", "_too_long", "unfounded")
@@ -161,7 +173,7 @@ class Topics:
         counts = self._counts
         return any(head[:length] in counts for length in self._lengths if length <= len(head))
 
-    def clear(self) -> None:
+    def close(self) -> None:
         """Forget all subscriptions."""
         self._counts, self._too_long = {}, 0
         self._lengths.clear()

@@ -67,7 +67,7 @@ class Connecter:
         self.connection: Connection | None = None
         self._wanted = True
         self._pause = 0.0
-        self._closing = False
+        self._closing = self._parts = False
         self._attempt = 0  # the number of the one that is under way
         self._first: End | None = None
         if not socket.options[zmq.IMMEDIATE]:
@@ -172,6 +172,8 @@ class Connecter:
         end = self.end
         if end is None:
             end = self._new_end()
+            if self._parts:
+                end.then = self._parted
             self.socket.attach_later(end)
         elif end.left and not self._closing:
             end = None  # the socket has not let go of it yet
@@ -244,8 +246,8 @@ class Connecter:
             return
         if end is not self._first and self.connection is not None:
             # libzmq does not know the ends of later connections, so it only ends the session.
-            self.end, self._wanted = None, False
-            self.connection.shut(0)
+            self.end, self._parts = None, True
+            self.connection.shut(0, self._parted)
             return
         end.left = self._closing = True
         end.open = False
@@ -257,6 +259,19 @@ class Connecter:
             self.network.after(linger, lambda: self.sent(end))
         if not end.outgoing.queue:
             self.sent(end)
+
+    def _parted(self) -> None:
+        """Stop, as the socket has let the end go; if the peer was lost before, there is a new one.
+
+        (``process_term`` and ``pipe_terminated`` in session_base.cpp.)
+        """
+        if self.end is None:
+            self.close(0)
+
+    def close_parting(self) -> None:
+        """Stop, as the socket closes after it was disconnected; what lingers goes on."""
+        if self._parts and self.end is not None:
+            self.close(inf)
 
     def sent(self, end: End) -> None:
         """End it: all messages of a left end have gone out, or the linger is over."""
@@ -277,6 +292,7 @@ class Connecter:
         """Stop trying; messages that wait are lost."""
         self._wanted = False
         self.network.waiting.pop(self, None)
+        self.socket.parting.pop(self, None)
         if self.connection is not None:
             self.connection.give_up(0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 # libzmq's I/O thread reads so much from the kernel at once; a full receiver can lose it.
 BUFFER = 8192  # bytes
 ALL = sys.maxsize  # bytes
+# What Linux takes if an option is not set (tcp_keepalive_time and others in tcp(7)).
+KEEPALIVE: dict[int, int] = {
+    zmq.TCP_KEEPALIVE_IDLE: 7200, zmq.TCP_KEEPALIVE_INTVL: 75, zmq.TCP_KEEPALIVE_CNT: 9,
+}  # fmt: skip
 
 
 class Connection:
@@ -69,7 +74,7 @@ class Connection:
     def _tie(self, side: int, end: End) -> None:
         near, far = self.wires[side], self.wires[1 - side]
         near.source = end.outgoing
-        end.connection, end.side = self, side
+        end.connection, end.side, end.beyond = self, side, self.nodes[1 - side].name
         end.lead_to(near, far)
         if not end.left:
             far.target = end.incoming
@@ -108,6 +113,26 @@ class Connection:
         """End the connection: all messages that this side sent before it closed have arrived."""
         self._detach(side)
         self._lose(1 - side)
+
+    def at_the_mark(self, side: int) -> None:
+        """Messages from this side have to wait: the other side does not read on.
+
+        Over ipc the kernel tells it nevertheless that this side has closed. Then libzmq's engine
+        gives up the descriptor, and stays until all that it holds itself was read
+        (``in_event_internal`` in stream_engine_base.cpp).
+        """
+        if self._transport == "ipc" and self.wires[side].ends:
+            self.wires[1 - side].refused = True
+
+    def came_too_late(self, side: int) -> None:
+        """A message from this side has arrived, and the other side may have closed before.
+
+        Then the kernel answers with a reset, of which also a side is told that does not read.
+        """
+        far = self.wires[1 - side]
+        if far.ends and not self.wires[side].refused:
+            self.wires[side].refused = True
+            self._lost(far, 1 - side, "the receiver was at its mark, and was reset", BUFFER)
 
     def read_no_more(self, side: int, emptied: Callable[[], object]) -> None:
         """Deliver nothing more to this side; call `emptied` when all that it sent has gone out."""
@@ -195,14 +220,14 @@ class Connection:
         end.outgoing.ended = True
         wire.comes(end.outgoing)
 
-    def shut(self, side: int) -> None:
-        """Close this side as soon as its socket has let the end go."""
+    def shut(self, side: int, then: Callable[[], object] | None = None) -> None:
+        """Close this side, or call `then` instead, as soon as its socket has let the end go."""
         end = self._ends[side]
         if end is None:
             self.close(side, 0)
         else:
             self._lost_in_pipe(end, side)
-            end.then = lambda: self.close(side, 0)
+            end.then = then or partial(self.close, side, 0)
             end.hang_up()
             self.orphan(side)
 
@@ -232,9 +257,24 @@ class Connection:
         self._blocks += 1
         for side in (0, 1):
             if self._stands[side] and self.blocked(1 - side):
-                timeout = self._heartbeat_timeout(side)
+                timeout = self._timeout(side)
                 if timeout < inf:
                     self._lose_after(side, self._blocks, timeout)
+
+    def _timeout(self, side: int) -> float:
+        """After how many seconds of silence a side gives the connection up."""
+        return min(self._heartbeat_timeout(side), self._keepalive_timeout(side))
+
+    def _keepalive_timeout(self, side: int) -> float:
+        # The kernel's: it probes an idle connection, see tcp(7).
+        options = self._sockets[side].options
+        if options[zmq.TCP_KEEPALIVE] < 1 or self._transport != "tcp":
+            return inf
+        given = [options[option] for option in KEEPALIVE]
+        idle, interval, count = (
+            own if each <= 0 else each for each, own in zip(given, KEEPALIVE.values(), strict=True)
+        )
+        return float(idle + interval * count)
 
     def _heartbeat_timeout(self, side: int) -> float:
         # As in libzmq's zmtp_engine.cpp: a ping in each interval, then a timeout for any answer.

@@ -45,7 +45,7 @@ class SimContext(zmq.Context[Any]):
             node=node, sockets={}, meeting_places={}, early={}, ended=False, others=[]
         )
         # The library starts no thread to end this context: it ends with its node.
-        vars(self)["_ended_by"] = "its node"
+        vars(self)["_zmqbridge_ended_by"] = "its node"
 
     def socket(self, socket_type: int, socket_class: Any = None, **kwargs: Any) -> Any:
         """Make a simulated socket, of the library's class if `socket_class` is the library's."""

@@ -78,7 +78,7 @@ class Delayed:
         return inf
 
     def due(self) -> Iterator[SimCall]:
-        """Take the calls that are due, without those that are added meanwhile."""
+        """Take the calls that are due, without those that are added while these are made."""
         now, newest = self._seconds(), next(self._numbers)
         later = []
         try:

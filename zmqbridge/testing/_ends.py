@@ -59,6 +59,7 @@ class End:
         open: whether messages may be sent.
         peer: the peer's routing id, once `known`; a ROUTER may give the peer another one.
         connection, side: the connection that this end belongs to, and its side there.
+        beyond: the name of the node that the last connection led to.
         connecter: what connects again, if this is the connecting end.
         far: the other end, if both are in one context.
         receives, sends: the high water marks of the own socket.
@@ -66,8 +67,8 @@ class End:
         then: is called when the socket has let the end go.
     """
 
-    __slots__ = ("answered", "asked", "connecter", "connection", "far", "incoming", "known",
-                 "left", "open", "outgoing", "owner", "peer", "receives", "sends", "side",
+    __slots__ = ("answered", "asked", "beyond", "connecter", "connection", "far", "incoming",
+                 "known", "left", "open", "outgoing", "owner", "peer", "receives", "sends", "side",
                  "spent", "subscribed", "then", "told")  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class End:
         self.answered: bool = False
         self.known: bool = False
         self.peer: bytes = b""
+        self.beyond: str = ""
         self.connection: Connection | None = None
         self.side: int = 0
         self.connecter: Connecter | None = None

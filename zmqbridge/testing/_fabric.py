@@ -10,8 +10,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from zmqbridge.testing._links import Links
-from zmqbridge.testing.errors import Stalled
-from zmqbridge.testing.nodes import ByHand, Node
+from zmqbridge.testing.errors import NotSimulated, Stalled
+from zmqbridge.testing.nodes import ByHand, Ended, Node
 from zmqbridge.testing.rules import Event, Rules, Trace
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class Fabric:
         from zmqbridge.testing._context import SimContext  # late: it imports all of the simulation
 
         return SimContext(node)
+
+    def require_open(self) -> None:
+        """Check that a fault can still happen.
+
+        Raises:
+            NotSimulated: the `SimReactor` was closed.
+        """
+        if isinstance(self.driver, Ended):
+            raise NotSimulated(
+                f"the reactor of {self!r} was closed, so no fault can happen there: order it "
+                "before, or make another SimReactor first"
+            )
 
     def blocked_anew(self) -> None:
         """Tell all connections that one may be blocked now: heartbeats are missed there."""

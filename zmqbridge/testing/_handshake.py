@@ -10,6 +10,7 @@ import zmq
 
 from zmqbridge.testing._ends import End, join
 from zmqbridge.testing._types import FITS
+from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sockets import SimSocket
@@ -58,8 +59,28 @@ def public_of(secret: bytes) -> bytes:
     return zmq.curve_public(secret)
 
 
+def greeting(socket: SimSocket) -> int:
+    """How many bytes the READY command of a socket has, with NULL (``produce_ready`` in libzmq)."""
+    named = socket.type in (zmq.REQ, zmq.DEALER, zmq.ROUTER)
+    identity = 13 + len(socket.options[zmq.ROUTING_ID]) if named else 0
+    return 22 + len(socket.kind_name) + identity
+
+
+def check_sizes(client: SimSocket, server: SimSocket) -> None:
+    """Have the run end if a MAXMSGSIZE lets no handshake through."""
+    for near, far in ((client, server), (server, client)):
+        if -1 < near.options[zmq.MAXMSGSIZE] < greeting(far):
+            near.network.fail(
+                NotSimulated(
+                    f"{near!r}: with zmq.MAXMSGSIZE below {greeting(far)} libzmq refuses its "
+                    "peer's handshake again and again"
+                )
+            )
+
+
 def shake(client: SimSocket, server: SimSocket, settle: Settle) -> None:
     """Play the handshake of two sockets, and call `settle` with its verdict, at once or later."""
+    check_sizes(client, server)
     ours, theirs = client.options, server.options
     mechanism = client.mechanism
     failed = int(zmq.Event.HANDSHAKE_FAILED_PROTOCOL)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from zmqbridge.testing._ends import End, join
+from zmqbridge.testing._pipes import ROUTING_ID
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sockets import SimSocket
@@ -32,6 +33,7 @@ def bind(socket: SimSocket, name: str) -> None:
             if near.outgoing.queue:
                 # A probe comes before the routing id here, and libzmq takes it for the routing id.
                 end.peer = b"".join(near.outgoing.read())
+                near.outgoing.slip(ROUTING_ID)
             end.incoming.wake()
         connecting.spurious()
 

@@ -98,7 +98,7 @@ class Kind:
                 turns.advance()
                 return end, message
             end.dry()
-            turns.rest()
+            turns.deactivate()
         return None
 
     def has_in(self) -> bool:
@@ -109,14 +109,14 @@ class Kind:
             if end.incoming.queue and not end.left:
                 return True
             end.dry()
-            turns.rest()
+            turns.deactivate()
         return False
 
     def _whole(self) -> None:
         """Count the message that was read ahead: now it is read whole.
 
         Raises:
-            NotSimulated: its connection was disconnected meanwhile.
+            NotSimulated: its connection was disconnected before it was read.
         """
         end, self._half_read = self._half_read, None
         if end is None:
@@ -152,6 +152,10 @@ class Kind:
     def send(self, message: Message) -> None:
         """Send the message that was begun, with all its parts."""
         raise unable()
+
+    def deserted(self) -> End | None:
+        """The end to which a message was begun, if its peer has left since; else None."""
+        return None
 
     def set(self, option: int, value: Any) -> bool:
         """Set an option that only this kind has; False if it has no such option."""
@@ -195,6 +199,7 @@ class Balanced(Kind):
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
         self._out = Turns()
+        self._to: End | None = None  # of a message of several parts that was begun
 
     def attach(self, end: End) -> None:
         super().attach(end)
@@ -212,12 +217,17 @@ class Balanced(Kind):
         while turns.active:
             if turns.ends[turns.current].can_write():
                 return True
-            turns.rest()
+            turns.deactivate()
         return False
 
     def begin(self, first: bytes, more: bool) -> None:
         if not self.has_out():
             raise again()
+        if more:
+            self._to = self._out.ends[self._out.current]
+
+    def deserted(self) -> End | None:
+        return self._to if self._to is not None and self._to.incoming.ended else None
 
     def send(self, message: Message) -> None:
         if self.has_out():  # else the peer left in the middle of the message

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LATENCY = (0.00005, 0.0002)  # seconds
 
 
-class Pace(NamedTuple):
+class Speed(NamedTuple):
     """How fast messages go from one node to another."""
 
     latency: tuple[float, float] = LATENCY
@@ -33,8 +33,8 @@ class Links:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._silent: dict[tuple[Node, Node], None] = {}
-        self._paces: dict[tuple[Node, Node], Pace] = {}
-        self._pace = Pace()
+        self._paces: dict[tuple[Node, Node], Speed] = {}
+        self._pace = Speed()
 
     def silence(self, source: Node, target: Node) -> None:
         """Let no message get from one node to another."""
@@ -45,7 +45,7 @@ class Links:
         self._silent.pop((one, other), None)
         self._silent.pop((other, one), None)
 
-    def slow(self, one: Node, other: Node, pace: Pace) -> None:
+    def slow(self, one: Node, other: Node, pace: Speed) -> None:
         """Set the pace of both directions."""
         self._paces[one, other] = self._paces[other, one] = pace
 
@@ -63,7 +63,7 @@ class Links:
         return [f"{source.name} to {target.name}" for source, target in self._silent]
 
 
-def pace_of(latency: Any, per_second: Any) -> Pace:
+def pace_of(latency: Any, per_second: Any) -> Speed:
     """The pace that was given.
 
     Raises:
@@ -80,4 +80,4 @@ def pace_of(latency: Any, per_second: Any) -> Pace:
         )
     if not isinstance(per_second, int | float) or not per_second > 0:
         raise ValueError(f"per_second={per_second!r}: give bytes a second, more than 0")
-    return Pace((low, high), per_second)
+    return Speed((low, high), per_second)

@@ -16,6 +16,8 @@ from typing import Protocol
 from zmqbridge.testing.errors import NotSimulated
 
 Message = Sequence[bytes]
+# The routing id of a peer, where it comes too late to be one: it takes a turn and is skipped.
+ROUTING_ID: Message = [b""]
 
 
 class Reader(Protocol):
@@ -81,6 +83,11 @@ class Pipe:
         if self.asleep:
             self.asleep = False
             self.reader.comes(self)
+
+    def slip(self, message: Message) -> None:
+        """Add a message that does not count, before any other."""
+        self.queue.append(message)
+        self._read -= 1
 
     def has(self) -> bool:
         """Whether there is a message; if not, the reader is told of the next one."""

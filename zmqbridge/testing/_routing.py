@@ -10,7 +10,7 @@ import zmq
 
 from zmqbridge.testing._ends import End
 from zmqbridge.testing._kinds import Dealer, ReadsAhead, again, probe, unreachable, wrong_state
-from zmqbridge.testing._pipes import Message
+from zmqbridge.testing._pipes import ROUTING_ID, Message
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
@@ -77,7 +77,8 @@ class Router(ReadsAhead):
             del self._peers[end.peer]
 
     def _fetch(self, ahead: bool = False) -> Message | None:
-        found = self._next(ahead)
+        while (found := self._next(ahead)) is not None and found[1] is ROUTING_ID:
+            pass
         return None if found is None else [found[0].peer, *found[1]]
 
     def has_out(self) -> bool:
@@ -170,8 +171,7 @@ class Req(Dealer):
         self._asked = None
         if self.correlates:
             self._number = (self._number + 1) % 2**32
-        if not super().has_out():
-            raise again()
+        super().begin(first, more)
 
     def _head(self) -> Message:
         return [pack("=I", self._number), b""] if self.correlates else [b""]

@@ -35,7 +35,7 @@ from zmqbridge.testing._triggers import Trigger, Triggers
 from zmqbridge.testing._twisted_world import TwistedWorld, context_of
 from zmqbridge.testing.errors import NotSimulated, Stalled
 from zmqbridge.testing.network import Network, checked
-from zmqbridge.testing.nodes import ByHand, Node
+from zmqbridge.testing.nodes import ByHand, Ended, Node
 
 # How much time passes in each turn with calls, so that messages arrive while call follows on call.
 TICK = 1e-6  # seconds
@@ -96,7 +96,7 @@ class SimReactor(RefusingReactor, MemoryReactor):
                 alive, node.alive = node.alive, False
                 self._world.kill(node)
                 node.alive, node.context = alive, self.network.new_context(node)
-            self.network.driver = ByHand()
+            self.network.driver = Ended()
             refusing.end()
 
     # IReactorTime.

@@ -34,6 +34,9 @@ SINGLE = frozenset({zmq.DEALER, zmq.SUB, zmq.PUB, zmq.REQ})
 # ``send`` after so long (``inbound_poll_rate`` and ``max_command_delay`` in libzmq).
 LOOKS = 100
 GLANCES = 0.001  # seconds
+# How likely a socket learns amid a message that its peer has left: libzmq does if the program was
+# held up there for `GLANCES`. It is rare, and programs are to meet it.
+PREEMPTED = 0.25
 # How long the library's sockets linger over ipc if the user has set no linger.
 IPC_LINGER = 5.0  # seconds
 
@@ -79,6 +82,8 @@ class SimSocket(SocketState):
             self._look()
         part = data if type(data) is bytes else getattr(data, "bytes", None) or bytes(data)
         begun = self._begun
+        if begun and self.kind.deserted() is not None and self._breaks_off(flags):
+            return
         if not begun:
             try:
                 self.kind.begin(part, bool(flags & SNDMORE))
@@ -94,6 +99,21 @@ class SimSocket(SocketState):
             self.kind.send(begun)
         else:
             self.kind.send([part])
+
+    def _breaks_off(self, flags: int) -> bool:
+        # The peer has left in the middle of the message, and the socket may learn it now. Then it
+        # refuses this part, and drops those that follow (``sendpipe`` in lb.cpp).
+        deserted = self.kind.deserted()
+        if deserted is None or not (self._drops or self.network.random.random() < PREEMPTED):
+            return False
+        self._look()
+        refuses = not self._drops and bool(flags & DONTWAIT)
+        self._drops = bool(flags & SNDMORE)
+        if not self._drops:
+            self._begun = []
+        if refuses:
+            raise zmq.Again
+        return True
 
     def recv(self, flags: int = 0, copy: bool = True, track: bool = False) -> Any:
         """Receive one part, as ``zmq.Socket.recv``."""
@@ -247,6 +267,7 @@ class SimSocket(SocketState):
                     self.leave(end)
         elif name in self._connecters:
             for connecter in self._connecters.pop(name):
+                self.parting[connecter] = None
                 connecter.leave(self._linger(name))
         else:
             raise zmq.ZMQError(errno.ENOENT)
@@ -278,6 +299,8 @@ class SimSocket(SocketState):
         for connecters in self._connecters.values():
             for connecter in connecters:
                 connecter.close(self._linger(connecter.name))
+        for connecter in list(self.parting):
+            connecter.close_parting()
         for listener in self._listeners.values():
             for connection in list(listener.connections):
                 connection.close(1, self._linger(listener.name))

@@ -27,6 +27,7 @@ Command = Callable[[End], object]
 # The kinds that conflate. A SUB conflates its subscriptions as well, as in libzmq.
 CONFLATING = frozenset({zmq.DEALER, zmq.PULL, zmq.PUSH, zmq.PUB, zmq.SUB})
 NO_END: Any = None
+NOBODY = ", where nothing listens"
 
 
 class SocketState:
@@ -42,6 +43,7 @@ class SocketState:
         bell: the real descriptor, if the loop needs one.
         number: identifies the socket on the network; the FD follows from it.
         meetings: its ends by inproc address.
+        parting: what is disconnected, and still has messages to send or an end to let go.
     """
 
     def __init__(self, context: SimContext, kind: int) -> None:
@@ -60,10 +62,12 @@ class SocketState:
         self.kind: Kind = KINDS[kind](self)
         self._dead = False
         self._begun: list[bytes] = []  # the parts of the message that is being sent
+        self._drops = False  # the rest of that message, as its peer has left
         self._rest: deque[bytes] = deque()  # the unread parts of the message that is being received
         self._ends: dict[End, None] = {}
         self._listeners: dict[str, Listener] = {}
         self._connecters: dict[str, list[Connecter]] = {}
+        self.parting: dict[Connecter, None] = {}
         self.meetings: dict[str, list[End]] = {}
         self._last = ""  # LAST_ENDPOINT
         self._calls = 0  # of recv, since the commands were last worked off there
@@ -112,8 +116,14 @@ class SocketState:
         """The addresses that it is bound and connected to, in words."""
         bound = [name for name, socket in self.context.meeting_places.items() if socket is self]
         places = [f"bound to {name}" for name in [*self._listeners, *bound]]
-        places += [f"connected to {name}" for name in self._connecters]
-        places += [f"connected to {name}" for name in self.meetings if name not in bound]
+        there = self.network.listeners
+        for name, connecters in self._connecters.items():
+            heard = any(each.connection is not None or each.key in there for each in connecters)
+            places.append(f"connected to {name}{'' if heard else NOBODY}")
+        for name in self.meetings:
+            if name not in bound:
+                heard = name in self.context.meeting_places
+                places.append(f"connected to {name}{'' if heard else NOBODY}")
         return ", ".join(places) or "neither bound nor connected"
 
     def new_end(self) -> End:
@@ -195,6 +205,9 @@ class SocketState:
         self.post(self._gone, end)
 
     def _gone(self, end: End) -> None:
+        if end.beyond:
+            for message in end.outgoing.drop():
+                self.network.fault("lost", self.node.name, end.beyond, message, "its peer has left")
         if end in self._ends:
             del self._ends[end]
             self.kind.gone(end)
@@ -266,7 +279,7 @@ class SocketState:
         self._dead = True
         self._observer = None
         self._stop_listening()
-        for connecters in self._connecters.values():
+        for connecters in [*self._connecters.values(), list(self.parting)]:
             for connecter in connecters:
                 connecter.die()
         for listener in self._listeners.values():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState
 
 
-class Topics:
+class SubscriptionTable:
     """The topics of a publisher or a subscriber, each with its subscribers (mtrie.cpp)."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class XPublisher(Kind):
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
-        self._topics = Topics()
+        self._topics = SubscriptionTable()
         self._news: deque[Message] = deque()
 
     def attach(self, end: End) -> None:
@@ -155,7 +155,7 @@ class XSubscriber(ReadsAhead):
 
     def __init__(self, socket: SocketState) -> None:
         super().__init__(socket)
-        self._topics = Topics()
+        self._topics = SubscriptionTable()
 
     def attach(self, end: End) -> None:
         super().attach(end)

@@ -48,7 +48,7 @@ class Turns:
         """Give the turn to the next active end."""
         self.current = (self.current + 1) % self.active
 
-    def rest(self) -> None:
+    def deactivate(self) -> None:
         """Make the end whose turn it is inactive."""
         self.active -= 1
         self._swap(self.current, self.active)

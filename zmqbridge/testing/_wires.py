@@ -33,10 +33,11 @@ class Wire:
         emptied: is called when all messages have been taken from the source.
         picky: the target is a REQ, which hangs up when a message is no reply.
         most: how many bytes a part may have at the target (MAXMSGSIZE), -1 for any number.
+        refused: the peer's kernel has said that nobody reads there; nothing more is taken.
     """
 
     __slots__ = ("_busy_until", "_capacity", "_connection", "_due", "_last", "_side", "_took",
-                 "_travelling", "bytes", "emptied", "ends", "most", "picky", "source",
+                 "_travelling", "bytes", "emptied", "ends", "most", "picky", "refused", "source",
                  "target")  # fmt: skip
 
     def __init__(self, connection: Connection, side: int, transport: str) -> None:
@@ -45,7 +46,7 @@ class Wire:
         self._capacity = CAPACITY[transport]
         self._travelling: deque[tuple[float, int, Message, float]] = deque()
         self._last = self._busy_until = 0.0
-        self._due = self.picky = False
+        self._due = self.picky = self.refused = False
         self.most = -1
         self._took = -1.0  # when it last took messages from the source
         self.source: Pipe | None = None
@@ -84,7 +85,7 @@ class Wire:
         if pipe is None:
             return
         self._took = connection.network.now
-        while self.bytes < self._capacity and pipe.has():
+        while not self.refused and self.bytes < self._capacity and pipe.has():
             message = pipe.read()
             for delay in connection.verdict(self._side, message):
                 self._send(message, delay)
@@ -127,13 +128,16 @@ class Wire:
         network = self._connection.network
         if self._blocked():
             return
+        now = network.now
         if target is None:
             if self.ends:
                 self._connection.hung_up(self._side)
+            elif travelling and travelling[0][0] <= now:
+                self._connection.came_too_late(self._side)
             return
-        now = network.now
         while travelling and travelling[0][0] <= now:
             if target.full():
+                self._connection.at_the_mark(self._side)
                 return  # `drains` goes on
             _, size, message, sent = travelling.popleft()
             self.bytes -= size

@@ -129,6 +129,7 @@ def apply(network: Network, faults: Iterable[Fault]) -> None:
         TypeError: one is no `Fault`, or it restarts the node of the test itself, or `network` is no
             `Network`.
         ValueError: there is no such kind of fault, no such node, or a time is out of range.
+        NotSimulated: the `SimReactor` of the network was closed.
     """
     if isinstance(faults, Fault):
         raise TypeError(f"give a list of faults: [{faults!r}]")
@@ -137,6 +138,7 @@ def apply(network: Network, faults: Iterable[Fault]) -> None:
     plan = several("faults", faults, "faults")
     for fault in plan:
         check(fault, network)
+    network.require_open()
     for fault in plan:
         network.after(fault.at, partial(KINDS[fault.kind], network, fault))
 

@@ -89,8 +89,10 @@ class Network(Fabric):
 
         Raises:
             ValueError: a node is not of this network.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         self.fault("cut", one.name, other.name)
         for connection in list(self.connections):
             if {connection.nodes[0], connection.nodes[1]} == {one, other}:
@@ -107,8 +109,10 @@ class Network(Fabric):
         Raises:
             TypeError: `one_way` is not a bool.
             ValueError: a node is not of this network.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         if not isinstance(one_way, bool):
             raise TypeError(f"one_way={one_way!r}: give True or False; a silence is between two")
         self.fault("silence", one.name, other.name)
@@ -122,8 +126,10 @@ class Network(Fabric):
 
         Raises:
             ValueError: a node is not of this network.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         self.fault("heal", one.name, other.name)
         self._links.heal(one, other)
         self.unblocked()
@@ -145,8 +151,10 @@ class Network(Fabric):
 
         Raises:
             ValueError: a node is not of this network, or a number is out of range.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
         one, other = self._found(a, b)
+        self.require_open()
         pace = pace_of(latency, per_second)
         self.fault("slow", one.name, other.name)
         self._links.slow(one, other, pace)
@@ -163,7 +171,9 @@ class Network(Fabric):
 
         Raises:
             TypeError: the rule cannot be called.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
+        self.require_open()
         return self._rules.add(rule)
 
     # What a driver calls; here so that `help` shows it with the others.

@@ -55,7 +55,12 @@ class Node:
         self._services: list[Callable[[], Any]] = []
 
     def kill(self) -> None:
-        """End the process as SIGKILL does: its sockets send nothing more, its tasks stop."""
+        """End the process as SIGKILL does: its sockets send nothing more, its tasks stop.
+
+        Raises:
+            NotSimulated: the `SimReactor` of the network was closed.
+        """
+        self.network.require_open()
         self.network.fault("kill", self.name, self.name)
         self.alive = self.paused = False
         self.network.driver.kill(self)
@@ -64,15 +69,17 @@ class Node:
     def restart(self, main: Callable[[], Any] | None = None) -> None:
         """Start the process again, with a new context; if it is alive, it is killed first.
 
-        The program begins anew, and so must what it keeps: let `main` make its objects. A `Script`
-        of this node listens again.
+        The program begins again from nothing, and so must what it keeps: let `main` make its
+        objects. A `Script` of this node listens again.
 
         Args:
             main: the program, as for `start`; by default the one that was started last.
 
         Raises:
             TypeError: there is no program. The program of the node ``"main"`` is the test itself.
+            NotSimulated: the `SimReactor` of the network was closed.
         """
+        self.network.require_open()
         if main is not None:
             check(self, main)
         elif (main := self._program) is None:
@@ -124,7 +131,12 @@ class Node:
         self.network.driver.start(self, main)
 
     def pause(self) -> None:
-        """Stop the process as SIGSTOP does, with its I/O threads."""
+        """Stop the process as SIGSTOP does, with its I/O threads.
+
+        Raises:
+            NotSimulated: the `SimReactor` of the network was closed.
+        """
+        self.network.require_open()
         if not self.paused:
             self.network.driver.pause(self)
             self.network.fault("pause", self.name, self.name)
@@ -186,3 +198,7 @@ class ByHand:
                 "zmqbridge.testing.run(), or make a SimReactor(network) first"
             )
         return None
+
+
+class Ended(ByHand):
+    """The driver of a network whose `SimReactor` was closed: nothing can happen there any more."""

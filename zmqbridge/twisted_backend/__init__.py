@@ -3,24 +3,23 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.twisted_backend._request import Request
-from zmqbridge.twisted_backend.sockets import (
-    Dealer,
-    Pair,
-    Puller,
-    Pusher,
-    Replier,
-    Requester,
-    Router,
-)
-
 if TYPE_CHECKING:
     from zmqbridge.twisted_backend._publications import Subscriber, XPublisher, XSubscriber
     from zmqbridge.twisted_backend._publisher import Publisher
+    from zmqbridge.twisted_backend._request import Request
     from zmqbridge.twisted_backend.authenticator import Authenticator
     from zmqbridge.twisted_backend.ending import end_context
     from zmqbridge.twisted_backend.proxy import Proxy
     from zmqbridge.twisted_backend.service import SocketService
+    from zmqbridge.twisted_backend.sockets import (
+        Dealer,
+        Pair,
+        Puller,
+        Pusher,
+        Replier,
+        Requester,
+        Router,
+    )
 
 __all__ = [
     "Authenticator",
@@ -42,12 +41,19 @@ __all__ = [
 ]
 
 
-# Each is loaded when a program asks for it: together they take a third of the time that the import
-# of this package takes without them.
-_LATER = {
+# Each is loaded when a program asks for it: a program pays for the sockets that it uses.
+_MODULE_OF = {
     "Authenticator": "authenticator",
+    "Dealer": "sockets",
+    "Pair": "sockets",
     "Proxy": "proxy",
     "Publisher": "_publisher",
+    "Puller": "sockets",
+    "Pusher": "sockets",
+    "Replier": "sockets",
+    "Request": "_request",
+    "Requester": "sockets",
+    "Router": "sockets",
     "SocketService": "service",
     "Subscriber": "_publications",
     "XPublisher": "_publications",
@@ -57,9 +63,9 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     return value
 
 

@@ -178,7 +178,7 @@ class Socket:
             timeout: seconds, ``math.inf`` for ever.
 
         Raises:
-            ConnectTimeout: no peer came in time; its `failure` is the last that tried in vain.
+            ConnectTimeout: no peer came in time; its `failure` is the last failed attempt.
             HandshakeFailed: every server that it connects to has refused it.
             StateUnknown: it was not made with ``monitor=True``, or all its addresses are inproc.
             SocketClosed: the socket is closed, or was while this waited.
@@ -268,7 +268,7 @@ class Receiver(Socket, Generic[Item]):
 
         Raises:
             SocketClosed: the socket is closed, or was while this waited.
-            ContextTerminated: the context was terminated meanwhile.
+            ContextTerminated: the context was terminated during the call.
         """
         try:
             return succeed(self._inbox.pop())
@@ -328,9 +328,9 @@ class Receiver(Socket, Generic[Item]):
     def pauseProducing(self) -> None:
         """Call the handler no more until `resumeProducing`.
 
-        Messages that come meanwhile wait, first in the inbox, then in libzmq, then at the peer,
-        whose sends wait in the end. So the socket can be the producer of any consumer, e.g. of a
-        TCP transport.
+        Messages that come during a pause wait: first in the inbox, then in libzmq, then at the
+        peer, whose sends wait in the end. So the socket can be the producer of any consumer, e.g.
+        of a TCP transport.
         """
         self._halted[:] = [True]
         self._inbox.standing = 0

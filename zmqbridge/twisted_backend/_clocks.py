@@ -59,7 +59,7 @@ class Delay:
         self.reactor = reactor
         self._due = monotonic() + delay
         self._call = call
-        self._between = False  # it went off early, and is about to be made anew
+        self._between = False  # it went off early, and is about to be made again
         self._delayed = reactor.callLater(delay, self._go_off)
 
     def active(self) -> bool:
@@ -79,9 +79,9 @@ class Delay:
         hasten(self._delayed)
 
     def _go_off(self) -> None:
-        # Not made anew at once: the asyncio reactor reads its clock once for all calls that are
-        # due, and adds new ones to them. If the clock is set back meanwhile, it would make ours
-        # again and again until the deadline, and nothing else.
+        # Not made again at once: the asyncio reactor reads its clock once for all calls that are
+        # due, and adds new ones to them. If the clock is set back just then, the reactor would make
+        # our call again and again until the deadline, and nothing else.
         if monotonic() < self._due:
             self._between = True
             self.reactor.callFromThread(self._again)

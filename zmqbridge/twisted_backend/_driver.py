@@ -169,7 +169,7 @@ class ReactorDriver(Pace):
         """Note the thread, if this is the first call from the reactor's own thread.
 
         Until then a program that made the socket in another thread may go on to set it up there.
-        Who made it before the reactor ran may not, once that runs in another thread.
+        But if it made the socket before the reactor ran, it may not do so once the reactor runs.
         """
         if self.home_thread or not self._begun:
             return
@@ -280,7 +280,7 @@ class ReactorDriver(Pace):
             self.tell(inbox.notify())
         # Only now, because a caller that gets its reply may send a request, which needs the timer.
         if self.timer is not None and not self.keeper.timed:
-            self.keeper.rest()
+            self.keeper.disarm_if_unused()
         if self.handling is not None:
             self.handling()
 

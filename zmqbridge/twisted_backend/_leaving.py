@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import TimeoutError
 
-from zmqbridge._bridge.resting import rests
+from zmqbridge._bridge.resting import pauses
 from zmqbridge.errors import ContextTerminated, SocketClosed
 from zmqbridge.twisted_backend._clocks import steady
 
@@ -40,10 +40,10 @@ async def leave(link: Link, driver: Any, close: Callable[[], None]) -> None:
     try:
         if not link.closed and link.pump.queues:
             await drain(driver, link.linger())
-        for pause in rests(link):
+        for pause in pauses(link):
             await deferLater(keeper, pause)
     except (SocketClosed, ContextTerminated):
-        pass  # it was closed meanwhile
+        pass  # other code has closed it while we waited
     finally:
         close()
         while link.untold:

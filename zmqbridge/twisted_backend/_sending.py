@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Unheard(DebugInfo):
-    """What a Deferred tells if it dies with a failure that nobody has heard of.
+    """What a Deferred logs if it is freed with a failure that no errback has handled.
 
-    Twisted logs each of them with its traceback. A client that has left, and to which a handler
-    replies without looking at the Deferred, is a line, once.
+    Twisted logs each such failure with its traceback. But a handler may reply to a client that has
+    left, and not look at the Deferred. That is no fault of the program: one line is logged for it.
     """
 
     def __init__(self, blame: Callable[[BaseException], None]) -> None:
@@ -35,7 +35,7 @@ class Unheard(DebugInfo):
 
 
 def unheard(deferred: Deferred[None], blame: Callable[[BaseException], None]) -> Deferred[None]:
-    """A Deferred of a reply, which blames a peer that has left if nobody looks at it."""
+    """Have the Deferred of a reply log a line if the peer has left and no errback handles that."""
     told, teller = vars(deferred).get("_debugInfo"), Unheard(blame)
     if told is not None:
         teller.failResult, told.failResult = told.failResult, None

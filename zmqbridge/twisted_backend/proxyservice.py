@@ -138,8 +138,8 @@ class Options(usage.Options):
         ["curve-front", None, None, "encrypt: the file of the own secret key, or if it connects "
          "that of the server's public key"],
         ["curve-back", None, None, "the same for the back"],
-        ["clients", None, None, "where it binds, let in only who has a key (NAME.key) in this "
-         "folder; default: any client"],
+        ["clients", None, None, "where it binds, let in only clients with a key (NAME.key) in "
+         "this folder; default: any client"],
         ["own-key", None, None, "where it connects, the file of the own pair of keys "
          "(NAME.key_secret); default: a new pair"],
     ]  # fmt: skip

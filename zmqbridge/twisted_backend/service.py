@@ -79,7 +79,7 @@ class SocketService(Service):
                     if isinstance(each, Socket):
                         each.close()
                 if iscoroutine(wrong):
-                    wrong.close()  # it is told what it is, and not also that nobody awaited it
+                    wrong.close()  # otherwise Python warns that it was never awaited
                 raise TypeError(f"open returned {wrong!r}: return sockets of twisted_backend")
         self.sockets, self.left = sockets, []
         super().startService()  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ class SocketService(Service):
         return stopped
 
     def _have_left(self, result: Any) -> None:
-        # Who stops it again before it has stopped waits for the same.
+        # A second stopService before the first has ended waits for the same end.
         self._leaving -= 1
         if not self._leaving:
             stops, self._stops = self._stops, []

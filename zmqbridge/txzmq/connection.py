@@ -27,7 +27,7 @@ from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._leaving import drain
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
-from zmqbridge.txzmq.driver import Driver
+from zmqbridge.txzmq.driver import ConnectionDriver
 from zmqbridge.txzmq.endpoints import ZmqEndpoint as ZmqEndpoint
 from zmqbridge.txzmq.endpoints import ZmqEndpointType as ZmqEndpointType
 from zmqbridge.txzmq.endpoints import how_and_where, misuse, several
@@ -60,7 +60,7 @@ class DrivenBy:
     connection only the attributes that they need, mostly mocks.
     """
 
-    def __init__(self, kind: type[Driver]) -> None:
+    def __init__(self, kind: type[ConnectionDriver]) -> None:
         self._kind = kind
 
     def __get__(self, connection: Any, owner: object) -> Any:
@@ -120,7 +120,7 @@ class ZmqConnection:
     security: Security | None = None
 
     # Everything private is in one object, because users' subclasses have names of their own.
-    _zmqbridge__driver: Any = DrivenBy(Driver)
+    _zmqbridge__driver: Any = DrivenBy(ConnectionDriver)
     # The same object, set by the constructor, for code that runs for each message: to read an
     # attribute for which the class has a descriptor takes 25 ns more.
     _zmqbridge__made: Any
@@ -318,7 +318,7 @@ class ZmqConnection:
         try:
             if type(message) is bytes:
                 if pump.queues or not pump.try_send_part(message):
-                    driver.refused((message,))
+                    driver.not_taken((message,))
             else:
                 parts: Sequence[bytes] = message if type(message) is list else ()
                 for part in parts:
@@ -327,7 +327,7 @@ class ZmqConnection:
                         break
                 parts = parts or parts_of(message)
                 if pump.queues or not pump.try_send(parts):
-                    driver.refused(parts)
+                    driver.not_taken(parts)
         except ZmqBridgeError as problem:
             raise ZmqSendError(problem) from None
         if not pump.due:

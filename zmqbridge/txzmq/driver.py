@@ -1,4 +1,4 @@
-"""Driver: everything a connection needs, in an object of its own.
+"""ConnectionDriver: everything a connection needs, in an object of its own.
 
 It is apart from the connection because users derive from a connection and use any name on it.
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from zmqbridge.security import Security
 
 
-class Driver(Reader):
+class ConnectionDriver(Reader):
     """Sends, closes and reads for one connection; see `Reader` for how it reads.
 
     Args:
@@ -130,18 +130,18 @@ class Driver(Reader):
         parts = parts_of(message) if isinstance(socket, Socket) else as_they_are(message)
         try:
             if self.pump.queues:
-                self.refused(parts)
+                self.not_taken(parts)
             else:
                 send_by_socket(socket, parts)
                 self.pump.sent += 1
         except error.Again:
             if not ours:
                 raise
-            self.refused(parts)
+            self.not_taken(parts)
         self.call_soon()
         return True
 
-    def refused(self, parts: Sequence[bytes]) -> None:
+    def not_taken(self, parts: Sequence[bytes]) -> None:
         """Handle a message that libzmq does not take: the peers are full, or there is no peer."""
         raise error.Again
 
@@ -219,9 +219,9 @@ class ConnectionGuard(Guard):
 
     ended = " was shut down"
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: ConnectionDriver) -> None:
         super().__init__(driver)
-        self.driver: Driver = driver
+        self.driver: ConnectionDriver = driver
         self._connection = driver.connection
 
     @property

@@ -16,7 +16,7 @@ from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.core.topics import as_prefix
 from zmqbridge.errors import MalformedMessage
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
-from zmqbridge.txzmq.driver import Driver
+from zmqbridge.txzmq.driver import ConnectionDriver
 from zmqbridge.txzmq.shapes import shape_of, shaped
 
 
@@ -50,7 +50,7 @@ class ZmqPubConnection(ZmqConnection):
         self.send(tag + self.topicSep + message)
 
 
-class _Subscribed(Driver):
+class _Subscribed(ConnectionDriver):
     """The driver of subscriptions, which drops messages whose tag was unsubscribed."""
 
     def __init__(self, *args: Any) -> None:

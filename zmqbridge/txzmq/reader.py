@@ -180,7 +180,7 @@ class Reader(ReactorDriver):
             if self.unhandled:
                 self.pump.schedule()
         if self.timer is not None and not self.keeper.timed:
-            self.keeper.rest()
+            self.keeper.disarm_if_unused()
 
     def reject(self, malformed: MalformedMessage) -> None:
         """Count a malformed message; malformed messages are reported once per burst."""

@@ -17,7 +17,7 @@ from zmqbridge.twisted_backend._waiters import Reply
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
 from zmqbridge.txzmq.endpoints import ZmqEndpoint
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
-from zmqbridge.txzmq.req_rep_drivers import Asking, Replying
+from zmqbridge.txzmq.req_rep_drivers import ReplyDriver, RequestDriver
 from zmqbridge.txzmq.standins import timekeeper
 
 __getattr__ = reactor_when_asked
@@ -53,7 +53,7 @@ class ZmqREQConnection(ZmqConnection):
     defaultRequestTimeout: float | None = None
     UUID_POOL_GEN_SIZE = 5
 
-    _zmqbridge__driver = DrivenBy(Asking)
+    _zmqbridge__driver = DrivenBy(RequestDriver)
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class ZmqREPConnection(ZmqConnection):
 
     socketType = constants.ROUTER
 
-    _zmqbridge__driver = DrivenBy(Replying)
+    _zmqbridge__driver = DrivenBy(ReplyDriver)
 
     def __init__(
         self,

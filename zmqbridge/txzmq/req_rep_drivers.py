@@ -17,7 +17,7 @@ from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import HandshakeFailed, QueueFull, ZmqBridgeError
 from zmqbridge.twisted_backend._reactors import revoke
 from zmqbridge.twisted_backend._telling import Tell, fail, tell
-from zmqbridge.txzmq.driver import Driver
+from zmqbridge.txzmq.driver import ConnectionDriver
 from zmqbridge.txzmq.endpoints import ZmqEndpointType, how_and_where
 
 
@@ -34,20 +34,20 @@ def _tell_who_listens(waiters: Sequence[defer.Deferred[Any]], problem: ZmqBridge
 class Expiring(Deadlines):
     """The deadlines of a connection whose `_requests` may be another dict than before."""
 
-    def __init__(self, driver: Asking) -> None:
+    def __init__(self, driver: RequestDriver) -> None:
         super().__init__(driver.table, driver.pump, driver, driver.fail, driver.expire)
-        self._asking = driver
+        self._requesting = driver
 
     def alarm(self) -> None:
-        self._asking.open_requests()
+        self._requesting.open_requests()
         super().alarm()
 
     def refused(self, error: HandshakeFailed) -> bool:
-        self._asking.open_requests()
+        self._requesting.open_requests()
         return super().refused(error)
 
 
-class Asking(Driver):
+class RequestDriver(ConnectionDriver):
     """The driver of requests: they wait here for a peer, and one timer serves all of them."""
 
     remains: list[Any]
@@ -78,7 +78,7 @@ class Asking(Driver):
         if self.socket is not None:
             self.socket.set(constants.IMMEDIATE, 1)
 
-    def refused(self, parts: Sequence[bytes]) -> None:
+    def not_taken(self, parts: Sequence[bytes]) -> None:
         kinds = [how_and_where(endpoint)[0] for endpoint in self.connection.endpoints]
         if kinds and all(kind == ZmqEndpointType.bind for kind in kinds):
             raise error.Again
@@ -115,7 +115,7 @@ class Asking(Driver):
         waiter, timer = self.open_requests().forget(msgId) or (None, None)
         revoke(timer)
         queued = self.pump.discard(msgId)
-        self.deadlines.rest()
+        self.deadlines.disarm_if_unused()
         return waiter, queued
 
     def _cancelled(self, waiter: Any) -> None:
@@ -135,7 +135,7 @@ class Asking(Driver):
         return super().statistics()._replace(open_requests=len(table), late_replies=table.late)
 
 
-class Replying(Driver):
+class ReplyDriver(ConnectionDriver):
     """The driver of replies, which keeps the route of each reply."""
 
     def __init__(self, *args: Any) -> None:

@@ -98,7 +98,7 @@ class PeerMachine(RuleBasedStateMachine):
     @rule()
     def we_disconnect(self) -> None:
         address = ADDRESSES[0]
-        self.state.forget(address)
+        self.state.disconnected(address)
         for kind in (EventKind.CONNECTED, EventKind.HANDSHAKE_SUCCEEDED, EventKind.DISCONNECTED):
             self.tell(kind, address, 9)
         self.agrees_after_leaving(address)
@@ -150,7 +150,7 @@ class RefusalMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.now > AGAIN)
     @rule(address=AT)
     def forget(self, address: str) -> None:
-        self.state.forget(address)
+        self.state.disconnected(address)
         self.model.pop(address, None)
         self.left.add(address)
 

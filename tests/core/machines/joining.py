@@ -64,6 +64,7 @@ class JoiningMachine(RuleBasedStateMachine):
         while (ask := self.incoming.ask(self.now)) is not None:
             if ask.afresh:
                 self.answers.clear()
+            assert isinstance(ask.asked, Asked)
             self.question = ask.asked
 
     @rule(tag=st.sampled_from(TAGS))

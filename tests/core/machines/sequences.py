@@ -98,6 +98,7 @@ class SequenceMachine(RuleBasedStateMachine):
             if ask.afresh:
                 self.answers.clear()
             self.is_asked = True
+            assert isinstance(ask.asked, Asked)
             self.asked = (ask.asked, 0)
         assert self.incoming.next_deadline() > self.now
 

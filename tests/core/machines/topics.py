@@ -60,7 +60,7 @@ class TopicsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.total() > 6)
     @rule()
     def all_are_gone(self) -> None:
-        self.topics.clear()
+        self.topics.close()
         self.model.clear()
         self.too_long = 0
 

@@ -94,6 +94,49 @@ def closing_at_the_mark(stage: Stage) -> object:
     return "all" if len(came) == 50 else "some are lost" if 0 < len(came) < 50 else len(came)
 
 
+def sending_to_who_has_closed(stage: Stage) -> object:
+    """A socket at its mark learns of a close when it sends, and then nothing more goes out."""
+    server, client = stage.socket(zmq.PAIR), stage.socket(zmq.PAIR)
+    client.set(zmq.RCVHWM, 2)
+    client.set(zmq.SNDHWM, 4)
+    stage.tie(server, client)
+    for number in range(3):
+        stage.sent(server, b"%d" % number)
+    stage.settle()
+    server.close(5000)
+    stage.settle()
+    said = []
+    for number in range(7):
+        said.append(stage.sent(client, b"%d" % number))
+        stage.settle()
+    came = stage.received(client)
+    other = stage.socket(zmq.PAIR)
+    stage.bind(other)
+    left: list[Any] = []
+    for _ in range(10):
+        left = left or stage.received(other)
+    return said, came, left
+
+
+def disconnected_before_the_loss(stage: Stage) -> object:
+    """With IMMEDIATE, a session that was left connects again until its socket looks."""
+    puller, pusher = stage.socket(zmq.PULL), stage.socket(zmq.PUSH)
+    pusher.set(zmq.IMMEDIATE, 1)
+    stage.tie(puller, pusher)
+    puller.unbind(stage.address)
+    stage.settle()
+    pusher.disconnect(stage.address)
+    stage.settle()
+    puller.get(zmq.EVENTS)  # now the connection ends
+    stage.settle()
+    stage.bind(puller)
+    stage.settle()
+    came = stage.until(lambda: stage.sent(pusher, b"x") == "ok"), stage.received(puller)
+    puller.unbind(stage.address)
+    stage.received(puller)
+    return came, stage.sent(pusher, b"y")
+
+
 def unreachable(stage: Stage) -> object:
     """A send of a ROUTER with MANDATORY to a connected, an unknown, and a closed peer."""
     router, dealer = stage.socket(zmq.ROUTER), stage.socket(zmq.DEALER)
@@ -250,6 +293,8 @@ def fixed() -> Iterable[Fixed]:
         yield Fixed(f"XPUB reports, {verbosity or 'by default'!s}", reports(verbosity))
     yield Fixed("whole messages, marks of 1", whole_messages)
     yield Fixed("closing at the mark", closing_at_the_mark)
+    yield Fixed("sending to who has closed", sending_to_who_has_closed)
+    yield Fixed("disconnected before the loss", disconnected_before_the_loss)
     yield Fixed("unreachable after close", unreachable)
     for first, second in ((b"", b""), (b"A", b"B"), (b"", b"B"), (b"A", b"")):
         name = f"ROUTER connects to {first!r}, then {second!r}"

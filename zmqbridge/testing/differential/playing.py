@@ -182,6 +182,11 @@ class Player:
         self._fresh.add(number)
         return came
 
+    def look_at(self, number: int, _: Any) -> str:
+        """Have a socket work off its commands."""
+        self.sockets[number].get(zmq.EVENTS)
+        return "ok"
+
     def _shown(self, part: bytes) -> bytes | str:
         if part in self._own or len(part) not in (4, 5) or (b"." in part[1:2] and part[0]):
             return part
@@ -195,7 +200,7 @@ CALLS: dict[str, Call] = {
     "open": Player.open, "close": Player.close, "bind": Player.bind, "unbind": Player.unbind,
     "connect": Player.connect, "disconnect": Player.disconnect, "subscribe": Player.subscribe,
     "unsubscribe": Player.unsubscribe, "send": Player.send, "receive": Player.receive,
-    "events": Player.events,
+    "events": Player.events, "look": Player.look_at,
 }  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class Stage:
         self._world.settle(True)
 
     def received(self, socket: Any, most: int = ROUNDS) -> list[Any]:
-        """Receive all messages, also those that come meanwhile."""
+        """Receive all messages, also those that come while it receives."""
         came: list[Any] = []
         idle = rounds = 0
         while idle < 2 and rounds < most:

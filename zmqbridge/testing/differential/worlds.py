@@ -35,7 +35,7 @@ class World(Protocol):
         """Let time pass until nothing happens any more.
 
         Args:
-            ties: whether connections may begin or end meanwhile.
+            ties: whether connections may begin or end in this time.
         """
 
     def rings(self, socket: Any) -> bool:

@@ -23,6 +23,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 TOPICS = (b"", b"a", b"ab", b"b")
 MARKS = (0, 1, 1, 2, 3, 4, 7)
 NAMES = (b"one", b"two", b"one")
+PARTS = frozenset({"close", "unbind", "disconnect"})
 # Longer than any program: a socket that lingers does so until the end of its program.
 LONG = 5000  # milliseconds
 
@@ -45,8 +46,9 @@ def _own_options(random: Random, kind: str) -> list[tuple[int, int | bytes]]:
 def options_of(random: Random, kind: str) -> tuple[tuple[int, int | bytes], ...]:
     """Draw the options of a socket of this kind."""
     options: list[tuple[int, int | bytes]] = []
-    # Whether a PUB at its RCVHWM sees in time that a peer has gone is a race.
-    marks = (zmq.SNDHWM,) if kind == "PUB" else (zmq.SNDHWM, zmq.RCVHWM)
+    # Whether a PUB at its RCVHWM sees in time that a peer has gone is a race; and whether a REP,
+    # which skips what is no request, finds the next message in the place of the one it skipped.
+    marks = (zmq.SNDHWM,) if kind in ("PUB", "REP") else (zmq.SNDHWM, zmq.RCVHWM)
     options += [(mark, random.choice(MARKS)) for mark in marks if random.random() < 0.6]
     if random.random() < 0.2:
         options.append((zmq.IMMEDIATE, 1))
@@ -55,7 +57,11 @@ def options_of(random: Random, kind: str) -> tuple[tuple[int, int | bytes], ...]
     if kind in ("ROUTER", "DEALER", "REQ", "REP") and random.random() < 0.4:
         options.append((zmq.ROUTING_ID, random.choice(NAMES)))
     options.append((zmq.LINGER, random.choice((0, LONG))))
-    return (*options, *_own_options(random, kind))
+    own = _own_options(random, kind)
+    if (zmq.PROBE_ROUTER, 1) in own and (zmq.SNDHWM, 1) in options:
+        # Whether the probe, which fills the mark, has left when the socket looks is a race.
+        options.remove((zmq.SNDHWM, 1))
+    return (*options, *own)
 
 
 class _Author:
@@ -82,12 +88,15 @@ class _Author:
         if what == "receive" and self._trickles(socket):
             # How many messages come while a socket reads is a race. So it reads them one by one.
             argument, settles = 1, True
+        if what != "send" and self.transport != "inproc" and self.steps:
+            # What has arrived of a burst when another socket looks is a race.
+            self.steps[-1] = self.steps[-1]._replace(settles=True)
         self.steps.append(Step(what, socket, argument, settles))
 
     def _trickles(self, socket: int) -> bool:
         marks = dict(self.sockets[socket].options)
         if self.sockets[socket].kind == "XPUB":
-            return True  # subscriptions that arrive meanwhile are received, too
+            return True  # subscriptions that arrive between two calls are received, too
         return self.transport != "inproc" and marks.get(zmq.RCVHWM, 0) != 0
 
     def fitting(self, binder: int) -> list[int]:
@@ -160,6 +169,10 @@ class _Author:
             head = (name, b"") if random.random() < 0.5 else (name,)
         elif kind == "DEALER" and len(counts) > 1:
             head = random.choice(((), (b"",), (b"more", b"")))
+        if any(step.what in PARTS for step in self.steps) and self._trickles(socket):
+            # A socket at its mark does not learn that its peer has closed. How much of a burst goes
+            # out until the kernel tells it is a race.
+            counts = (1,)
         self.write("send", socket, (random.choice(counts), *head))
 
     def _receive(self) -> None:
@@ -178,6 +191,12 @@ class _Author:
             what = self.random.choice(("subscribe", "unsubscribe"))
             self.write(what, socket, self.random.choice(TOPICS))
 
+    def _look(self) -> None:
+        # Whether an XPUB is told of the end of a peer while it looks, or later, is a race.
+        for each in sorted(self.open):
+            if self.sockets[each].kind == "XPUB":
+                self.write("look", each)
+
     def _connect(self) -> None:
         address = self._any(self.binders)
         socket = self._any(n for n in self.fitting(self.binders[address]) if n in self.open)
@@ -189,11 +208,16 @@ class _Author:
         if tie is not None:
             self.connected.remove(tie)
             self.write("disconnect", *tie)
+            self._look()
 
     def _unbind(self) -> None:
         address = self._any(self.bound)
         if address is not None:
+            if self.sockets[self.bound[address]].kind == "PAIR" and self.transport != "inproc":
+                # It refuses a second peer when it looks. How far that comes meanwhile is a race.
+                self.write("look", self.bound[address])
             self.write("unbind", self.bound.pop(address), address)
+            self._look()
 
     def _rebind(self) -> None:
         address = self._any(a for a in self.binders if a not in self.bound)
@@ -207,6 +231,7 @@ class _Author:
             self.bound = {a: n for a, n in self.bound.items() if n != socket}
             self.connected = [tie for tie in self.connected if tie[0] != socket]
             self.write("close", socket)
+            self._look()
 
     def _open(self) -> None:
         socket = self._any(set(range(len(self.sockets))) - self.open)
