@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from machines import LastValuesMachine
+
 from zmqbridge.core.lastvalues import LastValues
+
+TestLastValues = LastValuesMachine.TestCase
 
 
 def kept(most: int, *tags: bytes) -> LastValues:

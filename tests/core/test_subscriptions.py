@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from machines import SubscriptionsMachine
 
 from zmqbridge.core.framing import head, split_topic
 from zmqbridge.core.subscriptions import Subscriptions
+
+TestSubscriptions = SubscriptionsMachine.TestCase
 
 # Few letters, and NUL among them, so that much matches.
 BYTES = st.lists(st.sampled_from([b"a", b"b", b"\0"]), max_size=4).map(b"".join)

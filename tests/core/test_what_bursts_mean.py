@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from machines import ReceivingMachine, RequestsMachine
 
 from zmqbridge.core.framing import split_request
 from zmqbridge.core.pacing import BURST
@@ -20,6 +21,10 @@ from zmqbridge.core.patterns import (
     bytes_in,
 )
 from zmqbridge.errors import MalformedMessage
+
+TestReceiving = ReceivingMachine.TestCase
+
+TestRequests = RequestsMachine.TestCase
 
 bursts = st.lists(st.lists(st.binary(max_size=3), min_size=1, max_size=3), max_size=6)
 

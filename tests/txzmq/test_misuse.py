@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import zmq
 
+from zmqbridge import txzmq
 from zmqbridge.errors import AddressError, SocketClosed
 from zmqbridge.txzmq import (
     ZmqConnection,
@@ -138,3 +141,38 @@ def test_a_hook_that_is_missing_is_named(make: Make, kind: type[Any], hook: str)
     connection = make(kind)
     with pytest.raises(NotImplementedError, match=f"override {hook}, or assign it"):
         connection.messageReceived([b"peer", b"id", b"", b"body"])
+
+
+CONNECTIONS = [
+    each
+    for each in map(vars(txzmq).get, txzmq.__all__)
+    if isinstance(each, type) and issubclass(each, ZmqConnection)
+]
+
+
+@pytest.mark.parametrize("kind", CONNECTIONS)
+def test_a_misspelt_argument_is_named_with_the_class(
+    factory: ZmqFactory, kind: type[ZmqConnection]
+) -> None:
+    class Own(kind):  # type: ignore[misc, valid-type]
+        pass
+
+    for each in (kind, Own):
+        made: Any = each
+        near = f"{each.__name__}() has no argument 'fatcory': did you mean 'factory'?"
+        with pytest.raises(TypeError, match=f"^{re.escape(near)}$"):
+            made(fatcory=factory)
+        with pytest.raises(TypeError, match=rf"^{each.__name__}\(\) has no argument 'x': it"):
+            made(factory, x=1)
+
+
+@pytest.mark.parametrize("kind", CONNECTIONS)
+def test_a_constructor_shows_its_arguments(kind: type[ZmqConnection]) -> None:
+    class Own(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, place: int, **others: Any) -> None:
+            super().__init__(**others)
+
+    assert list(inspect.signature(Own).parameters) == ["place", "others"]
+    shown = list(inspect.signature(kind).parameters)
+    usual = ["factory", "endpoint", "identity"]
+    assert shown == (["factory", "endpoints"] if "X" in kind.__name__ else usual)

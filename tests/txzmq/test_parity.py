@@ -9,12 +9,15 @@ import sys
 import pytest
 
 ELSEWHERE = "belongs to the standard library, where it is found"
+SHOWN = "shows the arguments that it passes on, where the original has *args and **kwargs"
 DIFFERENCES = {
     "compat.sys": ELSEWHERE,
     "connection.namedtuple": ELSEWHERE,
     "pubsub.unicode_literals": ELSEWHERE,
     "req_rep.unicode_literals": ELSEWHERE,
     "req_rep.uuid": ELSEWHERE,
+    "req_rep.ZmqREPConnection()": SHOWN,
+    "req_rep.ZmqREQConnection()": SHOWN,
 }
 if sys.implementation.name == "pypy":
     DIFFERENCES["req_rep.ZmqRequestTimeoutError()"] = "PyPy shows how an exception is made"

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from zmqbridge.core.numbered import Ask, Asked
     from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.outgoing import Kept, Outgoing
+    from zmqbridge.core.patterns import Pattern, Receiving, Requests
     from zmqbridge.core.raising import RaisingInbox
     from zmqbridge.core.requests import RequestTable, request_ids
     from zmqbridge.core.routes import ReplyRoutes
@@ -65,12 +66,15 @@ __all__ = [
     "MonitorEvent",
     "Outbox",
     "Outgoing",
+    "Pattern",
     "Peer",
     "Policy",
     "Question",
     "RaisingInbox",
+    "Receiving",
     "ReplyRoutes",
     "RequestTable",
+    "Requests",
     "Restarted",
     "SendQueue",
     "Statistics",
@@ -115,6 +119,7 @@ _MODULES = {
     "numbered": ("Ask", "Asked"),
     "outbox": ("Outbox",),
     "outgoing": ("Kept", "Outgoing"),
+    "patterns": ("Pattern", "Receiving", "Requests"),
     "raising": ("RaisingInbox",),
     "requests": ("RequestTable", "request_ids"),
     "routes": ("ReplyRoutes",),

@@ -16,7 +16,7 @@ from zmq import Socket as PlainSocket
 from zmq import constants, error, zmq_version_info
 from zope.interface import implementer
 
-from zmqbridge._bridge import addresses
+from zmqbridge._bridge import addresses, misspelt
 from zmqbridge._bridge.calls import facade_socket
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure
 from zmqbridge._bridge.watched import SEND
@@ -124,6 +124,9 @@ class ZmqConnection:
     # The same object, set by the constructor, for code that runs for each message: to read an
     # attribute for which the class has a descriptor takes 25 ns more.
     _zmqbridge__made: Any
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     def __init__(
         self,

@@ -55,10 +55,15 @@ class ZmqREQConnection(ZmqConnection):
 
     _zmqbridge__driver = DrivenBy(RequestDriver)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        factory: ZmqFactory,
+        endpoint: ZmqEndpoint | None = None,
+        identity: bytes | None = None,
+    ) -> None:
         self._requests: dict[bytes, tuple[defer.Deferred[Message], Any]] = {}
         self._uuids: list[bytes] = []
-        ZmqConnection.__init__(self, *args, **kwargs)
+        ZmqConnection.__init__(self, factory, endpoint, identity)
 
     def _getNextId(self) -> bytes:
         """The id of the next request, from the pool; override it to choose your own ids.
@@ -180,9 +185,14 @@ class ZmqREPConnection(ZmqConnection):
 
     _zmqbridge__driver = DrivenBy(ReplyDriver)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        factory: ZmqFactory,
+        endpoint: ZmqEndpoint | None = None,
+        identity: bytes | None = None,
+    ) -> None:
         self._routingInfo: dict[bytes, Message] = {}
-        ZmqConnection.__init__(self, *args, **kwargs)
+        ZmqConnection.__init__(self, factory, endpoint, identity)
 
     def reply(self, messageId: bytes, *messageParts: BytesLike) -> None:
         """Answer a request.

@@ -37,8 +37,9 @@ class PeerMachine(RuleBasedStateMachine):
         self.fd = 10
         self.failure: MonitorEvent | None = None
 
-    def make(self) -> ConnectionState:
-        return ConnectionState()
+    def make(self, **settings: Any) -> ConnectionState:
+        """The machine under test: one of your own, or the one in a driver."""
+        return ConnectionState(**settings)
 
     def tell(self, kind: EventKind | int, address: str, value: int = 0) -> MonitorEvent:
         event = MonitorEvent(kind, address, value)
@@ -131,12 +132,13 @@ class RefusalMachine(RuleBasedStateMachine):
     @initialize(has_credentials=st.booleans())
     def start(self, has_credentials: bool) -> None:
         self.has_credentials = has_credentials
-        self.state = self.make(has_credentials)
+        self.state = self.make(has_credentials=has_credentials)
         for address in ADDRESSES:
             self.expect(address)
 
-    def make(self, has_credentials: bool) -> ConnectionState:
-        return ConnectionState(has_credentials)
+    def make(self, **settings: Any) -> ConnectionState:
+        """The machine under test: one of your own, or the one in a driver."""
+        return ConnectionState(**settings)
 
     @rule(address=AT)
     def expect(self, address: str) -> None:

@@ -30,13 +30,17 @@ class JoiningMachine(RuleBasedStateMachine):
         self.run = 0
         self.now = 0.0
         self.begin()
-        self.incoming = Joining()
+        self.incoming = self.make()
         self.wire: deque[Part] = deque()
         self.answers: deque[Part | None] = deque()
         self.question: Asked | None = None
         self.subscribed: set[bytes] = set()
         self.seen: dict[bytes, tuple[int, int]] = {}  # by tag, the last run and number
         self.doubled = 0
+
+    def make(self, **settings: Any) -> Joining:
+        """The machine under test: one of your own, or the one in a driver."""
+        return Joining(**settings)
 
     def begin(self) -> None:
         self.outgoing = Outgoing(1000, 100_000, by_tag=True)

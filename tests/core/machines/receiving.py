@@ -38,8 +38,23 @@ class InboxMachine(RuleBasedStateMachine):
         self.put_so_far = self.asked = self.unwanted = 0
         self.limit(high, newest)
 
-    def make(self) -> Inbox[Any, str]:
-        return Inbox()
+    def make(self, **settings: Any) -> Inbox[Any, str]:
+        """The machine under test: one of your own, or the one in a driver."""
+        return Inbox(**settings)
+
+    def deliver(self, items: list[Any]) -> list[str]:
+        """A burst has come: put it, and return the waiters that are told."""
+        self.inbox.put(items)
+        return self.inbox.notify()
+
+    def give_up(self, waiter: str) -> list[str]:
+        """A receiver waits no more: return the waiters that are told instead."""
+        self.inbox.forget(waiter)
+        return self.inbox.notify()
+
+    def close_all(self) -> list[str]:
+        """The socket is closing: return all waiters."""
+        return self.inbox.close()
 
     def heavy(self, most: int) -> bool:
         return False
@@ -63,8 +78,7 @@ class InboxMachine(RuleBasedStateMachine):
         full = len(self.messages) > self.low or self.heavy(self.MOST // 4)
         self.paused = self.paused and full and not self.newest
 
-    def tell(self) -> None:
-        told = self.inbox.notify()
+    def tell(self, told: list[str]) -> None:
         expected = self.waiting[: len(self.messages) - len(self.told)]
         assert told == expected
         del self.waiting[: len(told)]
@@ -86,10 +100,10 @@ class InboxMachine(RuleBasedStateMachine):
         assert self.inbox.room() == self.room()
         items = self.next_items(min(size, self.room()))
         self.put_so_far += len(items)
-        self.inbox.put(items)
+        told = self.deliver(items)
         self.messages += items
         self.kept_up()
-        self.tell()
+        self.tell(told)
 
     def next_items(self, count: int) -> list[Any]:
         return list(range(self.put_so_far, self.put_so_far + count))
@@ -159,13 +173,12 @@ class InboxMachine(RuleBasedStateMachine):
         waiter = data.draw(st.sampled_from(self.told + self.waiting))
         (self.told if waiter in self.told else self.waiting).remove(waiter)
         self.stale.discard(waiter)
-        self.inbox.forget(waiter)
-        self.tell()
+        self.tell(self.give_up(waiter))
 
     @precondition(lambda self: self.asked > 3)  # seldom, so that the runs get far
     @rule()
     def close(self) -> None:
-        assert sorted(self.inbox.close()) == sorted(self.told + self.waiting)
+        assert sorted(self.close_all()) == sorted(self.told + self.waiting)
         self.messages, self.told, self.waiting, self.stale = [], [], [], set()
         self.paused = False
 
@@ -187,7 +200,7 @@ class InboxMachine(RuleBasedStateMachine):
 class WeighedInboxMachine(InboxMachine):
     """The same where the messages have sizes, which are bounded, too."""
 
-    def make(self) -> WeighedInbox[int, str]:
+    def make(self, **settings: Any) -> WeighedInbox[int, str]:
         return WeighedInbox(self.MOST, self.size_of)
 
     @staticmethod
@@ -201,8 +214,8 @@ class WeighedInboxMachine(InboxMachine):
 class RaisingInboxMachine(InboxMachine):
     """The same where some messages are errors, which `pop` leaves to `poll`."""
 
-    def make(self) -> Inbox[Any, str]:
-        self.raising: RaisingInbox[str] = RaisingInbox()
+    def make(self, **settings: Any) -> Inbox[Any, str]:
+        self.raising: RaisingInbox[str] = RaisingInbox(**settings)
         return self.raising
 
     def next_items(self, count: int) -> list[Any]:

@@ -17,13 +17,14 @@ SOME = 6  # steps before the queue is emptied at once, so that it fills at all
 class SendQueueMachine(RuleBasedStateMachine):
     """Messages are put, sent and discarded; senders wait during a pause."""
 
-    def make(self, high: int, low: int) -> SendQueue[int]:
-        return SendQueue(high, low)
+    def make(self, **settings: Any) -> SendQueue[int]:
+        """The machine under test: one of your own, or the one in a driver."""
+        return SendQueue(**settings)
 
     @initialize(high=st.integers(1, 6), low=st.integers(0, 3))
     def start(self, high: int, low: int) -> None:
         self.high, self.low = high, low
-        self.queue = self.make(high, low)
+        self.queue = self.make(high=high, low=low)
         self.model: dict[object, list[bytes]] = {}
         self.waiting: list[int] = []
         self.paused = False

@@ -52,6 +52,7 @@ class SequenceMachine(RuleBasedStateMachine):
     """
 
     def make(self, **settings: Any) -> Incoming:
+        """The machine under test: one of your own, or the one in a driver."""
         return Incoming(**settings)
 
     @initialize(

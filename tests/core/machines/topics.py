@@ -23,8 +23,9 @@ TOO_LONG = b"a" * (LONGEST + 1)
 class TopicsMachine(RuleBasedStateMachine):
     """Subscribers come and go; some end what they have never begun."""
 
-    def make(self) -> Topics:
-        return Topics()
+    def make(self, **settings: Any) -> Topics:
+        """The machine under test: one of your own, or the one in a driver."""
+        return Topics(**settings)
 
     @initialize()
     def start(self) -> None:
@@ -84,8 +85,8 @@ class TopicsMachine(RuleBasedStateMachine):
 class ConflatingInboxMachine(InboxMachine):
     """Receivers of the newest of each tag; a publication that has been promised may give way."""
 
-    def make(self) -> Inbox[Any, str]:
-        return ConflatingInbox()
+    def make(self, **settings: Any) -> Inbox[Any, str]:
+        return ConflatingInbox(**settings)
 
     @rule(size=st.integers(1, 4), tags=st.lists(st.integers(0, 5), min_size=4, max_size=4))
     def burst(self, size: int, tags: list[int]) -> None:
@@ -94,7 +95,7 @@ class ConflatingInboxMachine(InboxMachine):
         for tag in tags[: min(size, self.room())]:
             self.put_so_far += 1
             items.append((tag, self.put_so_far))
-        self.inbox.put(items)
+        told = self.deliver(items)
         for item in items:
             for place, there in enumerate(self.messages):
                 if there[0] == item[0]:
@@ -104,7 +105,7 @@ class ConflatingInboxMachine(InboxMachine):
             else:
                 self.messages.append(item)
         self.kept_up()
-        self.tell()
+        self.tell(told)
 
     @precondition(lambda self: self.messages)
     @rule(kept=st.integers(0, 15))

@@ -112,12 +112,13 @@ class ZapMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.policies = {"a": Policy(check=repr)}
-        self.zap = self.make(self.policies)
+        self.zap = self.make(policies=self.policies, limit=LIMIT)
         self.open: list[tuple[int, bytes, Question]] = []
         self.number = 0
 
-    def make(self, policies: dict[str, Policy]) -> Zap:
-        return Zap(policies, limit=LIMIT)
+    def make(self, **settings: Any) -> Zap:
+        """The machine under test: one of your own, or the one in a driver."""
+        return Zap(**settings)
 
     @rule(policies=st.dictionaries(st.sampled_from(["a", "b", "*"]), policies()))
     def configure(self, policies: dict[str, Policy]) -> None:
