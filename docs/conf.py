@@ -82,7 +82,7 @@ OF_OTHERS = """
 """
 UNNAMED = """
     Item Item_co Waiter Key Result Body Source Publication
-    Change FormatName By NothingNow Monitor SimContext
+    Change FormatName By NothingNow Monitor SimContext Split
 """
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(OF_OTHERS.split())})(\..*)?"),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from zmqbridge.core.joining import Joining
     from zmqbridge.core.lastvalues import LastValues
     from zmqbridge.core.monitor import Storm, parse_event
-    from zmqbridge.core.numbered import Ask, Asked
+    from zmqbridge.core.numbered import Ask, Asked, AskedList
     from zmqbridge.core.outbox import Outbox
     from zmqbridge.core.outgoing import Kept, Outgoing
     from zmqbridge.core.patterns import Pattern, Receiving, Requests
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ask",
     "Asked",
+    "AskedList",
     "ConflatingInbox",
     "ConnectionState",
     "DeadlineHeap",
@@ -116,7 +117,7 @@ _MODULES = {
     "joining": ("Joining",),
     "lastvalues": ("LastValues",),
     "monitor": ("Storm", "parse_event"),
-    "numbered": ("Ask", "Asked"),
+    "numbered": ("Ask", "Asked", "AskedList"),
     "outbox": ("Outbox",),
     "outgoing": ("Kept", "Outgoing"),
     "patterns": ("Pattern", "Receiving", "Requests"),
