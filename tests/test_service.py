@@ -17,6 +17,7 @@ import zmq
 from twisted.application.service import IService, MultiService
 from twisted.internet import defer
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
 from zmqbridge.twisted_backend import SocketService
@@ -86,6 +87,46 @@ async def test_what_was_not_answered_in_time_is_named_and_said(w: World) -> None
         await service.stopService()
         assert [request.parts for request in service.left] == [[b"?"]]
         asking.addErrback(lambda failure: None)
+
+
+@on_twisted
+async def test_sockets_whose_peers_are_away_wait_for_them_at_the_same_time(w: World) -> None:
+    def opened(reactor: Any) -> list[Pusher]:
+        pushers = [w.Pusher(bind=f"inproc://away-{name}") for name in "ab"]
+        for pusher in pushers:
+            pusher.push_nowait(b"queued")
+        return pushers
+
+    service: Any = SocketService(opened, timeout=None, reactor=w.reactor)
+    service.startService()
+    first, second = service.sockets
+    stopping = service.stopService()
+    async with w.Puller(connect="inproc://away-b") as puller:
+        assert await puller.receive() == [b"queued"]
+        await w.until(lambda: second.closed)
+        assert not first.closed
+    async with w.Puller(connect="inproc://away-a") as puller:
+        assert await puller.receive() == [b"queued"]
+        await stopping
+    assert first.closed
+
+
+@on_twisted
+async def test_what_was_not_sent_in_time_is_said(w: World) -> None:
+    def opened(reactor: Any) -> Pusher:
+        pusher = w.Pusher(bind="inproc://nobody")
+        for _ in range(3):
+            pusher.push_nowait(b"queued")
+        return pusher
+
+    service: Any = SocketService(opened, timeout=0.05, reactor=w.reactor)
+    service.startService()
+    with capturedLogs() as logs:
+        await service.stopService()
+    said = [formatEvent(each) for each in logs if "count" in each]
+    assert len(said) == 1
+    assert said[0].startswith("3 messages of <Pusher")
+    assert said[0].endswith("are still queued")
 
 
 @on_twisted

@@ -7,7 +7,7 @@ from inspect import iscoroutine
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,8 +27,9 @@ class SocketService(Service):
     Args:
         open: called with the reactor when the service starts. It makes the sockets, calls `serve`
             where they serve, and returns one socket or an iterable of them.
-        timeout: how many seconds all handlers together may take at the end, and then each send
-            queue; None waits as long as it takes.
+        timeout: how many seconds all handlers together may take at the end, and then all send
+            queues together; None waits as long as it takes. A warning in the log says how many
+            messages are still queued then, in which socket.
         reactor: None is the global one.
 
     Attributes:
@@ -109,10 +110,16 @@ class SocketService(Service):
             self.left += await stopping
         if self.left:
             self.log.warn("{count} requests were not answered", count=len(self.left))
-        for each in open_ones:
-            try:
-                if not each.closed:
-                    await each.drain(self._timeout)
-                await each.aclose()
-            except Exception:
-                self.log.failure("error in {socket!r}", Failure(), socket=each)
+        # All at once: sockets whose peers are away share one timeout.
+        await DeferredList([Deferred.fromCoroutine(self._empty(each)) for each in open_ones])
+
+    async def _empty(self, socket: Socket) -> None:
+        try:
+            left = 0 if socket.closed else await socket.drain(self._timeout)
+            if left:
+                self.log.warn(
+                    "{count} messages of {socket!r} are still queued", count=left, socket=socket
+                )
+            await socket.aclose()
+        except Exception:
+            self.log.failure("error in {socket!r}", Failure(), socket=socket)
