@@ -14,6 +14,7 @@ import zmq
 
 from zmqbridge import (
     MalformedMessage,
+    OptionError,
     SocketClosed,
     StateUnknown,
     Subscribed,
@@ -277,3 +278,49 @@ async def test_many_who_come_at_once_are_read_in_short_bursts(w: Any, address: s
                 sub.subscribe(b"topic %d" % number)
             await w.until(lambda: sum(bursts) == 2000)
             assert max(bursts) <= 50
+
+
+MANUAL = [("XPUB_MANUAL", 1), ("XPUB_MANUAL_LAST_VALUE", 1)]
+COUNTED = [("XPUB_VERBOSER", 0), ("XPUB_VERBOSE", 0), ("XPUB_VERBOSE", 1), ("INVERT_MATCHING", 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "option", "value"),
+    [
+        *(("Publisher", {}, *refused) for refused in MANUAL + COUNTED),
+        *(("Publisher", {"options": {zmq.CONFLATE: 1}}, *refused) for refused in MANUAL),
+        *(("XPublisher", {}, *refused) for refused in MANUAL),
+    ],
+)
+async def test_options_that_would_hide_the_subscribers_are_refused(
+    w: Any, address: str, kind: str, given: dict[str, Any], option: str, value: int
+) -> None:
+    number = getattr(zmq, option)
+    says = f"zmq.{option}={value} would"
+    with pytest.raises(OptionError, match=says):
+        getattr(w, kind)(options={number: value, **given.get("options", {})})
+    async with getattr(w, kind)(bind=address, **given) as publisher:
+        raw = publisher.socket
+        for setting in (
+            lambda: raw.set(number, value),
+            lambda: raw.setsockopt(number, value),
+            lambda: setattr(raw, option, value),
+        ):
+            with pytest.raises(OptionError, match=says):
+                setting()
+        with plain(publisher, address) as sub:
+            sub.subscribe(b"")
+
+            def came() -> bool:
+                publisher.publish(b"still")
+                return bool(sub.poll(0))
+
+            await w.until(came)
+            assert sub.recv() == b"\0still"
+
+
+@pytest.mark.real("XPUB_MANUAL")
+async def test_options_of_publishers_that_hide_nothing_are_set(w: Any) -> None:
+    harmless = {zmq.XPUB_VERBOSER: 1, zmq.INVERT_MATCHING: 0, zmq.XPUB_MANUAL: 0}
+    async with w.Publisher(options=harmless), w.XPublisher(options={zmq.XPUB_VERBOSE: 1}):
+        pass

@@ -136,6 +136,22 @@ async def test_who_cannot_ask_is_sent_them_again(w: Any, format: str) -> None:
             assert not plain.poll(0)
 
 
+@every_world
+async def test_to_send_them_again_leaves_the_loop_its_turns(w: Any) -> None:
+    async with w.Publisher(bind=inproc(), last_values=1000) as publisher:
+        for n in range(600):
+            publisher.publish(b"", b"%d" % n)
+        with publisher.socket.context.socket(zmq.SUB) as plain:
+            plain.subscribe(b"")
+            plain.connect(publisher.addresses[0])
+            counts = [publisher.statistics().sent]
+            while counts[-1] < 1200:
+                await w.sleep(0)
+                counts.append(publisher.statistics().sent)
+        # Part after part of at most 16, of which two may be between two looks.
+        assert max(after - before for before, after in itertools.pairwise(counts)) <= 32
+
+
 async def test_copies_for_others_disturb_nobody_and_ready_comes_behind_them(w: Any) -> None:
     sequence = Sequence(by="tag")
     async with w.Publisher(

@@ -16,8 +16,8 @@ def kept(most: int, *tags: bytes) -> LastValues:
     return values
 
 
-def sent(values: LastValues, most: int = 100) -> list[bytes]:
-    publications, signs = values.part(most)
+def sent(values: LastValues, most: int = 100, look: int = 100, size: int = 1000) -> list[bytes]:
+    publications, signs = values.part(most, look, size)
     return [b" ".join(each) for each in publications] + signs
 
 
@@ -57,6 +57,22 @@ def test_it_is_sent_in_parts_and_who_comes_meanwhile_is_next() -> None:
     values.then(b"alone")
     assert values.pending
     assert sent(values, 2) == [b"alone"]
+
+
+def test_a_part_has_bounds_for_what_is_sent_looked_at_and_how_large_it_is() -> None:
+    values = kept(9, b"a", b"b", b"ba", b"bb", b"bc")
+    values.wanted(b"b")
+    for sign in (b"1", b"2", b"3", b"4"):
+        values.then(sign)
+    assert sent(values, look=2) == [b"b 1"]  # and "a" was looked at
+    assert sent(values, most=1) == [b"ba 2"]
+    assert sent(values, size=3) == [b"bb 3"]
+    assert sent(values, most=2) == [b"bc 4", b"1"]
+    assert sent(values, most=2) == [b"2", b"3"]
+    values.then(b"later")
+    assert sent(values, most=2) == [b"4"]
+    assert sent(values, most=2) == [b"later"]
+    assert not values.pending
 
 
 def test_what_was_forgotten_meanwhile_is_left_out() -> None:

@@ -9,6 +9,7 @@ from weakref import WeakSet
 import zmq
 
 from zmqbridge._bridge.calls import random_of
+from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
 from zmqbridge.core.framing import SEPARATOR, Address, Message, as_name
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.topics import (
@@ -34,7 +35,19 @@ BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
 # What counts the messages that are sent, also those of answers.
 SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused")
-PART = 100  # tags that are looked at, at a time, whether their last publication is sent again
+# How many last publications are sent again at a time, of how many tags, and how many bytes; then
+# the loop has its turn. It takes half a millisecond at most.
+PART, LOOK, PART_BYTES = 16, 160, 65_536
+
+# With these, what is counted would not be what is there; an XPublisher counts nothing.
+UNCOUNTED = "would make subscribers(), wanted() and wait_for() wrong, and leave barriers unanswered"
+REFUSED: Refused = {
+    **OF_PUBLISHERS,
+    zmq.XPUB_VERBOSER: (lambda value: not value, f"{UNCOUNTED}; use an XPublisher"),
+    # Of either value: each ends XPUB_VERBOSER.
+    zmq.XPUB_VERBOSE: (lambda value: True, f"{UNCOUNTED}; use an XPublisher"),
+    zmq.INVERT_MATCHING: (bool, f"{UNCOUNTED}; use an XPublisher"),
+}
 
 
 class Audience(Pattern):
@@ -58,7 +71,7 @@ class Audience(Pattern):
 
     __slots__ = (
         "__weakref__", "_barrier", "_link", "_listeners", "_read_at", "_tail", "_waiters", "copy",
-        "last_values", "outgoing", "replays", "socket_type", "topics",
+        "last_values", "outgoing", "refused", "replays", "socket_type", "topics",
     )  # fmt: skip
 
     def __init__(self, format: str, *, barrier: bool = False, newest: bool = False) -> None:
@@ -70,6 +83,8 @@ class Audience(Pattern):
         self._listeners: WeakSet[Listening[Change]] = WeakSet()
         self._read_at = 0  # how many messages were sent when it last read
         self.socket_type = zmq.PUB if newest else 0
+        # A PUB is not asked who subscribes.
+        self.refused: Refused = OF_PUBLISHERS if newest else REFUSED
         self.outgoing: Outgoing | None = None
         self.replays: Replays | None = None
         self.last_values: LastValues | None = None
@@ -117,7 +132,7 @@ class Audience(Pattern):
     def _send_again(self, values: LastValues) -> None:
         # A part at a time; then the loop has its turn.
         while values.pending and not self._link.closed:
-            publications, topics = values.part(PART)
+            publications, topics = values.part(PART, LOOK, PART_BYTES)
             for publication in publications:
                 self._send(self.copy(publication))
             for tag in topics:

@@ -140,10 +140,13 @@ class Link(Addressed):
 
     def _new_socket(self, kind: int) -> BridgedSocket:
         minds: Any = getattr(self.pattern, "option_set", None)
+        refused: Any = getattr(self.pattern, "refused", None)
         # The context makes it, so that the context can close it when the process exits.
         socket: BridgedSocket = self.context.socket(
-            kind, BridgedSocket if minds is None else ReceivingSocket
+            kind, BridgedSocket if minds is refused is None else ReceivingSocket
         )
+        if refused is not None and isinstance(socket, Telling):
+            object.__setattr__(socket, "refused", refused)
         if minds is not None and isinstance(socket, Telling):
             socket.tell(minds, getattr(self.pattern, "repeats", None))
         return socket

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -10,7 +9,7 @@ import zmq
 
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.mechanisms import SECRET
-from zmqbridge._bridge.receivingsocket import TOLD
+from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, TOLD, Refused, Telling, refuse
 from zmqbridge.errors import OptionError
 
 NAMES = {int(option): option.name for option in zmq.SocketOption}
@@ -20,7 +19,8 @@ READ_ONLY = frozenset(
 )
 
 # Values that libzmq would take, but that have no meaning here or do harm, with the reasons.
-REFUSED: dict[int, tuple[Callable[[Any], bool], str]] = {
+REFUSED: Refused = {
+    **OF_PUBLISHERS,
     zmq.LINGER: (lambda value: value < 0, "would wait for ever at the end; give milliseconds"),
     zmq.RCVTIMEO: (
         lambda value: value != -1,
@@ -50,9 +50,9 @@ def set_option(socket: zmq.Socket[bytes], option: int, value: Any) -> None:
         OptionError: there is no such option, or it does not take this value.
     """
     name = name_of(option)
-    wrong, why = REFUSED.get(option, (None, ""))
-    if wrong is not None and isinstance(value, int) and wrong(value):
-        raise OptionError(f"{name}={value} {why}")
+    refuse(REFUSED, option, value)
+    if isinstance(socket, Telling):
+        refuse(socket.refused, option, value)
     try:
         (type(socket) if option in TOLD else raw(socket)).set(socket, option, value)
     except (zmq.ZMQError, TypeError, OverflowError) as error:

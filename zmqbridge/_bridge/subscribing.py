@@ -12,6 +12,7 @@ from zmqbridge._bridge.barrier import Barriers
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
+from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
 from zmqbridge.core.checks import as_list
 from zmqbridge.core.formats import Format, split_two_parts
 from zmqbridge.core.framing import Address, Message, as_name, split_topic
@@ -177,6 +178,7 @@ class Changes(Received[Change, Waiter]):
     """XPUB: what subscribers subscribe to and unsubscribe from."""
 
     __slots__ = ()
+    refused: Refused = OF_PUBLISHERS
 
     def __init__(self, decode: None = None, **bounds: Any) -> None:
         super().__init__(lambda burst: self.split(split_change, burst), **bounds)

@@ -72,21 +72,33 @@ class LastValues:
         """Return this sign from `part` after all publications that are wanted up to now."""
         self._then.append(sign)
 
-    def part(self, most: int) -> tuple[list[Publication], list[bytes]]:
+    def part(self, most: int, look: int, size: int) -> tuple[list[Publication], list[bytes]]:
         """Take the next publications to send again, and the signs that follow them.
 
         Args:
-            most: how many tags are looked at.
+            most: how many publications and signs are taken at most.
+            look: how many tags are looked at at most.
+            size: after so many bytes no more publications are taken.
         """
         if self._running is None:
             prefixes, self._prefixes = self._prefixes, set()
             self._then_now, self._then = self._then, []
             self._running = self.matching(prefixes) if prefixes else iter(())
-        looked_at = list(islice(self._running, most))
-        signs: list[bytes] = []
-        if len(looked_at) < most:
-            self._running, signs, self._then_now = None, self._then_now, []
-        return [each for each in looked_at if each is not None], signs
+        publications: list[Publication] = []
+        for found in islice(self._running, look):
+            look -= 1
+            if found is not None:
+                publications.append(found)
+                size -= sum(map(len, found))
+                if size <= 0 or len(publications) == most:
+                    return publications, []
+        if not look:
+            return publications, []
+        signs = self._then_now[: most - len(publications)]
+        del self._then_now[: len(signs)]
+        if not self._then_now:
+            self._running = None
+        return publications, signs
 
     def close(self) -> None:
         """Forget all publications."""

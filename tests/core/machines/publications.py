@@ -98,22 +98,26 @@ class LastValuesMachine(RuleBasedStateMachine):
         self.values.then(b"%d" % self.count)
         self.next[1].append(b"%d" % self.count)
 
-    @rule(most=st.integers(1, 4))
-    def a_part_is_sent(self, most: int) -> None:
+    @rule(most=st.integers(1, 4), look=st.integers(1, 4), size=st.integers(1, 9))
+    def a_part_is_sent(self, most: int, look: int, size: int) -> None:
         if self.round is None:
             prefixes, signs = self.next
             self.round = prefixes, signs, list(self.model) if prefixes else []
             self.next = set(), []
         prefixes, signs, left = self.round
-        looked_at, left = left[:most], left[most:]
-        expected = [
-            self.model[tag]
-            for tag in looked_at
-            if tag in self.model and tag.startswith(tuple(prefixes))
-        ]
-        ends = len(looked_at) < most
-        assert self.values.part(most) == (expected, signs if ends else [])
-        self.round = None if ends else (prefixes, signs, left)
+        left, expected, looked, taken = left[:], list[list[bytes]](), 0, 0
+        while left and looked < look and len(expected) < most and taken < size:
+            tag, looked = left.pop(0), looked + 1
+            if tag in self.model and tag.startswith(tuple(prefixes)):
+                expected.append(self.model[tag])
+                taken += len(b"".join(expected[-1]))
+        # Only who could have looked further knows that there is no further tag.
+        ends = looked < look and len(expected) < most and taken < size
+        now = signs[: most - len(expected)] if ends else []
+        assert self.values.part(most, look, size) == (expected, now)
+        self.round = prefixes, signs[len(now) :], left
+        if ends and now == signs:
+            self.round = None
 
     @rule()
     def close(self) -> None:
