@@ -187,3 +187,89 @@ def test_descriptors_that_are_used_up_are_named_and_given_back(backend: str) -> 
     )
     assert ran.stderr == ""
     assert ran.stdout == "told\n"
+
+
+FIRST = """
+    import asyncio, os, resource, sys
+    import zmq
+    import zmqbridge.errors
+    from zmqbridge import asyncio_backend, txzmq
+
+    how = sys.argv[1]
+    if how == "facade":
+        from twisted.internet import reactor
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    ADDRESS = "tcp://127.0.0.1:*"
+    asyncio_backend.Puller  # is loaded here, and so are the modules that it needs
+    asyncio_backend.Proxy
+
+    def own():
+        asyncio_backend.Puller(bind=ADDRESS)
+
+    def given():
+        asyncio_backend.Puller(bind=ADDRESS, context=zmq.Context(2))
+
+    def facade():
+        end = txzmq.ZmqEndpoint("bind", ADDRESS)
+        txzmq.ZmqPullConnection(txzmq.ZmqFactory(), end)
+
+    def proxy():
+        asyncio_backend.Proxy("pipeline", ADDRESS, ADDRESS)
+
+    def address(free):
+        puller = asyncio_backend.Puller()
+        fill(free)
+        puller.bind(ADDRESS)
+
+    def fill(left):
+        held = []
+        try:
+            while True:
+                held.append(os.dup(1))
+        except OSError:
+            pass
+        for each in held[:left]:
+            os.close(each)
+
+    async def main(free):
+        if how != "address":
+            fill(free)
+        try:
+            globals()[how](*[free] * (how == "address"))
+            outcome = "opened"
+        except zmqbridge.errors.ResourcesExhausted as error:
+            outcome = "refused" if "descriptor" in str(error) else error
+        os.write(1, f"{free} {outcome}\\n".encode())
+        os._exit(0)
+
+    for free in map(int, sys.argv[2:]):
+        if not os.fork():
+            asyncio.run(main(free))
+        if os.wait()[1]:
+            print(free, "killed", flush=True)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts as on Linux")
+@pytest.mark.parametrize(
+    ("how", "few", "enough"),
+    [
+        ("own", range(1, 7), 7),
+        ("given", range(1, 9), 9),
+        ("facade", range(1, 7), 7),
+        ("proxy", range(1, 7), 15),
+        ("address", range(1), 1),
+    ],
+)
+def test_with_too_few_descriptors_for_libzmq_the_first_socket_is_refused(
+    how: str, few: range, enough: int
+) -> None:
+    program = textwrap.dedent(FIRST)  # libzmq would abort the process
+    ran = subprocess.run(
+        [sys.executable, "-c", program, how, *map(str, [*few, enough])],
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    refused = "".join(f"{free} refused\n" for free in few)
+    assert (ran.stdout, ran.stderr) == (f"{refused}{enough} opened\n", "")

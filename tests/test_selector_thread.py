@@ -98,6 +98,39 @@ def test_sockets_of_many_loops_come_and_go(run: Callable[..., Any]) -> None:
     assert len(done) == 60
 
 
+@pytest.mark.parametrize("where", ["add", "remove", "_tell"])
+def test_whoever_has_the_lock_may_close_another_socket(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    # As a signal handler does, or the collector, which ends a forgotten socket in any thread.
+    def interrupted(thread: Any, *args: Any) -> None:
+        if readers:
+            reader, fd = readers.pop()
+            reader.remove_reader(fd)
+            went.append(fd in thread._watches)
+        usual(thread, *args)
+
+    async def main() -> None:
+        with socket.socket() as other:
+            reader = selector_thread.ThreadReader(asyncio.get_running_loop())
+            reader.add_reader(other.fileno(), list)
+            readers.append((reader, other.fileno()))
+            monkeypatch.setattr(selector_thread.SelectorThread, where, interrupted)
+            await asks_and_is_answered()
+            done.append(True)
+
+    usual = getattr(selector_thread.SelectorThread, where)
+    readers: list[Any] = []
+    went: list[bool] = []
+    done: list[bool] = []
+    thread = threading.Thread(target=run, args=[main], daemon=True)
+    thread.start()
+    thread.join(20)
+    if thread.is_alive():
+        selector_thread._in_child()  # for the tests after this one
+    assert (went, done) == ([False], [True])
+
+
 def test_news_come_at_once_and_not_by_looking(run: Callable[..., Any]) -> None:
     async def main() -> None:
         started = time.monotonic()

@@ -8,6 +8,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 import time
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from zmqbridge import (
     ProxyStalled,
     SocketClosed,
 )
-from zmqbridge._bridge import proxying
+from zmqbridge._bridge import proxyengine, proxying
 from zmqbridge.asyncio_backend import Proxy
 from zmqbridge.proxies import ProxyStatistics, Side
 from zmqbridge.security import CurveClient, CurveServer
@@ -353,6 +354,31 @@ def python(code: str) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def test_who_asks_it_at_exit_may_be_interrupted_by_a_handler_that_closes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # No thread starts any more, so both are in the main thread.
+    def ask(engine: Any) -> ProxyStatistics:
+        assert proxy._stop().done()  # as the handler does
+        return asked(engine)
+
+    def at_exit() -> None:
+        future.append(proxy.ask_statistics())
+
+    future: list[Any] = []
+    asked = proxyengine.Engine._ask
+    proxy = Proxy("pipeline", "inproc://front", "inproc://back")
+    monkeypatch.setattr(proxyengine, "LAST", 0.1)
+    monkeypatch.setattr(proxyengine, "started", lambda thread: False)
+    monkeypatch.setattr(proxyengine.Engine, "_ask", ask)
+    thread = threading.Thread(target=at_exit, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert isinstance(future[0].exception(), SocketClosed)
+    proxy._engine.ended.result(20)
 
 
 def test_a_process_ends_that_has_forgotten_one() -> None:

@@ -19,6 +19,7 @@ import zmq
 
 from zmqbridge._bridge.calls import is_real, is_socket, raw
 from zmqbridge._bridge.clock import monotonic
+from zmqbridge._bridge.exhaustion import check_bind
 from zmqbridge._bridge.guards import snapshot
 
 LAST_ENDPOINT = int(zmq.LAST_ENDPOINT)
@@ -169,6 +170,8 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
         zmq.ZMQError: libzmq's own error.
     """
     call = call or raw(socket).bind
+    if is_real(socket):
+        check_bind(socket, address)
     try:
         call(socket, address)
     except zmq.ZMQError as error:

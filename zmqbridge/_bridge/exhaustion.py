@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import zmq
+from zmq.backend import Socket as BackendSocket
 
 from zmqbridge._bridge.guards import in_forked_child
 from zmqbridge.errors import ResourcesExhausted
@@ -20,6 +22,78 @@ NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE})
 # that this thread holds. So one is not enough.
 SIZE = 16
 
+# What libzmq opens for a mailbox, and for a thread beside it. Only Linux has a descriptor that one
+# thread can wake another by; elsewhere that takes a pair of sockets.
+MAILBOX = 1 if sys.platform == "linux" else 2
+POLLER = 1
+# In the context's `vars`: that it has had a socket, or that we have seen room for its first.
+STARTED = "_zmqbridge_started"
+# Whether a socket's FD is a descriptor like others.
+LOOKS = sys.platform != "win32"
+
+
+def check_bind(socket: zmq.Socket[Any], address: Any) -> None:
+    """Refuse to bind where libzmq would abort the process.
+
+    libzmq looks for the host among the interfaces, and aborts if it has no descriptor to ask the
+    kernel for them.
+
+    Raises:
+        zmq.ZMQError: EMFILE.
+    """
+    start = "tcp:" if isinstance(address, str) else b"tcp:"
+    if LOOKS and address[:4] == start and address[6:7] not in ("*", b"*"):
+        try:  # a third of the time of os.open
+            os.close(os.dup(int(BackendSocket.get(socket, zmq.FD))))
+        except OSError as error:
+            raise zmq.ZMQError(error.errno) from None
+
+
+def has_room(number: int) -> bool:
+    """Whether this process can open as many descriptors."""
+    opened: list[int] = []
+    try:
+        opened.append(os.open(os.devnull, os.O_RDONLY))
+        while len(opened) < number:
+            opened.append(os.dup(opened[0]))
+    except OSError:
+        return False
+    finally:
+        for each in opened:
+            os.close(each)
+    return True
+
+
+def check_start(context: Any) -> Any:
+    """Refuse the first socket of a context where libzmq would abort the process.
+
+    With its first socket a context starts its threads. libzmq aborts if one of them cannot open its
+    descriptors.
+
+    Returns:
+        The context.
+
+    Raises:
+        zmq.ZMQError: EMFILE; `explained` says what it means.
+    """
+    # A test may have put in a mock.
+    if isinstance(context, zmq.Context) and STARTED not in vars(context):
+        if not has_room(_needed(context)):
+            raise zmq.ZMQError(errno.EMFILE)
+        vars(context)[STARTED] = True
+    return context
+
+
+def _needed(context: Any) -> int:
+    """How many descriptors one more socket takes, with the threads that it may start."""
+    if not isinstance(context, zmq.Context) or STARTED in vars(context) or context._sockets:
+        return MAILBOX
+    try:
+        threads = context.get(zmq.IO_THREADS) + 1  # the last one closes sockets
+    except (zmq.ZMQError, TypeError):  # it has ended, as whoever makes the socket will hear
+        return MAILBOX
+    return MAILBOX + threads * (MAILBOX + POLLER)
+
 
 def why_no_room(context: zmq.Context[Any] | None) -> str:
     """The cause and the remedy when libzmq says EMFILE.
@@ -27,11 +101,13 @@ def why_no_room(context: zmq.Context[Any] | None) -> str:
     EMFILE has two possible causes: the process has no descriptor left, or the context has reached
     its largest number of sockets.
     """
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError:
+    needed = _needed(context)
+    if not has_room(needed):
+        more = "one more descriptor"
+        if needed > MAILBOX:
+            more = f"the {needed} descriptors that a new context needs"
         return (
-            "no room for one more descriptor: this process has as many open as it may; close what "
+            f"no room for {more}: this process has as many open as it may; close what "
             "it does not need, or raise its limit (ulimit -n, LimitNOFILE=)"
         )
     most = "" if context is None else f"={context.get(zmq.MAX_SOCKETS)}"

@@ -15,7 +15,7 @@ from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.driver import Driver
-from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.exhaustion import STARTED, check_start, explained
 from zmqbridge._bridge.guards import SourceLine, calling_line, leave_to_parent, open_sockets
 from zmqbridge._bridge.lingers import LINGER, LINGER_IS_GIVEN, is_far
 from zmqbridge._bridge.mechanisms import secure
@@ -139,6 +139,8 @@ class Link(Addressed):
         self.socket.watch(self.pump)
 
     def _new_socket(self, kind: int) -> BridgedSocket:
+        if STARTED not in vars(self.context):
+            check_start(self.context)
         minds: Any = getattr(self.pattern, "option_set", None)
         refused: Any = getattr(self.pattern, "refused", None)
         # The context makes it, so that the context can close it when the process exits.

@@ -107,7 +107,8 @@ class Engine:
             raise
         self.ended: Future[None] = Future()
         self.ended.set_running_or_notify_cancel()
-        self._lock = threading.Lock()
+        # At exit no thread starts any more: then a signal handler can meet what it has interrupted.
+        self._lock = threading.RLock()
         self._before = NOTHING  # what had passed when it was paused last
         self._owed = 0  # answers that have not come yet
         self._echoes = 0

@@ -10,7 +10,7 @@ import zmq
 
 from zmqbridge._bridge import lingers, opening
 from zmqbridge._bridge.context import loose
-from zmqbridge._bridge.exhaustion import explained
+from zmqbridge._bridge.exhaustion import check_start, explained
 from zmqbridge._bridge.iothreads import OwnContext
 from zmqbridge._bridge.lingers import LINGER
 from zmqbridge._bridge.mechanisms import is_asked, refuse_open_server, secure
@@ -80,6 +80,7 @@ def open_all(
         types = KINDS.get(kind) if isinstance(kind, str) else None
         if types is None:
             raise ValueError(f"kind={kind!r}: give one of {', '.join(KINDS)}")
+        check_start(context)
         # A list: from a generator, PyPy would replace the text of a TypeError by its own.
         front, back = [
             _open(context, getattr(zmq, type_), side_of(sides[name], name), made)

@@ -168,7 +168,8 @@ class SelectorThread:
                     self._tell(key.fd)
             if ready or self._watches:
                 return False
-            _thread = None
+            if _thread is self:
+                _thread = None
             self.close()
             return True
 
@@ -241,13 +242,15 @@ class ThreadReader:
                 self._watch.thread.remove(self._watch)
 
 
-_lock = threading.Lock()
+# One thread may take it twice: a signal handler can close a socket anywhere, and so can the garbage
+# collector, also while the lock is held.
+_lock = threading.RLock()
 _thread: SelectorThread | None = None
 
 
 def _in_child() -> None:
     global _lock, _thread
-    _lock = threading.Lock()  # the thread that held the old lock does not exist in this process
+    _lock = threading.RLock()  # the thread that held the old lock does not exist in this process
     thread, _thread = _thread, None
     if thread is not None:
         thread.disown()  # it closes the child's copies; the parent's registrations stay

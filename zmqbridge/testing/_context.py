@@ -46,6 +46,7 @@ class SimContext(zmq.Context[Any]):
         )
         # The library starts no thread to end this context: it ends with its node.
         vars(self)["_zmqbridge_ended_by"] = "its node"
+        vars(self)["_zmqbridge_started"] = True  # it needs no descriptor
 
     def socket(self, socket_type: int, socket_class: Any = None, **kwargs: Any) -> Any:
         """Make a simulated socket, of the library's class if `socket_class` is the library's."""

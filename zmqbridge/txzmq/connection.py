@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from zmqbridge._bridge import addresses, misspelt
 from zmqbridge._bridge.calls import facade_socket
+from zmqbridge._bridge.exhaustion import check_start
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure, stay_closed
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
@@ -146,7 +147,7 @@ class ZmqConnection:
         self.read_scheduled: Any = None
         context: Any = factory.context
         try:
-            self.socket: Any = facade_socket(context, Socket)(context, self.socketType)
+            self.socket: Any = facade_socket(context, Socket)(check_start(context), self.socketType)
         except (error.ZMQError, TypeError) as problem:
             raise why_unmade(problem, context, self) from None
         self.factory: Any = factory
@@ -161,8 +162,8 @@ class ZmqConnection:
             if endpoint:
                 self.addEndpoints([endpoint])
         except BaseException as problem:
+            named = as_zmq_error(problem, context)  # before there is room again
             driver.close()
-            named = as_zmq_error(problem, context)
             if named is problem:
                 raise
             raise named from None
