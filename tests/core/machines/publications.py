@@ -116,8 +116,8 @@ class LastValuesMachine(RuleBasedStateMachine):
         self.round = None if ends else (prefixes, signs, left)
 
     @rule()
-    def clear(self) -> None:
-        self.values.clear()
+    def close(self) -> None:
+        self.values.close()
         self.model.clear()
         self.next, self.round = (set(), []), None
 
