@@ -21,6 +21,7 @@ import zmq
 
 from zmqbridge._bridge import lingers
 from zmqbridge._bridge.addresses import HOLDS, IPC, place_of
+from zmqbridge._bridge.lingers import LINGER
 from zmqbridge.twisted_backend import Dealer, Pusher
 
 if TYPE_CHECKING:
@@ -217,6 +218,21 @@ def test_the_side_that_is_bound_and_the_raw_socket_too(
     context.term()
     assert receiver.read(MANY - 1) == list(range(1, MANY))
     receiver.close()
+    until(nothing_is_held)
+
+
+def test_what_libzmq_has_not_written_yet_has_as_long_at_a_disconnect(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
+    pusher, many = Pusher(connect=receiver.address, context=context), 900
+    for number in range(many):
+        pusher.push_nowait(message(number) + bytes(3000))
+    until(lambda: receiver.socket.poll(0))  # else it has no connection yet
+    pusher.disconnect(receiver.address)
+    assert pusher.socket.get(zmq.LINGER) == LINGER
+    time.sleep(5 * LINGER / 1000)  # longer than what it would have by its own linger
+    assert receiver.read(many) == list(range(many))
+    pusher.close()
     until(nothing_is_held)
 
 

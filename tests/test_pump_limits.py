@@ -593,6 +593,15 @@ def test_nor_before_many_turns_however_slow_they_are(late: Late) -> None:
         late.now += 0.1
 
 
+def test_nor_does_a_reading_that_was_not_needed_to_its_end_shorten_the_next(late: Late) -> None:
+    for _ in range(4):  # as when all that waited is answered before
+        for number in range(AT_LEAST - 20):
+            late.sends()
+            assert not late.driver.pump.caught_up(0.5 + number / 10, again=number > 0)
+            late.now += 0.1
+        late.now += 100
+
+
 @pytest.mark.parametrize("kind", [zmq.PUSH, zmq.DEALER], ids=["push", "dealer"])
 @pytest.mark.parametrize("number", [1, 2, 3], ids=["one was sent", "two", "three"])
 def test_a_peer_that_leaves_amid_what_libzmq_cannot_copy_costs_the_next_message_nothing(

@@ -15,6 +15,8 @@ from twisted.internet.testing import MemoryReactorClock
 
 from zmqbridge import RequestTimeout, twisted_backend
 from zmqbridge._bridge.catchup import MOST_QUIET, SETTLES
+from zmqbridge._bridge.keepers import Deadlines
+from zmqbridge.core.requests import AT_ONCE, RequestTable
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 
@@ -211,3 +213,77 @@ def test_replies_that_libzmq_hands_over_little_by_little_are_all_in_time(
         reactor.advance(look)
         assert errors[0].check(RequestTimeout)
         assert reactor.getDelayedCalls() == []
+
+
+class Reading:
+    """A pump that has read all, or not; it notes which looks were the first for their deadline."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.firsts: list[bool] = []
+
+    def send(self, message: object, key: object) -> None:
+        pass
+
+    def discard(self, key: object) -> bool:
+        return False
+
+    def caught_up(self, late: float, again: bool = True) -> bool:
+        self.firsts.append(not again)
+        return self.done
+
+
+class Clock:
+    """A loop whose clock is set by hand."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.due: float | None = None
+
+    def now(self) -> float:
+        return self.time
+
+    def call_at(self, deadline: float) -> None:
+        self.due = deadline
+
+    def disarm(self) -> None:
+        self.due = None
+
+
+def deadlines() -> tuple[Deadlines, Reading, Clock, list[object]]:
+    pump, loop, failed = Reading(), Clock(), list[object]()
+    driver: Any = loop
+    return (
+        Deadlines(RequestTable(), pump, driver, lambda waiters, error: failed.extend(waiters)),
+        pump,
+        loop,
+        failed,
+    )
+
+
+def test_all_that_was_due_by_the_end_of_a_reading_expires_without_another() -> None:
+    keeper, pump, loop, failed = deadlines()
+    for number in range(3 * AT_ONCE):  # they expire in so many steps
+        keeper.open(number, [b"?"], timeout=1)
+    keeper.open("later", [b"?"], timeout=9)
+    loop.time, pump.done = 3.0, True
+    for _ in range(3):
+        keeper.alarm()
+    assert len(failed) == 3 * AT_ONCE
+    assert pump.firsts == [True]
+    loop.time = 10.0
+    keeper.alarm()
+    assert failed[-1] == "later"
+    assert pump.firsts == [True, True]
+
+
+def test_each_deadline_begins_a_reading_of_its_own() -> None:
+    keeper, pump, loop, _ = deadlines()
+    for _ in range(2):
+        request = keeper.open("answered meanwhile", [b"?"], timeout=1)
+        for _ in range(3):
+            loop.time += 2
+            keeper.alarm()
+        keeper.give_up(request)
+        assert loop.due is None
+    assert pump.firsts == [True, False, False] * 2

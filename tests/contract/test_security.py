@@ -27,9 +27,10 @@ from zmqbridge import (
     HandshakeFailed,
     OptionError,
     RequestTimeout,
+    WrongThread,
     twisted_backend,
 )
-from zmqbridge._bridge import mechanisms
+from zmqbridge._bridge import mechanisms, opening
 from zmqbridge.asyncio_backend import Authenticator, Puller
 from zmqbridge.core.connectionevents import EventKind
 from zmqbridge.security import (
@@ -386,6 +387,31 @@ async def test_a_callback_that_ends_by_a_cancellation_is_answered_and_reported(w
     assert all("Cancelled" in type(report).__name__ for report in w.reports[:-1])
 
 
+@pytest.mark.every_world
+async def test_a_callback_that_ends_in_any_way_at_all_is_answered_and_reported(w: World) -> None:
+    def raises(peer: Peer) -> None:
+        raise error
+
+    async def raises_soon(peer: Peer) -> None:
+        await w.sleep(0)
+        raise error
+
+    others = [GeneratorExit(), BaseExceptionGroup("two", [Stop(), ValueError()])]
+    reports: list[BaseException] = []
+    async with w.Authenticator({}) as authenticator:
+        async with served(w, CURVE) as address:
+            for error in [*others, asyncio.CancelledError()]:
+                for callback in (raises, raises_soon):
+                    authenticator.reload({"*": Policy(check=callback)})
+                    assert not await asked(w, address, client(MALLORY))
+                    assert len(authenticator._zap) == 0
+                    reports.append(error)
+                    await w.until(lambda: len(w.reports) == len(reports))
+            authenticator.reload({"*": Policy(keys=[ALICE[0]])})
+            assert await asked(w, address, client(ALICE))
+    assert [type(report) for report in w.reports] == [type(report) for report in reports]
+
+
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "deaf"], indirect=True)
 @pytest.mark.parametrize("begun", [True, False])
 async def test_a_callback_whose_task_is_cancelled_from_outside_is_answered(
@@ -476,6 +502,81 @@ async def test_a_callback_may_close_its_authenticator(w: World) -> None:
     assert w.reports == []
 
 
+@pytest.mark.every_world
+@pytest.mark.parametrize(
+    "renewed", ["nobody", "another key", "the key", "another check", "the same check"]
+)
+async def test_who_is_being_asked_about_is_decided_by_the_new_policies(
+    w: World, renewed: str
+) -> None:
+    asking: list[str] = []
+    ended: list[str] = []
+    decided: list[bool] = []
+
+    async def old(peer: Peer) -> bool:
+        asking.append("old")
+        try:
+            await w.until(lambda: decided)
+        finally:
+            ended.append("old")
+        return True
+
+    def new(peer: Peer) -> bool:
+        asking.append("new")
+        return peer.key == ALICE[0]
+
+    policies, comes_in = {
+        "nobody": ({}, False),
+        "another key": ({"*": Policy(keys=[MALLORY[0]])}, False),
+        "the key": ({"*": Policy(keys=[ALICE[0]], check=old)}, True),
+        "another check": ({"*": Policy(check=new)}, True),
+        "the same check": ({"*": Policy(check=old)}, True),
+    }[renewed]
+    async with w.Authenticator({"*": Policy(check=old)}) as authenticator:
+        async with served(w, CURVE) as address:
+            asks = w.spawn(asked(w, address, client(ALICE)))
+            await w.until(lambda: asking)
+            authenticator.reload(policies)
+            if renewed == "the same check":
+                assert len(authenticator._zap) == 1
+                decided.append(True)
+            assert await asks == comes_in
+            await w.until(lambda: ended)  # a check that is asked no more is cancelled
+            assert len(authenticator._zap) == 0
+    assert asking == (["old", "new"] if renewed == "another check" else ["old"])
+    assert w.reports == []
+
+
+async def test_a_callback_may_reload_its_authenticator(w: World) -> None:
+    def check(peer: Peer) -> bool:
+        authenticator.reload({})
+        return True
+
+    async with w.Authenticator({"*": Policy(check=check)}) as authenticator:
+        async with served(w, CURVE) as address:
+            assert not await asked(w, address, client(ALICE))
+    assert w.reports == []
+
+
+@pytest.mark.real("threads")
+async def test_reloading_is_for_the_thread_of_the_loop(w: World) -> None:
+    def reload() -> None:
+        try:
+            authenticator.reload({})
+        except WrongThread as error:
+            refused.append(error)
+
+    refused: list[WrongThread] = []
+    async with w.Authenticator({"*": Policy(any_key=True)}) as authenticator:
+        async with served(w, CURVE) as address:
+            thread = threading.Thread(target=reload)
+            thread.start()
+            thread.join()
+            assert refused
+            assert await asked(w, address, client(ALICE))
+    authenticator.reload({})  # it is closed, and there is nothing to decide
+
+
 async def test_closing_does_not_wait_for_callbacks(w: World) -> None:
     asking, ended = [], []
 
@@ -540,7 +641,7 @@ async def test_any_key_in_so_many_words(w: World) -> None:
         assert await asked(w, address, client(MALLORY))
 
 
-@pytest.mark.parametrize("security", [CURVE, PlainServer(), Null()])
+@pytest.mark.parametrize("security", [CURVE, PlainServer(), Null(), Null("\0")])
 async def test_a_server_without_authenticator_is_not_opened(
     w: World, security: CurveServer | Null | PlainServer
 ) -> None:
@@ -551,10 +652,11 @@ async def test_a_server_without_authenticator_is_not_opened(
 
 RAW: dict[int, Any] = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: SERVER[1]}
 DOMAIN = {zmq.ZAP_DOMAIN: b"global"}
+NUL = {zmq.ZAP_DOMAIN: b"\0"}  # to libzmq it is a name
 ENFORCE = {zmq.ZAP_ENFORCE_DOMAIN: 1}
 
 
-@pytest.mark.parametrize("options", [RAW, RAW | DOMAIN, {zmq.PLAIN_SERVER: 1}, DOMAIN])
+@pytest.mark.parametrize("options", [RAW, RAW | DOMAIN, {zmq.PLAIN_SERVER: 1}, DOMAIN, NUL])
 async def test_nor_is_one_that_was_made_by_options_or_on_the_socket(
     w: World, options: dict[int, bytes | int]
 ) -> None:
@@ -620,6 +722,46 @@ async def test_when_the_authenticator_has_gone_nobody_comes_in(
                 assert await inside.request(b"hello", timeout=20) == [b"hello"]
 
 
+@pytest.mark.waits
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    "options", [RAW, RAW | DOMAIN, RAW | NUL, {zmq.PLAIN_SERVER: 1}, DOMAIN, NUL]
+)
+async def test_nor_into_a_server_that_was_made_by_options_or_on_the_socket(
+    w: World, options: dict[int, bytes | int], later: bool
+) -> None:
+    plain = PlainClient("a", "b") if zmq.PLAIN_SERVER in options else None
+    shows = client(ALICE) if zmq.CURVE_SERVER in options else plain
+    policy = Policy(any_key=True, passwords={"a": "b"}, allow="0.0.0.0/0")
+    async with w.Authenticator({"*": policy}) as authenticator:
+        async with w.Replier(options={} if later else options) as replier:
+            if later:
+                for option, value in options.items():
+                    replier.socket.set(option, value)
+            address = replier.bind(TCP)
+            w.spawn(replier.serve(lambda request: request.reply(*request.parts)))
+            async with w.Requester(connect=address, security=shows) as inside:
+                assert await inside.request(b"hello", timeout=20) == [b"hello"]
+                await authenticator.aclose()
+                async with w.Requester(connect=address, security=shows) as outside:
+                    with pytest.raises((HandshakeFailed, RequestTimeout)):
+                        await outside.request(b"hello", timeout=0.3)
+                    if shows is None:  # libzmq itself does not try again
+                        return
+                    async with w.Authenticator({"*": policy}):  # another one takes over
+                        with contextlib.suppress(HandshakeFailed):  # one could be under way
+                            await outside.request(b"hello", timeout=20)
+                        assert await outside.request(b"hello", timeout=20) == [b"hello"]
+
+
+async def test_a_server_without_a_domain_has_the_policies_that_it_had(w: World) -> None:
+    async with w.Authenticator({"": Policy(keys=[ALICE[0]]), "*": Policy()}):
+        async with w.Replier(bind=TCP, options=RAW) as replier:
+            w.spawn(replier.serve(lambda request: request.reply(*request.parts)))
+            assert await asked(w, replier.addresses[0], client(ALICE))
+            assert not await asked(w, replier.addresses[0], client(MALLORY))
+
+
 async def test_a_second_authenticator_is_refused_and_the_first_goes_on(w: World) -> None:
     async with served(w, CURVE, Policy(keys=[ALICE[0]])) as address:
         with pytest.raises(AddressError, match="has an authenticator already"):
@@ -672,6 +814,104 @@ def test_the_look_of_one_thread_is_no_authenticator_to_another(
                 puller.close()
     assert len(opened) <= 5
     assert len(refused) > 5
+
+
+class Interrupted:
+    """A probe in the middle of which a signal handler runs, at each moment in turn."""
+
+    moment = 0
+    interrupt: Callable[[], object]
+
+    def __init__(self, *args: Any) -> None:
+        self.socket = zmq.Socket(*args)
+        self.left = Interrupted.moment
+
+    def pass_moment(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            Interrupted.moment = -1  # not in the middle of itself
+            Interrupted.interrupt()
+
+    def bind(self, address: str) -> None:
+        self.pass_moment()
+        self.socket.bind(address)
+        self.pass_moment()
+
+    def unbind(self, address: str) -> None:
+        self.pass_moment()
+        self.socket.unbind(address)
+        self.pass_moment()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.mark.parametrize("authenticated", [False, True])
+@pytest.mark.parametrize("moment", [1, 2, 3, 4])
+def test_a_look_in_the_middle_of_a_look_neither_hangs_nor_finds_itself(
+    monkeypatch: pytest.MonkeyPatch, moment: int, authenticated: bool
+) -> None:
+    def opens() -> None:
+        for _ in range(2):
+            try:
+                Puller(bind=TCP, security=CURVE).close()
+            except AuthenticationMissing:
+                seen.append("refused")
+            else:
+                seen.append("opened")
+
+    def begins() -> None:
+        opens()
+        Authenticator({}).close()
+        seen.append("began")
+
+    seen: list[str] = []
+    monkeypatch.setattr(Interrupted, "moment", moment)
+    monkeypatch.setattr(Interrupted, "interrupt", staticmethod(begins), raising=False)
+    monkeypatch.setattr(mechanisms, "zmq", type("zmq", (), {**vars(zmq), "Socket": Interrupted}))
+    with contextlib.closing(Puller(bind="inproc://keeps the context")):
+        with contextlib.closing(Authenticator({})) if authenticated else contextlib.nullcontext():
+            if authenticated:
+                monkeypatch.setattr(Interrupted, "interrupt", staticmethod(opens))
+            thread = threading.Thread(target=opens, daemon=True)
+            thread.start()
+            thread.join(20)
+            assert not thread.is_alive()
+    if authenticated:
+        # A name that is in use is not bound and not unbound, so two of the moments do not come.
+        assert seen == ["opened"] * (4 if moment < 3 else 2)
+    else:
+        assert seen == ["refused", "refused", "began", "refused", "refused"]
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_nor_does_one_in_the_middle_of_a_beginning(
+    monkeypatch: pytest.MonkeyPatch, bound: bool
+) -> None:
+    def bind(socket: zmq.Socket[bytes], name: str) -> str:
+        if name != mechanisms.ZAP:
+            return opening_bind(socket, name)
+        if bound:
+            opening_bind(socket, name)
+        try:
+            Puller(bind=TCP, security=CURVE).close()
+        except AuthenticationMissing:
+            seen.append("refused")
+        else:
+            seen.append("opened")
+        return name if bound else opening_bind(socket, name)
+
+    def begin() -> None:
+        with contextlib.closing(Authenticator({})):
+            seen.append("began")
+
+    seen: list[str] = []
+    opening_bind = opening.bind
+    monkeypatch.setattr(opening, "bind", bind)
+    thread = threading.Thread(target=begin, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert seen == ["opened" if bound else "refused", "began"]
 
 
 def test_in_a_forked_child_nobody_stands_in_the_door() -> None:

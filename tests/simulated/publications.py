@@ -176,7 +176,7 @@ async def a_restart_is_told_before_what_follows_it(stage: Stage) -> None:
     alive: list[Any] = []
 
     async def publish() -> None:
-        sequence = Sequence(replay)
+        sequence = Sequence(replay, first=0)  # so that each number is its body
         async with stage.make("Publisher", "server", bind=ADDRESS, sequence=sequence) as publisher:
             alive.append(publisher)
             await stage.sleep(10_000)

@@ -13,6 +13,8 @@ from zmqbridge import AuthenticationMissing, HandshakeFailed
 from zmqbridge.security import CurveClient, CurveServer, PlainClient, PlainServer, Policy
 from zmqbridge.txzmq import (
     ZmqConnection,
+    ZmqEndpoint,
+    ZmqEndpointType,
     ZmqFactory,
     ZmqPullConnection,
     ZmqPushConnection,
@@ -99,6 +101,23 @@ def test_without_authenticator_nothing_is_bound(make: Make) -> None:
         with pytest.raises(AuthenticationMissing):
             make(secured(ZmqREPConnection, security), TCP)
     assert make(secured(ZmqREPConnection, CurveServer(SERVER[1], any_key=True)), TCP).endpoints
+
+
+async def test_keys_on_the_socket_are_nobodys_when_the_authenticator_has_gone(
+    w: World, factory: ZmqFactory, make: Make, address: Callable[[ZmqConnection], str]
+) -> None:
+    async with w.Authenticator({"*": POLICY}, context=factory.context):
+        server = make(ZmqREPConnection)
+        server.gotMessage = server.reply
+        server.socket.curve_server, server.socket.curve_secretkey = True, SERVER[1]
+        server.addEndpoints([ZmqEndpoint(ZmqEndpointType.bind, "tcp://127.0.0.1:*")])
+        at = address(server)
+        client = make(secured(ZmqREQConnection, GOOD["curve"]), f"connect {at}")
+        assert await client.sendMsg(b"hello", timeout=20) == [b"hello"]
+    stranger = make(secured(ZmqREQConnection, GOOD["curve"]), f"connect {at}")
+    with pytest.raises(HandshakeFailed):
+        await stranger.sendMsg(b"hello", timeout=20)
+    assert await client.sendMsg(b"hello", timeout=20) == [b"hello"]
 
 
 def test_it_is_assigned_on_the_librarys_own_class_as_all_attributes_are(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -10,7 +11,7 @@ import zmq
 from zmqbridge._bridge import addresses, opening
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.guards import Guard
-from zmqbridge._bridge.lingers import hold
+from zmqbridge._bridge.lingers import LINGER_OF, hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
 from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
@@ -131,8 +132,8 @@ class Addressed(Guard):
             SocketClosed: the socket is closed.
         """
         self.check_open()
-        self._leave(address, True)
-        name = self._at("unbind", raw(self.socket).unbind, address)
+        with self._leaving(address, True):
+            name = self._at("unbind", raw(self.socket).unbind, address)
         addresses.left(self.socket, name)
         self._forget(name)
 
@@ -147,8 +148,8 @@ class Addressed(Guard):
             SocketClosed: the socket is closed.
         """
         self.check_open()
-        self._leave(address, False)
-        name = self._at("disconnect from", self._part, address)
+        with self._leaving(address, False):
+            name = self._at("disconnect from", self._part, address)
         self._forget(name)
         self.servers -= 1
         if self.monitor is not None:
@@ -175,8 +176,18 @@ class Addressed(Guard):
         if name in self.addresses:
             self.addresses.remove(name)
 
-    def _leave(self, address: Address, bound: bool) -> None:
+    @contextmanager
+    def _leaving(self, address: Address, bound: bool) -> Iterator[None]:
         place = addresses.noted(self.socket, address, bound)
+        linger = None
         if place is not None:
+            # libzmq gives what it has not written yet the linger that the socket has now.
+            was = raw(self.socket).get(self.socket, LINGER_OF)
             held = self.pump.sent > 0 and hold(self.socket, place)
             addresses.forget(self.socket, place, held)
+            linger = was if held else None
+        try:
+            yield
+        finally:
+            if linger is not None:
+                raw(self.socket).set(self.socket, LINGER_OF, linger)

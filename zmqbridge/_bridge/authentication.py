@@ -28,10 +28,12 @@ class Authenticating(Pattern):
     Args:
         policies: a `Policy` for each domain; the one of ``"*"`` is for all other domains.
         ask: called with a question; runs `see` for it.
-        in_time: waits for the answer of a callback; raises TimeoutError after `CALLBACK_TIMEOUT`.
+            When that does not settle the question, the caller does, by `failed` or `settle`.
+        in_time: waits for the answer of a callback to a question; raises TimeoutError after
+            `CALLBACK_TIMEOUT`.
         comes_from_outside: whether an exception ends more than the callback that raised it, e.g.
             the whole loop.
-        cancel: called when the socket closes; ends what `ask` has begun.
+        cancel: ends what `ask` has begun for a question; with None, for all of them.
     """
 
     __slots__ = ("_ask", "_cancel", "_comes_from_outside", "_in_time", "_link", "_policies", "_zap")
@@ -41,9 +43,9 @@ class Authenticating(Pattern):
         policies: Mapping[str, Policy],
         *,
         ask: Callable[[Question], object],
-        in_time: Callable[[Awaitable[object]], Awaitable[object]],
+        in_time: Callable[[Question, Awaitable[object]], Awaitable[object]],
         comes_from_outside: Callable[[BaseException], bool],
-        cancel: Callable[[], object],
+        cancel: Callable[[Question | None], object],
     ) -> None:
         super().__init__()
         self._policies = policies
@@ -62,8 +64,17 @@ class Authenticating(Pattern):
     def reload(self, policies: Mapping[str, Policy] | None) -> None:
         """Decide by other policies from now on, or by the same with their folders read again."""
         policies = self._policies if policies is None else policies
-        self._zap.configure(_read(policies))
+        decided = self._zap.configure(_read(policies))
         self._policies = policies
+        for _, answer in decided:
+            if not isinstance(answer, Question):
+                self._reply(answer)
+        for question, _ in decided:
+            self._cancel(question)
+        for _, answer in decided:
+            # What was cancelled may have closed this, or reloaded it.
+            if isinstance(answer, Question) and answer in self._zap and not self._link.closed:
+                self._ask(answer)
 
     def feed(self, burst: list[Message]) -> Told:
         for message in burst:
@@ -78,23 +89,32 @@ class Authenticating(Pattern):
 
     async def see(self, question: Question) -> None:
         """Call the check of a policy, and send its verdict."""
+        if question not in self._zap:  # it was decided before its task has begun
+            return
         verdict: bool | None = None
         try:
             answer = question.check(question.peer)
             if isawaitable(answer):
-                answer = await self._in_time(answer)
+                answer = await self._in_time(question, answer)
             if not isinstance(answer, bool):
                 kind = "None" if answer is None else f"a {type(answer).__name__}"
                 raise TypeError(f"check returned {kind}: True lets the peer in, False does not")
             verdict = answer
-        except GeneratorExit:  # the loop has ended, and this may be any thread
+        except GeneratorExit:
+            # It may be the callback's own. But it also comes when the loop has ended and this is
+            # thrown away, in any thread. Who runs this knows which.
             raise
         except BaseException as error:
             if self._comes_from_outside(error):
                 raise  # the question is settled when its task has ended, or when this closes
-            if not self._link.closed:
-                self._link.driver.report(error)
+            self.failed(question, error)
         self.settle(question, verdict)
+
+    def failed(self, question: Question, error: BaseException) -> None:
+        """Report the error of a callback and refuse its peer, if the question has no answer yet."""
+        if question in self._zap and not self._link.closed:
+            self._link.driver.report(error)
+        self.settle(question, None)
 
     def settle(self, question: Question, verdict: bool | None) -> None:
         """Send a verdict, if the question has no answer yet."""
@@ -112,7 +132,7 @@ class Authenticating(Pattern):
         self._link.catch_up()
 
     def close(self, remains: list[Any]) -> list[Any]:
-        self._cancel()
+        self._cancel(None)
         return []
 
     def _reply(self, reply: Message) -> None:
@@ -130,6 +150,7 @@ def the_only_one() -> Iterator[None]:
     """
     try:
         with mechanisms.door:
+            mechanisms.make_way()
             yield
     except AddressError as error:
         if error.errno != zmq.EADDRINUSE:
@@ -144,11 +165,16 @@ def the_only_one() -> Iterator[None]:
 def reload(self: Any, policies: Mapping[str, Policy] | None = None) -> None:
     """Decide by other policies from now on, or by the same with their folders read again.
 
-    If this raises, the old policies stay in force. Peers that were accepted before stay connected.
+    Peers that wait for a `check` are decided by the new policies, too: the old `check` is cancelled
+    and its answer does not count, unless the new policies ask the same `check`. Peers that were
+    accepted before stay connected. If this raises, the old policies stay in force.
 
     Raises:
         TypeError, ValueError, OSError: as in the constructor.
+        WrongThread: this is not the thread of its loop.
     """
+    if not self.closed:
+        self._link.check_open()
     self._zap.reload(policies)
 
 

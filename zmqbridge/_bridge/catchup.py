@@ -25,11 +25,15 @@ class CatchUp:
 
     def __init__(self) -> None:
         self._seen = 0  # how many messages had come at the last look
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew: what was read for before was answered, or was given up, before the end."""
         self._unquiet = 0  # how many turns without a message are still wanted
         self._give_up_at = 0.0  # the time at which to stop in any case
         self._reads = 0  # how many turns since the first have read something
 
-    def looked(self, late: float, now: float, received: int, filled_at: float) -> bool:
+    def looked(self, late: float, now: float, received: int, filled_at: float, again: bool) -> bool:
         """Take the result of a turn; returns whether all is read, or else to try after SETTLES.
 
         Args:
@@ -38,7 +42,10 @@ class CatchUp:
             received: how many messages have come; those that came before the turn count, because
                 on many loops they are read before a timer of the same time goes off.
             filled_at: when the last burst was read that left messages.
+            again: it looked before for the same deadline.
         """
+        if not again:
+            self.begin()
         came, self._seen = received > self._seen, received
         if came and late > HELD_UP:
             self._unquiet = quiet(late)
@@ -49,8 +56,7 @@ class CatchUp:
             self._reads += came
             if now < self._give_up_at or self._reads < AT_LEAST:
                 return False
-        self._unquiet = self._reads = 0
-        self._give_up_at = 0.0
+        self.begin()
         return True
 
 

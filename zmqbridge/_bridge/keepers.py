@@ -51,6 +51,8 @@ class Deadlines(Keeper):
         self._fail = fail
         self._expire = expire or self._time_out
         self._why = why
+        self._reads_for = inf  # the deadline before whose end replies are being read
+        self._read_until = -inf
         driver.keeper = self
 
     def open(self, waiter: Any, parts: Sequence[BytesLike], timeout: float) -> bytes:
@@ -110,11 +112,15 @@ class Deadlines(Keeper):
         return True
 
     def alarm(self) -> None:
-        now = self._driver.now()
-        # A loop that was held up first reads the replies that have come in time.
-        if not self._pump.caught_up(now - self.table.armed):
-            self._driver.call_at(now + SETTLES)
-            return
+        now, due = self._driver.now(), self.table.armed
+        # A loop that was held up first reads the replies that have come in time. What else was due
+        # by the end of that has had as much time.
+        if due > self._read_until:
+            if not self._pump.caught_up(now - due, again=due == self._reads_for):
+                self._reads_for = due
+                self._driver.call_at(now + SETTLES)
+                return
+            self._reads_for, self._read_until = inf, now
         for request_id in self.table.due(now):
             self._expire(request_id)
         self.set_timer()

@@ -81,8 +81,8 @@ def hold(socket: Any, left: Place | None = None) -> bool:
     """Over ipc, let the peer read what a socket wrote, when the socket closes or leaves an address.
 
     If the user has set no linger and there are connections, the `UNREAD_LIMIT` of `ipclinger` is
-    the linger of these connections, and of a socket that closes. With a linger of 0 nothing is
-    held.
+    the linger of these connections, and becomes that of the socket; a caller whose socket stays
+    open sets the old one again. With a linger of 0 nothing is held.
 
     Returns:
         Whether a connection is held.
@@ -103,7 +103,7 @@ def hold(socket: Any, left: Place | None = None) -> bool:
         until = inf if wanted < 0 else monotonic() + wanted / 1000
         young = monotonic() - state[CONNECTED_AT] < RECENT
         held = bool(wanted) and copies.keep([left] if left else state[IPC], until, COMING * young)
-        if held and left is None and wanted != linger:  # else its other connections keep theirs
+        if held and wanted != linger:
             CompiledSocket.set(socket, LINGER_OF, wanted)
         return held
     return False

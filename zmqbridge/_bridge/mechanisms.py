@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,35 @@ if TYPE_CHECKING:
 
 ZAP = "inproc://zeromq.zap.01"  # where an authenticator binds in its context, by RFC 27
 
+# The domain of a CURVE server that asks an authenticator and was given no domain. To pyzmq's
+# authenticator this is the same as none, and so it is to ours.
+UNNAMED = b"*"
+
 # Held by each thread while it binds that name, whether to check that it is free or to keep it.
 # Otherwise a second thread could take the check of the first one for an authenticator, and would
-# open its server to every client.
-door = threading.Lock()
+# open its server, which then accepts nobody. One thread may take it twice: a signal handler, or a
+# `__del__` that the garbage collector calls, can open a server in the middle of a check.
+door = threading.RLock()
+_checking: zmq.Socket[Any] | None = None  # what the thread that has the door checks the name with
 
 
 def _new_door() -> None:
-    global door
-    door = threading.Lock()  # the thread that held the old lock does not exist in this process
+    global door, _checking
+    door = threading.RLock()  # the thread that held the old lock does not exist in this process
+    _checking = None
 
 
 in_forked_child(_new_door)
+
+
+def make_way() -> None:
+    """Free the name if this thread, which has the door, has it for a check that was interrupted."""
+    # A signal handler, or the like, runs in the middle of the check. The check has its result
+    # already, or has not begun to look for it; either way it may lose the name.
+    if _checking is not None:
+        with suppress(zmq.ZMQError):  # it has not bound the name
+            _checking.unbind(ZAP)
+
 
 # The options whose values no error text may show.
 SECRET = frozenset({zmq.CURVE_SECRETKEY, zmq.PLAIN_PASSWORD})
@@ -90,11 +107,15 @@ def secure(socket: zmq.Socket[bytes], security: Security | None) -> None:
         names = ", ".join(kind.__name__ for kind in meanings)
         # The error shows the type and not the value, because the value may be a key.
         raise TypeError(f"security={type(security).__name__}: give one of {names}")
+    _set(socket, options(security), f"security={security!r}")
+
+
+def _set(socket: zmq.Socket[bytes], options: Mapping[int, Any], what: str) -> None:
     try:
-        for option, value in options(security).items():
+        for option, value in options.items():
             raw(socket).set(socket, option, value)
     except zmq.ZMQError as error:
-        text = f"security={security!r}: this libzmq cannot do it ({zmq.strerror(error.errno or 0)})"
+        text = f"{what}: this libzmq cannot do it ({zmq.strerror(error.errno or 0)})"
         raise OptionError(text) from None
 
 
@@ -108,10 +129,11 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
 
     Without a ZAP handler in the context (RFC 27), libzmq accepts every CURVE key and every client
     of a domain, and rejects every PLAIN client. In all three cases the socket is refused before it
-    binds or connects.
+    binds or connects. One that is not refused stays closed when the authenticator has gone.
 
     Raises:
         AuthenticationMissing: no authenticator would decide about the clients.
+        OptionError: libzmq is too old to refuse the clients when the authenticator has gone.
     """
     if any_key or not is_asked(socket):
         return
@@ -126,6 +148,24 @@ def refuse_open_server(socket: zmq.Socket[bytes], *, any_key: bool) -> None:
             "first, the Authenticator of a backend or pyzmq's, or give a Proxy policies=; to let "
             "any key in on purpose, give security=CurveServer(secret_key, any_key=True)"
         )
+    _stay_closed(socket)
+
+
+def stay_closed(socket: zmq.Socket[bytes]) -> None:
+    """If an authenticator decides about the clients now, accept none when it has gone.
+
+    This is for servers that are not refused without an authenticator, as those of the facade.
+    """
+    if is_asked(socket) and _handled(socket.context):
+        _stay_closed(socket)
+
+
+def _stay_closed(socket: zmq.Socket[bytes]) -> None:
+    domain = _domain(socket)
+    if domain or raw(socket).get(socket, zmq.MECHANISM) != zmq.SecurityMechanism.PLAIN:
+        # libzmq enforces only a domain that has a name. With PLAIN it needs none to refuse.
+        enforced: dict[int, Any] = {zmq.ZAP_DOMAIN: domain or UNNAMED, zmq.ZAP_ENFORCE_DOMAIN: 1}
+        _set(socket, enforced, "zmq.ZAP_ENFORCE_DOMAIN")
 
 
 def _serves(socket: zmq.Socket[bytes]) -> bool:
@@ -135,7 +175,8 @@ def _serves(socket: zmq.Socket[bytes]) -> bool:
 
 
 def _domain(socket: zmq.Socket[bytes]) -> bytes:
-    domain: bytes = raw(socket).get(socket, zmq.ZAP_DOMAIN).rstrip(b"\0")
+    # As it is: to libzmq a NUL is a name, too.
+    domain: bytes = raw(socket).get(socket, zmq.ZAP_DOMAIN)
     return domain
 
 
@@ -148,12 +189,16 @@ def _ask(socket: zmq.Socket[bytes], option: int) -> Any:
 
 def _handled(context: zmq.Context[Any]) -> bool:
     """Whether the context has a ZAP handler: then its name, which binds only once, is in use."""
+    global _checking
     with door:
+        make_way()
+        outer = _checking
         try:
             probe = context.socket(zmq.REP, zmq.Socket)
         except zmq.ZMQError as error:
             raise explained(error, context) from None
         try:
+            _checking = probe
             probe.bind(ZAP)
         except zmq.ZMQError as error:
             # The error number is libzmq's own, which on Windows differs from Python's.
@@ -163,5 +208,6 @@ def _handled(context: zmq.Context[Any]) -> bool:
         finally:
             with suppress(zmq.ZMQError):  # the name is bound by another socket
                 probe.unbind(ZAP)  # closing would free the name only later, in another thread
+            _checking = outer
             probe.close()
     return False

@@ -139,16 +139,16 @@ class Pump(Sending):
             if not comes:
                 self.turn()
 
-    def caught_up(self, late: float) -> bool:
+    def caught_up(self, late: float, again: bool = True) -> bool:
         """Read what has come, before something expires; False: ask again after SETTLES.
 
         Args:
             late: by how many seconds the timer of what expires is late.
+            again: it was asked about this deadline before.
         """
         self.turn()
-        if self._catch_up is None:
-            self._catch_up = CatchUp()
-        return self._catch_up.looked(late, self.monotonic(), self.received, self._filled_at)
+        self._catch_up = self._catch_up or CatchUp()
+        return self._catch_up.looked(late, self.monotonic(), self.received, self._filled_at, again)
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""

@@ -24,6 +24,7 @@ from zmqbridge._bridge.signatures import only_known
 from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop
 from zmqbridge.asyncio_backend._base import Socket
 from zmqbridge.asyncio_backend._driver import CannotWatch
+from zmqbridge.asyncio_backend._running import native_loop
 from zmqbridge.core.zap import Policy, Question
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Authenticator(Socket):
         """The keyword arguments are described in `zmqbridge.arguments`."""
         only_known(type(self), arguments, DEFAULTS)
         self._tasks: set[Task[None]] = set()
-        self._scopes: set[anyio.CancelScope] = set()
+        self._scopes: dict[int, anyio.CancelScope] = {}
         self._zap = Authenticating(
             policies,
             ask=self._ask,
@@ -80,31 +81,45 @@ class Authenticator(Socket):
     def _ask(self, question: Question) -> None:
         driver = self._driver
         if isinstance(driver.stand_in, AnyioLoop):
-            driver.stand_in.start(self._zap.see, question)
+            driver.stand_in.start(self._see, question)
             return
         task = driver.loop.create_task(self._zap.see(question))
         self._tasks.add(task)  # the loop itself keeps only a weak reference to a task
         task.add_done_callback(partial(self._seen, question))
 
+    async def _see(self, question: Question) -> None:
+        try:
+            await self._zap.see(question)
+        except GeneratorExit as error:
+            if native_loop() is None:  # it was thrown away
+                raise
+            self._zap.failed(question, error)
+
     def _seen(self, question: Question, task: Task[None]) -> None:
         self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, GeneratorExit):
+            self._zap.failed(question, error)
         self._zap.settle(question, None)  # needed if the task was cancelled before it began
 
     def _comes_from_outside(self, error: BaseException) -> bool:
-        if isinstance(error, CancelledError):
+        if isinstance(error, BaseExceptionGroup):
+            return error.subgroup((KeyboardInterrupt, SystemExit)) is not None
+        if isinstance(error, CancelledError) and _get_running_loop() is not None:
             task = current_task()
             return task is not None and task.cancelling() > 0
         cancelled = anyio.get_cancelled_exc_class()
         return isinstance(error, KeyboardInterrupt | SystemExit | cancelled)
 
-    async def _in_time(self, answer: Awaitable[object]) -> object:
+    async def _in_time(self, question: Question, answer: Awaitable[object]) -> object:
         with anyio.fail_after(CALLBACK_TIMEOUT) as scope:
-            self._scopes.add(scope)
+            self._scopes[id(question)] = scope
             try:
                 return await answer
             finally:
-                self._scopes.discard(scope)
+                del self._scopes[id(question)]
 
-    def _cancel(self) -> None:
-        for scope in self._scopes:
-            scope.cancel()
+    def _cancel(self, question: Question | None) -> None:
+        for each, scope in self._scopes.items():
+            if question is None or each == id(question):
+                scope.cancel()

@@ -25,6 +25,7 @@ LIMIT = 1_000
 _B85 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
 _Z85 = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _TO_Z85 = bytes.maketrans(_B85, _Z85)
+_MAPPED = bytes(10) + b"\xff\xff"  # how an address of IPv4 begins in IPv6
 # A character that only the other alphabet has becomes a NUL, which neither alphabet has.
 _TO_B85 = bytes.maketrans(_Z85 + b";_`|~", _B85 + bytes(5))
 
@@ -100,9 +101,6 @@ def _both_ips(ip: IPv4Address | IPv6Address) -> tuple[IPv4Address | IPv6Address,
     return (ip,) if ip.ipv4_mapped is None else (ip, ip.ipv4_mapped)
 
 
-_MAPPED = bytes(10) + b"\xff\xff"
-
-
 def _by_user(passwords: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(passwords, Mapping):
         kind = type(passwords).__name__  # not the value, which may be a password
@@ -115,7 +113,7 @@ class Peer:
     """A peer that wants to connect; `Policy.check` is called with it.
 
     Attributes:
-        domain: the domain of the socket that the peer has connected to.
+        domain: that of the socket that the peer has connected to; ``""`` for none and for ``"*"``.
         address: its IP address as libzmq tells it. For a server with ``zmq.IPV6``, an address of
             IPv4 is ``::ffff:10.1.2.3``; over ipc it is ``localhost`` and the ids of the peer's
             user and process.
@@ -198,10 +196,10 @@ class Zap:
 
     - inputs: `request` (libzmq asks), `verdict` (a callback has answered)
     - commands: `configure`, `close`
-    - getters: ``len()`` (how many questions are open)
+    - getters: ``len()`` (how many questions are open), ``in`` (whether a question is)
 
-    What the driver owes: send the replies that the inputs and `close` return. For each `Question`
-    call its `check` and give the answer to `verdict`; only the first answer counts.
+    What the driver owes: send the replies that all of these return. For each `Question` call its
+    `check` and give the answer to `verdict`; only the first answer counts.
 
     Args:
         policies: by domain; the one of ``"*"`` is for all domains without a policy of their own.
@@ -212,15 +210,34 @@ class Zap:
 
     def __init__(self, policies: Mapping[str, Policy], limit: int = LIMIT) -> None:
         self._limit = limit
-        self._open: dict[int, Question] = {}
+        self._open: dict[int, tuple[Question, Message]] = {}
         self.configure(policies)
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def configure(self, policies: Mapping[str, Policy]) -> None:
-        """Decide by these policies from now on; peers that are connected stay."""
+    def __contains__(self, question: Question) -> bool:
+        return id(question) in self._open
+
+    def configure(
+        self, policies: Mapping[str, Policy]
+    ) -> list[tuple[Question, Message | Question]]:
+        """Decide by these policies from now on; peers that are connected stay.
+
+        An open question stays open if the new policies ask the same `check`. Otherwise it is
+        closed, and returned with the reply or the question that takes its place.
+        """
         self._policies = dict(policies)
+        decided = []
+        for question, message in list(self._open.values()):
+            del self._open[id(question)]
+            answer = self.request(message)
+            if isinstance(answer, Question) and answer.check == question.check:
+                del self._open[id(answer)]
+                self._open[id(question)] = question, message
+            else:
+                decided.append((question, answer))
+        return decided
 
     def request(self, message: Message) -> Message | Question:
         """The reply to a request as it comes to a ROUTER, or the question for the callback.
@@ -235,7 +252,9 @@ class Zap:
         peer, _, version, request_id, domain, address, identity, mechanism, *shown = message
         envelope = [peer, b"", VERSION, request_id]
         knows = _MECHANISMS.get((mechanism, len(shown)))
-        policy = self._policies.get(_text(domain)) or self._policies.get(EVERY)
+        # A server without a domain is made one of "*", so that libzmq enforces it.
+        name = "" if domain == EVERY.encode() else _text(domain)
+        policy = self._policies.get(name) or self._policies.get(EVERY)
         if version != VERSION or knows is None or policy is None:
             return _reply(envelope, REFUSED)
         try:
@@ -250,9 +269,9 @@ class Zap:
             return _reply(envelope, REFUSED)
         if len(self._open) >= self._limit:
             return _reply(envelope, LATER)
-        client = Peer(_text(domain), _text(address), identity, mechanism.decode(), **more)
+        client = Peer(name, _text(address), identity, mechanism.decode(), **more)
         question = Question([*envelope, user], client, policy.check)
-        self._open[id(question)] = question
+        self._open[id(question)] = question, message
         return question
 
     def verdict(self, question: Question, allowed: bool | None) -> Message | None:
@@ -271,8 +290,8 @@ class Zap:
 
     def close(self) -> list[Message]:
         """Refuse every peer from now on; returns the replies to the open questions."""
+        replies = [self.verdict(question, None) for question, _ in list(self._open.values())]
         self.configure({})
-        replies = [self.verdict(question, None) for question in list(self._open.values())]
         return [reply for reply in replies if reply is not None]
 
 

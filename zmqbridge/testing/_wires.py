@@ -33,7 +33,7 @@ class Wire:
         emptied: is called when all messages have been taken from the source.
         picky: the target is a REQ, which hangs up when a message is no reply.
         most: how many bytes a part may have at the target (MAXMSGSIZE), -1 for any number.
-        refused: the peer's kernel has said that nobody reads there; nothing more is taken.
+        refused: the peer's kernel has said that no process reads there; nothing more is taken.
     """
 
     __slots__ = ("_busy_until", "_capacity", "_connection", "_due", "_last", "_side", "_took",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, ClassVar, Final, Unpack, final
 
 import zmq
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from zmqbridge._bridge.authentication import (
     CALLBACK_TIMEOUT,
@@ -55,7 +57,7 @@ class Authenticator(Socket):
     ) -> None:
         """The keyword arguments are described in `zmqbridge.arguments`."""
         only_known(type(self), arguments, DEFAULTS)
-        self._asking: set[Deferred[None]] = set()
+        self._asking: dict[int, Deferred[None]] = {}
         self._zap = Authenticating(
             policies,
             ask=self._ask,
@@ -72,16 +74,22 @@ class Authenticator(Socket):
 
     def _ask(self, question: Question) -> None:
         asking = Deferred.fromCoroutine(self._zap.see(question))
-        self._asking.add(asking)
-        asking.addBoth(lambda _: self._asking.discard(asking))
+        self._asking[id(question)] = asking
+        asking.addBoth(partial(self._seen, question))
 
-    def _in_time(self, answer: Awaitable[object]) -> Awaitable[object]:
+    def _seen(self, question: Question, outcome: Failure | None) -> None:
+        del self._asking[id(question)]
+        if outcome is not None and outcome.value is not None:
+            self._zap.failed(question, outcome.value)
+
+    def _in_time(self, question: Question, answer: Awaitable[object]) -> Awaitable[object]:
         if iscoroutine(answer):
             answer = Deferred.fromCoroutine(answer)
         if isinstance(answer, Deferred):
             answer.addTimeout(CALLBACK_TIMEOUT, steady(self._driver.reactor))
         return answer
 
-    def _cancel(self) -> None:
-        for asking in list(self._asking):
-            asking.cancel()
+    def _cancel(self, question: Question | None) -> None:
+        for each, asking in list(self._asking.items()):
+            if question is None or each == id(question):
+                asking.cancel()

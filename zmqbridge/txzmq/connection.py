@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from zmqbridge._bridge import addresses, misspelt
 from zmqbridge._bridge.calls import facade_socket
-from zmqbridge._bridge.mechanisms import refuse_open_server, secure
+from zmqbridge._bridge.mechanisms import refuse_open_server, secure, stay_closed
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
 from zmqbridge.core.checks import check_optional_timeout
@@ -184,6 +184,8 @@ class ZmqConnection:
         if driver.security is not None:
             any_key = getattr(driver.security, "any_key", False)
             refuse_open_server(self.socket, any_key=any_key)
+        else:
+            stay_closed(self.socket)
         endpoints = several(endpoints)
         self.endpoints.extend(endpoints)
         self._connectOrBind(endpoints)

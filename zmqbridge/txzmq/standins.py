@@ -49,7 +49,7 @@ class NoPump:
     def backlog(self) -> None:
         """Return None: no message is queued."""
 
-    def caught_up(self, late: float) -> bool:
+    def caught_up(self, late: float, again: bool = True) -> bool:
         """Return True: there is nothing to read."""
         return True
 

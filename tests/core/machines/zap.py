@@ -17,7 +17,7 @@ Z85 = b"HelloWorld" * 4
 RAWS = [RAW, bytes(32), b"\xff" * 32]
 KEYS = [curve_key(raw, "") for raw in RAWS]
 
-domains = ["a", "b", ""]
+domains = ["a", "b", "", "*"]
 addresses = ["127.0.0.1", "10.1.2.3", "::ffff:10.1.2.3", "localhost:0:0:7", "?", "fe80::1%eth0"]
 users = st.sampled_from(["u", "v"])
 passwords = st.sampled_from(["p", "", "ø"])
@@ -31,7 +31,7 @@ networks = st.lists(
 
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
-    check = draw(st.sampled_from([None, repr]))
+    check = draw(st.sampled_from([None, repr, str]))
     any_key = draw(st.booleans()) and check is None
     return Policy(
         keys=() if any_key else draw(st.lists(st.sampled_from(RAWS + KEYS), max_size=2)),
@@ -114,16 +114,43 @@ class ZapMachine(RuleBasedStateMachine):
         self.policies = {"a": Policy(check=repr)}
         self.zap = self.make(policies=self.policies, limit=LIMIT)
         self.open: list[tuple[int, bytes, Question]] = []
+        self.asked: dict[int, tuple[Any, ...]] = {}
         self.number = 0
 
     def make(self, **settings: Any) -> Zap:
         """The machine under test: one of your own, or the one in a driver."""
         return Zap(**settings)
 
-    @rule(policies=st.dictionaries(st.sampled_from(["a", "b", "*"]), policies()))
+    @rule(policies=st.dictionaries(st.sampled_from(["a", "b", "", "*"]), policies()))
     def configure(self, policies: dict[str, Policy]) -> None:
-        self.zap.configure(policies)
         self.policies = policies
+        decided = iter(self.zap.configure(policies))
+        stay = []
+        for number, user, question in self.open:
+            domain, *shown = self.asked[number]
+            policy = self.policy(domain)
+            status, _ = expected(policy, *shown)
+            if status == "ask" and policy.check is question.check:
+                assert question in self.zap
+                stay.append((number, user, question))
+                continue
+            closed, answer = next(decided)
+            assert closed is question
+            assert question not in self.zap
+            assert self.zap.verdict(question, True) is None
+            if status == "ask":
+                assert isinstance(answer, Question)
+                assert answer in self.zap
+                assert (answer.check, answer.peer) == (policy.check, question.peer)
+                stay.append((number, user, answer))
+            else:
+                self.check(answer, number, status, user if status == b"200" else b"")
+        self.open = stay
+        assert not list(decided)
+
+    def policy(self, domain: str) -> Any:
+        name = "" if domain == "*" else domain
+        return self.policies.get(name, self.policies.get("*"))
 
     @rule(
         domain=st.sampled_from(domains),
@@ -139,7 +166,7 @@ class ZapMachine(RuleBasedStateMachine):
         answer: Any = self.zap.request(
             request(self.number, domain, address, mechanism, *credentials, version=version)
         )
-        policy: Any = self.policies.get(domain, self.policies.get("*"))
+        policy = self.policy(domain)
         status, user = expected(policy, address, mechanism, tuple(credentials))
         if version != "1.0":
             status, user = b"400", b""
@@ -148,13 +175,15 @@ class ZapMachine(RuleBasedStateMachine):
         if status == "ask":
             assert isinstance(answer, Question)
             assert answer.check is policy.check
-            assert (answer.peer.domain, answer.peer.address) == (domain, address)
+            assert answer in self.zap
+            assert (answer.peer.domain, answer.peer.address) == (domain.strip("*"), address)
             assert (answer.peer.mechanism, answer.peer.identity) == (mechanism, b"me")
             if mechanism == "PLAIN":
                 assert (answer.peer.username, answer.peer.password) == tuple(credentials)
             if mechanism == "CURVE":
                 assert answer.peer.key == user
             self.open.append((self.number, user, answer))
+            self.asked[self.number] = domain, address, mechanism, tuple(credentials)
         else:
             self.check(answer, self.number, status, user)
 

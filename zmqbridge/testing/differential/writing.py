@@ -214,7 +214,7 @@ class _Author:
         address = self._any(self.bound)
         if address is not None:
             if self.sockets[self.bound[address]].kind == "PAIR" and self.transport != "inproc":
-                # It refuses a second peer when it looks. How far that comes meanwhile is a race.
+                # It refuses a second peer when it looks. How far that gets before is a race.
                 self.write("look", self.bound[address])
             self.write("unbind", self.bound.pop(address), address)
             self._look()
