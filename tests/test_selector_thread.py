@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import selectors
 import socket
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import zmq
 
-from zmqbridge import SocketClosed
+from zmqbridge import ResourcesExhausted, SocketClosed
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
@@ -421,3 +422,103 @@ def test_a_forked_child_has_a_thread_of_its_own() -> None:
     )
     assert (done.stdout, done.returncode) == ("in peace\n", 0), done.stderr
     assert "ResourceWarning" not in done.stderr
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not that it was closed")])
+def test_it_outlives_what_a_loop_raises(run: Callable[..., Any], error: Exception) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        tell, raised = loop.call_soon_threadsafe, list[Exception]()
+
+        def raises_once(*args: Any, **kwargs: Any) -> Any:
+            if threading.current_thread().name == "zmqbridge-selector" and not raised:
+                raised.append(error)
+                raise error
+            return tell(*args, **kwargs)
+
+        loop.call_soon_threadsafe = raises_once  # type: ignore[assignment]
+        await asks_and_is_answered()
+        assert raised == [error]
+
+    run(main)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_that_has_died_is_started_anew_for_all(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with Puller(bind="tcp://127.0.0.1:*") as puller:
+            with monkeypatch.context() as patch:
+                patch.setattr(selector_thread.SelectorThread, "_tell", kill)
+                async with Pusher(connect=puller.addresses) as pusher:
+                    await pusher.push(b"1")
+                    until_it_has_died()
+            async with Pusher(connect=puller.addresses) as pusher:
+                await pusher.push(b"2")
+                assert sorted([await puller.receive(), await puller.receive()]) == [[b"1"], [b"2"]]
+                assert names().count("zmqbridge-selector") == 1
+
+    def kill(thread: selector_thread.SelectorThread, fd: int) -> None:
+        raise SystemExit
+
+    def until_it_has_died() -> None:
+        end = time.monotonic() + 10
+        while "zmqbridge-selector" in names():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    run(main)
+
+
+def test_where_no_thread_can_be_started_the_error_says_so(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            puller = Puller()
+            with pytest.raises(ResourcesExhausted, match=r"^\[Errno \d+\] no thread") as error:
+                await puller.__aenter__()
+            assert error.value.errno == errno.EAGAIN
+        assert selector_thread._thread is None
+        puller.close()
+        await asks_and_is_answered()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    run(main)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_that_runs_the_loop_is_told(run: Callable[..., Any]) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with Puller(bind="tcp://127.0.0.1:*") as puller:
+            async with Pusher(connect=puller.addresses) as pusher:
+                await pusher.push(b"x")
+            rung = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+            end = time.monotonic() + 10
+            while not any("Watch.rang" in repr(each) for each in rung):
+                assert time.monotonic() < end
+                time.sleep(0.001)
+            reader, writer = os.pipe()
+            if not (child := os.fork()):
+                shown: list[str] = []
+                loop.set_exception_handler(
+                    lambda _, context: shown.append(type(context["exception"]).__name__)
+                )
+                asyncio.events._set_running_loop(loop)
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                os.write(writer, " ".join(shown).encode() or b"nothing")
+                os._exit(0)
+            os.waitpid(child, 0)
+            assert os.read(reader, 1000) == b"UsedAfterFork"
+            os.close(reader)
+            os.close(writer)
+            assert await puller.receive() == [b"x"]
+
+    run(main)

@@ -87,7 +87,8 @@ class ResourcesExhausted(ZmqBridgeError, OSError):
     bound or connected.
 
     Attributes:
-        errno: ``errno.EMFILE``.
+        errno: ``errno.EMFILE``; ``errno.EAGAIN`` if no thread can be started, which a loop without
+            ``add_reader`` needs.
     """
 
     def __init__(self, message: str, errno: int) -> None:

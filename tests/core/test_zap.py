@@ -72,6 +72,20 @@ def test_closing_answers_what_is_open_and_then_nobody_comes_in() -> None:
     assert zap.close() == []
 
 
+def test_new_policies_decide_about_what_is_open() -> None:
+    zap: Any = Zap({"*": Policy(check=repr)})
+    first, second = (zap.request(request(number, "a", "::1", "CURVE", RAW)) for number in range(2))
+    assert zap.configure({"a": Policy(check=repr)}) == []  # the same check goes on
+    assert zap.verdict(first, True)[4] == b"200"
+    ((closed, other),) = zap.configure({"a": Policy(check=str)})
+    assert closed is second
+    assert zap.verdict(second, True) is None
+    assert other in zap
+    ((closed, reply),) = zap.configure({})
+    assert closed is other
+    assert (reply[3], reply[4], len(zap)) == (b"1", b"400", 0)
+
+
 def test_a_domain_is_not_mistaken_for_another() -> None:
     zap: Any = Zap({"\ufffd": Policy(any_key=True)})
     assert zap.request(request(1, b"\xff", "127.0.0.1", "CURVE", RAW))[4] == b"400"

@@ -236,11 +236,12 @@ class LoopDriver(Pace):
         loop, self.loop, self.token = self.loop, NO_LOOP, NO_TOKEN
         self._reader = NO_LOOP
         if not loop.is_closed():
-            with suppress(Exception):  # of loops that we do not know
+            with suppress(Exception):  # of loops that we do not know, or cannot watch FDs
                 from zmqbridge._bridge.inherited import own_selector  # for a forked child only
 
                 if own_selector(loop):
                     loop.remove_reader(self._fd)
+            with suppress(Exception):
                 # Called if the child goes on to run this loop, and only then.
                 loop.call_soon(partial(self._turn_in_child, loop))
 

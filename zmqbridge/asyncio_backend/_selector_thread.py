@@ -6,19 +6,24 @@ and closed at the wrong moment, and from then on no other socket of the process 
 
 from __future__ import annotations
 
+import errno
 import select
 import selectors
 import socket
 import threading
+import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
 from zmqbridge._bridge.guards import in_forked_child
+from zmqbridge.errors import ResourcesExhausted
 
 # How long the thread waits for another socket when the last has gone.
 GRACE = 0.1  # seconds
+# How long it waits after an error, e.g. when there is no memory.
+PAUSE = 0.01  # seconds
 
 # A change to these selectors takes effect while they wait. Others must be woken for it.
 AT_ONCE = tuple(
@@ -61,15 +66,37 @@ class SelectorThread:
     def __init__(self) -> None:
         self._watches: dict[int, Watch] = {}
         self._selector = selectors.DefaultSelector()
-        self._bell, self._ear = socket.socketpair()
+        try:
+            self._bell, self._ear = socket.socketpair()
+        except OSError:
+            self._selector.close()
+            raise
         self._bell.setblocking(False)
         self._ear.setblocking(False)
         self._selector.register(self._ear, selectors.EVENT_READ)
         self._told_at_once = isinstance(self._selector, AT_ONCE)
-        threading.Thread(target=self._run, name="zmqbridge-selector", daemon=True).start()
+        try:
+            self._start()
+        except ResourcesExhausted:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._worker = threading.Thread(target=self._run, name="zmqbridge-selector", daemon=True)
+        try:
+            self._worker.start()
+        except (RuntimeError, MemoryError) as error:
+            text = f"no thread can be started that waits for sockets of this loop: {error}"
+            raise ResourcesExhausted(text, errno.EAGAIN) from error
 
     def add(self, watch: Watch) -> None:
-        """Watch one more FD."""
+        """Watch one more FD.
+
+        Raises:
+            ResourcesExhausted: the thread has died, and no other can be started.
+        """
+        if not self._worker.is_alive():  # what kills it we cannot know; the others need it, too
+            self._start()
         self._watches[watch.fd] = watch
         self._register(watch.fd)
 
@@ -87,6 +114,11 @@ class SelectorThread:
         with _lock:
             if self._watches.get(watch.fd) is watch:
                 self._register(watch.fd)
+
+    def disown(self) -> None:
+        """Forget all FDs: this process is a forked child, whose loop may yet call `Watch.rang`."""
+        self._watches.clear()
+        self.close()
 
     def close(self) -> None:
         """Close the selector and the pair of sockets that wakes it."""
@@ -109,36 +141,48 @@ class SelectorThread:
             self._bell.send(b"\0")
 
     def _run(self) -> None:
-        global _thread
         while True:
             try:
-                ready = self._selector.select(None if self._watches else GRACE)
-            except RuntimeError:  # without a GIL: FDs were added while it made a list of them
-                continue
-            except (OSError, ValueError):
-                with _lock:
-                    self._drop_the_dead()
-                continue
-            with _lock:
-                for key, _ in ready:
-                    if key.fileobj is self._ear:
-                        with suppress(BlockingIOError):
-                            self._ear.recv(4096)
-                    else:
-                        self._tell(key.fd)
-                if not ready and not self._watches:
-                    _thread = None
-                    self.close()
+                if self._is_over():
                     return
+            except Exception:  # no memory, mostly; without this thread all sockets would be deaf
+                time.sleep(PAUSE)
+
+    def _is_over(self) -> bool:
+        """Wait once, and tell the loops; returns whether the thread has nothing to do any more."""
+        global _thread
+        try:
+            ready = self._selector.select(None if self._watches else GRACE)
+        except RuntimeError:  # without a GIL: FDs were added while it made a list of them
+            return False
+        except (OSError, ValueError):
+            with _lock:
+                self._drop_the_dead()
+            return False
+        with _lock:
+            for key, _ in ready:
+                if key.fileobj is self._ear:
+                    with suppress(BlockingIOError):
+                        self._ear.recv(4096)
+                else:
+                    self._tell(key.fd)
+            if ready or self._watches:
+                return False
+            _thread = None
+            self.close()
+            return True
 
     def _tell(self, fd: int) -> None:
-        self._unregister(fd)
         watch = self._watches.get(fd)
         if watch is not None:
             try:
+                # If this raises, the FD is watched still, and the next `select` names it again.
                 watch.loop.call_soon_threadsafe(watch.rang)
-            except RuntimeError:  # the loop was closed
+            except RuntimeError:
+                if not watch.loop.is_closed():
+                    raise
                 del self._watches[fd]
+        self._unregister(fd)
 
     def _drop_the_dead(self) -> None:
         # An FD was closed elsewhere while `select` waited for it: then `select` fails for all FDs.
@@ -172,11 +216,21 @@ class ThreadReader:
         return False
 
     def add_reader(self, fd: int, ring: Callable[[], object]) -> None:
-        """Make the loop call a function each time that an FD is readable."""
+        """Make the loop call a function each time that an FD is readable.
+
+        Raises:
+            ResourcesExhausted: there is no descriptor or no thread left to wait for it.
+        """
         global _thread
         with _lock:
             if _thread is None:
-                _thread = SelectorThread()
+                try:
+                    _thread = SelectorThread()
+                except ResourcesExhausted:
+                    raise
+                except OSError as error:
+                    text = f"no descriptor is left to wait for sockets of this loop: {error}"
+                    raise ResourcesExhausted(text, error.errno or errno.EMFILE) from error
             self._watch = Watch(_thread, fd, self.loop, ring)
             _thread.add(self._watch)
 
@@ -196,7 +250,7 @@ def _in_child() -> None:
     _lock = threading.Lock()  # the thread that held the old lock does not exist in this process
     thread, _thread = _thread, None
     if thread is not None:
-        thread.close()  # these are the child's copies; the parent's registrations stay
+        thread.disown()  # it closes the child's copies; the parent's registrations stay
 
 
 in_forked_child(_in_child)
