@@ -109,7 +109,7 @@ def test_json_is_still_the_same_json_under_its_colours(pusher: str) -> None:
 def test_who_wants_none_of_it_gets_plain_lines(how: dict[str, object]) -> None:
     status, drawn = on_terminal(["ping", "ipc://nobody"], **how)  # type: ignore[arg-type]
     assert status == 2
-    assert drawn.startswith("ipc://nobody: nobody is there")
+    assert drawn.startswith("ipc://nobody: nothing listens there")
     assert "\x1b" not in drawn
 
 
@@ -121,7 +121,7 @@ def test_a_verdict_has_a_colour_on_a_terminal_and_none_in_a_pipe() -> None:
         env={**os.environ, "FORCE_COLOR": "1", "TERM": "xterm"}, capture_output=True, timeout=BOUND,
     )  # fmt: skip
     assert (piped.returncode, piped.stdout) == (2, b"")
-    assert piped.stderr.startswith(b"ipc://nobody: nobody is there")
+    assert piped.stderr.startswith(b"ipc://nobody: nothing listens there")
 
 
 def test_the_figures_of_a_benchmark_are_a_table_on_a_terminal() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from zmqbridge._bridge.calls import raw
+from zmqbridge._bridge.calls import is_socket, raw
 from zmqbridge._bridge.exhaustion import explained
 from zmqbridge._bridge.guards import in_forked_child
 from zmqbridge.errors import AuthenticationMissing, OptionError
@@ -156,7 +156,7 @@ def stay_closed(socket: zmq.Socket[bytes]) -> None:
 
     This is for servers that are not refused without an authenticator, as those of the facade.
     """
-    if is_asked(socket) and _handled(socket.context):
+    if is_socket(socket) and is_asked(socket) and _handled(socket.context):
         _stay_closed(socket)
 
 
