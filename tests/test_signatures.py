@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
 import pydoc
 import re
 import subprocess
 import sys
 from types import ModuleType
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import pytest
 import zmq
 
-from zmqbridge import arguments, asyncio_backend, twisted_backend
+from zmqbridge import (
+    arguments,
+    asyncio_backend,
+    core,
+    proxies,
+    security,
+    sequences,
+    testing,
+    twisted_backend,
+    txzmq,
+)
 from zmqbridge._bridge.link import Link
 from zmqbridge.security import Security
+from zmqbridge.twisted_backend.proxyservice import ProxyService
 
 COMMON: dict[str, object] = {
     "bind": (),
@@ -146,6 +158,68 @@ def test_a_class_of_the_users_is_named_and_shown_as_it_is() -> None:
     ):
         with pytest.raises(TypeError, match=r"^(Plain|Own)\(\) has .*'conect': .*'connect'\?"):
             make()
+
+
+# What shows `*args` or `**kwargs`, and why.
+OPEN = {
+    "ZmqRequestTimeoutError": "takes what an exception takes: txZMQ gives it the request's id",
+}
+MODULES = [asyncio_backend, core, proxies, security, sequences, testing, twisted_backend, txzmq]
+CLASSES = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in MODULES
+    for name in module.__all__
+    if inspect.isclass(getattr(module, name))
+}
+# An enumeration, and exceptions that take a text, are made by Python itself.
+MADE = [
+    each
+    for each in CLASSES.values()
+    if not issubclass(each, enum.Enum)
+    and (not issubclass(each, Exception) or "__init__" in vars(each))
+]
+
+
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_no_constructor_of_a_public_class_hides_what_it_takes(kind: type) -> None:
+    shown = inspect.signature(kind).parameters.values()
+    hidden = [each for each in shown if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    assert bool(hidden) == (kind.__name__ in OPEN)
+
+
+@pytest.mark.parametrize("kind", MADE, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_a_misspelt_argument_is_blamed_on_the_class_that_was_written(kind: type) -> None:
+    takes = [*inspect.signature(kind).parameters]
+    with pytest.raises(TypeError) as raised:
+        kind(**{f"{takes[-1]}x" if takes else "x": None})
+    assert str(raised.value).startswith(kind.__name__)
+
+
+TAUGHT = [
+    asyncio_backend.Proxy,
+    twisted_backend.Proxy,
+    twisted_backend.SocketService,
+    proxies.Side,
+    sequences.Sequence,
+    ProxyService,
+    *get_args(Security),
+]
+
+
+@pytest.mark.parametrize("kind", TAUGHT, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_a_class_that_is_no_socket_says_what_was_meant_too(kind: type) -> None:
+    for argument in inspect.signature(kind).parameters:
+        with pytest.raises(TypeError) as raised:
+            kind(**{argument + "x": None})
+        meant = f"{kind.__name__}() has no argument '{argument}x': did you mean {argument!r}?"
+        assert str(raised.value) == meant
+
+
+def test_joining_has_the_defaults_of_incoming() -> None:
+    parameters = dict(inspect.signature(core.Incoming).parameters)
+    fixed = {"asks", "by_tag"}
+    rest = [each for name, each in parameters.items() if name not in fixed]
+    assert [*inspect.signature(core.Joining).parameters.values()] == rest
 
 
 def test_the_types_of_the_groups_are_those_of_the_constructor_that_does_the_work() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zmqbridge._bridge import misspelt
+
 if TYPE_CHECKING:
     from zmqbridge.arguments import Addresses, Options
     from zmqbridge.security import Security
@@ -40,6 +42,9 @@ class Side:
     connect: Addresses = ()
     options: Options | None = None
     security: Security | None = None
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     @classmethod
     def parse(cls, text: str, **more: Any) -> Side:

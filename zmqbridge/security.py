@@ -6,8 +6,9 @@ Nothing here belongs to a loop. No repr and no error text shows a secret.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from zmqbridge._bridge import misspelt
 from zmqbridge.core.framing import BytesLike
 from zmqbridge.core.zap import Peer, Policy, as_bool, as_secret, curve_key
 
@@ -59,6 +60,9 @@ class CurveServer:
     domain: str = field(default=DOMAIN, kw_only=True)
     any_key: bool = field(default=False, kw_only=True)
 
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
+
     def __post_init__(self) -> None:
         key = curve_key(self.secret_key, "the server's secret key")
         _store(self, secret_key=key, domain=_domain(self.domain))
@@ -81,6 +85,9 @@ class CurveClient:
     public_key: str | BytesLike
     secret_key: str | BytesLike = field(repr=False)
 
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
+
     def __post_init__(self) -> None:
         _store(
             self,
@@ -102,6 +109,9 @@ class PlainServer:
 
     domain: str = DOMAIN
 
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
+
     def __post_init__(self) -> None:
         _domain(self.domain)
 
@@ -120,6 +130,9 @@ class PlainClient:
     username: str | BytesLike
     password: str | BytesLike = field(repr=False)
 
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
+
     def __post_init__(self) -> None:
         _store(
             self,
@@ -137,6 +150,9 @@ class Null:
     """
 
     domain: str = DOMAIN
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     def __post_init__(self) -> None:
         _domain(self.domain)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
+from zmqbridge._bridge import misspelt
 from zmqbridge.core.checks import ONE
 from zmqbridge.core.framing import Address, as_name
 
@@ -40,6 +41,9 @@ class Sequence:
     """
 
     __slots__ = ("by", "first", "keep", "last_values", "replay", "size")
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from zmqbridge import arguments
+from zmqbridge._bridge.misspelt import ShownOwn
 
 BACKENDS = ["zmqbridge.asyncio_backend", "zmqbridge.twisted_backend"]
 ORDER = [
@@ -35,7 +36,7 @@ def described(argument: str) -> str:
 
 
 def sockets(backend: Any) -> dict[str, inspect.Signature]:
-    """The classes of a backend that take arguments, with what they take."""
+    """The classes of a backend that pass arguments on, with what they take."""
     names = sorted(
         backend.__all__, key=lambda name: (name not in ORDER, [*ORDER, name].index(name))
     )
@@ -44,6 +45,7 @@ def sockets(backend: Any) -> dict[str, inspect.Signature]:
         name: inspect.signature(value)
         for name, value in classes.items()
         if hasattr(value, "__signature__")
+        and not isinstance(inspect.getattr_static(value, "__signature__"), ShownOwn)
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machines import RaisingInboxMachine
 
-from zmqbridge.core.raising import RaisingInbox
+from zmqbridge.core.raising import RaisingInbox, WeighedRaisingInbox
 
 TestReceivers = RaisingInboxMachine.TestCase
 
@@ -55,3 +55,23 @@ def test_an_error_is_not_popped_while_a_message_is_promised() -> None:
         inbox.pop()
     assert inbox.poll() is error
     assert inbox.take("one") == 2
+
+
+def test_with_a_bound_in_bytes_an_error_keeps_its_place_too() -> None:
+    inbox: WeighedRaisingInbox[str] = WeighedRaisingInbox(
+        10, lambda item: 6 if isinstance(item, bytes) else 0
+    )
+    error = LookupError()
+    inbox.expect()
+    inbox.put([error, b"one"])
+    assert not inbox.paused
+    inbox.put([b"two"])
+    assert inbox.paused
+    assert [inbox.poll() for _ in range(3)] == [error, b"one", b"two"]
+    assert not inbox.paused
+
+
+@pytest.mark.parametrize("kind", [RaisingInbox, WeighedRaisingInbox])
+def test_an_argument_that_it_does_not_take_is_blamed_on_it(kind: type) -> None:
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) .*'hgh'"):
+        kind(hgh=1)

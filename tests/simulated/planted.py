@@ -89,10 +89,10 @@ FAULTS = [
     Planted("no turn follows a ring", "_bridge/pump.py",
             "            if not comes:\n                self.turn()\n", "            pass\n"),
     Planted("the edge that a send swallows is lost", "_bridge/sending.py",
-            "                if self._sending_hides and not self.due:\n"
+            "                if self._sending_hides and not self.turn_wanted:\n"
             "                    self.schedule()\n", ""),
     Planted("the edge that a send in parts swallows is lost", "_bridge/sending.py",
-            "            if self._sending_hides and not self.due:\n"
+            "            if self._sending_hides and not self.turn_wanted:\n"
             "                self.schedule()\n", ""),
     Planted("a message overtakes those in the queue", "_bridge/sending.py",
             "if self.queues and self.queues.put(message, key):", "if False:"),

@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import zmq
 
-from zmqbridge._bridge import proxysockets
+from zmqbridge._bridge import misspelt, proxysockets
 from zmqbridge._bridge.context import shared
 from zmqbridge._bridge.guards import calling_line
 from zmqbridge._bridge.linked import only_async
@@ -46,6 +46,9 @@ class Proxying:
         AuthenticationMissing: a side asks an authenticator about its clients, and there are no
             policies.
     """
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ class Pump(Sending):
       `close`
     - inputs: `ring`, `turn`, `fetch`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
-      which `unreachable`), `withdrawn`, `due` (a turn was asked for)
+      which `unreachable`), `withdrawn`, `turn_wanted`
 
     What the driver owes is written at `PumpDriver`. For a ROUTER, after `stalled` was called, it
     calls `patrol` again and again, each time after the seconds that `patrol` returned.
@@ -117,7 +117,7 @@ class Pump(Sending):
             if now > self._patrol.ages_at:
                 self._patrol.age(now)
         self.received += 1
-        comes, self.due = self.due, True  # an answer sent from here schedules no turn
+        comes, self.turn_wanted = self.turn_wanted, True  # an answer from here schedules no turn
         # `standing_by`, without its frame, which would be 3 % of a request.
         queue = self._loop_queue
         if queue is not None:
@@ -152,7 +152,7 @@ class Pump(Sending):
 
     def turn(self) -> None:
         """Do what there is to do now: flush the queues, then read a burst."""
-        self.due = False
+        self.turn_wanted = False
         if self.closed:
             self._report()
             return

@@ -41,8 +41,8 @@ class Sending:
 
     __slots__ = (
         "_driver", "_get", "_loop_queue", "_lost", "_patrol", "_pattern", "_send", "_sending_hides",
-        "_standby", "_unreported", "closed", "due", "monotonic", "queues", "sent",
-        "stalled",
+        "_standby", "_unreported", "closed", "monotonic", "queues", "sent",
+        "stalled", "turn_wanted",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +70,7 @@ class Sending:
         self._loop_queue: deque[Any] | None = None
         self._standby: Any = None
         self._unreported: tuple[Exception, ...] = ()  # what the turn is to report when it ends
-        self.due: bool = False
+        self.turn_wanted: bool = False
         self.closed: bool = False
         self.sent: int = 0
         self.stalled: Callable[[SendQueue[Any]], None] = ignore
@@ -112,7 +112,7 @@ class Sending:
                 pass  # the code below meets the same error and handles it
             else:
                 self.sent += 1
-                if self._sending_hides and not self.due:
+                if self._sending_hides and not self.turn_wanted:
                     self.schedule()
                 return
         for part in message:
@@ -122,7 +122,7 @@ class Sending:
         if self.queues and self.queues.put(message, key):
             return
         if self.try_send(message):
-            if self._sending_hides and not self.due:
+            if self._sending_hides and not self.turn_wanted:
                 self.schedule()
             if self._lost:
                 self._lost.pop(message[0], None)
@@ -228,8 +228,8 @@ class Sending:
 
     def schedule(self) -> None:
         """Have one turn run soon, because something may have silenced the FD."""
-        if not self.due and not self.closed:
-            self.due = True
+        if not self.turn_wanted and not self.closed:
+            self.turn_wanted = True
             self._driver.call_soon()
 
     def stand_by(self, queue: deque[Any]) -> None:

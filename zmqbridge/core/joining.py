@@ -9,6 +9,7 @@ from typing import Any
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.lanes import Lane
 from zmqbridge.core.numbered import Asked, AskedList, is_of_another, run_of
+from zmqbridge.core.ordering import HOLD, HOLD_SIZE
 
 JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 
@@ -25,15 +26,33 @@ class Joining(Incoming):
     - inputs, commands and getters: those of `Incoming`, and the commands `join` and `leave`
 
     Args:
-        settings: the arguments of `Incoming`.
+        numbers, hold, timeout, pause, attempts, interval: as of `Incoming`.
     """
 
     doubled: int
     unasked: int
     failures: int
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(asks=True, by_tag=True, **settings)
+    def __init__(
+        self,
+        *,
+        numbers: bool = False,
+        hold: tuple[int, int] = (HOLD, HOLD_SIZE),
+        timeout: float = 5.0,
+        pause: float = 1.0,
+        attempts: int = 3,
+        interval: float = 10.0,
+    ) -> None:
+        super().__init__(
+            asks=True,
+            by_tag=True,
+            numbers=numbers,
+            hold=hold,
+            timeout=timeout,
+            pause=pause,
+            attempts=attempts,
+            interval=interval,
+        )
         self._prefixes: dict[bytes, None] = {}
         self._joining: dict[bytes, None] = {}  # prefixes to ask for
         self._join = b""  # the prefix whose answer is under way

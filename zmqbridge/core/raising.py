@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from zmqbridge.core.inbox import Inbox, WeighedInbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 
 Waiter = TypeVar("Waiter", bound=Hashable)
 
@@ -22,6 +22,9 @@ class RaisingInbox(Inbox[Any, Waiter]):
     __slots__ = ()
 
     pop: Callable[[], Any]
+
+    def __init__(self, high: float = HIGH, low: float = -1) -> None:
+        super().__init__(high, low)
 
     def expect(self) -> None:
         """Prepare for an error: until the inbox is empty, `pop` looks at each item first."""
@@ -42,3 +45,6 @@ class WeighedRaisingInbox(RaisingInbox[Waiter], WeighedInbox[Any, Waiter]):
     """The same, with a bound in bytes, too."""
 
     __slots__ = ()
+
+    def __init__(self, most: int, weigh: Callable[[Any], int]) -> None:
+        WeighedInbox.__init__(self, most, weigh)

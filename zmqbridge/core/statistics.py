@@ -55,3 +55,28 @@ class Statistics(NamedTuple):
         """Messages that you have received."""
         rest = self.unread + self.malformed + self.late_replies + self.unclaimed
         return self.received - rest - self.unwanted - self.lost
+
+
+# Editors and Sphinx read the texts above, and ``help()`` those of the fields: a test compares them.
+for _name, _text in {
+    "sent": "Messages given to libzmq.",
+    "received": "Messages taken from libzmq, malformed ones included.",
+    "queued": "Messages that wait in the send queue now.",
+    "unread": "Messages that wait in the inbox now.",
+    "malformed": "Messages received without the shape of the pattern; they are not delivered.",
+    "dropped": "Messages accepted that could not be sent: the peer left, or the socket was closed.",
+    "open_requests": "Requests that wait for their reply now.",
+    "late_replies": "Replies that matched no open request: late, doubled or forged.",
+    "withdrawn": "Requests that were cancelled or expired before they were sent.",
+    "unreachable": "How many of `dropped` had a peer that left; the others were queued "
+    "when the socket closed.",
+    "unclaimed": "Messages that were in the inbox when the socket was closed.",
+    "refused": "Messages that were not accepted: a queue was at its mark "
+    "(`QueueFull`, `PeerStalled`).",
+    "lost": "Messages received that no memory was left to copy (`OutOfMemory`); "
+    "they are not delivered.",
+    "unwanted": "Publications unsubscribed before you took them; with CONFLATE, outdated messages.",
+    "missed": "Numbered publications that were told to be missing, as a `Gap` or by "
+    "`PublicationsMissed`.",
+}.items():
+    getattr(Statistics, _name).__doc__ = _text

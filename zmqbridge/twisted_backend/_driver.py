@@ -193,7 +193,7 @@ class ReactorDriver(Pace):
         if reader.read_scheduled is not None:
             return
         if get_ident() != self.home_thread and elsewhere(self.reactor):
-            self.pump.due = False  # doRead will see no scheduled call, as when the FD is readable
+            self.pump.turn_wanted = False  # doRead sees no scheduled call, as with a readable FD
             self.reactor.callFromThread(reader.doRead)
             return
         call = reader.read_scheduled = self.reactor.callLater(0, reader.doRead)
@@ -223,7 +223,7 @@ class ReactorDriver(Pace):
         reader = self._reader
         if reader.read_scheduled is call:  # so the program has cancelled it, and not we
             reader.read_scheduled = None
-            self.pump.due = False
+            self.pump.turn_wanted = False
             call_anyway(self.reactor, ref(self), "read_again")
 
     def timer_cancelled(self, call: Any) -> None:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
+from zmqbridge._bridge import misspelt
 from zmqbridge.cli.guarding import guarded, marked
 from zmqbridge.cli.keys import Refused
 from zmqbridge.cli.parsing import at_least_one, positive
@@ -44,6 +45,9 @@ class ProxyService(Service):
     """
 
     log: ClassVar[Logger] = Logger()
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     def __init__(
         self,

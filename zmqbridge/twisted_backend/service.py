@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from inspect import iscoroutine
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from zmqbridge._bridge import misspelt
 from zmqbridge.core.checks import check_optional_timeout
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._reactors import global_reactor
@@ -43,6 +44,9 @@ class SocketService(Service):
     """
 
     log: ClassVar[Logger] = Logger()
+
+    if not TYPE_CHECKING:
+        __new__, __signature__ = misspelt.new, misspelt.ShownOwn()
 
     def __init__(
         self,

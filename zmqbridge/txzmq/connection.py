@@ -333,7 +333,7 @@ class ZmqConnection:
                     driver.not_taken(parts)
         except ZmqBridgeError as problem:
             raise ZmqSendError(problem) from None
-        if not pump.due:
+        if not pump.turn_wanted:
             pump.schedule()
 
     def messageReceived(self, message: Message) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 # Programs import these from txZMQ's module, whose name is in their logs, checks and pickles.
 CONNECTION = "zmqbridge.txzmq.connection"
@@ -31,6 +31,10 @@ class ZmqEndpoint(_Endpoint):
     """
 
     __module__ = CONNECTION
+
+    def __new__(cls, type: str, address: str) -> Self:
+        """The arguments are described in the class."""
+        return super().__new__(cls, type, address)
 
 
 def how_and_where(endpoint: Any) -> tuple[str, Any]:

@@ -129,7 +129,7 @@ class Reader(ReactorDriver):
     def _read_closely(self) -> None:
         connection = self.connection
         if connection.socket is self.socket and self.socket is not None:
-            self.pump.due = False
+            self.pump.turn_wanted = False
             if untouched(self.socket):
                 self.quick = self.socket
                 if connection._readMultipart == self._whole:

@@ -37,7 +37,7 @@ class NoPump:
         self.queued = self.sent = self.received = 0
         self.dropped = self.unreachable = self.withdrawn = self.refused = self.lost = 0
         self.closed: bool = False
-        self.due: bool = False
+        self.turn_wanted: bool = False
         self.monotonic = monotonic
 
     def schedule(self) -> None:
