@@ -36,6 +36,7 @@ TRIO = "trio's own: which task waits for what, and in which order tasks run; not
 
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "_bridge/context.py": {"_current_frames": CPYTHON, "_sockets": PYZMQ},
+    "_bridge/exhaustion.py": {"_sockets": PYZMQ},
     "_bridge/guards.py": {"_current_frames": CPYTHON, "_getframe": CPYTHON, "_shadow": PYZMQ},
     "_bridge/inherited.py": dict.fromkeys(
         ("_asyncioEventloop", "_fd_to_key", "_poller", "_reads", "_selector", "_writes"), POLLER
