@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real("a loop that is held up")
 
-some_worlds = pytest.mark.parametrize(
-    "w", ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"], indirect=True
-)
+SOME = ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"]
+some_worlds = pytest.mark.parametrize("w", SOME, indirect=True)
 TIMEOUTS = [0.2, 0.6, 2, 6, 20]  # seconds; a busy machine does not answer all within the first
 HELD_UP = MOST_QUIET * SETTLES
 SILENT = b"do not answer"
@@ -61,8 +60,12 @@ def server(begin: threading.Event | None = None) -> Iterator[tuple[str, list[Any
             thread.join()
 
 
-@some_worlds
-@pytest.mark.parametrize("count", [1, 3000])
+# Each is a task, and trio takes longest for them; so many are still more than libzmq holds.
+@pytest.mark.parametrize(
+    ("w", "count"),
+    [(name, count) for name in SOME for count in (1, 1200 if name == "trio" else 3000)],
+    indirect=["w"],
+)
 async def test_a_reply_that_came_in_time_does_not_lose_against_its_timeout(
     w: World, count: int
 ) -> None:
