@@ -72,7 +72,7 @@ class Pump(Sending):
         "_recv", "_reported", "lost", "received",
     )  # fmt: skip
 
-    due: bool
+    turn_wanted: bool
 
     def __init__(
         self,
