@@ -581,6 +581,27 @@ def test_room_that_comes_while_a_turn_reads_is_not_missed(
     assert taken + drained(peer) == numbered(0, 5)
 
 
+def test_a_message_that_comes_while_a_router_flushes_again_is_not_missed(
+    driven: Make, plain: Make
+) -> None:
+    # The simulation has found this by seed 4995: a request that was never answered.
+    options = {"ROUTER_MANDATORY": 1}
+    router = driven(zmq.ROUTER, bind="inproc://edge", hwm=1, socket_options=options)
+    dealer = plain(zmq.DEALER, "inproc://edge", hwm=1, IDENTITY=b"it")
+    router.settle()
+    for _ in range(3):  # libzmq takes two of them
+        router.pump.send([b"it", b"x"])
+    router.settle()
+    assert router.pump.queued == 1
+    # A turn finds no room, and when it asks again there is some. Before it sends, something comes.
+    before(router.pump, "_get", 2, lambda: drained(dealer))
+    before(router.pump, "_send", 2, lambda: (dealer.send(b"here", DONTWAIT), spin()))
+    router.pump.schedule()
+    router.settle()
+    assert not router.pump.queues
+    assert router.received == [[b"it", b"here"]]
+
+
 def test_room_that_comes_at_the_end_of_a_flush_is_not_missed(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://edge", hwm=2)
     peer = plain(zmq.PULL, "inproc://edge", hwm=2)

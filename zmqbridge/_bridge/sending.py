@@ -268,6 +268,7 @@ class Sending:
         # Reading EVENTS may have silenced the FD for new room, so try once more.
         if few and not again and (patrol is not None or events & POLLOUT):
             again = self._flush()
+            events = self._get(EVENTS)  # a message may have come in between, and sending hid it
         return again, events
 
     def _flush(self) -> bool:
