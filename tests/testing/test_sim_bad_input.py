@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import anyio
@@ -258,7 +259,8 @@ def test_drawn_faults_outlast_a_retry() -> None:
     def long(drawn: list[Fault]) -> bool:
         return any(each.kind == "one_way" and each.lasts > 2 for each in drawn)
 
-    assert find(strategies.faults(["a", "b"]), long, settings=settings(database=None))
+    enough = settings(database=None, max_examples=10_000)
+    assert find(strategies.faults(["a", "b"]), long, settings=enough, random=Random(1))
     world = network()
     assert any(long(faults.draw(world.random, ["a", "b"], 5)) for _ in range(300))
     assert not any(long(faults.draw(world.random, ["a", "b"], 5, longest=0.5)) for _ in range(300))
