@@ -602,6 +602,23 @@ def test_a_message_that_comes_while_a_router_flushes_again_is_not_missed(
     assert router.received == [[b"it", b"here"]]
 
 
+def test_a_stuck_peer_that_leaves_after_a_router_flushed_again_is_not_missed(
+    router: Driver, member: Make
+) -> None:
+    leaving = member(b"leaving")
+    for message in to(b"leaving", 0, 7):
+        router.pump.send(message)
+    router.settle()
+
+    # The second reading tells libzmq that the peer leaves, its answer comes before a third one.
+    before(router.pump, "_get", 2, lambda: (leaving.close(0), spin()))
+    before(router.pump, "_get", 3, spin)
+    router.pump.schedule()
+    router.settle()
+    until(lambda: router.reports, router)
+    assert router.pump.queues == {}
+
+
 def test_room_that_comes_at_the_end_of_a_flush_is_not_missed(driven: Make, plain: Make) -> None:
     pusher = driven(zmq.PUSH, bind="inproc://edge", hwm=2)
     peer = plain(zmq.PULL, "inproc://edge", hwm=2)

@@ -268,7 +268,8 @@ class Sending:
         # Reading EVENTS may have silenced the FD for new room, so try once more.
         if few and not again and (patrol is not None or events & POLLOUT):
             again = self._flush()
-            events = self._get(EVENTS)  # a message may have come in between, and sending hid it
+            if not self.queues:  # reading EVENTS could hide a stuck peer's room; the patrol reads
+                events = self._get(EVENTS)  # a message may have come in between, and sending hid it
         return again, events
 
     def _flush(self) -> bool:
