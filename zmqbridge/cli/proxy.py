@@ -11,13 +11,11 @@ from math import inf
 from typing import Any
 
 from zmqbridge.asyncio_backend import Proxy
+from zmqbridge.cli.ending import INTERRUPTED, OK
 from zmqbridge.cli.guarding import Guarded, guarded, marked
-from zmqbridge.cli.keys import Refused
-from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
+from zmqbridge.errors import ProxyStalled
 from zmqbridge.proxies import Side
 
-OK, FAILED, MISUSED = 0, 1, 2
-INTERRUPTED = 128 + signal.SIGINT
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -29,14 +27,6 @@ def run(
         captured = None if capture is None else Side.parse(capture)
         given = marked(kind, guarded(**guarding), mark)
         return asyncio.run(serve(kind, given, captured, statistics))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except ProxyFailed as error:
-        print(f"zmqbridge proxy: {error}", file=sys.stderr)
-        return FAILED
-    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
-        print(f"zmqbridge proxy: {error}", file=sys.stderr)
-        return MISUSED
     finally:
         be_deaf()
 

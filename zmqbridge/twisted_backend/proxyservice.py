@@ -14,8 +14,8 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge import misspelt
+from zmqbridge.cli.ending import Refused
 from zmqbridge.cli.guarding import guarded, marked
-from zmqbridge.cli.keys import Refused
 from zmqbridge.cli.parsing import at_least_one, positive
 from zmqbridge.core.checks import check_timeout
 from zmqbridge.errors import ZmqBridgeError
