@@ -134,8 +134,7 @@ class Sending:
         if message[0] in self._lost:
             self.schedule()
             if self._unread():
-                self.queues.no_route(message)
-                raise PeerUnreachable(message[0])
+                raise self.queues.no_route(message)
             # All was read, so libzmq would have told: the peer came back, and does not read.
             del self._lost[message[0]]
         queue = self.queues.start(message, key)
@@ -172,8 +171,7 @@ class Sending:
             self.schedule()  # this has silenced the FD; or the turn meets the same error
             if error.errno == EHOSTUNREACH:
                 self._lost.pop(message[0], None)
-                self.queues.no_route(message)
-                raise PeerUnreachable(message[0]) from None
+                raise self.queues.no_route(message) from None
             raise self._broken(error) from error
         self.sent += 1
         return True

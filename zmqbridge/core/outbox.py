@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from zmqbridge.core.sendqueue import HIGH, SendQueue
-from zmqbridge.errors import PeerStalled, QueueFull
+from zmqbridge.errors import PeerStalled, PeerUnreachable, QueueFull
 
 
 class Outbox(dict[bytes, SendQueue[Any]]):
@@ -112,10 +112,11 @@ class Outbox(dict[bytes, SendQueue[Any]]):
         self.dropped += gone
         self.unreachable += gone
 
-    def no_route(self, message: Sequence[bytes]) -> None:
-        """There is no such peer, so a message is not accepted; one that waits here was before."""
+    def no_route(self, message: Sequence[bytes]) -> PeerUnreachable:
+        """There is no such peer: count the message, unless it waits here; returns the error."""
         if not self.queue_of(message):
             self.unroutable += 1
+        return PeerUnreachable(message[0])
 
     def close(self, remains: list[Any]) -> list[Any]:
         """Drop all messages, and remove and return all waiters.

@@ -104,7 +104,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def the_socket_knows_no_such_peer(self, peer: bytes) -> None:
         # What waits was accepted; `the_peer_leaves` counts it.
         waits = bool(self.lanes.get(self.lane(peer)))
-        self.outbox.no_route([peer, b"?"])
+        assert self.outbox.no_route([peer, b"?"]).peer == peer
         self.counts["unroutable"] += not waits
 
     @rule()
