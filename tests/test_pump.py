@@ -25,9 +25,9 @@ from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import LARGE_BURST, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
-from zmqbridge.core.patterns import NOTHING
-from zmqbridge.core.sendqueue import HIGH
+from zmqbridge.core._pacing import BURST, SHORTEST, SLICE
+from zmqbridge.core._patterns import NOTHING
+from zmqbridge.core._sendqueue import HIGH
 
 if TYPE_CHECKING:
     from tests.conftest import Make

@@ -15,8 +15,8 @@ from zmqbridge._bridge.lingers import LINGER_OF, hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
 from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.checks import as_list
-from zmqbridge.core.framing import Address, as_name
+from zmqbridge.core._checks import as_list
+from zmqbridge.core._framing import Address, as_name
 from zmqbridge.errors import AddressError, SocketClosed
 
 if TYPE_CHECKING:

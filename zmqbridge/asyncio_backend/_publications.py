@@ -37,8 +37,8 @@ from zmqbridge._bridge.subscribing import (
 )
 from zmqbridge.asyncio_backend._publisher import publish
 from zmqbridge.asyncio_backend._receiver import Receiver
-from zmqbridge.core.checks import check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,
@@ -47,8 +47,8 @@ from zmqbridge.core.formats import (
     Publication,
     format_named,
 )
-from zmqbridge.core.framing import BytesLike, Message
-from zmqbridge.core.topics import Change
+from zmqbridge.core._framing import BytesLike, Message
+from zmqbridge.core._topics import Change
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         ReceiverArguments,
         SubscriberArguments,
     )
-    from zmqbridge.core.gaps import Gap, Restarted
+    from zmqbridge.core._gaps import Gap, Restarted
 
 
 @final

@@ -31,15 +31,15 @@ from zmqbridge._bridge.publishing import (
 )
 from zmqbridge._bridge.received import high_of
 from zmqbridge.asyncio_backend._base import Socket
-from zmqbridge.core.checks import check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,
     OneBody,
 )
-from zmqbridge.core.framing import Address, BytesLike, as_name
-from zmqbridge.core.topics import Change
+from zmqbridge.core._framing import Address, BytesLike, as_name
+from zmqbridge.core._topics import Change
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.listening import Listening

@@ -21,7 +21,7 @@ from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.guards import busy
 from zmqbridge._bridge.inherited import own_poller
 from zmqbridge._bridge.pace import Pace
-from zmqbridge.core.patterns import NOTHING
+from zmqbridge.core._patterns import NOTHING
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import clock_of, hasten, real, watch
 from zmqbridge.twisted_backend._reactors import (
@@ -292,7 +292,7 @@ class ReactorDriver(Pace):
 
     def report(self, error: BaseException) -> None:
         owner = self.link.owner
-        log = Logger(namespace=f"{owner.__module__}.{owner.__name__}")
+        log = Logger(namespace=f"{owner.__module__.partition('._')[0]}.{owner.__name__}")
         log.failure("error in {socket!r}", Failure(error), socket=self.link)
 
     def room_in(self, queue: Any) -> Deferred[None]:

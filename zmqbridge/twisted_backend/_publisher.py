@@ -30,15 +30,15 @@ from zmqbridge._bridge.publishing import (
     serve_replays,
 )
 from zmqbridge._bridge.received import high_of
-from zmqbridge.core.checks import check_handler, check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_handler, check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,
     OneBody,
 )
-from zmqbridge.core.framing import Address, BytesLike, as_name
-from zmqbridge.core.topics import Change
+from zmqbridge.core._framing import Address, BytesLike, as_name
+from zmqbridge.core._topics import Change
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._listening import hand_over
 

@@ -1,0 +1,87 @@
+"""ConflatingInbox: an inbox that holds only the newest publication of each tag."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from math import inf
+from typing import Any, TypeVar
+
+from zmqbridge.core._inbox import Inbox
+
+Publication = TypeVar("Publication", bound=tuple[Any, ...])
+Waiter = TypeVar("Waiter", bound=Hashable)
+
+
+class NewestByTag:
+    """The newest publication of each tag, oldest tag first; it has the methods of a deque.
+
+    Attributes:
+        replaced: how many publications were replaced by a newer one of their tag.
+    """
+
+    __slots__ = ("_by_tag", "replaced")
+
+    def __init__(self) -> None:
+        # To find its first entry, a plain dict would have to pass over all those that were taken.
+        self._by_tag: OrderedDict[bytes, Any] = OrderedDict()
+        self.replaced: int = 0
+
+    def __len__(self) -> int:
+        return len(self._by_tag)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._by_tag.values())
+
+    def extend(self, publications: Iterable[Any]) -> None:
+        """Add publications; each replaces an older one of its tag and keeps that one's place."""
+        by_tag, before, count = self._by_tag, len(self._by_tag), 0
+        for publication in publications:
+            by_tag[publication[0]] = publication
+            count += 1
+        self.replaced += before + count - len(by_tag)
+
+    def popleft(self) -> Any:
+        """Take the publication of the tag that came first.
+
+        Raises:
+            IndexError: there is none.
+        """
+        try:
+            return self._by_tag.popitem(last=False)[1]
+        except KeyError:
+            raise IndexError("there is no publication") from None
+
+    def clear(self) -> None:
+        """Drop all publications."""
+        self._by_tag.clear()
+
+
+class ConflatingInbox(Inbox[Publication, Waiter]):
+    """An inbox in which a publication replaces the waiting one of the same tag.
+
+    So a slow receiver always gets the newest publications, and not more of them wait than there are
+    tags. Tags keep the order in which they began to wait. A replaced publication counts as
+    `unwanted`.
+
+    Args:
+        high: how many tags may wait before reading pauses. During a pause newer publications are
+            not read, so by default it never pauses.
+    """
+
+    __slots__ = ()
+
+    messages: Any
+    unwanted: int
+
+    def __init__(self, high: float = inf) -> None:
+        super().__init__(high, 0 if high == inf else -1)
+        self.messages = NewestByTag()
+        self._popleft = self.messages.popleft
+        self.pop: Callable[[], Publication] = self._popleft
+
+    def put(self, items: Iterable[Publication]) -> None:
+        """Add a burst of publications."""
+        replaced = self.messages.replaced
+        super().put(items)
+        self.unwanted += self.messages.replaced - replaced
