@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import zmq
 
-from zmqbridge import ResourcesExhausted, SocketClosed
+from zmqbridge import ResourcesExhausted, SocketClosed, ZmqBridgeError
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
@@ -540,9 +540,13 @@ def test_a_forked_child_that_runs_the_loop_is_told(run: Callable[..., Any]) -> N
             reader, writer = os.pipe()
             if not (child := os.fork()):
                 shown: list[str] = []
-                loop.set_exception_handler(
-                    lambda _, context: shown.append(type(context["exception"]).__name__)
-                )
+
+                def show(_: Any, context: dict[str, Any]) -> None:
+                    # Python 3.15 has an error of its own: its child knows of no current task.
+                    if isinstance(context["exception"], ZmqBridgeError):
+                        shown.append(type(context["exception"]).__name__)
+
+                loop.set_exception_handler(show)
                 asyncio.events._set_running_loop(loop)
                 for _ in range(5):
                     await asyncio.sleep(0)
