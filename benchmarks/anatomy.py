@@ -19,7 +19,7 @@ from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
-from zmqbridge.core._patterns import Pattern
+from zmqbridge.core.patterns import Pattern
 
 COUNT = 10_000
 RUNS = 15

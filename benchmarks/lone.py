@@ -19,8 +19,8 @@ import zmq
 from zmq.backend import Socket as CompiledSocket
 
 from zmqbridge.asyncio_backend import Puller
-from zmqbridge.core._framing import Message
-from zmqbridge.core._patterns import Pattern
+from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import Pattern
 
 COUNT = 2_000
 RUNS = 15

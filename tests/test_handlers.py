@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python import log
 
-from zmqbridge.core._connectionevents import MonitorEvent
+from zmqbridge.core.connectionevents import MonitorEvent
 from zmqbridge.twisted_backend._handlers import dispatch
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPullConnection, ZmqPushConnection
 

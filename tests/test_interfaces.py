@@ -24,8 +24,8 @@ from zmqbridge.testing._delayed import SimCall
 from zmqbridge.twisted_backend import Puller
 from zmqbridge.twisted_backend._base import Receiver
 from zmqbridge.twisted_backend._driver import ReactorDriver
-from zmqbridge.twisted_backend._service import SocketService
 from zmqbridge.twisted_backend.proxyservice import ProxyService
+from zmqbridge.twisted_backend.service import SocketService
 from zmqbridge.txzmq import ZmqConnection, ZmqFactory
 
 if TYPE_CHECKING:

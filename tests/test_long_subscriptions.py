@@ -15,7 +15,7 @@ import pytest
 import zmq
 
 from zmqbridge import asyncio_backend, twisted_backend
-from zmqbridge.core._topics import LONGEST
+from zmqbridge.core.topics import LONGEST
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqPubConnection, ZmqSubConnection
 
 if TYPE_CHECKING:

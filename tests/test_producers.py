@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface.verify import verifyObject
 
 from zmqbridge import SocketClosed
-from zmqbridge.core._inbox import HIGH
+from zmqbridge.core.inbox import HIGH
 
 if TYPE_CHECKING:
     from tests.conftest import World

@@ -26,8 +26,8 @@ from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import LARGE_BURST, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core._pacing import BURST, SHORTEST, SLICE
-from zmqbridge.core._patterns import NOTHING
-from zmqbridge.core._sendqueue import HIGH
+from zmqbridge.core.patterns import NOTHING
+from zmqbridge.core.sendqueue import HIGH
 
 if TYPE_CHECKING:
     from tests.conftest import Make

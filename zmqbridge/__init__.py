@@ -8,7 +8,7 @@ neither zmq nor an event loop; take sockets from `zmqbridge.asyncio_backend` or
 
 from typing import TYPE_CHECKING
 
-from zmqbridge.core._framing import BytesLike
+from zmqbridge.core.framing import BytesLike
 from zmqbridge.errors import (
     AddressError,
     AlreadyReplied,
@@ -41,16 +41,16 @@ from zmqbridge.errors import (
 )
 
 if TYPE_CHECKING:
-    from zmqbridge.core._gaps import Gap, Restarted
-    from zmqbridge.core._topics import Subscribed, Unsubscribed
+    from zmqbridge.core.gaps import Gap, Restarted
+    from zmqbridge.core.topics import Subscribed, Unsubscribed
     from zmqbridge.sequences import Sequence
 
 _OF_PUBLICATIONS = {
-    "Gap": "zmqbridge.core._gaps",
-    "Restarted": "zmqbridge.core._gaps",
+    "Gap": "zmqbridge.core.gaps",
+    "Restarted": "zmqbridge.core.gaps",
     "Sequence": "zmqbridge.sequences",
-    "Subscribed": "zmqbridge.core._topics",
-    "Unsubscribed": "zmqbridge.core._topics",
+    "Subscribed": "zmqbridge.core.topics",
+    "Unsubscribed": "zmqbridge.core.topics",
 }
 _OF_BACKENDS = {
     "Authenticator", "Dealer", "Pair", "Proxy", "Publisher", "Puller", "Pusher", "Replier",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 from zmqbridge.core._formats import FormatName
-from zmqbridge.core._framing import Address
+from zmqbridge.core.framing import Address
 from zmqbridge.sequences import By, Sequence
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zmqbridge.core._connectionevents import MonitorEvent
-    from zmqbridge.core._gaps import Gap, Restarted
+    from zmqbridge.core.connectionevents import MonitorEvent
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 class ZmqBridgeError(Exception):
@@ -116,7 +116,7 @@ class ConnectTimeout(ZmqBridgeError, TimeoutError):
     def __init__(self, timeout: float, failure: MonitorEvent | None = None) -> None:
         text = "no handshake began"
         if failure:
-            from zmqbridge.core._connectionevents import with_cause  # loaded with the first monitor
+            from zmqbridge.core.connectionevents import with_cause  # loaded with the first monitor
 
             text = f"the last handshake ended with {with_cause(failure)}"
         super().__init__(f"no peer within {timeout:g} seconds; {text}")

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics
 from zmqbridge.tools import Counting

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from zmqbridge._bridge import misspelt
-from zmqbridge.core._framing import BytesLike
-from zmqbridge.core._zap import Peer, Policy, as_bool, as_secret, curve_key
+from zmqbridge.core.framing import BytesLike
+from zmqbridge.core.zap import Peer, Policy, as_bool, as_secret, curve_key
 
 __all__ = ["CurveClient", "CurveServer", "Null", "Peer", "PlainClient", "PlainServer", "Policy"]
 

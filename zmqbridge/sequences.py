@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from zmqbridge._bridge import misspelt
 from zmqbridge.core._checks import ONE
-from zmqbridge.core._framing import Address, as_name
+from zmqbridge.core.framing import Address, as_name
 
 __all__ = ["By", "Sequence"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.statistics import Statistics
 
 __all__ = ["Counting", "offer"]
 

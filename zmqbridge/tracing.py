@@ -14,7 +14,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 
-from zmqbridge.core._framing import BytesLike
+from zmqbridge.core.framing import BytesLike
 
 __all__ = ["TracedRequester", "traced_handler"]
 

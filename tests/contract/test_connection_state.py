@@ -37,9 +37,9 @@ from zmqbridge._bridge.exhaustion import SIZE, Reserve, reserve
 from zmqbridge._bridge.listening import Events
 from zmqbridge._bridge.monitoring import next_name
 from zmqbridge.asyncio_backend import Pusher
-from zmqbridge.core._connectionevents import EventKind, MonitorEvent
-from zmqbridge.core._inbox import HIGH
-from zmqbridge.core._monitor import ACCEPTS
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
+from zmqbridge.core.inbox import HIGH
+from zmqbridge.core.monitor import ACCEPTS
 
 if TYPE_CHECKING:
     from tests.conftest import Puller, Replier, World
@@ -412,7 +412,7 @@ def out_of_descriptors(bound: Replier) -> Iterator[None]:
 async def test_failed_accepts_fill_no_memory_and_hide_nothing_else(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqbridge.core._monitor.PAUSE", 0.1)
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.1)
     async with (
         w.Replier(bind=TCP, monitor=True) as replier,
         w.Requester(connect=replier.addresses) as requester,
@@ -452,7 +452,7 @@ def failed_accept() -> list[bytes]:
 async def test_no_other_event_is_lost_or_told_twice_around_a_storm(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zmqbridge.core._monitor.PAUSE", 0.05)
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.05)
     told: list[EventKind] = []
     async with w.Puller(bind=TCP, monitor=True, options=MANY) as puller:
         monitor = puller._link.monitor
@@ -521,7 +521,7 @@ async def test_when_there_is_no_descriptor_at_all_that_is_said_and_mended_later(
         looks.append(1)
         raise OSError(errno.EMFILE, "none left")
 
-    monkeypatch.setattr("zmqbridge.core._monitor.PAUSE", 0.02)
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
     told: list[EventKind] = []
     looks: list[int] = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
@@ -564,7 +564,7 @@ async def test_nor_does_it_guess_when_the_last_descriptor_goes_after_a_storm(
         zmq.Socket.monitor(puller.socket, None, 0)
         raise zmq.ZMQError(errno.EMFILE)
 
-    monkeypatch.setattr("zmqbridge.core._monitor.PAUSE", 0.02)
+    monkeypatch.setattr("zmqbridge.core.monitor.PAUSE", 0.02)
     failed: list[int] = []
     async with w.Puller(bind=TCP, monitor=True) as puller:
         monitor, events = puller._link.monitor, puller.events()

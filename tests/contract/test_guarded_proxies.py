@@ -30,7 +30,7 @@ KNOWN = {"global": Policy(keys=[ALICE[0]])}
 
 @pytest.fixture(autouse=True)
 def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zmqbridge.core._connectionstate.AGAIN", 0.1)
+    monkeypatch.setattr("zmqbridge.core.connectionstate.AGAIN", 0.1)
 
 
 def client(keys: tuple[bytes, bytes]) -> CurveClient:

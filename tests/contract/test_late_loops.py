@@ -16,8 +16,8 @@ from twisted.internet.testing import MemoryReactorClock
 from zmqbridge import RequestTimeout, twisted_backend
 from zmqbridge._bridge.catchup import MOST_QUIET, SETTLES
 from zmqbridge._bridge.keepers import Deadlines
-from zmqbridge.core._requests import AT_ONCE, RequestTable
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.requests import AT_ONCE, RequestTable
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.txzmq import ZmqEndpoint, ZmqFactory, ZmqREQConnection
 
 if TYPE_CHECKING:

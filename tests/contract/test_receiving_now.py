@@ -17,7 +17,7 @@ from zmqbridge import (
     Subscribed,
     asyncio_backend,
 )
-from zmqbridge.core._inbox import Inbox
+from zmqbridge.core.inbox import Inbox
 
 if TYPE_CHECKING:
     from tests.conftest import World

@@ -32,7 +32,7 @@ from zmqbridge import (
 )
 from zmqbridge._bridge import mechanisms, opening
 from zmqbridge.asyncio_backend import Authenticator, Puller
-from zmqbridge.core._connectionevents import EventKind
+from zmqbridge.core.connectionevents import EventKind
 from zmqbridge.security import (
     CurveClient,
     CurveServer,
@@ -63,7 +63,7 @@ SOON = 0.1  # seconds until who was refused tries again; it is AGAIN otherwise
 
 @pytest.fixture(autouse=True)
 def tries_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zmqbridge.core._connectionstate.AGAIN", SOON)
+    monkeypatch.setattr("zmqbridge.core.connectionstate.AGAIN", SOON)
 
 
 def client(keys: tuple[bytes, Any], server: bytes = SERVER[0]) -> CurveClient:

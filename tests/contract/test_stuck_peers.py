@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 from zmqbridge import PeerStalled, PeerUnreachable, QueueFull
 from zmqbridge._bridge.patrol import PATROL
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core._sendqueue import SendQueue
+from zmqbridge.core.sendqueue import SendQueue
 from zmqbridge.twisted_backend import Router
 
 if TYPE_CHECKING:

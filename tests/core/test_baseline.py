@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from zmqbridge.core._baseline import Baseline, common
-from zmqbridge.core._gaps import Gap, Restarted
-from zmqbridge.core._incoming import CHECKED, Incoming
-from zmqbridge.core._joining import Joining
-from zmqbridge.core._lastvalues import LastValues
-from zmqbridge.core._numbered import (
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.incoming import CHECKED, Incoming
+from zmqbridge.core.joining import Joining
+from zmqbridge.core.lastvalues import LastValues
+from zmqbridge.core.numbered import (
     COPY,
     MOST_PREFIXES,
     RUN,
@@ -28,7 +28,7 @@ from zmqbridge.core._numbered import (
     run_of,
     split_asked,
 )
-from zmqbridge.core._outgoing import Kept, Outgoing
+from zmqbridge.core.outgoing import Kept, Outgoing
 from zmqbridge.errors import MalformedMessage
 
 ONE, TWO, THREE = (first_of_run(bytes([0, 0, 0, each])) for each in (7, 9, 5))

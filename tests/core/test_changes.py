@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqbridge.core._topics import (
+from zmqbridge.core.topics import (
     LONGEST,
     Subscribed,
     Unsubscribed,

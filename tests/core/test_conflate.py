@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 from machines import ConflatingInboxMachine
 
-from zmqbridge.core._conflate import ConflatingInbox
+from zmqbridge.core.conflate import ConflatingInbox
 
 TestConflating = ConflatingInboxMachine.TestCase
 TestConflating.settings = settings(max_examples=300)

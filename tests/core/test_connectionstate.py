@@ -8,8 +8,8 @@ from math import inf
 import pytest
 from machines import PeerMachine, RefusalMachine
 
-from zmqbridge.core._connectionevents import EventKind, MonitorEvent, why, with_cause
-from zmqbridge.core._connectionstate import AGAIN, ConnectionState
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent, why, with_cause
+from zmqbridge.core.connectionstate import AGAIN, ConnectionState
 
 AUTH = MonitorEvent(EventKind.HANDSHAKE_FAILED_AUTH, "a", 400)
 HUNG_UP = MonitorEvent(EventKind.HANDSHAKE_FAILED_NO_DETAIL, "a", 32)

@@ -6,7 +6,7 @@ from math import inf
 
 from machines import DeadlineMachine
 
-from zmqbridge.core._deadlines import DeadlineHeap
+from zmqbridge.core.deadlines import DeadlineHeap
 
 TestDeadlines = DeadlineMachine.TestCase
 

@@ -13,7 +13,7 @@ from zmqbridge import (
     ResourcesExhausted,
     ZmqBridgeError,
 )
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.statistics import Statistics
 
 
 @pytest.mark.parametrize("stage", ["queued", "sent"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqbridge.core._formats import FORMATS, FormatName, OneBody, format_named
-from zmqbridge.core._subscriptions import Subscriptions
+from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.errors import MalformedMessage
 
 # Few letters, and NUL among them, so that much matches.

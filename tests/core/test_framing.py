@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqbridge.core._framing import (
+from zmqbridge.core.framing import (
     as_bytes,
     as_name,
     as_parts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from machines import InboxMachine, WeighedInboxMachine
 
-from zmqbridge.core._inbox import Inbox
+from zmqbridge.core.inbox import Inbox
 
 TestReceivers = InboxMachine.TestCase
 TestReceiversOfLargeMessages = WeighedInboxMachine.TestCase

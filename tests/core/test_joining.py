@@ -6,10 +6,10 @@ import pytest
 from hypothesis import settings
 from machines import JoiningMachine
 
-from zmqbridge.core._gaps import Restarted
-from zmqbridge.core._incoming import Incoming
-from zmqbridge.core._joining import Joining
-from zmqbridge.core._numbered import COPY, Ask, Asked, as_copy, pack_number
+from zmqbridge.core.gaps import Restarted
+from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.joining import Joining
+from zmqbridge.core.numbered import COPY, Ask, Asked, as_copy, pack_number
 
 TestJoining = JoiningMachine.TestCase
 TestJoining.settings = settings(max_examples=200, stateful_step_count=40)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from machines import LastValuesMachine
 
-from zmqbridge.core._lastvalues import LastValues
+from zmqbridge.core.lastvalues import LastValues
 
 TestLastValues = LastValuesMachine.TestCase
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqbridge import MalformedMessage
-from zmqbridge.core._connectionevents import EventKind, MonitorEvent
-from zmqbridge.core._connectionstate import ConnectionState
-from zmqbridge.core._inbox import HIGH
-from zmqbridge.core._monitor import ACCEPTS, Storm, parse_event, without_failed_accepts
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
+from zmqbridge.core.connectionstate import ConnectionState
+from zmqbridge.core.inbox import HIGH
+from zmqbridge.core.monitor import ACCEPTS, Storm, parse_event, without_failed_accepts
 
 
 @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.text())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from machines import OutboxMachine
 
-from zmqbridge.core._outbox import Outbox
+from zmqbridge.core.outbox import Outbox
 from zmqbridge.errors import PeerStalled, QueueFull
 
 TestOutbox = OutboxMachine.TestCase

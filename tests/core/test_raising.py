@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machines import RaisingInboxMachine
 
-from zmqbridge.core._raising import RaisingInbox, WeighedRaisingInbox
+from zmqbridge.core.raising import RaisingInbox, WeighedRaisingInbox
 
 TestReceivers = RaisingInboxMachine.TestCase
 

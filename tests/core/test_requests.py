@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from machines import RequestMachine
 
-from zmqbridge.core._requests import AT_ONCE, RequestTable, request_ids
+from zmqbridge.core.requests import AT_ONCE, RequestTable, request_ids
 
 TestRequests = RequestMachine.TestCase
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from machines import RouteMachine
 
-from zmqbridge.core._routes import ReplyRoutes
+from zmqbridge.core.routes import ReplyRoutes
 
 LIMIT = 5
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import settings
 from machines import SequenceMachine
 
-from zmqbridge.core._gaps import Gap, Restarted
-from zmqbridge.core._incoming import Incoming
-from zmqbridge.core._numbered import (
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.numbered import (
     END,
     Ask,
     Asked,
@@ -21,7 +21,7 @@ from zmqbridge.core._numbered import (
     split_asked,
     split_numbered,
 )
-from zmqbridge.core._outgoing import Kept, Outgoing
+from zmqbridge.core.outgoing import Kept, Outgoing
 from zmqbridge.errors import MalformedMessage
 
 TestLedger = SequenceMachine.TestCase

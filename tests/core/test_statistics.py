@@ -7,7 +7,7 @@ import inspect
 import pydoc
 from itertools import pairwise
 
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.statistics import Statistics
 
 
 def test_what_was_accepted_and_delivered_follows_from_the_other_counts() -> None:

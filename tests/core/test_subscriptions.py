@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import SubscriptionsMachine
 
-from zmqbridge.core._framing import head, split_topic
-from zmqbridge.core._subscriptions import Subscriptions
+from zmqbridge.core.framing import head, split_topic
+from zmqbridge.core.subscriptions import Subscriptions
 
 TestSubscriptions = SubscriptionsMachine.TestCase
 

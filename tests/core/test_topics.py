@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from machines import TopicsMachine
 
-from zmqbridge.core._topics import (
+from zmqbridge.core.topics import (
     Topics,
     answer_header,
     is_answer,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import ReceivingMachine, RequestsMachine
 
-from zmqbridge.core._framing import split_request
 from zmqbridge.core._pacing import BURST
-from zmqbridge.core._patterns import (
+from zmqbridge.core.framing import split_request
+from zmqbridge.core.patterns import (
     NOTHING,
     Pattern,
     Receiving,

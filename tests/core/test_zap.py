@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines.zap import RAW, Z85, ZapMachine, request
 
-from zmqbridge.core._zap import Peer, Policy, Zap, curve_key
+from zmqbridge.core.zap import Peer, Policy, Zap, curve_key
 from zmqbridge.errors import MalformedMessage
 
 TestHandler = ZapMachine.TestCase

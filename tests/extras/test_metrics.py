@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from zmqbridge import ProxyStalled
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.proxies import ProxyStatistics
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from zmqbridge import (
     ZmqBridgeError,
 )
 from zmqbridge.core._pacing import BURST
-from zmqbridge.core._routes import LIMIT
+from zmqbridge.core.routes import LIMIT
 from zmqbridge.security import PlainClient
 from zmqbridge.txzmq import (
     ZmqConnection,

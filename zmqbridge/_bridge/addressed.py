@@ -16,7 +16,7 @@ from zmqbridge._bridge.mechanisms import refuse_open_server
 from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core._checks import as_list
-from zmqbridge.core._framing import Address, as_name
+from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, SocketClosed
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import zmq
 
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
-from zmqbridge.core._framing import Message
-from zmqbridge.core._incoming import Incoming
-from zmqbridge.core._numbered import pack_asked, split_answer
-from zmqbridge.core._patterns import NOTHING, Pattern, Told
+from zmqbridge.core.framing import Message
+from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.numbered import pack_asked, split_answer
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 
 if TYPE_CHECKING:

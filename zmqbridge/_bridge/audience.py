@@ -10,9 +10,9 @@ import zmq
 
 from zmqbridge._bridge.calls import random_of
 from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
-from zmqbridge.core._framing import SEPARATOR, Address, Message, as_name
-from zmqbridge.core._patterns import NOTHING, Pattern, Told
-from zmqbridge.core._topics import (
+from zmqbridge.core.framing import SEPARATOR, Address, Message, as_name
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
+from zmqbridge.core.topics import (
     LONGEST,
     Change,
     Subscribed,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
     from zmqbridge._bridge.listening import Listening
     from zmqbridge._bridge.replays import Replays
-    from zmqbridge.core._lastvalues import LastValues
-    from zmqbridge.core._outgoing import Outgoing
+    from zmqbridge.core.lastvalues import LastValues
+    from zmqbridge.core.outgoing import Outgoing
 
 # Messages of a burst: to read and to handle so many subscriptions takes half a millisecond.
 BURST = 50

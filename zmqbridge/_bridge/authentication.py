@@ -13,9 +13,9 @@ from zmq.auth import load_certificates
 
 from zmqbridge._bridge import mechanisms
 from zmqbridge._bridge.link import Link
-from zmqbridge.core._framing import Message
-from zmqbridge.core._patterns import NOTHING, Pattern, Told
-from zmqbridge.core._zap import Policy, Question, Zap
+from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
+from zmqbridge.core.zap import Policy, Question, Zap
 from zmqbridge.errors import AddressError, ContextTerminated, PeerUnreachable
 
 # How long a callback may take. After 30 seconds libzmq itself ends the handshake.

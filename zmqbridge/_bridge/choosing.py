@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.subscribing import Publication, Subscribing
-from zmqbridge.core._conflate import ConflatingInbox
 from zmqbridge.core._formats import Format, format_named
-from zmqbridge.core._framing import SEPARATOR, Message
+from zmqbridge.core.conflate import ConflatingInbox
+from zmqbridge.core.framing import SEPARATOR, Message
 from zmqbridge.sequences import counted_by, places_of
 
 Split = TypeVar("Split")

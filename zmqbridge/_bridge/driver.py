@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
-from zmqbridge.core._patterns import NOTHING
+from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import ZmqBridgeError
 
 

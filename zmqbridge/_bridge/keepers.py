@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from zmqbridge._bridge.catchup import SETTLES
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge.core._checks import check_timeout
-from zmqbridge.core._framing import BytesLike, require_parts
-from zmqbridge.core._requests import RequestTable
+from zmqbridge.core.framing import BytesLike, require_parts
+from zmqbridge.core.requests import RequestTable
 from zmqbridge.errors import HandshakeFailed, PeerUnreachable, RequestTimeout
 
 if TYPE_CHECKING:

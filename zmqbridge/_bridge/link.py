@@ -24,9 +24,9 @@ from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.receivingsocket import ReceivingSocket, Telling
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.untold import Untold, is_crowd
-from zmqbridge.core._patterns import Pattern
-from zmqbridge.core._sendqueue import HIGH
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.sendqueue import HIGH
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import AddressError, ZmqBridgeError
 
 if TYPE_CHECKING:

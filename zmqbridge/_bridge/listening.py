@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from zmqbridge.core._connectionevents import MonitorEvent
-from zmqbridge.core._inbox import HIGH
+from zmqbridge.core.connectionevents import MonitorEvent
+from zmqbridge.core.inbox import HIGH
 from zmqbridge.errors import SocketClosed
 
 Event = TypeVar("Event")

@@ -29,11 +29,11 @@ import zmq
 from zmqbridge._bridge.driver import Driver, Keeper
 from zmqbridge._bridge.exhaustion import explained, reserve
 from zmqbridge._bridge.listening import Events
-from zmqbridge.core._connectionevents import EventKind, with_cause
-from zmqbridge.core._connectionstate import ConnectionState
-from zmqbridge.core._framing import Message
-from zmqbridge.core._monitor import Storm, parse_event, without_failed_accepts
-from zmqbridge.core._patterns import NOTHING, Pattern, Told
+from zmqbridge.core.connectionevents import EventKind, with_cause
+from zmqbridge.core.connectionstate import ConnectionState
+from zmqbridge.core.framing import Message
+from zmqbridge.core.monitor import Storm, parse_event, without_failed_accepts
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, SocketClosed, StateUnknown
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import zmq
 from zmqbridge._bridge import addresses
 from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.exhaustion import NO_ROOM, explained
-from zmqbridge.core._framing import Address
+from zmqbridge.core.framing import Address
 from zmqbridge.errors import AddressError
 
 # A tcp host with a colon in it is an address of IPv6. What a name stands for, nothing tells here.

@@ -17,7 +17,7 @@ from zmqbridge._bridge.mechanisms import is_asked, refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.publishing import OF_PUBLISHERS
 from zmqbridge.core._checks import as_list
-from zmqbridge.core._framing import Address, as_name
+from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, OptionError
 from zmqbridge.proxies import KINDS, Side
 

@@ -10,11 +10,11 @@ import zmq
 from zmqbridge._bridge.audience import Audience
 from zmqbridge._bridge.link import Link
 from zmqbridge.core._formats import format_named
-from zmqbridge.core._framing import BytesLike, as_parts
-from zmqbridge.core._lastvalues import LastValues
-from zmqbridge.core._numbered import as_copy, first_of_run
-from zmqbridge.core._outgoing import Outgoing
-from zmqbridge.core._topics import LONGEST_MESSAGE
+from zmqbridge.core.framing import BytesLike, as_parts
+from zmqbridge.core.lastvalues import LastValues
+from zmqbridge.core.numbered import as_copy, first_of_run
+from zmqbridge.core.outgoing import Outgoing
+from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.errors import OptionError
 from zmqbridge.sequences import Sequence as Numbers
 from zmqbridge.sequences import whole_number

@@ -8,8 +8,8 @@ import zmq
 
 from zmqbridge._bridge.calls import raw
 from zmqbridge.core._checks import check_prefetch, check_prefetch_bytes, check_send_queue
-from zmqbridge.core._patterns import Receiving
-from zmqbridge.core._sendqueue import HIGH
+from zmqbridge.core.patterns import Receiving
+from zmqbridge.core.sendqueue import HIGH
 
 Item = TypeVar("Item")
 Waiter = TypeVar("Waiter")

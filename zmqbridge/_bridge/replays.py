@@ -12,10 +12,10 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.tally import statistics
-from zmqbridge.core._framing import Message, split_request
-from zmqbridge.core._numbered import END, Asked, AskedList, split_asked
-from zmqbridge.core._outgoing import Outgoing
-from zmqbridge.core._patterns import NOTHING, Pattern, Told
+from zmqbridge.core.framing import Message, split_request
+from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
+from zmqbridge.core.outgoing import Outgoing
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, SocketClosed
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.core._framing import BytesLike, Message, as_parts, pack_reply, require_parts
+from zmqbridge.core.framing import BytesLike, Message, as_parts, pack_reply, require_parts
 from zmqbridge.errors import AlreadyReplied, SocketClosed
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
-    from zmqbridge.core._inbox import Inbox
+    from zmqbridge.core.inbox import Inbox
 
 
 class Request:

@@ -13,11 +13,11 @@ import zmq
 from zmqbridge._bridge.calls import clock_of, raw, send_of
 from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.patrol import FEW, Connection, Patrol
-from zmqbridge.core._framing import as_parts
-from zmqbridge.core._outbox import Outbox
 from zmqbridge.core._pacing import SLICE
-from zmqbridge.core._patterns import Pattern
-from zmqbridge.core._sendqueue import HIGH, SendQueue
+from zmqbridge.core.framing import as_parts
+from zmqbridge.core.outbox import Outbox
+from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import (
     ContextTerminated,
     OutOfMemory,

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from zmqbridge import arguments
-from zmqbridge.core._framing import as_name
+from zmqbridge.core.framing import as_name
 
 # What names mean that others have for it.
 MEANT = {

@@ -15,10 +15,10 @@ from zmqbridge._bridge.received import Received
 from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
 from zmqbridge.core._checks import as_list
 from zmqbridge.core._formats import Format, split_two_parts
-from zmqbridge.core._framing import Address, Message, as_name, split_topic
-from zmqbridge.core._inbox import HIGH
-from zmqbridge.core._subscriptions import Subscriptions
-from zmqbridge.core._topics import (
+from zmqbridge.core.framing import Address, Message, as_name, split_topic
+from zmqbridge.core.inbox import HIGH
+from zmqbridge.core.subscriptions import Subscriptions
+from zmqbridge.core.topics import (
     Change,
     Subscribed,
     Unsubscribed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.statistics import Statistics
 
 
 def statistics(pump: Any, **counts: int) -> Statistics:

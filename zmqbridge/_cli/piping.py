@@ -17,7 +17,7 @@ from zmqbridge._cli import pretty
 from zmqbridge._cli.formats import Format, Item
 from zmqbridge._cli.keys import Refused, policies_of, security_of
 from zmqbridge._cli.stdio import descriptor_of, lines
-from zmqbridge.core._connectionevents import with_cause
+from zmqbridge.core.connectionevents import with_cause
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 from zmqbridge.security import Policy
 

@@ -25,7 +25,7 @@ from zmqbridge.asyncio_backend._anyio_loop import AnyioLoop
 from zmqbridge.asyncio_backend._base import Socket
 from zmqbridge.asyncio_backend._driver import CannotWatch
 from zmqbridge.asyncio_backend._running import native_loop
-from zmqbridge.core._zap import Policy, Question
+from zmqbridge.core.zap import Policy, Question
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import ContextArguments, Options

@@ -20,8 +20,8 @@ from zmqbridge._bridge.linked import (
 from zmqbridge._bridge.resting import pauses
 from zmqbridge.asyncio_backend._driver import LoopDriver
 from zmqbridge.core._checks import check_optional_timeout, check_timeout
-from zmqbridge.core._patterns import Pattern
-from zmqbridge.core._sendqueue import HIGH
+from zmqbridge.core.patterns import Pattern
+from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import ContextTerminated, SocketClosed
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from zmqbridge.asyncio_backend._running import (
     token_of,
 )
 from zmqbridge.asyncio_backend._waiter import FutureWaiter, Waiter, waiter_for
-from zmqbridge.core._patterns import NOTHING
+from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import LoopError, ZmqBridgeError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import anyio
 
 from zmqbridge._bridge.proxying import Proxying
 from zmqbridge.asyncio_backend._running import log_error, native_loop
-from zmqbridge.core._framing import Address
+from zmqbridge.core.framing import Address
 from zmqbridge.errors import LoopError
 from zmqbridge.proxies import ProxyStatistics, Side
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import zmq
 
     from zmqbridge.asyncio_backend._authenticator import Authenticator
-    from zmqbridge.core._zap import Policy
+    from zmqbridge.core.zap import Policy
 
 Result = TypeVar("Result")
 

@@ -47,8 +47,8 @@ from zmqbridge.core._formats import (
     Publication,
     format_named,
 )
-from zmqbridge.core._framing import BytesLike, Message
-from zmqbridge.core._topics import Change
+from zmqbridge.core.framing import BytesLike, Message
+from zmqbridge.core.topics import Change
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         ReceiverArguments,
         SubscriberArguments,
     )
-    from zmqbridge.core._gaps import Gap, Restarted
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 @final

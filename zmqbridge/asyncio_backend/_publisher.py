@@ -38,8 +38,8 @@ from zmqbridge.core._formats import (
     ManyParts,
     OneBody,
 )
-from zmqbridge.core._framing import Address, BytesLike, as_name
-from zmqbridge.core._topics import Change
+from zmqbridge.core.framing import Address, BytesLike, as_name
+from zmqbridge.core.topics import Change
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.listening import Listening

@@ -12,9 +12,9 @@ from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.asyncio_backend._base import Socket
-from zmqbridge.core._framing import Message
-from zmqbridge.core._patterns import bytes_in
-from zmqbridge.core._sendqueue import HIGH
+from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import bytes_in
+from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import QueueEmpty, SocketClosed
 
 if TYPE_CHECKING:

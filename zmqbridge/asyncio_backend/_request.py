@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, final
 
 from zmqbridge._bridge.request import Request as AnyRequest
-from zmqbridge.core._framing import BytesLike
+from zmqbridge.core.framing import BytesLike
 
 
 @final

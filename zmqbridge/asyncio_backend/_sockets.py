@@ -26,14 +26,14 @@ from zmqbridge.core._checks import (
     check_limit,
     check_optional_timeout,
 )
-from zmqbridge.core._framing import (
+from zmqbridge.core.framing import (
     BytesLike,
     Message,
     join_peer,
     split_peers,
     split_request,
 )
-from zmqbridge.core._patterns import Pattern, bytes_from_peer
+from zmqbridge.core.patterns import Pattern, bytes_from_peer
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import (

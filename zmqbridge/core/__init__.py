@@ -13,11 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zmqbridge.core._conflate import ConflatingInbox
-    from zmqbridge.core._connectionevents import EventKind, MonitorEvent
-    from zmqbridge.core._connectionstate import ConnectionState
-    from zmqbridge.core._deadlines import DeadlineHeap
-    from zmqbridge.core._framing import (
+    from zmqbridge.core.conflate import ConflatingInbox
+    from zmqbridge.core.connectionevents import EventKind, MonitorEvent
+    from zmqbridge.core.connectionstate import ConnectionState
+    from zmqbridge.core.deadlines import DeadlineHeap
+    from zmqbridge.core.framing import (
         Message,
         as_parts,
         join_peer,
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
         split_request,
         split_topic,
     )
-    from zmqbridge.core._gaps import Gap, Restarted
-    from zmqbridge.core._inbox import Inbox, WeighedInbox
-    from zmqbridge.core._incoming import Incoming
-    from zmqbridge.core._joining import Joining
-    from zmqbridge.core._lastvalues import LastValues
-    from zmqbridge.core._monitor import Storm, parse_event
-    from zmqbridge.core._numbered import Ask, Asked, AskedList
-    from zmqbridge.core._outbox import Outbox
-    from zmqbridge.core._outgoing import Kept, Outgoing
-    from zmqbridge.core._patterns import Pattern, Receiving, Requests
-    from zmqbridge.core._raising import RaisingInbox
-    from zmqbridge.core._requests import RequestTable, request_ids
-    from zmqbridge.core._routes import ReplyRoutes
-    from zmqbridge.core._sendqueue import SendQueue
-    from zmqbridge.core._statistics import Statistics
-    from zmqbridge.core._subscriptions import Subscriptions
-    from zmqbridge.core._topics import Subscribed, Topics, Unsubscribed
-    from zmqbridge.core._zap import Peer, Policy, Question, Zap
+    from zmqbridge.core.gaps import Gap, Restarted
+    from zmqbridge.core.inbox import Inbox, WeighedInbox
+    from zmqbridge.core.incoming import Incoming
+    from zmqbridge.core.joining import Joining
+    from zmqbridge.core.lastvalues import LastValues
+    from zmqbridge.core.monitor import Storm, parse_event
+    from zmqbridge.core.numbered import Ask, Asked, AskedList
+    from zmqbridge.core.outbox import Outbox
+    from zmqbridge.core.outgoing import Kept, Outgoing
+    from zmqbridge.core.patterns import Pattern, Receiving, Requests
+    from zmqbridge.core.raising import RaisingInbox
+    from zmqbridge.core.requests import RequestTable, request_ids
+    from zmqbridge.core.routes import ReplyRoutes
+    from zmqbridge.core.sendqueue import SendQueue
+    from zmqbridge.core.statistics import Statistics
+    from zmqbridge.core.subscriptions import Subscriptions
+    from zmqbridge.core.topics import Subscribed, Topics, Unsubscribed
+    from zmqbridge.core.zap import Peer, Policy, Question, Zap
 
 __all__ = [
     "Ask",
@@ -102,33 +102,33 @@ __all__ = [
 
 # Each is loaded when it is first asked for: a program pays for the machines that it uses.
 _MODULES = {
-    "_conflate": ("ConflatingInbox",),
-    "_connectionevents": ("EventKind", "MonitorEvent"),
-    "_connectionstate": ("ConnectionState",),
-    "_deadlines": ("DeadlineHeap",),
-    "_framing": (
+    "conflate": ("ConflatingInbox",),
+    "connectionevents": ("EventKind", "MonitorEvent"),
+    "connectionstate": ("ConnectionState",),
+    "deadlines": ("DeadlineHeap",),
+    "framing": (
         *("Message", "as_parts", "join_topic", "split_topic", "split_all"),
         *("pack_request", "split_reply", "split_request", "pack_reply"),
         *("join_peer", "split_peers"),
     ),
-    "_inbox": ("Inbox", "WeighedInbox"),
-    "_gaps": ("Gap", "Restarted"),
-    "_incoming": ("Incoming",),
-    "_joining": ("Joining",),
-    "_lastvalues": ("LastValues",),
-    "_monitor": ("Storm", "parse_event"),
-    "_numbered": ("Ask", "Asked", "AskedList"),
-    "_outbox": ("Outbox",),
-    "_outgoing": ("Kept", "Outgoing"),
-    "_patterns": ("Pattern", "Receiving", "Requests"),
-    "_raising": ("RaisingInbox",),
-    "_requests": ("RequestTable", "request_ids"),
-    "_routes": ("ReplyRoutes",),
-    "_sendqueue": ("SendQueue",),
-    "_statistics": ("Statistics",),
-    "_subscriptions": ("Subscriptions",),
-    "_topics": ("Subscribed", "Topics", "Unsubscribed"),
-    "_zap": ("Peer", "Policy", "Question", "Zap"),
+    "inbox": ("Inbox", "WeighedInbox"),
+    "gaps": ("Gap", "Restarted"),
+    "incoming": ("Incoming",),
+    "joining": ("Joining",),
+    "lastvalues": ("LastValues",),
+    "monitor": ("Storm", "parse_event"),
+    "numbered": ("Ask", "Asked", "AskedList"),
+    "outbox": ("Outbox",),
+    "outgoing": ("Kept", "Outgoing"),
+    "patterns": ("Pattern", "Receiving", "Requests"),
+    "raising": ("RaisingInbox",),
+    "requests": ("RequestTable", "request_ids"),
+    "routes": ("ReplyRoutes",),
+    "sendqueue": ("SendQueue",),
+    "statistics": ("Statistics",),
+    "subscriptions": ("Subscriptions",),
+    "topics": ("Subscribed", "Topics", "Unsubscribed"),
+    "zap": ("Peer", "Policy", "Question", "Zap"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

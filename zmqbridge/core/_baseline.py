@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from zmqbridge.core._numbered import (
+from zmqbridge.core.numbered import (
     LENGTH,
     MOST_PREFIXES,
     START,

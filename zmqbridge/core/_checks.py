@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, TypeVar
 
-from zmqbridge.core._framing import Address
+from zmqbridge.core.framing import Address
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from zmqbridge.core._framing import (
+from zmqbridge.core.framing import (
     BytesLike,
     Message,
     as_body,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Literal
 
-from zmqbridge.core._framing import Message
-from zmqbridge.core._gaps import Gap, Restarted
 from zmqbridge.core._lanes import Lane
-from zmqbridge.core._numbered import COPY, END, LENGTH, begins_at, is_of_another, run_of
+from zmqbridge.core.framing import Message
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.numbered import COPY, END, LENGTH, begins_at, is_of_another, run_of
 
 HOLD = 10_000  # publications that may wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of these

@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from zmqbridge.core._checks import as_list
-from zmqbridge.core._framing import as_parts, pack_reply, split_request
+from zmqbridge.core.framing import as_parts, pack_reply, split_request
 from zmqbridge.errors import MalformedMessage
 from zmqbridge.testing._checks import several
 from zmqbridge.testing._nodes import Node

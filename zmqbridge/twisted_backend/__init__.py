@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from zmqbridge.twisted_backend._publications import Subscriber, XPublisher, XSubscriber
     from zmqbridge.twisted_backend._publisher import Publisher
     from zmqbridge.twisted_backend._request import Request
-    from zmqbridge.twisted_backend._service import SocketService
     from zmqbridge.twisted_backend._sockets import (
         Dealer,
         Pair,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         Requester,
         Router,
     )
+    from zmqbridge.twisted_backend.service import SocketService
 
 __all__ = [
     "Authenticator",
@@ -54,7 +54,7 @@ _MODULE_OF = {
     "Request": "_request",
     "Requester": "_sockets",
     "Router": "_sockets",
-    "SocketService": "_service",
+    "SocketService": "service",
     "Subscriber": "_publications",
     "XPublisher": "_publications",
     "XSubscriber": "_publications",

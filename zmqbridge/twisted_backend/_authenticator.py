@@ -21,7 +21,7 @@ from zmqbridge._bridge.authentication import (
 from zmqbridge._bridge.linked import DEFAULTS
 from zmqbridge._bridge.mechanisms import ZAP
 from zmqbridge._bridge.signatures import only_known
-from zmqbridge.core._zap import Policy, Question
+from zmqbridge.core.zap import Policy, Question
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._clocks import steady
 

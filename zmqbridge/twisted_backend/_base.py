@@ -25,9 +25,9 @@ from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
 from zmqbridge.core._checks import check_handler, check_optional_timeout, check_timeout
-from zmqbridge.core._framing import BytesLike, Message
-from zmqbridge.core._patterns import Pattern, bytes_in
-from zmqbridge.core._sendqueue import HIGH
+from zmqbridge.core.framing import BytesLike, Message
+from zmqbridge.core.patterns import Pattern, bytes_in
+from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import LoopError, QueueEmpty, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._driver import ReactorDriver
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from zmqbridge._bridge.listening import Events
     from zmqbridge._bridge.monitoring import Monitor
     from zmqbridge.arguments import Options
-    from zmqbridge.core._connectionevents import MonitorEvent
+    from zmqbridge.core.connectionevents import MonitorEvent
 
 Item = TypeVar("Item")
 

@@ -21,7 +21,7 @@ from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.guards import busy
 from zmqbridge._bridge.inherited import own_poller
 from zmqbridge._bridge.pace import Pace
-from zmqbridge.core._patterns import NOTHING
+from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._clocks import clock_of, hasten, real, watch
 from zmqbridge.twisted_backend._reactors import (

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge.proxying import Proxying
-from zmqbridge.core._framing import Address
+from zmqbridge.core.framing import Address
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.proxies import ProxyStatistics, Side
 from zmqbridge.twisted_backend._reactors import global_reactor
@@ -20,7 +20,7 @@ from zmqbridge.twisted_backend._reactors import global_reactor
 if TYPE_CHECKING:
     import zmq
 
-    from zmqbridge.core._zap import Policy
+    from zmqbridge.core.zap import Policy
     from zmqbridge.twisted_backend._authenticator import Authenticator
 
 Result = TypeVar("Result")

@@ -45,8 +45,8 @@ from zmqbridge.core._formats import (
     Publication,
     format_named,
 )
-from zmqbridge.core._framing import BytesLike, Message
-from zmqbridge.core._topics import Change
+from zmqbridge.core.framing import BytesLike, Message
+from zmqbridge.core.topics import Change
 from zmqbridge.twisted_backend._base import Receiver
 from zmqbridge.twisted_backend._publisher import publish
 
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         ReactorReceiverArguments,
         ReactorSubscriberArguments,
     )
-    from zmqbridge.core._gaps import Gap, Restarted
+    from zmqbridge.core.gaps import Gap, Restarted
 
 
 @final

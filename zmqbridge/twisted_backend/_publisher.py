@@ -37,8 +37,8 @@ from zmqbridge.core._formats import (
     ManyParts,
     OneBody,
 )
-from zmqbridge.core._framing import Address, BytesLike, as_name
-from zmqbridge.core._topics import Change
+from zmqbridge.core.framing import Address, BytesLike, as_name
+from zmqbridge.core.topics import Change
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._listening import hand_over
 

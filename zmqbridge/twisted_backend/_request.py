@@ -7,7 +7,7 @@ from typing import final
 from twisted.internet.defer import Deferred
 
 from zmqbridge._bridge.request import Request as AnyRequest
-from zmqbridge.core._framing import BytesLike
+from zmqbridge.core.framing import BytesLike
 
 
 @final

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import DebugInfo, Deferred, fail
 
-from zmqbridge.core._framing import BytesLike
+from zmqbridge.core.framing import BytesLike
 from zmqbridge.errors import PeerUnreachable, ZmqBridgeError
 from zmqbridge.twisted_backend._waiters import Sent
 

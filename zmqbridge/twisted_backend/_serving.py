@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from zmqbridge._bridge.request import Request as AnyRequest
 from zmqbridge._bridge.request import not_replied
-from zmqbridge.core._inbox import Inbox
+from zmqbridge.core.inbox import Inbox
 from zmqbridge.twisted_backend._handlers import follow
 from zmqbridge.twisted_backend._reactors import revoke
 from zmqbridge.twisted_backend._waiters import Sent

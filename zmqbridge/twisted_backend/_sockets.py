@@ -27,14 +27,14 @@ from zmqbridge.core._checks import (
     check_optional_timeout,
     check_timeout,
 )
-from zmqbridge.core._framing import (
+from zmqbridge.core.framing import (
     BytesLike,
     Message,
     join_peer,
     split_peers,
     split_request,
 )
-from zmqbridge.core._patterns import Pattern, Requests, bytes_from_peer
+from zmqbridge.core.patterns import Pattern, Requests, bytes_from_peer
 from zmqbridge.errors import LoopError, SocketClosed, ZmqBridgeError
 from zmqbridge.twisted_backend._base import Receiver, Socket
 from zmqbridge.twisted_backend._clocks import steady

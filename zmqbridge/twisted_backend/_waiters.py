@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 if TYPE_CHECKING:
-    from zmqbridge.core._inbox import Inbox
+    from zmqbridge.core.inbox import Inbox
 
 
 class Waiter(Deferred[Any]):

@@ -26,7 +26,7 @@ from zmqbridge.twisted_backend._reactors import global_reactor
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-    from zmqbridge.core._zap import Policy
+    from zmqbridge.core.zap import Policy
 
 
 class ProxyService(Service):

@@ -19,8 +19,8 @@ from zmqbridge._bridge.guards import Guard, leave_to_parent, open_sockets
 from zmqbridge._bridge.pump import Pump
 from zmqbridge._bridge.tally import statistics
 from zmqbridge._bridge.watched import WatchedSocket, untouched
-from zmqbridge.core._framing import Message, as_name
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.framing import Message, as_name
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import SocketClosed, ZmqBridgeError
 from zmqbridge.txzmq._parts import as_they_are, parts_of
 from zmqbridge.txzmq._reader import ASK, Reader

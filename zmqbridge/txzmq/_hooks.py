@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from zmqbridge.core._framing import Message
 from zmqbridge.core._pacing import BURST
-from zmqbridge.core._patterns import NOTHING, Pattern, Told
+from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import NOTHING, Pattern, Told
 
 
 class Hooks(Pattern):

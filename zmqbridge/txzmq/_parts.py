@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zmqbridge.core._framing import as_bytes, as_parts
+from zmqbridge.core.framing import as_bytes, as_parts
 from zmqbridge.txzmq.compat import is_nonstr_iter
 
 

@@ -14,8 +14,8 @@ from twisted.python.log import ILogContext
 from zmq import Socket, error
 
 from zmqbridge._bridge.watched import GET, RECV, untouched
-from zmqbridge.core._framing import Message
-from zmqbridge.core._patterns import NOTHING
+from zmqbridge.core.framing import Message
+from zmqbridge.core.patterns import NOTHING
 from zmqbridge.errors import MalformedMessage
 from zmqbridge.twisted_backend._driver import ReactorDriver
 from zmqbridge.twisted_backend._handlers import dispatch, follow_coroutine

@@ -10,10 +10,10 @@ from zmq import constants, error
 
 from zmqbridge._bridge.calls import random_of
 from zmqbridge._bridge.keepers import Deadlines
-from zmqbridge.core._framing import Message
-from zmqbridge.core._requests import RequestTable, request_ids
-from zmqbridge.core._routes import ReplyRoutes
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.framing import Message
+from zmqbridge.core.requests import RequestTable, request_ids
+from zmqbridge.core.routes import ReplyRoutes
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import HandshakeFailed, QueueFull, ZmqBridgeError
 from zmqbridge.twisted_backend._reactors import revoke
 from zmqbridge.twisted_backend._telling import Tell, fail, tell

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from zmq import constants, error
 
-from zmqbridge.core._topics import LONGEST_MESSAGE
+from zmqbridge.core.topics import LONGEST_MESSAGE
 from zmqbridge.txzmq._endpoints import misuse
 
 if TYPE_CHECKING:

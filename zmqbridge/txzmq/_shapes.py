@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from zmqbridge.core._formats import FORMATS, Format, as_part_list
-from zmqbridge.core._framing import BytesLike, as_name
+from zmqbridge.core.framing import BytesLike, as_name
 
 
 def shape_of(connection: Any) -> Format | None:

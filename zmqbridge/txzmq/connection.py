@@ -23,8 +23,8 @@ from zmqbridge._bridge.mechanisms import refuse_open_server, secure, stay_closed
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
 from zmqbridge.core._checks import check_optional_timeout
-from zmqbridge.core._framing import BytesLike, Message
-from zmqbridge.core._statistics import Statistics
+from zmqbridge.core.framing import BytesLike, Message
+from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._leaving import drain
 from zmqbridge.txzmq._driver import ConnectionDriver

@@ -10,10 +10,10 @@ from zmq import constants
 
 from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.core._formats import FORMATS, Format, head_of_first
-from zmqbridge.core._framing import BytesLike, Message, as_name
-from zmqbridge.core._statistics import Statistics
-from zmqbridge.core._subscriptions import Subscriptions
-from zmqbridge.core._topics import as_prefix
+from zmqbridge.core.framing import BytesLike, Message, as_name
+from zmqbridge.core.statistics import Statistics
+from zmqbridge.core.subscriptions import Subscriptions
+from zmqbridge.core.topics import as_prefix
 from zmqbridge.errors import MalformedMessage
 from zmqbridge.txzmq._driver import ConnectionDriver
 from zmqbridge.txzmq._shapes import shape_of, shaped

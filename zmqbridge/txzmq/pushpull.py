@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from zmq import constants
 
-from zmqbridge.core._framing import BytesLike, Message
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.txzmq.connection import ZmqConnection
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet import defer
 from zmq import constants
 
-from zmqbridge.core._framing import BytesLike, Message, split_request
+from zmqbridge.core.framing import BytesLike, Message, split_request
 from zmqbridge.errors import MalformedMessage, RequestTimeout, SocketClosed
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._reactors import revoke

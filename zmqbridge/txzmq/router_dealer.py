@@ -7,7 +7,7 @@ from typing import Any
 
 from zmq import constants
 
-from zmqbridge.core._framing import BytesLike, Message
+from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.txzmq.connection import ZmqConnection
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core._connectionevents import EventKind, MonitorEvent, why
-from zmqbridge.core._connectionstate import AGAIN, FINAL, ConnectionState
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent, why
+from zmqbridge.core.connectionstate import AGAIN, FINAL, ConnectionState
 
 ADDRESSES = ["tcp://127.0.0.1:1", "ipc:///two"]
 AT = st.sampled_from(ADDRESSES)

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from zmqbridge.core._gaps import Gap, Restarted
-from zmqbridge.core._joining import Joining
-from zmqbridge.core._lastvalues import LastValues
-from zmqbridge.core._numbered import Asked
-from zmqbridge.core._outgoing import Outgoing
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.joining import Joining
+from zmqbridge.core.lastvalues import LastValues
+from zmqbridge.core.numbered import Asked
+from zmqbridge.core.outgoing import Outgoing
 
 TAGS = [b"a", b"ab", b"b"]
 Part = tuple[bytes, int, bytes]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from zmqbridge.core._outbox import Outbox
+from zmqbridge.core.outbox import Outbox
 from zmqbridge.errors import PeerStalled, QueueFull
 
 PEERS = [b"one", b"two", b"three"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from zmqbridge.core._inbox import Inbox
-from zmqbridge.core._patterns import Receiving, Requests
-from zmqbridge.core._requests import RequestTable
+from zmqbridge.core.inbox import Inbox
+from zmqbridge.core.patterns import Receiving, Requests
+from zmqbridge.core.requests import RequestTable
 
 from .receiving import InboxMachine
 from .requests import RequestMachine

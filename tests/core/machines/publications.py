@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zmqbridge.core._lastvalues import LastValues
-from zmqbridge.core._subscriptions import Subscriptions
+from zmqbridge.core.lastvalues import LastValues
+from zmqbridge.core.subscriptions import Subscriptions
 
 TAGS = [b"", b"a", b"ab", b"b", b"a\0b"]
 tags = st.sampled_from(TAGS)

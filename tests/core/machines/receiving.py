@@ -8,8 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core._inbox import HIGH, Inbox, WeighedInbox
-from zmqbridge.core._raising import RaisingInbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
+from zmqbridge.core.raising import RaisingInbox
 
 LIMITS = st.one_of(st.integers(2, 6), st.integers(0, 6))
 

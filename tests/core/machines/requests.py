@@ -9,9 +9,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zmqbridge.core._deadlines import DeadlineHeap
-from zmqbridge.core._requests import RequestTable
-from zmqbridge.core._routes import ReplyRoutes
+from zmqbridge.core.deadlines import DeadlineHeap
+from zmqbridge.core.requests import RequestTable
+from zmqbridge.core.routes import ReplyRoutes
 
 KEYS = st.integers(0, 8)
 TIMES = st.integers(0, 20).map(float)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core._sendqueue import SendQueue
+from zmqbridge.core.sendqueue import SendQueue
 from zmqbridge.errors import QueueFull
 
 SOME = 6  # steps before the queue is emptied at once, so that it fills at all

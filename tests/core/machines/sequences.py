@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from zmqbridge.core._gaps import Gap, Restarted
-from zmqbridge.core._incoming import Incoming
-from zmqbridge.core._numbered import Asked
-from zmqbridge.core._outgoing import Outgoing
+from zmqbridge.core.gaps import Gap, Restarted
+from zmqbridge.core.incoming import Incoming
+from zmqbridge.core.numbered import Asked
+from zmqbridge.core.outgoing import Outgoing
 
 TAGS = [b"a", b"b"]
 BURST = 2  # publications that the server looks at, at a time

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from zmqbridge.core._conflate import ConflatingInbox
-from zmqbridge.core._inbox import Inbox
-from zmqbridge.core._topics import LONGEST, Topics
+from zmqbridge.core.conflate import ConflatingInbox
+from zmqbridge.core.inbox import Inbox
+from zmqbridge.core.topics import LONGEST, Topics
 
 from .receiving import InboxMachine
 

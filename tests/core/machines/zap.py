@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from zmqbridge.core._zap import Policy, Question, Zap, curve_key
+from zmqbridge.core.zap import Policy, Question, Zap, curve_key
 
 LIMIT = 1
 # RFC 32's own example of Z85, four times over: 32 bytes and 40 characters.

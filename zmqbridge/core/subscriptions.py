@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from zmqbridge.core._framing import head
+from zmqbridge.core.framing import head
 
 
 class Subscriptions:

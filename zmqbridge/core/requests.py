@@ -9,7 +9,7 @@ from math import inf
 from struct import Struct
 from typing import Any, Generic, TypeVar
 
-from zmqbridge.core._deadlines import DeadlineHeap
+from zmqbridge.core.deadlines import DeadlineHeap
 
 Waiter = TypeVar("Waiter")
 

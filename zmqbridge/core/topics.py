@@ -6,7 +6,7 @@ from binascii import crc32
 from collections import Counter
 from typing import NamedTuple
 
-from zmqbridge.core._framing import SEPARATOR, BytesLike, as_name
+from zmqbridge.core.framing import SEPARATOR, BytesLike, as_name
 from zmqbridge.errors import MalformedMessage
 
 # The longest prefix, in bytes, that we subscribe to; a publisher only counts longer ones. If a SUB

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from math import inf
 
-from zmqbridge.core._connectionevents import (
+from zmqbridge.core.connectionevents import (
     HANDSHAKE_FAILED,
     OPENED,
     EventKind,

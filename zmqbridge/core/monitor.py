@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import inf
 from struct import Struct
 
-from zmqbridge.core._connectionevents import EventKind, MonitorEvent
-from zmqbridge.core._framing import Message
+from zmqbridge.core.connectionevents import EventKind, MonitorEvent
+from zmqbridge.core.framing import Message
 from zmqbridge.errors import MalformedMessage
 
 _EVENT = Struct("=HI")  # in the byte order of the host, zmq_socket_monitor(3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zmqbridge.core._framing import Message
+from zmqbridge.core.framing import Message
 
 # Without a bound, requests that are never answered would be kept for ever. This is enough for 65
 # clients that each have a full queue of 1,000 requests under way, and is about 20 MB of routes.

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zmqbridge.core._framing import Message
+from zmqbridge.core.framing import Message
 from zmqbridge.errors import MalformedMessage
 
 END = b"\xff" * 8

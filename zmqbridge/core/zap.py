@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from os import PathLike
 from typing import Any, NamedTuple
 
-from zmqbridge.core._framing import BytesLike, Message, as_name
+from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.errors import MalformedMessage
 
 VERSION = b"1.0"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 from typing import Any, TypeVar
 
-from zmqbridge.core._inbox import Inbox
+from zmqbridge.core.inbox import Inbox
 
 Publication = TypeVar("Publication", bound=tuple[Any, ...])
 Waiter = TypeVar("Waiter", bound=Hashable)

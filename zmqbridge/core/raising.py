@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from zmqbridge.core._inbox import HIGH, Inbox, WeighedInbox
+from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
 
 Waiter = TypeVar("Waiter", bound=Hashable)
 

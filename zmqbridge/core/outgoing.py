@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zmqbridge.core._framing import BytesLike, as_body
-from zmqbridge.core._lastvalues import LastValues
-from zmqbridge.core._numbered import LENGTH, Asked, AskedList, is_of_another, pack_number
+from zmqbridge.core.framing import BytesLike, as_body
+from zmqbridge.core.lastvalues import LastValues
+from zmqbridge.core.numbered import LENGTH, Asked, AskedList, is_of_another, pack_number
 
 
 class Kept(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from zmqbridge.core._sendqueue import HIGH, SendQueue
+from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import PeerStalled, QueueFull
 
 
