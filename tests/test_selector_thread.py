@@ -163,6 +163,30 @@ def test_one_that_is_closed_behind_our_back_harms_nobody(run: Callable[..., Any]
     run(main)
 
 
+def test_a_descriptor_that_was_closed_elsewhere_makes_no_other_deaf(
+    run: Callable[..., Any],
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        (dead, other), (living, peer) = socket.socketpair(), socket.socketpair()
+        readers = [selector_thread.ThreadReader(loop) for _ in range(2)]
+        readers[0].add_reader(dead.fileno(), lambda: None)
+        rung = asyncio.Event()
+        readers[1].add_reader(living.fileno(), rung.set)
+        dead.close()
+        for _ in range(3):  # after the first, `select` is called with what was closed
+            peer.send(b"x")
+            await asyncio.wait_for(rung.wait(), 10)
+            living.recv(1)
+            rung.clear()
+        for reader in readers:
+            reader.remove_reader(0)
+        for each in (other, living, peer):
+            each.close()
+
+    run(main)
+
+
 def test_nor_while_nothing_else_is_opened(run: Callable[..., Any]) -> None:
     # What is opened may get the number of what was closed, and so be its end.
     async def main() -> None:
