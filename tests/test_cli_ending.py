@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of
 
 BOUND = 50  # seconds
 # As the script that pip installs, which leaves Ctrl-C as Python has it.
-SCRIPT = "import sys; from zmqbridge.cli import main; sys.argv[0] = 'zmqbridge'; sys.exit(main())"
+SCRIPT = "import sys; from zmqbridge._cli import main; sys.argv[0] = 'zmqbridge'; sys.exit(main())"
 PRINT = {
     "ping": ["ping", "{there}", "--timeout", "20"],
     "keygen": ["keygen", "server"],
