@@ -115,7 +115,7 @@ FAULTS = [
     Planted("at the end of a socket nobody is told", "_bridge/link.py",
             "        if waiters or any(map(is_crowd, remains)):", "        if False:"),
     Planted("what was unsubscribed is delivered", "_bridge/subscribing.py",
-            "        inbox.sift(", "        (lambda keep: None)("),
+            "        self._sift(", "        (lambda prefix, keep: None)("),
     Planted("closing drops what is queued", "asyncio_backend/_base.py",
             "                await self.drain(link.linger())", "                pass"),
     Planted("a lost connection counts as up", "core/connectionstate.py",
