@@ -170,7 +170,8 @@ class Sequencing(Subscribing[Any, Any]):
 
     def is_full(self) -> bool:
         """Whether the receivers are behind, so that no more is to be asked for."""
-        return bool(self.inbox.paused)
+        # But a call of `ready` waits for a list, and may come before anything is received.
+        return bool(self.inbox.paused) and not (self.barriers and self._incoming.unlisted)
 
     def _orphaned(self, publication: Any, prefix: bytes) -> bool:
         return type(publication) is tuple and super()._orphaned(publication, prefix)
