@@ -22,7 +22,7 @@ from zmqbridge.core.numbered import (
     pack_number,
     split_asked,
 )
-from zmqbridge.core.outgoing import Outgoing
+from zmqbridge.core.outgoing import Kept, Outgoing
 from zmqbridge.core.prefixes import ByTag, Prefixes
 
 MANY = 300
@@ -137,10 +137,9 @@ def test_many_prefixes_are_asked_for_at_once() -> None:
     assert (joining.take(), joining.unasked) == ([(b"7 and more", b"x")], 1)
     joining.leave(prefixes[1])
     joining.due(5)  # it is not answered
-    later = [joining.ask(100), joining.replay_ended(100), joining.ask(100)]
-    assert [each.asked for each in later if each is not None] == [
-        Asked(-1, prefixes[-1], (prefixes[0], *prefixes[2:-1])),
-    ]
+    later = joining.ask(100)
+    assert later is not None
+    assert later.asked == Asked(-1, prefixes[-1], (prefixes[0], *prefixes[2:-1]))
 
 
 def test_the_latest_of_several_prefixes_is_one_answer() -> None:
@@ -152,6 +151,20 @@ def test_the_latest_of_several_prefixes_is_one_answer() -> None:
     assert ([each.tag for each in found], place) == ([b"c1", b"a", b"c2"], outgoing.end)
     # Each of its lengths is a step.
     assert outgoing.replay(asked._replace(more=(b"cc", b"ccc")), 0, 6, 99)[1] == 2
+
+
+def test_a_last_value_that_is_no_more_among_the_last_ones_is_an_answer_as_well() -> None:
+    outgoing = Outgoing(1, 100, by_tag=True)
+    asked = Asked(1, b"t")
+    values = LastValues(9)
+    for tag in (b"t", b"t", b"t", b"u"):
+        values.keep(tag, outgoing.pack(tag, b"x"))
+    assert outgoing.replay(asked, 0, 9, 99) == ([], 4)
+    outgoing.latest = values
+    assert outgoing.replay(asked, 0, 9, 99) == ([Kept(b"t", pack_number(2), b"x")], 4)
+    assert outgoing.replay(asked._replace(start=3), 0, 9, 99) == ([], 4)
+    outgoing.latest = LastValues(9)
+    assert outgoing.replay(asked, 0, 9, 99) == ([], 4)
 
 
 def test_of_prefixes_of_many_lengths_fewer_tags_are_looked_at() -> None:

@@ -14,12 +14,12 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogBeginner
 
-from tests.simulated import edges, facade, proxies, publications, scenarios
+from tests.simulated import edges, facade, lastvalues, proxies, publications, scenarios
 from tests.simulated.stage import SCENARIOS, Scenario, Stage, scenario
 from zmqbridge import asyncio_backend, twisted_backend
 from zmqbridge.testing import Network, run
 
-for _each in (scenarios, publications, proxies, facade, edges):
+for _each in (scenarios, publications, lastvalues, proxies, facade, edges):
     assert _each.scenario is scenario  # they fill the list
 
 # What the library reports of what it was made to suffer.

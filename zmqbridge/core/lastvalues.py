@@ -17,7 +17,7 @@ class LastValues:
 
     - inputs: `wanted` (a peer subscribed)
     - commands: `keep`, `then`, `part`, `close`
-    - getters: `pending`, `matching`, ``len()``
+    - getters: `pending`, `last`, `matching`, ``len()``
 
     What the driver owes: while `pending`, call `part` from time to time, and send the result.
 
@@ -48,6 +48,10 @@ class LastValues:
         last.move_to_end(tag)
         if len(last) > self._most:
             last.popitem(last=False)
+
+    def last(self, tag: bytes) -> Publication | None:
+        """The last publication of a tag, if it is kept."""
+        return self._last.get(tag)
 
     def matching(self, prefixes: Iterable[bytes]) -> Iterator[Publication | None]:
         """Go through the tags: the last publication if its first part has such a prefix, else None.

@@ -188,8 +188,11 @@ class Outgoing:
         self, tag: bytes, start: int, place: int, most: int, size: int
     ) -> tuple[list[Kept], int]:
         run, end = self._runs.get(tag), self.end
-        if run is None or run.oldest < 0 or self._first + run.count <= start:
+        if run is None or self._first + run.count <= start:
             return [], end  # as mostly, when a subscriber has heard nothing for a while
+        if run.oldest < 0:
+            last = None if self.latest is None else self.latest.last(tag)
+            return [] if last is None else [Kept(*last)], end
         place, following = max(place, run.oldest), self._following
         found: list[Kept] = []
         for _ in range(most):
