@@ -109,7 +109,7 @@ async def test_another_thread_is_refused_before_libzmq_is_touched(w: World) -> N
 async def test_messages_are_handed_in_by_the_loops_own_call(
     w: World, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads, each = 8, 1500
+    threads, each = 8, 400
     tell = way_in(w)
     if "AsyncioSelectorReactor" in repr(tell):
         if way == "each" and sys.implementation.name == "pypy":
