@@ -12,11 +12,11 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.tally import statistics
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
 from zmqbridge.core.outgoing import Outgoing
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
-from zmqbridge.core.prefixes import Prefixes
 from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, SocketClosed
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 
+from zmqbridge.core._prefixes import ByTag
 from zmqbridge.core.numbered import (
     LENGTH,
     MOST_PREFIXES,
@@ -14,7 +15,6 @@ from zmqbridge.core.numbered import (
     is_of_another,
     run_of,
 )
-from zmqbridge.core.prefixes import ByTag
 
 
 class Baseline:

@@ -8,10 +8,10 @@ from math import inf
 from typing import Any, Literal
 
 from zmqbridge.core._lanes import Lane
+from zmqbridge.core._prefixes import ByTag
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.numbered import COPY, END, LENGTH, begins_at, is_of_another, run_of
-from zmqbridge.core.prefixes import ByTag
 
 HOLD = 10_000  # publications that may wait for older ones
 HOLD_SIZE = 64 * 1024 * 1024  # bytes of these

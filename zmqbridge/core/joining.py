@@ -10,9 +10,9 @@ from typing import Any
 
 from zmqbridge.core._lanes import Lane
 from zmqbridge.core._ordering import HOLD, HOLD_SIZE
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.numbered import MOST_PREFIXES, Asked, AskedList, is_of_another, run_of
-from zmqbridge.core.prefixes import Prefixes
 
 JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 
