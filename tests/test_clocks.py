@@ -389,7 +389,7 @@ def test_a_test_that_freezes_the_time_is_held_up_by_nothing(tmp_path: Path) -> N
         [sys.executable, "-c", textwrap.dedent(FROZEN), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=50,
     )
     told = ["RequestTimeout", "ZmqRequestTimeoutError"]
     assert sorted(done.stdout.split()) == told, done.stderr
