@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqbridge.core.baseline import Baseline
+from zmqbridge.core._baseline import Baseline
+from zmqbridge.core._prefixes import ByTag, Prefixes
 from zmqbridge.core.conflate import ConflatingInbox
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.joining import Joining
@@ -23,7 +24,6 @@ from zmqbridge.core.numbered import (
     split_asked,
 )
 from zmqbridge.core.outgoing import Kept, Outgoing
-from zmqbridge.core.prefixes import ByTag, Prefixes
 
 MANY = 300
 tags = st.binary(max_size=3).map(lambda tag: bytes(each % 3 for each in tag))

@@ -12,21 +12,17 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.tally import statistics
+from zmqbridge.core._pacing import LOOK, PART, PART_BYTES
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
 from zmqbridge.core.outgoing import Outgoing
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
-from zmqbridge.core.prefixes import Prefixes
 from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, SocketClosed
 
 if TYPE_CHECKING:
     from zmqbridge.arguments import Address, Options
 
-# How many publications, and bytes, one part of an answer has. A part takes some hundred
-# microseconds at most, then the loop has its turn.
-PART = 16
-PART_BYTES = 65_536
-LOOK = 20 * PART  # publications or tags that are looked at for a part
 PAUSE = 0.01  # seconds until we try again to send to a peer that takes nothing
 ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time

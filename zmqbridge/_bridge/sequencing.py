@@ -9,13 +9,13 @@ import zmq
 
 from zmqbridge._bridge.asking import Asking
 from zmqbridge._bridge.subscribing import Subscribing
-from zmqbridge.core.formats import Format, bytes_of_all, head_of_first
+from zmqbridge.core._formats import Format, bytes_of_all, head_of_first
+from zmqbridge.core._prefixes import ByTag
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap
 from zmqbridge.core.incoming import Incoming
 from zmqbridge.core.joining import Joining
 from zmqbridge.core.numbered import split_numbered
-from zmqbridge.core.prefixes import ByTag
 from zmqbridge.core.raising import RaisingInbox, WeighedRaisingInbox
 from zmqbridge.errors import (
     MalformedMessage,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 from typing import Any, TypeVar
 
+from zmqbridge.core._prefixes import beginning
 from zmqbridge.core.framing import SEPARATOR
 from zmqbridge.core.inbox import Inbox
-from zmqbridge.core.prefixes import beginning
 
 Publication = TypeVar("Publication", bound=tuple[Any, ...])
 Waiter = TypeVar("Waiter", bound=Hashable)

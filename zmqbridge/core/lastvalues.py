@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from zmqbridge.core.prefixes import Prefixes
+from zmqbridge.core._prefixes import Prefixes
 
 Publication = Sequence[bytes]
 """A publication as it is sent, whose first part begins with its tag."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import BytesLike, as_body
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.numbered import LENGTH, Asked, AskedList, is_of_another, pack_number
-from zmqbridge.core.prefixes import Prefixes
 
 
 class Kept(NamedTuple):
