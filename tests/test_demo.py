@@ -112,7 +112,7 @@ def check_table(out: str, count: int) -> None:
     assert [row[:3] for row in rows] == [(name, *way) for name in due for way in directions]
     for name, _, _, *cells, speed in rows:
         assert tuple(map(number, cells)) == due[name]
-        assert number(speed) > 0
+        assert number(speed) >= 0  # a single message may take longer than a second
     assert f"All {8 * count + 2:,} messages are accounted for, in " in out
 
 
@@ -238,7 +238,7 @@ def test_a_message_after_the_last_is_a_problem() -> None:
 def test_a_reader_who_leaves_leaves_nothing_behind(folder: Path) -> None:
     with start(folder, "demo", "--count", MANY) as demo:
         demo.stdout.close()
-        assert demo.wait(20) == 1
+        assert demo.wait(20) == 141
         assert demo.stderr.read() == ""
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
 # What counts the messages that are sent, also those of answers.
-SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused")
+SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused", "unroutable")
 
 # With these, what is counted would not be what is there; an XPublisher counts nothing.
 UNCOUNTED = "would make subscribers(), wanted() and wait_for() wrong, and leave barriers unanswered"

@@ -11,11 +11,14 @@ from zmqbridge.core.numbered import LENGTH, Asked, AskedList, is_of_another, pac
 
 
 class Kept(NamedTuple):
-    """A publication as it was sent; the number is as on the wire."""
+    """A publication as it was sent."""
 
     tag: bytes
+    """Its tag."""
     number: bytes
+    """Its number as on the wire, 8 bytes."""
     body: bytes
+    """Its body, one part."""
 
 
 class Run:
