@@ -149,6 +149,9 @@ def test_the_latest_of_several_prefixes_is_one_answer() -> None:
     asked = Asked(-1, b"a", (b"c",))
     found, place = outgoing.replay(asked, 0, 9, 99)
     assert ([each.tag for each in found], place) == ([b"c1", b"a", b"c2"], outgoing.end)
+    assert outgoing.replay(asked, 0, 9, 2)[1] == 3  # its size is that of its tags, too
+    # Without a tag it is those of all tags from a number on.
+    assert [each.tag for each in outgoing.replay(Asked(1), 0, 9, 99)[0]] == [b"a"]
     # Each of its lengths is a step.
     assert outgoing.replay(asked._replace(more=(b"cc", b"ccc")), 0, 6, 99)[1] == 2
 

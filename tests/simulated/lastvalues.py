@@ -126,12 +126,4 @@ async def who_joins_knows_the_last_of_each_tag(stage: Stage) -> None:
     for name in names:
         for tag in alive:
             if tag.startswith(tuple(wanted[name])):
-                assert known[name].last.get(tag) == published[tag], (
-                    name,
-                    tag,
-                    known[name].last,
-                    published,
-                    known[name].begins,
-                    kept,
-                    runs,
-                )
+                assert known[name].last.get(tag) == published[tag], (name, tag, known[name].last)

@@ -12,6 +12,7 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.tally import statistics
+from zmqbridge.core._pacing import LOOK, PART, PART_BYTES, SLICE
 from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
@@ -22,11 +23,6 @@ from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, Socke
 if TYPE_CHECKING:
     from zmqbridge.arguments import Address, Options
 
-# How many publications, and bytes, one part of an answer has. A part takes some hundred
-# microseconds at most, then the loop has its turn.
-PART = 16
-PART_BYTES = 65_536
-LOOK = 20 * PART  # publications or tags that are looked at for a part
 PAUSE = 0.01  # seconds until we try again to send to a peer that takes nothing
 ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time
@@ -135,15 +131,18 @@ class Replays(Pattern, Keeper):
         pump = self.link.pump
         if pump.queues:
             pump.patrol()
-        busy = False
+        busy, end = False, pump.monotonic() + SLICE / 2
         for route, answer in list(self._answers.items()):
             if pump.queues.get(route[0]):
                 if self._driver.now() > answer.since + ANSWER_TIMEOUT:
                     del self._answers[route]
                 continue
+            if busy and pump.monotonic() > end:
+                break  # very many ask, so the loop has its turn before all have a part
             busy = True
-            if self._send_part(route, answer):
-                self._answers.pop(route, None)
+            done = self._send_part(route, answer)
+            if self._answers.pop(route, None) is not None and not done:
+                self._answers[route] = answer  # behind those that wait
         if self._answers or pump.queues:
             self._set(0 if busy and self._answers else PAUSE)
 

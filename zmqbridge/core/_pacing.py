@@ -15,6 +15,10 @@ SHORTEST = 16
 LARGE = 262_144  # bytes
 # Sends between two looks at the clock, which decides whether the loop has to have its turn.
 STRIDE = 64
+# What is published or answered again for one peer goes out in parts: so many messages, so many
+# publications or tags that are looked at, and so many bytes. A part takes half a millisecond at
+# most; then the loop has its turn.
+PART, LOOK, PART_BYTES = 16, 160, 65_536
 
 
 def next_length(length: int, seconds: float) -> int:
