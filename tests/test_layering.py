@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LOOPS = ["twisted", "anyio", "asyncio"]
 PACKAGE = Path(zmqbridge.__file__).parent
-CORE = sorted(path.stem for path in (PACKAGE / "core").glob("[a-z]*.py"))
+CORE = sorted({path.stem for path in (PACKAGE / "core").glob("*.py")} - {"__init__"})
 BRIDGE = PACKAGE / "_bridge"
 
 BLOCKED = {
@@ -23,8 +23,8 @@ BLOCKED = {
     "zmqbridge.security": ["zmq", *LOOPS],
     "zmqbridge.proxies": ["zmq", *LOOPS],
     "zmqbridge.sequences": ["zmq", *LOOPS],
-    "zmqbridge.asyncio_backend.proxy": ["twisted", "zmqbridge.twisted_backend"],
-    "zmqbridge.twisted_backend.proxy": ["anyio", "zmqbridge.asyncio_backend"],
+    "zmqbridge.asyncio_backend._proxy": ["twisted", "zmqbridge.twisted_backend"],
+    "zmqbridge.twisted_backend._proxy": ["anyio", "zmqbridge.asyncio_backend"],
     "zmqbridge.core": ["zmq", "socket", *LOOPS],
     "zmqbridge.arguments": ["zmq", *LOOPS],
     **{f"zmqbridge.core.{name}": ["zmq", "socket", *LOOPS] for name in CORE},
@@ -32,13 +32,13 @@ BLOCKED = {
     "zmqbridge.twisted_backend": ["zmq", *LOOPS],
     **{
         f"zmqbridge.asyncio_backend.{name}": ["twisted", "zmqbridge.twisted_backend"]
-        for name in ("sockets", "_requester", "_publisher", "_publications", "authenticator")
+        for name in ("_sockets", "_requester", "_publisher", "_publications", "_authenticator")
     },
     **{
         f"zmqbridge.twisted_backend.{name}": ["anyio", "zmqbridge.asyncio_backend"]
-        for name in ("sockets", "_publisher", "_publications", "authenticator", "service")
+        for name in ("_sockets", "_publisher", "_publications", "_authenticator", "service")
     },
-    "zmqbridge.txzmq": ["anyio", "zmqbridge.asyncio_backend", "zmqbridge.cli"],
+    "zmqbridge.txzmq": ["anyio", "zmqbridge.asyncio_backend", "zmqbridge._cli"],
 }
 
 BLOCKER = """

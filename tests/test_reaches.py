@@ -51,7 +51,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "asyncio_backend/_waiter.py": {
         "_debug": DEBUG, "_log_destroy_pending": TASK, "_run": HANDLES, "_swap_current_task": TASK,
     },
-    "asyncio_backend/sockets.py": {"_thread_id": FRAME},
+    "asyncio_backend/_sockets.py": {"_thread_id": FRAME},
     "testing/_asyncio_world.py": {
         "_callback": HANDLES, "_context": HANDLES, "_run": HANDLES, "_scheduled": HANDLES,
     },
@@ -63,8 +63,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "twisted_backend/_base.py": {"_handler": HANDLER},
     "twisted_backend/_sending.py": {"_debugInfo": TRACEBACK},
     "twisted_backend/_signalled.py": {"_exitSignal": SIGNAL},
-    "txzmq/reader.py": {"_readMultipart": TXZMQ},
-    "txzmq/req_rep_drivers.py": {
+    "txzmq/_reader.py": {"_readMultipart": TXZMQ},
+    "txzmq/_req_rep_drivers.py": {
         "_cancel": TXZMQ, "_debugInfo": TRACEBACK, "_requests": TXZMQ, "_routingInfo": TXZMQ,
         "_timeoutRequest": TXZMQ,
     },

@@ -118,7 +118,8 @@ async def test_nor_does_one_that_is_only_just_due_and_lies_behind_many_others(w:
                 begin.set()
                 while len(answered) < MANY + 1 and time.monotonic() < due:
                     time.sleep(0.001)
-                in_time = len(answered) == MANY + 1 and time.monotonic() < began + timeout
+                # libzmq's I/O threads may wait for a core, so half of the time is left to them.
+                in_time = len(answered) == MANY + 1 and time.monotonic() < began + timeout / 2
                 time.sleep(max(0, due - time.monotonic()))
                 if in_time:
                     assert await last == [b"%d" % MANY]
@@ -151,11 +152,15 @@ async def test_replies_without_end_hold_up_no_timeout_for_long(w: World) -> None
         thread = threading.Thread(target=flood, args=[requester.bind("tcp://127.0.0.1:*")])
         thread.start()
         try:
-            asking = w.spawn(requester.request(b"?"))
+            first = w.spawn(requester.request(b"?", timeout=math.inf))
             await w.until(lambda: requester.statistics().late_replies > 100)
+            asking = w.spawn(requester.request(b"?"))
             time.sleep(0.15)
             with pytest.raises(RequestTimeout):
                 await asking
+            first.cancel()
+            with pytest.raises(w.Cancelled):
+                await first
         finally:
             stop.set()
             thread.join()

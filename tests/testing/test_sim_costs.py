@@ -101,7 +101,7 @@ def test_the_order_of_hashes_does_not_matter_to_the_facade() -> None:
     assert outcome(FACADE, 1) == outcome(FACADE, 2)
 
 
-@pytest.mark.parametrize("package", ["asyncio_backend", "twisted_backend", "txzmq", "cli"])
+@pytest.mark.parametrize("package", ["asyncio_backend", "twisted_backend", "txzmq", "_cli"])
 def test_nothing_of_the_simulation_is_loaded_without_it(package: Any) -> None:
     code = f"import zmqbridge.{package}, sys; print([m for m in sys.modules if '.testing' in m])"
     assert "zmqbridge" not in outcome(code, 0)

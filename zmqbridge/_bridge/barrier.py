@@ -14,8 +14,8 @@ import zmq
 
 from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.driver import Keeper
+from zmqbridge.core._pacing import SHORTEST
 from zmqbridge.core.framing import Message
-from zmqbridge.core.pacing import SHORTEST
 from zmqbridge.core.topics import PRIVATE, is_answer, is_answer_to_any
 from zmqbridge.errors import NotAnswered
 

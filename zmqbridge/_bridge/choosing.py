@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.subscribing import Publication, Subscribing
+from zmqbridge.core._formats import Format, format_named
 from zmqbridge.core.conflate import ConflatingInbox
-from zmqbridge.core.formats import Format, format_named
 from zmqbridge.core.framing import SEPARATOR, Message
 from zmqbridge.sequences import counted_by, places_of
 

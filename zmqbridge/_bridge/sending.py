@@ -13,9 +13,9 @@ import zmq
 from zmqbridge._bridge.calls import clock_of, raw, send_of
 from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.patrol import FEW, Connection, Patrol
+from zmqbridge.core._pacing import SLICE
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
-from zmqbridge.core.pacing import SLICE
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import (

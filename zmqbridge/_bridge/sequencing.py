@@ -9,7 +9,7 @@ import zmq
 
 from zmqbridge._bridge.asking import Asking
 from zmqbridge._bridge.subscribing import Subscribing
-from zmqbridge.core.formats import Format, bytes_of_all, head_of_first
+from zmqbridge.core._formats import Format, bytes_of_all, head_of_first
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap
 from zmqbridge.core.incoming import Incoming

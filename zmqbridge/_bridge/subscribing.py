@@ -13,8 +13,8 @@ from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
-from zmqbridge.core.checks import as_list
-from zmqbridge.core.formats import Format, split_two_parts
+from zmqbridge.core._checks import as_list
+from zmqbridge.core._formats import Format, split_two_parts
 from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions

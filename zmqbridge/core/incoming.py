@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from zmqbridge.core.baseline import Baseline
-from zmqbridge.core.lanes import Lane
+from zmqbridge.core._baseline import Baseline
+from zmqbridge.core._lanes import Lane
+from zmqbridge.core._ordering import HOLD, HOLD_SIZE, Ordering
 from zmqbridge.core.numbered import LENGTH, Ask, Asked, AskedList, is_of_another, run_of
-from zmqbridge.core.ordering import HOLD, HOLD_SIZE, Ordering
 
 SLOWEST = 30.0  # seconds; the longest pause before the next attempt
 LIST = ("list",)  # stands in for the tag of a question, and differs from all tags

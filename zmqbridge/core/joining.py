@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from zmqbridge.core._lanes import Lane
+from zmqbridge.core._ordering import HOLD, HOLD_SIZE
 from zmqbridge.core.incoming import Incoming
-from zmqbridge.core.lanes import Lane
 from zmqbridge.core.numbered import Asked, AskedList, is_of_another, run_of
-from zmqbridge.core.ordering import HOLD, HOLD_SIZE
 
 JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 

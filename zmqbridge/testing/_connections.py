@@ -17,8 +17,8 @@ from zmqbridge.testing._wires import Wire
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
-    from zmqbridge.testing.network import Network
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._network import Network
+    from zmqbridge.testing._nodes import Node
 
 # libzmq's I/O thread reads so much from the kernel at once; a full receiver can lose it.
 BUFFER = 8192  # bytes
