@@ -189,8 +189,7 @@ MEANWHILE = """
     {name}reactor.install()
     from twisted.internet import base, reactor
     from zmqbridge.twisted_backend import Requester
-    from zmqbridge.security import Null, Policy
-from zmqbridge.twisted_backend._clocks import steady
+    from zmqbridge.twisted_backend._clocks import steady
 
     wall, ahead = time.time, 0
     base.ReactorBase.seconds = staticmethod(lambda: wall() + ahead)

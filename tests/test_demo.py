@@ -238,7 +238,7 @@ def test_a_message_after_the_last_is_a_problem() -> None:
 def test_a_reader_who_leaves_leaves_nothing_behind(folder: Path) -> None:
     with start(folder, "demo", "--count", MANY) as demo:
         demo.stdout.close()
-        assert demo.wait(20) == 1
+        assert demo.wait(20) == 141
         assert demo.stderr.read() == ""
 
 

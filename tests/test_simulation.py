@@ -12,9 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BOUND = 180  # seconds
-# There are 34 scenarios, and seeds take them by turns. A seed takes four times as long on PyPy,
+# There are 49 scenarios, and seeds take them by turns. A seed takes four times as long on PyPy,
 # which has compiled nothing yet when a process begins: there, half as many are run.
-SEEDS = 68 if sys.implementation.name == "cpython" else 34
+SEEDS = 98 if sys.implementation.name == "cpython" else 49
 pytestmark = pytest.mark.timeout(200)  # PyPy, on a busy machine; mostly they take seconds
 
 

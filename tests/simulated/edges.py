@@ -197,3 +197,36 @@ async def a_send_that_fails_hides_nothing_that_has_come(stage: Stage) -> None:
                 raise AssertionError("nobody has this name")
             await stage.sleep(stage.random.choice([0.0011, 0.002]))
             assert stage.now() < 30
+
+
+@scenario
+async def what_was_given_up_is_not_read(stage: Stage) -> None:
+    """With `prefetch=0` only as many messages are read as there are receivers that wait."""
+    count, given_up = stage.random.randint(1, 10), stage.random.randint(1, 5)
+    got: list[int] = []
+    async with (
+        stage.make("Puller", "server", bind=ADDRESS, prefetch=0) as puller,
+        stage.make("Pusher", "client", connect=ADDRESS) as pusher,
+    ):
+
+        async def receive(attempt: Any) -> None:
+            if (parts := await attempt.result()) is not None:
+                got.append(int(parts[0]))
+
+        attempts = [stage.attempt(puller.receive) for _ in range(given_up + 1)]
+        for attempt in attempts:
+            stage.spawn("server", partial(receive, attempt))
+        await stage.sleep(0.1)
+        stays = stage.random.choice(attempts)
+        for attempt in attempts:
+            if attempt is not stays:
+                attempt.cancel()
+        for number in range(count):
+            await pusher.push(b"%d" % number)
+        await stage.sleep(1)
+        assert got == [0]
+        counts = puller.statistics()
+        assert (counts.received, counts.unread) == (1, 0), counts
+        while len(got) < count:
+            got.append(int((await puller.receive())[0]))
+        assert got == list(range(count))

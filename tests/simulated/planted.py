@@ -1,6 +1,6 @@
 """Plants one fault after the other in a copy of the library, and counts which the scenarios notice.
 
-    python -m tests.simulated.planted --seeds 540
+    python -m tests.simulated.planted --seeds 735
 
 Each is a fault that the library had once, or that a change could bring in. A fault that is not
 noticed is named, and the exit status is 1 when it is more than one.
@@ -115,7 +115,7 @@ FAULTS = [
     Planted("at the end of a socket nobody is told", "_bridge/link.py",
             "        if waiters or any(map(is_crowd, remains)):", "        if False:"),
     Planted("what was unsubscribed is delivered", "_bridge/subscribing.py",
-            "        inbox.sift(", "        (lambda keep: None)("),
+            "        self._sift(", "        (lambda prefix, keep: None)("),
     Planted("closing drops what is queued", "asyncio_backend/_base.py",
             "                await self.drain(link.linger())", "                pass"),
     Planted("a lost connection counts as up", "core/connectionstate.py",
@@ -131,7 +131,9 @@ FAULTS = [
     Planted("numbers that begin anew are not seen", "core/_ordering.py",
             "            self._restart(key, lane, number)\n", "            pass\n"),
     Planted("a process that goes on has forgotten where it was", "_bridge/sequencing.py",
-            "            self._incoming.resume(tag, since.pop(tag))\n", "            pass\n"),
+            "            self._incoming.resume(tag, self._since.pop(tag))\n", "            pass\n"),
+    Planted("a last value that the ring has dropped is not there", "core/outgoing.py",
+            "return [] if last is None else [Kept(*last)], end", "return [], end"),
     Planted("each repeated subscription is told", "core/subscriptions.py",
             "if left < (2 if begins else 1):", "if True:"),
     Planted("a subscription that ended stays counted", "core/topics.py",
@@ -149,7 +151,7 @@ FAULTS = [
     Planted("late replies are not counted", "core/requests.py",
             "            self.late += 1\n", "            pass\n"),
     Planted("a promise outlives its message", "core/inbox.py",
-            "        self.promised = min(self.promised, len(kept))\n", ""),
+            "        self.promised = min(self.promised, left)\n", ""),
     Planted("what is taken back counts as sent", "core/sendqueue.py",
             "            self.paused = False\n        return True",
             "            self.paused = False\n        return False"),
@@ -164,6 +166,95 @@ FAULTS = [
             "self.schedule()  # this has silenced the FD;", "pass  #"),
     Planted("the end of a connection fires no Deferred", "txzmq/req_rep.py",
             "        driver.end_requests(SocketClosed(text))", "        str(text)"),
+    Planted("a reply that came while the loop was held up is too late", "_bridge/keepers.py",
+            "if not self._pump.caught_up(now - due, again=due == self._reads_for):",
+            "if False:"),
+    Planted("what is taken at once hides the rest", "_bridge/pump.py",
+            "        if again:\n"
+            "            self.schedule()\n"
+            "        if burst:\n"
+            "            self.received += len(burst)\n"
+            "            self._reported",
+            "        if burst:\n"
+            "            self.received += len(burst)\n"
+            "            self._reported"),
+    Planted("a patrol goes round once", "_bridge/keepers.py",
+            "        finally:\n            self._set(pause)",
+            "        finally:\n            pass"),
+    Planted("what is taken at once was promised to another", "core/inbox.py",
+            "        if len(self.messages) <= self.promised:\n            return None",
+            "        if not self.messages:\n            return None"),
+    Planted("on Twisted a server has no limit", "twisted_backend/_serving.py",
+            "                await self._until_fewer_than(self._limit)\n",
+            "                pass\n"),
+    Planted("a request whose handler was cut off is not given back", "asyncio_backend/_serving.py",
+            "self._cut.append(request)",
+            "pass"),
+    Planted("requests that were not begun are not given back", "_bridge/request.py",
+            "left + inbox.rest()",
+            "left"),
+    Planted("the oldest of a tag is lost with another tag's", "core/outgoing.py",
+            "self._runs[tag].oldest = self._following.pop(self.oldest, -1)",
+            "self._following.pop(self.oldest, -1)\n                self._runs[tag].oldest = -1"),
+    Planted("new tags are missed in silence", "core/_baseline.py",
+            "self._covered |= covers",
+            "pass"),
+    Planted("the first value of a tag stays its last", "core/lastvalues.py",
+            "        last[tag] = publication\n",
+            "        last.setdefault(tag, publication)\n"),
+    Planted("a denied address comes in", "core/zap.py",
+            "return not denied and (",
+            "return ("),
+    Planted("a check that fails lets in", "core/zap.py",
+            "if allowed is True:",
+            "if allowed is not False:"),
+    Planted("new policies do not decide about who waits", "core/zap.py",
+            "if isinstance(answer, Question) and answer.check == question.check:",
+            "if isinstance(answer, Question):"),
+    Planted("a drain does not wait", "asyncio_backend/_base.py",
+            "            while (queue := self._pump.backlog()) is not None:",
+            "            while (queue := None) is not None:"),
+    Planted("a server that has replied does not stay", "_bridge/resting.py",
+            "REST = 0.1",
+            "REST = 0.0"),
+    Planted("the ids of requests come again", "core/requests.py",
+            'Struct(">Q").pack, count(1))',
+            'Struct(">Q").pack, (n // 2 for n in count(2)))'),
+    Planted("a broker passes no end of a subscription on", "core/topics.py",
+            '(b"\\1" if type(change) is Subscribed else b"\\0")',
+            'b"\\1"'),
+    Planted("requests of a refused client wait", "_bridge/monitoring.py",
+            "told = self._of.driver.keeper.refused(error) or told",
+            "pass"),
+    Planted("the rest of a crowd is not told", "_bridge/untold.py",
+            "not self._soon(self.go_on)",
+            "not self._soon(len)"),
+    Planted("of a crowd only the first expire", "core/requests.py",
+            "self._deadlines.due(now, AT_ONCE)",
+            "self._deadlines.due(now)[:AT_ONCE]"),
+    Planted("an answer that was lost is not asked for again", "_bridge/barrier.py",
+            "                driver.call_at(again)\n",
+            ""),
+    Planted("one that was behind asks no more", "_bridge/asking.py",
+            "        due = max(incoming.next_deadline(), now + PAUSE if full else now)\n",
+            "        if full:\n"
+            "            return\n"
+            "        due = max(incoming.next_deadline(), now)\n"),
+    Planted("an answer has one part", "_bridge/replays.py",
+            "            if not is_all:\n                return False\n",
+            "            if not is_all:\n                return True\n"),
+    Planted("the facade drops a message in silence", "txzmq/_driver.py",
+            'there is no peer."""\n        raise error.Again',
+            'there is no peer."""\n        return'),
+    Planted("a cancelled Deferred stays in the line", "twisted_backend/_waiters.py",
+            "            self.inbox.forget(self)",
+            "            pass"),
+    Planted("a bound in bytes does not hold", "core/inbox.py",
+            "if self._weight >= self._most:",
+            "if False:"),
+    Planted("a client that was refused does not come back", "core/connectionstate.py",
+            "self._again[address] = now + AGAIN",
+            "pass"),
 ]  # fmt: skip
 
 
@@ -198,7 +289,7 @@ def noticed(fault: Planted, seeds: int) -> tuple[bool, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=540)
+    parser.add_argument("--seeds", type=int, default=735)
     parser.add_argument("--only", default="", help="only faults with this in their name")
     given = parser.parse_args()
     chosen = [fault for fault in FAULTS if given.only in fault.what]

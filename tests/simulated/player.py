@@ -14,12 +14,27 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.task import deferLater
 from twisted.logger import globalLogBeginner
 
-from tests.simulated import edges, facade, proxies, publications, scenarios
+from tests.simulated import (
+    edges,
+    facade,
+    heldup,
+    joining,
+    lastvalues,
+    leaving,
+    proxies,
+    publications,
+    scenarios,
+    verdicts,
+)
 from tests.simulated.stage import SCENARIOS, Scenario, Stage, scenario
 from zmqbridge import asyncio_backend, twisted_backend
 from zmqbridge.testing import Network, run
 
-for _each in (scenarios, publications, proxies, facade, edges):
+MODULES = (
+    *(scenarios, publications, proxies, facade, edges),
+    *(heldup, joining, lastvalues, leaving, verdicts),
+)
+for _each in MODULES:
     assert _each.scenario is scenario  # they fill the list
 
 # What the library reports of what it was made to suffer.

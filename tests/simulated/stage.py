@@ -72,10 +72,10 @@ class Stage:
     def now(self) -> float:
         return self.network.now
 
-    def make(self, kind: str, node: str, **arguments: Any) -> Any:
+    def make(self, kind: str, node: str, *first: Any, **arguments: Any) -> Any:
         """A socket on a node."""
         context = self.network.node(node).context
-        return getattr(self.classes, kind)(context=context, **self._given, **arguments)
+        return getattr(self.classes, kind)(*first, context=context, **self._given, **arguments)
 
     def make_plain(self, kind: str, *arguments: Any) -> Any:
         """Something that takes no context, in the program of the node that calls this."""

@@ -539,3 +539,25 @@ def test_a_part_beyond_maxmsgsize_ends_the_connection(loop: Any) -> None:
 
     loop.run(main, network)
     assert [event.what for event in network.trace].count("disconnected") >= 1
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "ipc:///server"])
+def test_a_server_that_has_replied_stays_for_its_client(loop: Any, address: str) -> None:
+    network = Network()
+    ended: list[float] = []
+
+    async def serve() -> None:
+        async with loop.Replier(bind=address) as replier:
+            request = await replier.receive()
+            await request.reply(b"bye")
+        ended.append(network.now)
+
+    async def main() -> None:
+        network.node("server").start(serve)
+        async with loop.Requester(connect=address, timeout=5) as requester:
+            assert await requester.request(b"hello") == [b"bye"]
+            heard = network.now
+            await loop.sleep(1)
+        assert 0.09 < ended[0] - heard < 0.2
+
+    loop.run(main, network)

@@ -182,7 +182,7 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
         return ""
     last: Any = raw(socket).get(socket, LAST_ENDPOINT)
     name: str = last.rstrip(b"\0").decode()
-    if name.startswith(IN_USE) and is_real(socket):
+    if name.startswith(IN_USE):
         vars(socket).setdefault(BOUND, []).append(name)
     if name.startswith(("ipc:", "inproc:")):
         note(socket, name, True)
@@ -215,7 +215,8 @@ def _key(name: str) -> str:
 
 def of(socket: Any) -> list[str]:
     """The bound addresses of a socket that may stay in use for a while after it closes."""
-    return list(getattr(socket, "__dict__", {}).get(BOUND, ()))
+    # A simulated address is free at once.
+    return list(getattr(socket, "__dict__", {}).get(BOUND, ())) if is_real(socket) else []
 
 
 def left(socket: Any, name: str | None = None) -> None:
@@ -226,8 +227,9 @@ def left(socket: Any, name: str | None = None) -> None:
         for each in list(names):
             if name is None or each == name:
                 names.remove(each)
-                _left.pop(each, None)  # the newest is the last
-                _left[each] = now
+                if is_real(socket):
+                    _left.pop(each, None)  # the newest is the last
+                    _left[each] = now
         while len(_left) > MOST:
             with suppress(RuntimeError, StopIteration):  # another thread does this, too
                 _left.pop(next(iter(_left)), None)

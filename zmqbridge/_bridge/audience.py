@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
 # What counts the messages that are sent, also those of answers.
-SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused")
+SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused", "unroutable")
 # How many last publications are sent again at a time, of how many tags, and how many bytes; then
 # the loop has its turn. It takes half a millisecond at most.
 PART, LOOK, PART_BYTES = 16, 160, 65_536

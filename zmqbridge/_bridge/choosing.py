@@ -66,6 +66,12 @@ class Choosing(Subscribing[Any, Any]):
         if self.conflates or not self._by_tag:
             super().limit()
 
+    def _sift(self, prefix: bytes, wanted: Callable[[Any], bool]) -> None:
+        if isinstance(self.inbox, ConflatingInbox):
+            self.inbox.sift_tags(prefix, wanted)
+        else:
+            super()._sift(prefix, wanted)
+
     def _orphaned(self, publication: Publication, prefix: bytes) -> bool:
         if self._exact:
             return publication[0] not in self._subscriptions  # type: ignore[index]

@@ -51,7 +51,7 @@ class Pump(Sending):
       `close`
     - inputs: `ring`, `turn`, `fetch`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
-      which `unreachable`), `withdrawn`, `turn_wanted`
+      which `unreachable`), `withdrawn`, `unroutable`, `turn_wanted`
 
     What the driver owes is written at `PumpDriver`. For a ROUTER, after `stalled` was called, it
     calls `patrol` again and again, each time after the seconds that `patrol` returned.

@@ -12,6 +12,7 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.tally import statistics
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
 from zmqbridge.core.outgoing import Outgoing
@@ -40,9 +41,10 @@ class Answer:
         since: when the peer last took a part.
         tags: how many tags there were when it asked.
         latest: goes through the last publications of the tags, if it has asked for these.
+        look: at how many tags it looks for a part.
     """
 
-    __slots__ = ("asked", "latest", "place", "since", "tags")
+    __slots__ = ("asked", "latest", "look", "place", "since", "tags")
 
     def __init__(self, asked: Asked | AskedList, outgoing: Outgoing, now: float) -> None:
         self.asked = asked
@@ -50,8 +52,11 @@ class Answer:
         self.since = now
         self.tags = len(outgoing.tags)
         self.latest: Iterator[Any] | None = None
+        self.look = LOOK
         if isinstance(asked, Asked) and asked.start < 0 and outgoing.latest is not None:
-            self.latest = outgoing.latest.matching({asked.tag or b""})
+            prefixes = (asked.tag or b"", *asked.more)
+            self.latest = outgoing.latest.matching(prefixes)
+            self.look = Prefixes(prefixes).share(LOOK)
 
     def part(self, outgoing: Outgoing) -> tuple[list[Any], bool]:
         """The next publications, as (tag, number, body), and whether they are the last ones."""
@@ -64,7 +69,7 @@ class Answer:
             found, self.place = outgoing.replay(self.asked, self.place, look, PART_BYTES)
             return found, self.place >= outgoing.end
         latest: list[Any] = []
-        left, size = LOOK, PART_BYTES
+        left, size = self.look, PART_BYTES
         for each in islice(self.latest, left):
             left -= 1
             if each is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import zmq
@@ -93,12 +93,15 @@ class Subscribing(Received[Publication, Waiter]):
         """Drop the publications that are here only because of a subscription that has ended."""
         if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
-        orphaned, inbox = self._orphaned, self.inbox
-        inbox.sift(lambda publication: not orphaned(publication, prefix))
+        orphaned = self._orphaned
+        self._sift(prefix, lambda publication: not orphaned(publication, prefix))
         if self._newest and orphaned(self._newest[0], prefix):
             self._newest.clear()
-            inbox.unwanted += 1
+            self.inbox.unwanted += 1
         self._given_up = True
+
+    def _sift(self, prefix: bytes, wanted: Callable[[Publication], bool]) -> None:
+        self.inbox.sift(wanted)
 
     def _orphaned(self, publication: Publication, prefix: bytes) -> bool:
         return self._subscriptions.orphaned(publication, prefix)

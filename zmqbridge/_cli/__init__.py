@@ -40,9 +40,10 @@ SOCKETS: dict[str, tuple[str, str | None, str]] = {
     "router": ("send each line to its peer, and write what comes", None, "%s router -b {a} --json"),
 }
 HALVES = {"anyio": "asyncio", "twisted": "twisted"}  # what may be missing, and the extra with it
-STATUS = """
+OTHERWISE = "130 Ctrl-C, 141 the output is closed"
+STATUS = f"""
 exit status: 0 all is well, 1 time is up or a message was not sent,
-2 what was given cannot be used, 130 Ctrl-C, 141 the output is closed
+2 what was given cannot be used, {OTHERWISE}
 """
 
 
@@ -79,11 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if module is None:
         parser.print_help()
         return 0
-    return run(module, given)
+    return run(module, words[0], given)
 
 
-def run(module: str, given: dict[str, Any]) -> int:
-    """Run the command of a module, if the libraries are there that it needs."""
+def run(module: str, name: str, given: dict[str, Any]) -> int:
+    """Run the command of a module from its start to its end; returns the exit status."""
+    from zmqbridge._cli.ending import ended
+
+    return ended(name, lambda: perform(module, given))
+
+
+def perform(module: str, given: dict[str, Any]) -> int:
+    """Do the work of a module, if the libraries are there that it needs."""
     try:
         # Imported late, because the processes of the demo import this package, too.
         command = import_module(f"zmqbridge._cli.{module}")
@@ -212,7 +220,7 @@ Passes messages on: requests of clients at FRONT to workers at BACK (requests),
 publications at FRONT to subscribers at BACK (pubsub), or what is pushed at
 FRONT to pullers at BACK (pipeline). It binds; connect:tcp://host:port connects,
 and commas separate several addresses. It ends by Ctrl-C or SIGTERM.""",
-        after="\n\nexit status: 0 SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
+        after="\n\nexit status: 0 SIGTERM, 1 it has failed, 2 cannot be used, " + OTHERWISE,
     )
     add_sides(proxy)
     proxy.add_argument(
@@ -249,7 +257,8 @@ wire: a request has its route and its id in front, a subscription a byte 1.
 Addresses are those of `proxy`. Nothing is changed, and traffic does not wait
 for the output: if that is too slow, messages pass without being printed, and
 how many is said at the end.""",
-        after="\n\nexit status: 0 enough or SIGTERM, 1 it has failed, 2 cannot be used, 130 Ctrl-C",
+        after="\n\nexit status: 0 enough or SIGTERM, 1 it has failed, 2 cannot be used, "
+        + OTHERWISE,
     )
     add_sides(tap)
     add_forms(tap)
@@ -269,7 +278,7 @@ def add_top(commands: Any) -> None:
         description="""\
 Asks programs that offer their statistics (zmqbridge.tools.offer) again and again,
 and shows what each of their sockets has received, sent, holds and has lost.""",
-        after="\n\nexit status: 0, 1 one did not answer at last, 2 cannot be used, 130 Ctrl-C",
+        after="\n\nexit status: 0, 1 one did not answer at last, 2 cannot be used, " + OTHERWISE,
     )
     top.add_argument("addresses", type=address, nargs="+", metavar="ADDRESS")
     for name, what in (

@@ -17,9 +17,9 @@ from typing import Any
 import zmq
 
 from zmqbridge._cli import pretty
+from zmqbridge._cli.ending import OK
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 
-OK, FAILED = 0, 1
 WARMING = 200  # messages
 OUTSTANDING = 100  # requests, where many are under way
 BOUND = 60.0  # seconds; if a measurement takes longer, something is wrong
@@ -31,11 +31,8 @@ def run(pattern: str, transport: str, size: int, count: int, as_json: bool) -> i
         address = f"ipc://{Path(folder, 'it')}" if transport == "ipc" else "tcp://127.0.0.1:*"
         try:
             figures = asyncio.run(measure(pattern, address, size, count))
-        except KeyboardInterrupt:
-            return 130
-        except (TimeoutError, OSError) as error:
-            print(f"zmqbridge bench: {error or 'it takes too long'}", file=sys.stderr)
-            return FAILED
+        except TimeoutError as error:
+            raise TimeoutError(str(error) or "it takes too long") from None
     figures = {"pattern": pattern, "transport": transport, "bytes": size, **figures}
     if as_json:
         print(json.dumps(figures))

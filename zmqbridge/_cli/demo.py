@@ -17,6 +17,7 @@ import zmq
 
 from zmqbridge._cli.demo_plan import ASYNCIO, FLOWS, TWISTED, Flow, wanted
 from zmqbridge._cli.demo_processes import STARTING, Failed, Interrupted, Processes
+from zmqbridge._cli.ending import FAILED, OK, Refused, descriptor_of
 
 REDRAW = 0.05  # seconds between two states of the live line
 # The longest path of a temporary folder, in characters, for which ours still fits into an ipc
@@ -120,12 +121,11 @@ def run(count: int, transport: str | None) -> int:
     """Run the demo from start to end; returns the exit status."""
     began = time.monotonic()
     if transport == "ipc" and not has_ipc():
-        print(
+        raise Refused(
             f"ipc needs a system and a libzmq that have it, and a TMPDIR of at most {IPC_PATH}"
-            " characters; use --transport tcp",
-            file=sys.stderr,
+            " characters; use --transport tcp"
         )
-        return 2
+    descriptor_of(sys.stdout, "output")
     screen = Screen()
     transport = transport or ("ipc" if has_ipc() else "tcp")
     with Processes() as processes:
@@ -139,15 +139,12 @@ def run(count: int, transport: str | None) -> int:
             screen.say(f"FAILED: {failure}")
             for complaint in processes.complaints():
                 screen.say(complaint)
-            return 1
-        except BrokenPipeError:  # the reader of our output has closed the pipe
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+            return FAILED
     screen.say(NOTES)
     messages = sum(tally.due["sent"] for tally in tallies)
     seconds = time.monotonic() - began
     screen.say(f"All {messages:,} messages are accounted for, in {seconds:.1f} seconds.")
-    return 0
+    return OK
 
 
 def perform(processes: Processes, screen: Screen, count: int, transport: str) -> list[Tally]:

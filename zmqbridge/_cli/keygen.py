@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import zmq
+
+from zmqbridge._cli.ending import FAILED, OK, Refused, complain
 
 TEXT = """# {what}, made by zmqbridge. {advice}
 metadata
@@ -20,8 +21,7 @@ def run(name: str, folder: str) -> int:
     """Write NAME.key and NAME.key_secret, and print their names; returns the exit status."""
     public, secret = (key.decode() for key in zmq.curve_keypair())
     if not name or name != Path(name).name:
-        print(f"zmqbridge keygen: {name!r} is no name of a file; see --folder", file=sys.stderr)
-        return 2
+        raise Refused(f"{name!r} is no name of a file; see --folder")
     path = Path(folder, name)
     texts = {
         path.with_name(name + ".key"): TEXT.format(
@@ -47,8 +47,8 @@ def run(name: str, folder: str) -> int:
         for each in made:  # half a pair is of no use, and would block the next try
             each.unlink()
         hint = "; take another name, or remove it" if isinstance(error, FileExistsError) else ""
-        print(f"zmqbridge keygen: {file}: {error.strerror}{hint}", file=sys.stderr)
-        return 1
+        complain("keygen", f"{file}: {error.strerror}{hint}")
+        return FAILED
     for file in made:
         print(file)
-    return 0
+    return OK

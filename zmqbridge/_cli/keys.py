@@ -8,11 +8,8 @@ from collections.abc import Sequence
 import zmq
 from zmq.auth import load_certificate
 
+from zmqbridge._cli.ending import Refused
 from zmqbridge.security import CurveClient, CurveServer, Policy
-
-
-class Refused(Exception):
-    """An argument cannot be used; the text says why."""
 
 
 def security_of(

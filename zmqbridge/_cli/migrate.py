@@ -9,7 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-OK, WOULD_CHANGE, MISUSED = 0, 1, 2
+from zmqbridge._cli.ending import MISUSED, OK, Refused, descriptor_of
+
+WOULD_CHANGE = 1
 PYTHON = (".py", ".tac")  # the second is what twistd runs
 GUIDE = "see https://zmqbridge.readthedocs.io/en/stable/tutorial/from-txzmq.html"
 # Folders whose files are not the program's own: installed, built, or kept by a tool.
@@ -22,11 +24,10 @@ def run(paths: list[str], diff: bool, check: bool) -> int:
         from zmqbridge._cli.codemod import Unreadable, migrate
         from zmqbridge._cli.natives import places
     except ImportError:
-        print(
-            "zmqbridge migrate needs libcst: pip install libcst, which the extra [migrate] brings",
-            file=sys.stderr,
-        )
-        return MISUSED
+        said = "it needs libcst: pip install libcst, which the extra [migrate] brings"
+        raise Refused(said) from None
+    if diff:
+        descriptor_of(sys.stdout, "output")
     status, changed, could = OK, 0, 0
     for path in files(paths):
         try:
@@ -38,6 +39,8 @@ def run(paths: list[str], diff: bool, check: bool) -> int:
                     print_diff(path, source, result.source)
                 elif not check:
                     replace(path, result.source)
+        except BrokenPipeError:  # whoever reads the diff has gone
+            raise
         except (Unreadable, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             print(f"{path}: {reason}", file=sys.stderr)

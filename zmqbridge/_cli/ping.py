@@ -10,6 +10,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from zmqbridge._cli import pretty
+from zmqbridge._cli.ending import Refused
 from zmqbridge.core import _zmtp as zmtp
 from zmqbridge.errors import MalformedMessage
 
@@ -214,7 +215,7 @@ def is_whole(said: bytes) -> bool:
 
 def try_curve(address: str, roles: list[str], end: float, files: Keys) -> tuple[int, str]:
     """Whether a server accepts a client with these keys."""
-    from zmqbridge._cli.keys import Refused, keys_in, pair_of
+    from zmqbridge._cli.keys import keys_in, pair_of
 
     try:
         key, _ = keys_in(files.curve, "--curve")

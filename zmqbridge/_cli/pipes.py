@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from contextlib import AsyncExitStack, suppress
 from math import inf
@@ -11,12 +10,10 @@ from typing import Any
 
 import zmq
 
+from zmqbridge._cli.ending import FAILED, OK, Refused
 from zmqbridge._cli.formats import FORMATS, Item, Lines
-from zmqbridge._cli.keys import Refused
 from zmqbridge._cli.piping import (
-    FAILED,
     NO_FIELD,
-    OK,
     PATIENCE,
     SEND_TIMEOUT,
     Options,
@@ -30,7 +27,7 @@ from zmqbridge._cli.piping import (
     within,
     write_all,
 )
-from zmqbridge._cli.telling import INTERRUPTED, until_told
+from zmqbridge._cli.telling import until_told
 from zmqbridge.asyncio_backend import (
     Authenticator,
     Dealer,
@@ -48,12 +45,8 @@ from zmqbridge.errors import (
     HandshakeFailed,
     PeerUnreachable,
     RequestTimeout,
-    ZmqBridgeError,
 )
 from zmqbridge.security import Policy
-
-MISUSED = 2
-CLOSED_PIPE = 128 + 13  # SIGPIPE, which Windows has not
 
 # How long a publisher waits for the subscriptions of a peer that has just connected.
 SUBSCRIBING = 0.2  # seconds
@@ -65,23 +58,12 @@ def run(pattern: str, **given: Any) -> int:
     form = FORMATS[given.pop("form")]()
     options = Options(form=form, **given)
     if not (options.bind or options.connect):
-        print(f"zmqbridge {pattern}: give an address by -c or -b", file=sys.stderr)
-        return MISUSED
+        raise Refused("give an address by -c or -b")
+    working = guarded(pattern, options, options.policies())
     try:
-        working = guarded(pattern, options, options.policies())
-        status = asyncio.run(until_told(working, pattern, options.linger))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except (BrokenPipeError, asyncio.CancelledError):  # as `Output` does
-        # The reader has gone: Python must not try to write the rest when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
-    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
-        print(f"zmqbridge {pattern}: {error}", file=sys.stderr)
-        return FAILED if isinstance(error, RequestTimeout | HandshakeFailed) else MISUSED
-    return status
+        return asyncio.run(until_told(working, pattern, options.linger))
+    except asyncio.CancelledError:  # by `Output`, whose reader has gone
+        raise BrokenPipeError from None
 
 
 async def guarded(pattern: str, options: Options, policies: dict[str, Policy] | None) -> int:

@@ -14,14 +14,13 @@ from typing import Any
 import zmq
 
 from zmqbridge._cli import pretty
+from zmqbridge._cli.ending import FAILED, OK, Refused, descriptor_of
 from zmqbridge._cli.formats import Format, Item
-from zmqbridge._cli.keys import Refused, policies_of, security_of
-from zmqbridge._cli.stdio import descriptor_of, lines
+from zmqbridge._cli.keys import policies_of, security_of
+from zmqbridge._cli.stdio import lines
 from zmqbridge.core.connectionevents import with_cause
 from zmqbridge.errors import ConnectTimeout, HandshakeFailed, StateUnknown
 from zmqbridge.security import Policy
-
-OK, FAILED = 0, 1
 
 # How long messages may take to leave when no time was given.
 SEND_TIMEOUT = 30.0  # seconds

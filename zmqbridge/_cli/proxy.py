@@ -10,14 +10,12 @@ import sys
 from math import inf
 from typing import Any
 
+from zmqbridge._cli.ending import INTERRUPTED, OK
 from zmqbridge._cli.guarding import Guarded, guarded, marked
-from zmqbridge._cli.keys import Refused
 from zmqbridge.asyncio_backend import Proxy
-from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
+from zmqbridge.errors import ProxyStalled
 from zmqbridge.proxies import Side
 
-OK, FAILED, MISUSED = 0, 1, 2
-INTERRUPTED = 128 + signal.SIGINT
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -29,14 +27,6 @@ def run(
         captured = None if capture is None else Side.parse(capture)
         given = marked(kind, guarded(**guarding), mark)
         return asyncio.run(serve(kind, given, captured, statistics))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except ProxyFailed as error:
-        print(f"zmqbridge proxy: {error}", file=sys.stderr)
-        return FAILED
-    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
-        print(f"zmqbridge proxy: {error}", file=sys.stderr)
-        return MISUSED
     finally:
         be_deaf()
 

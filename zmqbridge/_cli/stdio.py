@@ -9,23 +9,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
-from typing import Any
 
-from zmqbridge._cli.keys import Refused
+from zmqbridge._cli.ending import Refused, descriptor_of
 
 CHUNK = 65536  # bytes of standard input that are read in one go
-
-
-def descriptor_of(stream: Any, name: str) -> int:
-    """The descriptor of a standard stream, which may have been closed.
-
-    Raises:
-        Refused: it was.
-    """
-    if stream is None:
-        raise Refused(f"standard {name} is closed")
-    descriptor: int = stream.fileno()
-    return descriptor
 
 
 async def lines() -> AsyncIterator[bytes]:

@@ -14,23 +14,14 @@ from typing import Any
 import zmq
 
 from zmqbridge._cli import pretty
+from zmqbridge._cli.ending import INTERRUPTED, OK, descriptor_of
 from zmqbridge._cli.formats import FORMATS, Format, Item
 from zmqbridge._cli.guarding import Guarded, guarded
-from zmqbridge._cli.keys import Refused
-from zmqbridge._cli.proxy import (
-    INTERRUPTED,
-    MISUSED,
-    OK,
-    be_deaf,
-    introduce,
-    until_told,
-)
-from zmqbridge._cli.stdio import descriptor_of
+from zmqbridge._cli.proxy import be_deaf, introduce, until_told
 from zmqbridge.asyncio_backend import Proxy
-from zmqbridge.errors import ProxyFailed, ProxyStalled, ZmqBridgeError
+from zmqbridge.errors import ProxyStalled
 from zmqbridge.proxies import Side
 
-FAILED, CLOSED_PIPE = 1, 128 + 13
 CAPTURE = "inproc://tap"
 # At most this number of messages wait to be printed; more pass the proxy, and are not printed.
 MOST = 100_000
@@ -45,14 +36,6 @@ def run(kind: str, form: str, count: float, **guarding: Any) -> int:
     try:
         descriptor_of(sys.stdout, "output")
         return asyncio.run(show(kind, guarded(**guarding), FORMATS[form](), count))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
-    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
-        print(f"zmqbridge tap: {error}", file=sys.stderr)
-        return FAILED if isinstance(error, ProxyFailed) else MISUSED
     finally:
         be_deaf()
 

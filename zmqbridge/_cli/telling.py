@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
-INTERRUPTED = 128 + signal.SIGINT
+from zmqbridge._cli.ending import complain
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # After this time an interrupted command says what it waits for.
 SILENT = 0.5  # seconds
@@ -62,9 +61,3 @@ def say_what_it_waits_for(pattern: str, linger: float) -> None:
 def report(pattern: str, context: dict[str, Any]) -> None:
     """Print what a socket reports, e.g. a malformed message, as one line."""
     complain(pattern, context.get("exception") or context["message"])
-
-
-def complain(pattern: str, what: object) -> None:
-    """Print a line on standard error, which may be closed."""
-    with suppress(OSError, ValueError):
-        print(f"zmqbridge {pattern}: {what}", file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -14,16 +13,16 @@ from typing import Any, NamedTuple
 import zmq
 
 from zmqbridge._cli import pretty
-from zmqbridge._cli.keys import Refused, security_of
-from zmqbridge._cli.telling import INTERRUPTED, until_told
+from zmqbridge._cli.ending import FAILED, OK
+from zmqbridge._cli.keys import security_of
+from zmqbridge._cli.telling import until_told
 from zmqbridge.asyncio_backend import Requester
-from zmqbridge.errors import HandshakeFailed, RequestTimeout, ZmqBridgeError
+from zmqbridge.errors import HandshakeFailed, RequestTimeout
 
-OK, FAILED, MISUSED, CLOSED_PIPE = 0, 1, 2, 128 + 13
 COLUMNS = ("socket", "pattern", "received", "in/s", "sent", "out/s", "unread", "queued", "lost")
 WIDTHS = (11, 11, 10, 6, 10, 6, 6, 6, 5)  # 79 in all, with the spaces in between
 TEXTS = 2  # the first columns
-LOSSES = ("dropped", "refused", "lost")
+LOSSES = ("dropped", "refused", "unroutable", "lost")
 COUNTED = ("received", "sent", "unread", "queued", *LOSSES)
 NOT_OFFERED = "what answers there does not offer statistics: see zmqbridge.tools.offer"
 
@@ -49,21 +48,10 @@ def run(
     curve: str | None, own_key: str | None,
 ) -> int:  # fmt: skip
     """Ask, and print what the answers are, again and again; returns the exit status."""
-    try:
-        security = security_of(curve, serves=False, own_key=own_key)
-        options = {zmq.LINGER: 0, zmq.IPV6: int(any("[" in each for each in addresses))}
-        given = {"timeout": timeout, "security": security, "options": options}
-        working = watch(addresses, every, count, as_json, given)
-        return asyncio.run(until_told(working, "top", 0))
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone: Python must not try to write the rest when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
-    except (Refused, ZmqBridgeError, ValueError, OSError) as error:
-        print(f"zmqbridge top: {error}", file=sys.stderr)
-        return MISUSED
+    security = security_of(curve, serves=False, own_key=own_key)
+    options = {zmq.LINGER: 0, zmq.IPV6: int(any("[" in each for each in addresses))}
+    given = {"timeout": timeout, "security": security, "options": options}
+    return asyncio.run(until_told(watch(addresses, every, count, as_json, given), "top", 0))
 
 
 async def watch(

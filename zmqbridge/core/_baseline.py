@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 
+from zmqbridge.core._prefixes import ByTag
 from zmqbridge.core.numbered import (
     LENGTH,
     MOST_PREFIXES,
@@ -31,8 +33,8 @@ class Baseline:
     """
 
     __slots__ = (
-        "_again", "_asked", "_covered", "_first", "_later", "_others", "_place", "_prefixes",
-        "_vain", "_wanted", "numbers",
+        "_again", "_asked", "_covered", "_first", "_later", "_lengths", "_others", "_place",
+        "_prefixes", "_vain", "_wanted", "numbers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,9 +45,10 @@ class Baseline:
         self._again = False  # such a list is wanted
         self._vain = False  # the last question had no answer
         self._covered: set[bytes] = set()
+        self._lengths: Counter[int] = Counter()  # how many of these have this length
         self._place = START
         self._first = 0
-        self.numbers: dict[bytes, int] = {}
+        self.numbers: ByTag[int] = ByTag()
         self._others: set[int] = set()  # runs of publishers that are not the one that is asked
 
     @property
@@ -68,7 +71,9 @@ class Baseline:
         """The user has unsubscribed from a prefix."""
         self._prefixes.pop(prefix, None)
         self._wanted.pop(prefix, None)
-        self._covered.discard(prefix)
+        if prefix in self._covered:
+            self._covered.discard(prefix)
+            self._lengths[len(prefix)] -= 1
 
     def again(self) -> None:
         """It is time to ask for tags that are new since the last list."""
@@ -102,7 +107,9 @@ class Baseline:
         """The list is complete; `place` is where it ends, or empty if the publisher made none."""
         asked, self._asked, self._vain = self._asked, (), False
         if len(place) == len(START):
-            self._covered.update(each for each in asked if each in self._prefixes)
+            covers = {each for each in asked if each in self._prefixes} - self._covered
+            self._covered |= covers
+            self._lengths.update(map(len, covers))
             self._first = int.from_bytes(place[:LENGTH], "big")
             if self._later or self._place == START:
                 self._place = place
@@ -150,16 +157,18 @@ class Baseline:
         numbers = self.numbers
         return [(tag, numbers.pop(tag)) for tag in [*numbers][:most]]
 
-    def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Forget tags that are not wanted any more."""
-        self.numbers = {tag: number for tag, number in self.numbers.items() if wanted(tag)}
+    def drop(self, wanted: Callable[[bytes], bool], prefix: bytes = b"") -> None:
+        """Forget tags with this prefix that are not wanted any more."""
+        for tag in self.numbers.beginning(prefix):
+            if not wanted(tag):
+                del self.numbers[tag]
 
     def _first_of(self, number: int) -> int:
         return begins_at(number) if run_of(number) else self._first
 
     def _covers(self, tag: bytes) -> bool:
-        lengths = set(map(len, self._covered))
-        return any(tag[:length] in self._covered for length in lengths)
+        lengths = self._lengths
+        return any(count and tag[:length] in self._covered for length, count in lengths.items())
 
 
 def common(prefixes: Collection[bytes]) -> bytes:

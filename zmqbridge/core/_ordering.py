@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, Literal
 
 from zmqbridge.core._lanes import Lane
+from zmqbridge.core._prefixes import ByTag
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.numbered import COPY, END, LENGTH, begins_at, is_of_another, run_of
@@ -30,9 +31,10 @@ class Ordering:
         self._by_tag = by_tag
         self._numbers = numbers
         self._hold, self._hold_size = hold
-        self._lanes: OrderedDict[bytes, Lane] = OrderedDict()
+        self._lanes: ByTag[Lane] = ByTag()
         self._ready: list[Any] = []
-        self._wanting: dict[bytes, None] = {}  # lanes of which something is to be asked for
+        # Lanes of which something is to be asked for; see `NewestByTag` for why it is no dict.
+        self._wanting: OrderedDict[bytes, None] = OrderedDict()
         self._size = 0  # bytes that are held
         # The lane whose answer is under way, None for none.
         self._asked: Any = None
@@ -176,17 +178,23 @@ class Ordering:
                 self._advance(key, lane, lane.live)
                 self._drain(lane)
 
-    def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Drop held publications, and the counts, of tags that are not wanted any more."""
-        for key, lane in list(self._lanes.items()):
-            if self._by_tag and not wanted(key):
-                self._forget(key, lane)
-            else:
-                lane.held = deque(
-                    (tag, number, body if wanted(tag) else None) for tag, number, body in lane.held
-                )
-        held = [each for lane in self._lanes.values() for each in lane.held]
-        self.held, self._size = len(held), sum(len(body or b"") for _, _, body in held)
+    def drop(self, wanted: Callable[[bytes], bool], prefix: bytes = b"") -> None:
+        """Drop held publications, and the counts, of tags that are not wanted any more.
+
+        Args:
+            wanted: whether a tag is still wanted.
+            prefix: what these tags begin with.
+        """
+        if self._by_tag:
+            for tag in self._lanes.beginning(prefix):
+                if not wanted(tag):
+                    self._forget(tag, self._lanes[tag])
+            return
+        for lane in self._lanes.values():
+            lane.held = deque(
+                (tag, number, body if wanted(tag) else None) for tag, number, body in lane.held
+            )
+            self._size = sum(len(body or b"") for _, _, body in lane.held)
 
     def close(self, remains: list[Any]) -> None:
         """Drop all publications.
@@ -196,8 +204,8 @@ class Ordering:
                 decides when.
         """
         remains += [self._lanes, self._ready]
-        self._lanes, self._ready = OrderedDict(), []
-        self._wanting = {}
+        self._lanes, self._ready = ByTag(), []
+        self._wanting = OrderedDict()
         self._asked = None
         self._deadline = inf
         self.held = self._size = 0
@@ -221,6 +229,8 @@ class Ordering:
 
     def _forget(self, key: bytes, lane: Lane) -> None:
         self.doubled += len(lane.held)
+        self.held -= len(lane.held)
+        self._size -= sum(len(body or b"") for _, _, body in lane.held)
         del self._lanes[key]
         self._unask(key)
 

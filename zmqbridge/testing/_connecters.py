@@ -214,6 +214,7 @@ class Connecter:
                 self.socket.meets_again(end)
                 end.hang_up()
             elif isinstance(self.socket.kind, XSubscriber):
+                end.outgoing.outdated = True
                 self.socket.meets_again(end)
         self.retry()
 

@@ -13,15 +13,13 @@ import zmq
 from zmqbridge.testing._ends import End
 from zmqbridge.testing._pipes import Message
 from zmqbridge.testing._routing import Req
-from zmqbridge.testing._wires import Wire
+from zmqbridge.testing._wires import BUFFER, Wire
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
     from zmqbridge.testing._network import Network
     from zmqbridge.testing._nodes import Node
 
-# libzmq's I/O thread reads so much from the kernel at once; a full receiver can lose it.
-BUFFER = 8192  # bytes
 ALL = sys.maxsize  # bytes
 # What Linux takes if an option is not set (tcp_keepalive_time and others in tcp(7)).
 KEEPALIVE: dict[int, int] = {

@@ -47,10 +47,12 @@ class Pipe:
         queue: the messages that wait.
         asleep: whether the reader has found it empty, and is told of the next message.
         ended: no more messages will come; the reader learns it when it has read the rest.
+        outdated: the reader has another pipe by now, and the writer has not worked off this news
+            (``hiccup`` in libzmq's pipe.cpp): no reader gets what is in this one.
     """
 
     __slots__ = ("_low", "_read", "_seen", "_told", "_written", "asleep", "conflates", "ended",
-                 "high", "queue", "reader", "writer")  # fmt: skip
+                 "high", "outdated", "queue", "reader", "writer")  # fmt: skip
 
     def __init__(self, high: int, reader: Reader, writer: Writer, conflates: bool = False) -> None:
         self.queue: deque[Message] = deque()
@@ -60,6 +62,7 @@ class Pipe:
         self.writer: Writer = writer
         self.asleep: bool = False
         self.ended: bool = False
+        self.outdated: bool = False
         self._low = (self.high + 1) // 2
         self._written = self._read = self._told = self._seen = 0
 
@@ -91,7 +94,7 @@ class Pipe:
 
     def has(self) -> bool:
         """Whether there is a message; if not, the reader is told of the next one."""
-        if self.queue:
+        if self.queue and not self.outdated:
             return True
         self.asleep = True
         return False

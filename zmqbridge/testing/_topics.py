@@ -163,6 +163,7 @@ class XSubscriber(ReadsAhead):
 
     def met_again(self, end: End) -> None:
         end.outgoing.drop()
+        end.outgoing.outdated = False
         self._subscribe(end)
 
     def _subscribe(self, end: End) -> None:

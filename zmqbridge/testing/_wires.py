@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from zmqbridge.testing._pipes import Message, Pipe
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CAPACITY = {"tcp": 2_500_000, "ipc": 200_000}
 TURN = 2e-5  # seconds until libzmq's I/O thread looks again
 FRAME = 9  # bytes that ZMTP adds to a part at most
+# libzmq's I/O thread reads so much from the kernel at once; a full receiver can lose it.
+BUFFER = 8192  # bytes
 
 
 class Wire:
@@ -36,9 +39,9 @@ class Wire:
         refused: the peer's kernel has said that no process reads there; nothing more is taken.
     """
 
-    __slots__ = ("_busy_until", "_capacity", "_connection", "_due", "_last", "_side", "_took",
-                 "_travelling", "bytes", "emptied", "ends", "most", "picky", "refused", "source",
-                 "target")  # fmt: skip
+    __slots__ = ("_ahead", "_busy_until", "_capacity", "_connection", "_due", "_last", "_side",
+                 "_took", "_travelling", "bytes", "emptied", "ends", "most", "picky", "refused",
+                 "source", "target")  # fmt: skip
 
     def __init__(self, connection: Connection, side: int, transport: str) -> None:
         self._connection = connection
@@ -46,6 +49,8 @@ class Wire:
         self._capacity = CAPACITY[transport]
         self._travelling: deque[tuple[float, int, Message, float]] = deque()
         self._last = self._busy_until = 0.0
+        # How many messages libzmq had read from the kernel when the target got full.
+        self._ahead = 0
         self._due = self.picky = self.refused = False
         self.most = -1
         self._took = -1.0  # when it last took messages from the source
@@ -137,10 +142,12 @@ class Wire:
             return
         while travelling and travelling[0][0] <= now:
             if target.full():
+                self._ahead = self._ahead or self._first_of(BUFFER, now)
                 self._connection.at_the_mark(self._side)
                 return  # `drains` goes on
             _, size, message, sent = travelling.popleft()
             self.bytes -= size
+            self._ahead = max(0, self._ahead - 1)
             self._connection.delivered(self._side, message, sent)
             if (self.picky and not well_formed(message)) or -1 < self.most < max(map(len, message)):
                 self._connection.misunderstood(1 - self._side)
@@ -171,12 +178,22 @@ class Wire:
             self._look_at(max(self._connection.network.now, self._first()))
 
     def drop(self, kept: int = 0) -> list[Message]:
-        """Drop the messages on the way, except the first `kept` bytes, and return them."""
-        travelling, size = self._travelling, 0
-        first = 0
-        while first < len(travelling) and size + travelling[first][1] <= kept:
-            size += travelling[first][1]
-            first += 1
+        """Drop the messages on the way, except the first `kept` bytes, and return them.
+
+        With `BUFFER`, what stays is what libzmq has read ahead, if the target is full.
+        """
+        travelling = self._travelling
+        first = self._ahead if kept == BUFFER and self._ahead else self._first_of(kept)
         lost = [travelling.pop()[2] for _ in range(len(travelling) - first)]
-        self.bytes = size
+        self.bytes = sum(each[1] for each in travelling)
         return lost[::-1]
+
+    def _first_of(self, size: int, by: float = inf) -> int:
+        """How many messages the first bytes hold, of those that arrive by a time."""
+        count = 0
+        for at, each, _, _ in self._travelling:
+            size -= each
+            if size < 0 or at > by:
+                break
+            count += 1
+        return count

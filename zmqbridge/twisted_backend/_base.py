@@ -70,6 +70,8 @@ class Socket:
         self._pump = self._link.pump
         self._opened()
         try:
+            if why := self._driver.why_silent():  # to await a Deferred there says nothing of it
+                self._link.warn(why)
             self._driver.begin()
         except BaseException:  # the reactor cannot watch it, and no caller has it
             self._link.close()

@@ -14,8 +14,8 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge import misspelt
+from zmqbridge._cli.ending import Refused
 from zmqbridge._cli.guarding import guarded, marked
-from zmqbridge._cli.keys import Refused
 from zmqbridge._cli.parsing import at_least_one, positive
 from zmqbridge.core._checks import check_timeout
 from zmqbridge.errors import ZmqBridgeError

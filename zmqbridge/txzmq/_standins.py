@@ -36,6 +36,7 @@ class NoPump:
         self.queues: dict[bytes, Any] = {}
         self.queued = self.sent = self.received = 0
         self.dropped = self.unreachable = self.withdrawn = self.refused = self.lost = 0
+        self.unroutable: int = 0
         self.closed: bool = False
         self.turn_wanted: bool = False
         self.monotonic = monotonic

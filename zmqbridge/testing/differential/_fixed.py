@@ -94,6 +94,39 @@ def closing_at_the_mark(stage: Stage) -> object:
     return "all" if len(came) == 50 else "some are lost" if 0 < len(came) < 50 else len(came)
 
 
+def closing_before_all_is_read(stage: Stage) -> object:
+    """What an ipc receiver at its mark has read ahead is not lost; what came later is."""
+    pusher, puller = stage.socket(zmq.PUSH), stage.socket(zmq.PULL)
+    puller.set(zmq.RCVHWM, 2)
+    stage.tie(puller, pusher)
+    for number in range(5):
+        stage.sent(pusher, b"%d" % number)
+        stage.settle()
+    pusher.close(5000)
+    stage.settle()
+    return stage.received(puller)
+
+
+def subscribing_before_the_news(stage: Stage) -> object:
+    """A topic for a connection that was lost and is back: it is sent after the news of that."""
+    publisher, subscriber = stage.socket(zmq.XPUB), stage.socket(zmq.SUB)
+    stage.tie(publisher, subscriber)
+    subscriber.set(zmq.SUBSCRIBE, b"before")
+    stage.settle()
+    told = [stage.received(publisher)]
+    publisher.unbind(stage.address)
+    stage.settle()
+    stage.bind(publisher)
+    stage.settle()
+    subscriber.set(zmq.SUBSCRIBE, b"meanwhile")
+    stage.settle()
+    told.append(stage.received(publisher))
+    subscriber.get(zmq.EVENTS)
+    stage.settle()
+    told.append(sorted(stage.received(publisher)))
+    return told
+
+
 def sending_to_who_has_closed(stage: Stage) -> object:
     """A socket at its mark learns of a close when it sends, and then nothing more goes out."""
     server, client = stage.socket(zmq.PAIR), stage.socket(zmq.PAIR)
@@ -293,6 +326,8 @@ def fixed() -> Iterable[Fixed]:
         yield Fixed(f"XPUB reports, {verbosity or 'by default'!s}", reports(verbosity))
     yield Fixed("whole messages, marks of 1", whole_messages)
     yield Fixed("closing at the mark", closing_at_the_mark)
+    yield Fixed("closing before all is read", closing_before_all_is_read)
+    yield Fixed("subscribing before the news", subscribing_before_the_news)
     yield Fixed("sending to who has closed", sending_to_who_has_closed)
     yield Fixed("disconnected before the loss", disconnected_before_the_loss)
     yield Fixed("unreachable after close", unreachable)

@@ -23,7 +23,7 @@ socket.connect(sys.argv[1])
 time.sleep(30)
 """
 ENOUGH = 1.0  # seconds; the longest wait for a condition, times `Stage.wait_factor`
-STARTING = 25.0  # seconds that a process has to come
+STARTING = 25.0  # seconds that a process has to come, and an address to be free
 ROUNDS = 60  # of reading, as a socket that tries to connect again makes events for ever
 
 
@@ -50,8 +50,18 @@ class Stage:
         return socket
 
     def bind(self, socket: Any) -> None:
-        """Bind a socket to the address."""
-        socket.bind(self.address)
+        """Bind a socket to the address, which libzmq frees a while after another has closed."""
+        if not self.until(lambda: self._binds(socket), STARTING):
+            raise AssertionError(f"{self.address} is still in use")
+
+    def _binds(self, socket: Any) -> bool:
+        try:
+            socket.bind(self.address)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE:
+                raise
+            return False
+        return True
 
     def connect(self, socket: Any) -> None:
         """Connect a socket to the address, and settle."""
