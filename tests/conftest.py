@@ -56,7 +56,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Where nothing is to be written beside the sources, each program that a test starts would compile
 # the whole library anew. So it is compiled once, elsewhere, for the workers of xdist, too.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
-    elsewhere = tempfile.TemporaryDirectory(prefix="zmqbridge-compiled-")
+    elsewhere = tempfile.TemporaryDirectory("-zmqbridge-compiled", ignore_cleanup_errors=True)
     atexit.register(elsewhere.cleanup)
     os.environ["PYTHONPYCACHEPREFIX"] = elsewhere.name
 

@@ -926,7 +926,7 @@ def test_a_server_that_is_slow_or_says_odd_things(plain: Make) -> None:
     with listener:
         began = time.monotonic()
         assert run("ping", there, "--timeout", 1)[0] == 3
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30  # it would be for ever
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])

@@ -66,7 +66,7 @@ PROGRAM = """
         except error:
             result = error
         taken = time.monotonic() - begun
-        assert seconds <= taken < seconds + 2, (error, taken)
+        assert seconds <= taken < seconds + 20, (error, taken)  # a jump is of an hour
         return result
 
     def facade(kind, how, address, **hooks):
@@ -124,22 +124,22 @@ PROGRAM = """
         ):
             replier.serve(lambda request: request.reply(*request.parts))
             for number in range(10):
-                many = [requester.request(b"x") for _ in range(300)]
-                many += [req.sendMsg(b"x", timeout=20) for _ in range(300)]
+                many = [requester.request(b"x") for _ in range(100)]
+                many += [req.sendMsg(b"x", timeout=20) for _ in range(100)]
                 (jump if number % 3 == 1 else wake)()
-                assert await defer.gatherResults(many) == [[b"x"]] * 600
+                assert await defer.gatherResults(many) == [[b"x"]] * 200
 
     async def ending():
         # A crowd is told in slices, each asked for by a delayed call.
         requester = Requester(connect="inproc://nobody")
-        waiting = [requester.request(b"x") for _ in range(5000)]
+        waiting = [requester.request(b"x") for _ in range(1500)]
         told = []
         for each in waiting:
             each.addErrback(told.append)
         requester.close()
-        assert len(told) < 5000
+        assert len(told) < 1500
         jump()
-        await until(lambda: len(told) == 5000)
+        await until(lambda: len(told) == 1500)
 
     async def main():
         try:

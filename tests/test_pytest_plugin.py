@@ -54,7 +54,14 @@ def session(pytester: pytest.Pytester, zygote_of_pytest: Callable[..., Any]) -> 
 
 
 # What has no part in it, and takes a third of the time to load.
-STRANGERS = ["cacheprovider", "hypothesispytest", "timeout", "xdist", "xdist.looponfail"]
+STRANGERS = (
+    "benchmark",
+    "cacheprovider",
+    "hypothesispytest",
+    "timeout",
+    "xdist.looponfail",
+    "xdist",
+)
 PLAIN = ["-p", "zmqbridge.pytest_plugin", *(f"-pno:{name}" for name in STRANGERS)]
 
 

@@ -134,7 +134,7 @@ async def test_it_ends_though_it_waits_for_a_peer_that_takes_nothing(
         await w.settled()
         began = time.monotonic()
         await proxy.aclose()
-        assert time.monotonic() - began < 5  # mostly 0.2; it would be for ever
+        assert time.monotonic() - began < 20  # mostly 0.2; it would be for ever
         assert not proxy._engine._thread.is_alive()
         with pytest.raises((SocketClosed, ProxyStalled)):  # whichever comes first
             await asking
