@@ -172,6 +172,11 @@ class Wire:
     def _first(self) -> float:
         return self._travelling[0][0] if self._travelling else 0.0
 
+    def catch_up(self) -> None:
+        """Hand over what was to come now: news of room was told before what follows this call."""
+        if self._due and self._travelling and self._first() <= self._connection.network.now:
+            self.arrive()
+
     def resume(self) -> None:
         """Go on, as the wire is not blocked any more."""
         if not self._due and (self._travelling or self.ends):
