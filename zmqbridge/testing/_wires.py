@@ -194,11 +194,12 @@ class Wire:
         return lost[::-1]
 
     def _first_of(self, size: int, by: float = inf) -> int:
-        """How many messages the first bytes hold, of those that arrive by a time."""
-        count = 0
-        for at, each, _, _ in self._travelling:
+        """How many messages the first bytes hold, of those that come by a time or in one burst."""
+        count, burst = 0, -1.0
+        for at, each, _, sent in self._travelling:
             size -= each
-            if size < 0 or at > by:
+            burst = burst if count else sent
+            if size < 0 or (at > by and sent > burst):
                 break
             count += 1
         return count
