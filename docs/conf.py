@@ -25,6 +25,7 @@ extensions = [
     "sphinx_design",
     "names",
     "argumenttables",
+    "wholewords",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
+import gc
 import inspect
 import json
 import logging
@@ -16,6 +18,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
@@ -49,6 +52,13 @@ BOUND = 45
 # end by it would ignore it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where nothing is to be written beside the sources, each program that a test starts would compile
+# the whole library anew. So it is compiled once, elsewhere, for the workers of xdist, too.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and "PYTHONPYCACHEPREFIX" not in os.environ:
+    elsewhere = tempfile.TemporaryDirectory(prefix="zmqbridge-compiled-")
+    atexit.register(elsewhere.cleanup)
+    os.environ["PYTHONPYCACHEPREFIX"] = elsewhere.name
 
 Result = TypeVar("Result", covariant=True)
 Scenario = Callable[[], Coroutine[Any, Any, None]]
@@ -487,18 +497,23 @@ class Interpreters:
             return None
 
 
-@pytest.fixture(scope="session")
-def zygote() -> Iterator[Callable[..., Any]]:
-    """Asks the process that is `tests/zygote.py`, whose docstring says what it can be asked."""
+@contextlib.contextmanager
+def zygote_of(*loaded: str, path: str = "") -> Iterator[Callable[..., Any]]:
+    """What asks a process of `tests/zygote.py` that has loaded some modules before it forks.
+
+    Args:
+        loaded: the names of these modules; those that are not installed are left out.
+        path: PYTHONPATH.
+    """
     if not hasattr(os, "fork") or sys.implementation.name != "cpython":
         yield Interpreters().ask
         return
     with subprocess.Popen(
-        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py")],
+        [sys.executable, "-W", "error", Path(__file__).with_name("zygote.py"), *loaded],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": ""},
+        env={**os.environ, "PYTHONPATH": path},
     ) as process:
         assert process.stdin
         assert process.stdout
@@ -511,6 +526,71 @@ def zygote() -> Iterator[Callable[..., Any]]:
 
         yield ask
         asks.close()
+
+
+# Some are on Linux alone, or not installed.
+MOSTLY_NEEDED = [
+    "anyio._backends._asyncio",
+    "anyio._backends._trio",
+    "asyncio",
+    "ssl",
+    "twisted.internet.asyncioreactor",
+    "twisted.internet.epollreactor",
+    "twisted.internet.task",
+    "twisted.logger",
+    "zmq.asyncio",
+    "zmq.utils.z85",
+]
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Callable[..., Any]]:
+    """Asks the process that is `tests/zygote.py`, whose docstring says what it can be asked."""
+    with zygote_of(*MOSTLY_NEEDED) as ask:
+        yield ask
+
+
+@pytest.fixture(scope="session")
+def zygote_of_pytest() -> Iterator[Callable[..., Any]]:
+    """Asks one that has loaded pytest, and of what its tests need that which no plugin rewrites."""
+    with zygote_of("pytest", "trio", "twisted.internet.task", "zmq.asyncio") as ask:
+        yield ask
+
+
+class Fresh(Protocol):
+    """Runs a program where nothing is loaded yet; gives its exit status and its stderr."""
+
+    def __call__(self, code: str) -> tuple[int, str]: ...
+
+
+@contextlib.contextmanager
+def fresh_of(folder: Path, *loaded: str) -> Iterator[Fresh]:
+    """What runs programs where these modules are loaded, and no others; see `fresh`."""
+    program, out, err = (folder / name for name in ("program.py", "out", "err"))
+    with zygote_of(*loaded, path=os.environ.get("PYTHONPATH", "")) as ask:
+
+        def run(code: str) -> tuple[int, str]:
+            program.write_text(code)
+            pid = ask("run", [str(program)], str(folder), str(out), str(err), True)
+            status = ask("wait", pid, 50)
+            assert status is not None, f"it has not ended: {code}"
+            return status, err.read_text()
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
+    """Runs a program where nothing is loaded yet, without the time that an interpreter takes."""
+    with fresh_of(tmp_path_factory.mktemp("fresh")) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def fresh_beside_zmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
+    """Runs a program where nothing is loaded yet but pyzmq, as `fresh` does."""
+    with fresh_of(tmp_path_factory.mktemp("fresh"), "zmq") as run:
+        yield run
 
 
 @pytest.fixture
@@ -566,6 +646,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """What ``-n auto`` means: four processes on few cores, too, as they wait half of the time."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else max(4, os.cpu_count() or 1)
+
+
 def chosen_worlds(config: pytest.Config) -> list[str]:
     return [name.strip() for given in config.getoption("world") for name in given.split(",")]
 
@@ -579,6 +665,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item not in set(taken)]
     items[:] = taken
     config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have a search for garbage leave alone what stays; else each takes a tenth of a second.
+
+    Tests begin hundreds of them, and thousands of messages and tasks some more.
+    """
+    if not hasattr(gc, "freeze"):
+        return
+    if session.config.pluginmanager.hasplugin("hypothesispytest"):
+        import hypothesis  # noqa: F401  it warns of random numbers whose holder it does not find
+
+    gc.collect()
+    gc.freeze()
 
 
 def world_of(item: pytest.Item) -> str | None:

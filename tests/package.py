@@ -68,6 +68,20 @@ async def main(reactor):
 react(main)
 """
 
+SIMULATED = """
+from zmqbridge.asyncio_backend import Replier, Requester
+from zmqbridge.testing import machine, strategies
+
+async def echo():
+    async with Replier(bind="tcp://*:5555") as replier:
+        await replier.serve(lambda request: request.reply(*request.parts))
+
+async def test_it(zmq_network):
+    zmq_network.node("server").start(echo)
+    async with Requester(connect="tcp://server:5555") as requester:
+        assert await requester.request(b"x", timeout=3600) == [b"x"]
+"""
+
 
 def said(*command: object, **options: Any) -> str:
     done = subprocess.run(
@@ -211,12 +225,21 @@ def install_whole(clone: Built, core: Built, whole: Built, folder: Path) -> None
         empty.pip("uninstall", "-y", "zmqbridge", *(["zmqbridge-core"] if "index" in name else []))
         left = [each for each in empty.files() if "zmqbridge" in each.name]
         holds(f"{name}: uninstalling leaves nothing behind", not left)
-    extras = ",".join(PROJECT["optional-dependencies"])
-    empty = Empty(folder / "extras")
-    empty.pip("install", f"{whole.wheel}[{extras}]", core.wheel)
-    empty("python", "-c", "import zmqbridge.metrics, zmqbridge.tracing, rich")
-    empty("zmqbridge", "migrate", "--check", ROOT / "zmqbridge" / "core")
-    try_both(empty, f"index, all extras together: {extras}")
+
+
+def install_extras(core: Built, whole: Built, folder: Path) -> None:
+    """Install all extras together, with the newest and with the lowest versions."""
+    extras = PROJECT["optional-dependencies"]
+    pins = {each.replace(">=", "==") for wanted in extras.values() for each in wanted}
+    lowest = [each.replace(">=", "==") for each in PROJECT["dependencies"]]
+    for which, more in (("newest", []), ("lowest", [*lowest, *sorted(pins)])):
+        empty = Empty(folder / f"extras-{which}")
+        empty.pip("install", f"{whole.wheel}[{','.join(extras)}]", core.wheel, *more)
+        empty("python", "-c", "import zmqbridge.metrics, zmqbridge.tracing, rich")
+        empty("zmqbridge", "migrate", "--check", ROOT / "zmqbridge" / "core")
+        (folder / "test_it.py").write_text(SIMULATED)
+        empty("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", folder / "test_it.py")
+        try_both(empty, f"index, all extras together, {which}: {', '.join(extras)}")
 
 
 def install_halves(core: Built, folder: Path) -> None:
@@ -237,13 +260,15 @@ def install_halves(core: Built, folder: Path) -> None:
             holds(what, library in listed and other not in listed)
             error = empty.fails("zmqbridge", "demo")
             holds(f"zmqbridge demo says what it lacks: {error.strip()}", "pip install" in error)
-    empty = Empty(folder / "none")
-    empty.pip("install", core.wheel)
-    empty.pip("check")
-    empty("python", "-c", "import zmqbridge, zmqbridge.core, zmqbridge.security")
-    empty("zmqbridge", "keygen", "server")
-    error = empty.fails("zmqbridge", "pull", "-b", "tcp://127.0.0.1:*")
-    holds(f"zmqbridge-core: pip check; {error.strip()}", "zmqbridge-core[asyncio]" in error)
+    for which, more in (("newest", []), ("lowest", [needs["pyzmq"].replace(">=", "==")])):
+        empty = Empty(folder / f"none-{which}")
+        empty.pip("install", core.wheel, *more)
+        empty.pip("check")
+        empty("python", "-c", "import zmqbridge, zmqbridge.core, zmqbridge.security")
+        empty("zmqbridge", "keygen", "server")
+        error = empty.fails("zmqbridge", "pull", "-b", "tcp://127.0.0.1:*")
+        what = f"zmqbridge-core, {which}: pip check; {error.strip()}"
+        holds(what, "zmqbridge-core[asyncio]" in error)
 
 
 def main() -> None:
@@ -262,6 +287,7 @@ def main() -> None:
         if not quick:
             (folder / "environments").mkdir()
             install_whole(clone, core, whole, folder / "environments")
+            install_extras(core, whole, folder / "environments")
             install_halves(core, folder / "environments")
     finally:
         shutil.rmtree(folder)

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from zmqbridge import RequestTimeout, asyncio_backend, twisted_backend
 
-COUNT = 10_000
+COUNT = 2000
 WORKERS = 50
 BOUND = 50  # seconds
 # Asyncio's debug mode says so when a callback was slow, as all are on a busy machine.

@@ -20,8 +20,8 @@ import pytest
 import zmq
 
 from zmqbridge import __version__
-from zmqbridge.cli import SOCKETS, TYPES
-from zmqbridge.cli.formats import FORMATS, Item
+from zmqbridge._cli import SOCKETS, TYPES
+from zmqbridge._cli.formats import FORMATS, Item
 
 if TYPE_CHECKING:
     from tests.conftest import Make
@@ -109,8 +109,8 @@ def test_each_command_has_an_example(command: str) -> None:
 
 def test_help_loads_neither_zmq_nor_a_loop() -> None:
     code = (
-        "import sys, zmqbridge.cli\n"
-        "try: zmqbridge.cli.main(['--help'])\n"
+        "import sys, zmqbridge._cli\n"
+        "try: zmqbridge._cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'zmq', 'asyncio', 'twisted', 'anyio'} & set(sys.modules)"
     )
@@ -820,7 +820,7 @@ OLDER = {
 def test_ping_knows_each_type_with_each_mechanism(
     plain: Make, capsys: pytest.CaptureFixture[str], kind: str, mechanism: str
 ) -> None:
-    from zmqbridge.cli.ping import run as ping
+    from zmqbridge._cli.ping import run as ping
 
     options, said = MECHANISMS[mechanism]
     _, there = plain(getattr(zmq, kind), **options)
@@ -835,7 +835,7 @@ def test_ping_knows_each_type_with_each_mechanism(
 
 @pytest.mark.parametrize("version", OLDER)
 def test_ping_knows_older_versions(version: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from zmqbridge.cli.ping import run as ping
+    from zmqbridge._cli.ping import run as ping
 
     there, listener = speaks(None, at_once=OLDER[version])
     with listener:
@@ -931,7 +931,7 @@ def test_a_server_that_is_slow_or_says_odd_things(plain: Make) -> None:
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_the_time_is_for_all_that_it_tries(answer: bytes | None) -> None:
-    from zmqbridge.cli.ping import run as ping
+    from zmqbridge._cli.ping import run as ping
 
     there, listener = speaks(answer)
     took: list[float] = []

@@ -12,11 +12,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from zmqbridge import ConnectTimeout, RequestTimeout
+from zmqbridge._bridge.authentication import CALLBACK_TIMEOUT
+from zmqbridge.security import Null, Policy
 from zmqbridge.twisted_backend._clocks import steady
 
 if TYPE_CHECKING:
@@ -385,7 +388,32 @@ def test_a_test_that_freezes_the_time_is_held_up_by_nothing(tmp_path: Path) -> N
         [sys.executable, "-c", textwrap.dedent(FROZEN), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=15,
+        timeout=50,
     )
     told = ["RequestTimeout", "ZmqRequestTimeoutError"]
     assert sorted(done.stdout.split()) == told, done.stderr
+
+
+@pytest.mark.parametrize("w", ["epoll"], indirect=True)
+async def test_a_jump_of_the_wall_clock_cuts_no_check_short(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Deferred[bool]] = []
+
+    def check(peer: object) -> Deferred[bool]:
+        asked.append(Deferred())
+        return asked[-1]
+
+    reactor = w.reactor
+    async with w.Authenticator({"global": Policy(check=check)}):
+        async with w.Puller(bind="tcp://127.0.0.1:*", security=Null()) as puller:
+            async with w.Pusher(connect=puller.addresses) as pusher:
+                await w.until(lambda: asked)
+                now = type(reactor).seconds
+                monkeypatch.setattr(reactor, "seconds", lambda: now() + CALLBACK_TIMEOUT + 1)
+                await w.settled()
+                asked[0].callback(True)
+                await pusher.push(b"in")
+                assert await puller.receive() == [b"in"]
+                monkeypatch.undo()
+    assert w.reports == []

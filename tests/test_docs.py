@@ -40,7 +40,7 @@ PAGES = pages()
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 OWN_TEST = "docs/core.md"  # tests/test_core_page.py does more with it
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.page != OWN_TEST]
-BOUND = 40  # seconds; most take a small part of one
+BOUND = 120  # seconds; most take a small part of one
 # What has no meaning for the suite, or shows what a program prints. What a shell runs is `sh`.
 UNRUN = {"text", "ini", "docker", "yaml", "nginx"}
 

@@ -31,6 +31,28 @@ def roomy(sockets: int) -> zmq.Context[zmq.Socket[bytes]]:
 
 
 @both
+async def test_a_full_context_is_named_if_the_collector_came_between(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pyzmq makes its error, and with it may come the end of a forgotten socket, before errno is
+    # read. Then the number is that of a question to a socket which was closed.
+    made = zmq.ZMQError.__init__
+
+    def late(error: zmq.ZMQError, number: int | None = None, text: str | None = None) -> None:
+        made(error, zmq.ENOTSOCK if number is None else number, text)
+
+    context = roomy(1)
+    opened = w.Puller(context=context)
+    monkeypatch.setattr(zmq.ZMQError, "__init__", late)
+    with pytest.raises(ResourcesExhausted, match=r"zmq\.MAX_SOCKETS=1") as refused:
+        w.Puller(context=context)
+    assert refused.value.errno == errno.EMFILE
+    monkeypatch.undo()
+    opened.close()
+    context.term()
+
+
+@both
 @pytest.mark.parametrize("monitor", [False, True])
 async def test_a_context_that_is_full_is_named_and_has_room_again(w: World, monitor: bool) -> None:
     context = roomy(7)

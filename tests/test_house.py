@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import zmqbridge
-from zmqbridge import asyncio_backend, twisted_backend, txzmq
+from zmqbridge import asyncio_backend, core, twisted_backend, txzmq
 
 PACKAGE = Path(zmqbridge.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -30,13 +30,6 @@ def test_a_public_class_has_at_most_two_of_ours_above_it(module: ModuleType) -> 
         if inspect.isclass(kind):
             ours = [each for each in kind.__mro__ if each.__module__.startswith("zmqbridge")]
             assert len(ours) <= 3, ours
-
-
-def test_what_is_not_public_in_a_backend_is_private_by_its_name() -> None:
-    for backend in (asyncio_backend, twisted_backend):
-        public = {path.stem for path in Path(str(backend.__file__)).parent.glob("[a-z]*.py")}
-        services = {"proxyservice", "service"} if backend is twisted_backend else set()
-        assert public == {"authenticator", "ending", "proxy", "sockets"} | services
 
 
 def drawn() -> list[str]:
@@ -71,14 +64,12 @@ def public_modules() -> tuple[set[str], set[str]]:
     return with_all, without
 
 
-def test_which_modules_are_public_is_said_by_a_page_and_all_others_are_private() -> None:
+def test_what_is_not_public_is_private_by_its_name_and_a_page_says_what_is_public() -> None:
     with_all, without = public_modules()
     modules = {module_of(path): path.read_text(encoding="utf-8") for path in SOURCES}
-    assert without < modules.keys()
-    assert not any("._" in name for name in with_all | without)
-    # The differential names what its programs are made of; it is for those who work on it.
-    declared = {name for name, text in modules.items() if "\n__all__" in text}
-    assert with_all == declared - {"zmqbridge.testing.differential"}
+    of_core = {f"zmqbridge.core.{name}" for name in core._MODULES}
+    assert {name for name in modules if "._" not in name} == with_all | without | of_core
+    assert {name for name, text in modules.items() if "\n__all__" in text} == with_all
 
 
 def lines_of_code(function: Any, source: list[str]) -> int:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zmq
 
+from zmqbridge import QueueFull
 from zmqbridge._bridge import lingers
 from zmqbridge._bridge.addresses import HOLDS, IPC, place_of
 from zmqbridge._bridge.lingers import LINGER
@@ -246,6 +247,32 @@ def test_who_closes_right_after_connecting_is_waited_for(
     first.close()
     context.term()
     assert sorted(receiver.read(MANY + 4)) == list(range(1, MANY + 5))
+
+
+def test_only_one_that_connected_just_now_waits_for_its_connection(
+    receiver: Receiver, context: zmq.Context[zmq.Socket[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def keep(places: Any, until: float, wait: float) -> bool:
+        waited.append(wait)
+        return False
+
+    monkeypatch.setattr(ipclinger.copies, "keep", keep)
+    for recent in (1000.0, 0.0):  # seconds
+        monkeypatch.setattr(lingers, "RECENT", recent)
+        pusher = Pusher(connect=receiver.address, context=context)
+        until(lambda each=pusher: sends(each))
+        pusher.close()
+    assert waited == [lingers.COMING, 0]
+
+
+def sends(pusher: Pusher) -> bool:
+    try:
+        pusher.push_nowait(message(1))
+    except QueueFull:
+        return False
+    return pusher.statistics().sent > 0
 
 
 def test_a_peer_that_never_reads_is_let_go_and_nothing_is_left(

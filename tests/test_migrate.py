@@ -15,8 +15,8 @@ import pytest
 
 pytest.importorskip("libcst")
 
-from zmqbridge.cli.codemod import Unreadable, migrate
-from zmqbridge.cli.natives import places
+from zmqbridge._cli.codemod import Unreadable, migrate
+from zmqbridge._cli.natives import places
 
 BOUND = 50  # seconds
 
@@ -274,7 +274,7 @@ def share(kind, factory, endpoint):
 
 def test_each_class_has_a_native_one_that_exists() -> None:
     from zmqbridge import asyncio_backend, twisted_backend, txzmq
-    from zmqbridge.cli.natives import CLASSES, NATIVE, OLDER
+    from zmqbridge._cli.natives import CLASSES, NATIVE, OLDER
 
     for name, native in NATIVE.items():
         assert hasattr(asyncio_backend, native.name)
@@ -406,7 +406,7 @@ def test_what_others_have_published_runs_migrated(tmp_path: Path) -> None:
 def test_without_libcst_it_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['libcst'] = None\n"
-        "from zmqbridge.cli import main; sys.exit(main(['migrate', '.']))"
+        "from zmqbridge._cli import main; sys.exit(main(['migrate', '.']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=BOUND)
     assert (done.returncode, b"the extra [migrate]" in done.stderr) == (2, True)

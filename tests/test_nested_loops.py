@@ -18,7 +18,7 @@ from zmqbridge import PeerUnreachable
 from zmqbridge._bridge.calls import COMPILED
 from zmqbridge.asyncio_backend import Dealer, Puller, Pusher, Replier, Request, Requester, Router
 from zmqbridge.asyncio_backend._driver import LoopDriver
-from zmqbridge.core.pacing import BURST
+from zmqbridge.core._pacing import BURST
 
 
 class Done:

@@ -21,7 +21,7 @@ from zmqbridge.asyncio_backend import Publisher, Puller, Pusher, Replier, Reques
 STRICT = ["-X", "dev", "-W", "error"]  # of which -X dev is asyncio's debug mode, too
 # Asyncio's debug mode says so when a callback was slow, as all are on a busy machine.
 SLOW = re.compile(r"^Executing <.* took [0-9.]+ seconds\n", re.MULTILINE)
-PACKAGES = ["asyncio_backend", "twisted_backend", "txzmq", "cli"]
+PACKAGES = ["asyncio_backend", "twisted_backend", "txzmq", "_cli"]
 
 
 def run(program: str, *options: str) -> str:

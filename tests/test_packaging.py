@@ -18,14 +18,14 @@ HALVES = ("asyncio", "twisted")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOADS = {
     "zmqbridge": set(),
-    "zmqbridge.cli": set(),
+    "zmqbridge._cli": set(),
     "zmqbridge.security, zmqbridge.proxies, zmqbridge.core, zmqbridge.arguments": set(),
     "zmqbridge.tools": set(),
     "zmqbridge.asyncio_backend": {"zmq", "anyio"},
-    "zmqbridge.asyncio_backend.proxy": {"zmq", "anyio"},
-    "zmqbridge.cli.pipes, zmqbridge.cli.ping, zmqbridge.cli.top": {"zmq", "anyio"},
-    "zmqbridge.cli.proxy": {"zmq", "anyio"},
-    "zmqbridge.cli.keygen, zmqbridge.cli.pretty": {"zmq"},
+    "zmqbridge.asyncio_backend._proxy": {"zmq", "anyio"},
+    "zmqbridge._cli.pipes, zmqbridge._cli.ping, zmqbridge._cli.top": {"zmq", "anyio"},
+    "zmqbridge._cli.proxy": {"zmq", "anyio"},
+    "zmqbridge._cli.keygen, zmqbridge._cli.pretty": {"zmq"},
     "zmqbridge.twisted_backend": {"zmq", "twisted"},
     "zmqbridge.twisted_backend.proxyservice": {"zmq", "twisted"},
     "zmqbridge.txzmq": {"zmq", "twisted"},
@@ -117,7 +117,7 @@ def test_what_an_index_gets_is_this_tree_without_the_halves(tmp_path: Path) -> N
 def test_the_command_line_says_which_half_is_missing(library: str, command: list[str]) -> None:
     code = (
         f"import sys\nsys.modules[{library!r}] = None\n"
-        f"from zmqbridge.cli import main\nsys.exit(main({command!r}))"
+        f"from zmqbridge._cli import main\nsys.exit(main({command!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     half = "asyncio" if library == "anyio" else "twisted"

@@ -20,7 +20,9 @@ pty = pytest.importorskip("pty", reason="Windows has no such terminals")
 pytest.importorskip("rich")
 
 BOUND = 50  # seconds
-WITHOUT = "import sys; sys.modules['rich'] = None; from zmqbridge.cli import main; sys.exit(main())"
+WITHOUT = (
+    "import sys; sys.modules['rich'] = None; from zmqbridge._cli import main; sys.exit(main())"
+)
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -23,7 +23,7 @@ from zmq.auth import load_certificate
 from zope.interface.verify import verifyObject
 
 from zmqbridge import HandshakeFailed
-from zmqbridge.cli.keygen import run as make_keys
+from zmqbridge._cli.keygen import run as make_keys
 from zmqbridge.proxies import Side
 from zmqbridge.security import CurveClient
 from zmqbridge.twisted_backend.proxyservice import Options, ProxyService, makeService

@@ -25,7 +25,7 @@ from zmqbridge._bridge import iothreads, sending
 from zmqbridge._bridge.bridgedsocket import BridgedSocket
 from zmqbridge._bridge.iothreads import LARGE_BURST, Holding, OwnContext
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.pacing import BURST, SHORTEST, SLICE
+from zmqbridge.core._pacing import BURST, SHORTEST, SLICE
 from zmqbridge.core.patterns import NOTHING
 from zmqbridge.core.sendqueue import HIGH
 

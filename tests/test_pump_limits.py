@@ -28,7 +28,7 @@ from zmqbridge._bridge.calls import COMPILED
 from zmqbridge._bridge.catchup import AT_LEAST, MOST_QUIET, QUIET, RESTS, SETTLES
 from zmqbridge._bridge.patrol import APART, FEW, PATROL, Connections
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.pacing import BURST, SLICE
+from zmqbridge.core._pacing import BURST, SLICE
 
 if TYPE_CHECKING:
     from tests.conftest import Make

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from zmqbridge.pytest_plugin import without_seed
 
 pytest_plugins = ["pytester"]
+BOUND = 150  # seconds; each takes a small part of one
 
 SERVED = """
     import anyio, pytest
@@ -22,22 +27,43 @@ SERVED = """
 """
 
 
+class Session:
+    """A folder with tests, which are run as by ``python -m pytest``."""
+
+    def __init__(self, pytester: pytest.Pytester, zygote: Callable[..., Any]) -> None:
+        pytester.makepyfile(
+            helper=SERVED, run_pytest="import pytest; raise SystemExit(pytest.main())"
+        )
+        pytester.makeini("[pytest]\nfilterwarnings = error")
+        self.pytester, self.zygote = pytester, zygote
+
+    def run(self, *options: str) -> pytest.RunResult:
+        folder, begun = self.pytester.path, time.monotonic()
+        command = [str(folder / "run_pytest.py"), f"--basetemp={folder / 'basetemp'}", *PLAIN]
+        out, err = folder / "out", folder / "err"
+        pid = self.zygote("run", [*command, *options], str(folder), str(out), str(err), False)
+        status = self.zygote("wait", pid, BOUND)
+        printed, complained = (each.read_text().splitlines() for each in (out, err))
+        assert status is not None, (printed, complained)
+        return pytest.RunResult(status, printed, complained, time.monotonic() - begun)
+
+
 @pytest.fixture
-def session(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makepyfile(helper=SERVED)
-    pytester.makeini("[pytest]\nfilterwarnings = error")
-    return pytester
+def session(pytester: pytest.Pytester, zygote_of_pytest: Callable[..., Any]) -> Session:
+    return Session(pytester, zygote_of_pytest)
 
 
-PLAIN = ["-p", "zmqbridge.pytest_plugin", "-p", "no:cacheprovider"]
+# What has no part in it, and takes a third of the time to load.
+STRANGERS = ["cacheprovider", "hypothesispytest", "timeout", "xdist", "xdist.looponfail"]
+PLAIN = ["-p", "zmqbridge.pytest_plugin", *(f"-pno:{name}" for name in STRANGERS)]
 
 
-def run(session: pytest.Pytester, test: str, *options: str) -> pytest.RunResult:
-    session.makepyfile(test_it="from helper import *\n" + test)
-    return session.runpytest_subprocess(*PLAIN, *(options or ["-p", "no:asyncio"]))
+def run(session: Session, test: str, *options: str) -> pytest.RunResult:
+    session.pytester.makepyfile(test_it="from helper import *\n" + test)
+    return session.run(*(options or ["-p", "no:asyncio"]))
 
 
-def test_a_coroutine_test_runs_in_virtual_time(session: pytest.Pytester) -> None:
+def test_a_coroutine_test_runs_in_virtual_time(session: Session) -> None:
     done = run(
         session,
         "async def test_it(zmq_network):\n"
@@ -53,13 +79,13 @@ def test_a_coroutine_test_runs_in_virtual_time(session: pytest.Pytester) -> None
 
 
 def test_a_test_may_import_what_python_3_12_takes_for_a_coroutine_function(
-    session: pytest.Pytester,
+    session: Session,
 ) -> None:
     done = run(session, "import inspect\nasync def test_it(zmq_network):\n    assert inspect\n")
     done.assert_outcomes(passed=1)
 
 
-def test_a_failure_shows_the_seed_the_events_and_how_to_replay_it(session: pytest.Pytester) -> None:
+def test_a_failure_shows_the_seed_the_events_and_how_to_replay_it(session: Session) -> None:
     test = (
         "async def test_it(zmq_network):\n"
         "    with prices(zmq_network):\n"
@@ -77,14 +103,14 @@ def test_a_failure_shows_the_seed_the_events_and_how_to_replay_it(session: pytes
 
 
 def test_a_request_that_never_comes_fails_at_the_end_of_the_script(
-    session: pytest.Pytester,
+    session: Session,
 ) -> None:
     done = run(session, "async def test_it(zmq_network):\n    with prices(zmq_network): pass\n")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*these requests never came: [[][[]b'price'[]][]]*"])
 
 
-def test_each_seed_is_a_test(session: pytest.Pytester) -> None:
+def test_each_seed_is_a_test(session: Session) -> None:
     test = (
         "async def test_it(zmq_network):\n"
         "    assert zmq_network.seed in (5, 6, 7)\n"
@@ -103,14 +129,14 @@ def test_each_seed_is_a_test(session: pytest.Pytester) -> None:
     ],
 )
 def test_a_seed_that_is_no_number_is_refused(
-    session: pytest.Pytester, options: list[str], told: str
+    session: Session, options: list[str], told: str
 ) -> None:
     done = run(session, "def test_it(): pass", *options, "-p", "no:asyncio")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines([told])
 
 
-def test_it_works_with_the_plugin_of_anyio(session: pytest.Pytester) -> None:
+def test_it_works_with_the_plugin_of_anyio(session: Session) -> None:
     test = (
         "@pytest.mark.anyio\n"
         "async def test_it(zmq_network, anyio_backend_name):\n"
@@ -123,7 +149,7 @@ def test_it_works_with_the_plugin_of_anyio(session: pytest.Pytester) -> None:
     run(session, test).assert_outcomes(passed=2)
 
 
-def test_it_works_with_pytest_asyncio(session: pytest.Pytester) -> None:
+def test_it_works_with_pytest_asyncio(session: Session) -> None:
     pytest.importorskip("pytest_asyncio")
     test = (
         "@pytest.mark.asyncio\n"
@@ -137,7 +163,7 @@ def test_it_works_with_pytest_asyncio(session: pytest.Pytester) -> None:
     done.assert_outcomes(passed=2)
 
 
-def test_a_program_that_waits_for_ever_fails_and_says_where(session: pytest.Pytester) -> None:
+def test_a_program_that_waits_for_ever_fails_and_says_where(session: Session) -> None:
     test = "async def test_it(zmq_network):\n    await anyio.Event().wait()\n"
     done = run(session, test)
     done.assert_outcomes(failed=1)
@@ -205,7 +231,7 @@ STRICT = ["-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope
     ids=["plain", "asyncio, auto", "asyncio, strict", "asyncio, unmarked", "anyio", "trio"],
 )
 def test_the_network_may_come_through_fixtures_of_ones_own(
-    session: pytest.Pytester, options: list[str], mark: str, count: int
+    session: Session, options: list[str], mark: str, count: int
 ) -> None:
     if "no:asyncio" not in options:
         pytest.importorskip("pytest_asyncio")
@@ -214,14 +240,14 @@ def test_the_network_may_come_through_fixtures_of_ones_own(
     done.stdout.fnmatch_lines(["ended at 93600"])
 
 
-def test_it_may_come_through_fixtures_of_pytest_asyncio(session: pytest.Pytester) -> None:
+def test_it_may_come_through_fixtures_of_pytest_asyncio(session: Session) -> None:
     pytest.importorskip("pytest_asyncio")
     test = "import pytest_asyncio\n" + BEHIND.replace("@pytest.fixture", "@pytest_asyncio.fixture")
     done = run(session, test.format(mark="@pytest.mark.asyncio"), *STRICT)
     done.assert_outcomes(passed=3)
 
 
-def test_an_async_fixture_may_come_through_twisted(session: pytest.Pytester) -> None:
+def test_an_async_fixture_may_come_through_twisted(session: Session) -> None:
     test = (
         "from twisted.internet.task import deferLater\n"
         "from zmqbridge.twisted_backend._reactors import global_reactor\n"
@@ -240,7 +266,7 @@ def test_an_async_fixture_may_come_through_twisted(session: pytest.Pytester) -> 
 
 
 def test_a_failure_behind_a_fixture_shows_the_network_and_ends_the_fixture(
-    session: pytest.Pytester,
+    session: Session,
 ) -> None:
     test = (
         "@pytest.fixture\n"
@@ -257,7 +283,7 @@ def test_a_failure_behind_a_fixture_shows_the_network_and_ends_the_fixture(
     done.stdout.fnmatch_lines(["*in the test*", "ended", "seed 0, at *"])
 
 
-def test_a_plain_fixture_cannot_take_an_async_one(session: pytest.Pytester) -> None:
+def test_a_plain_fixture_cannot_take_an_async_one(session: Session) -> None:
     test = (
         "@pytest.fixture\n"
         "async def first(zmq_network): return 1\n"
@@ -272,7 +298,7 @@ def test_a_plain_fixture_cannot_take_an_async_one(session: pytest.Pytester) -> N
     )
 
 
-def test_a_fixture_of_a_wider_scope_on_trio_is_told_what_to_do(session: pytest.Pytester) -> None:
+def test_a_fixture_of_a_wider_scope_on_trio_is_told_what_to_do(session: Session) -> None:
     test = (
         "@pytest.fixture(scope='module')\n"
         "async def whole(anyio_backend): yield 1\n"
@@ -286,19 +312,19 @@ def test_a_fixture_of_a_wider_scope_on_trio_is_told_what_to_do(session: pytest.P
 
 
 @pytest.mark.parametrize("mark", ["zmq_backend", "zmq_backend('curio')", "zmq_backend()"])
-def test_a_backend_that_does_not_exist_is_told(session: pytest.Pytester, mark: str) -> None:
+def test_a_backend_that_does_not_exist_is_told(session: Session, mark: str) -> None:
     test = f"@pytest.mark.{mark}\nasync def test_it(zmq_network): pass\n"
     done = run(session, test)
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(["*zmq_backend(*): give 'asyncio', 'trio' or 'twisted'*"])
 
 
-def test_the_marks_name_all_backends(session: pytest.Pytester) -> None:
-    done = session.runpytest_subprocess(*PLAIN, "--markers", "-p", "no:asyncio")
+def test_the_marks_name_all_backends(session: Session) -> None:
+    done = session.run("--markers", "-p", "no:asyncio")
     done.stdout.fnmatch_lines(["*zmq_backend(name)*asyncio, trio or twisted"])
 
 
-def test_too_many_seeds_are_told_at_once(session: pytest.Pytester) -> None:
+def test_too_many_seeds_are_told_at_once(session: Session) -> None:
     done = run(
         session,
         "async def test_it(zmq_network): pass\n",

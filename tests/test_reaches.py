@@ -25,6 +25,7 @@ TASK = "of asyncio's task, in the trial at import, which decides whether tasks c
 PYZMQ = "pyzmq's own: there is no public name for it"
 HANDLES = "of asyncio's handles, which a loop without a selector calls itself"
 POLLER = "where a loop keeps its poller, which a forked child must not share; nothing public tells"
+LOOP = "of Twisted's asyncio reactor: which loop runs it; nothing public tells"
 READY = "a loop's own queue: a turn stands by in it while messages are delivered"
 DEBUG = "whether a loop names its callbacks; `get_debug` would be a frame for each waiter"
 TRACEBACK = "what Twisted logs when a Deferred is freed with a failure"
@@ -51,7 +52,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "asyncio_backend/_waiter.py": {
         "_debug": DEBUG, "_log_destroy_pending": TASK, "_run": HANDLES, "_swap_current_task": TASK,
     },
-    "asyncio_backend/sockets.py": {"_thread_id": FRAME},
+    "asyncio_backend/_sockets.py": {"_thread_id": FRAME},
     "testing/_asyncio_world.py": {
         "_callback": HANDLES, "_context": HANDLES, "_run": HANDLES, "_scheduled": HANDLES,
     },
@@ -61,10 +62,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
          "_core", "_counter", "_r", "_run"), TRIO,
     ),
     "twisted_backend/_base.py": {"_handler": HANDLER},
+    "twisted_backend/_reactors.py": {"_asyncioEventloop": LOOP},
     "twisted_backend/_sending.py": {"_debugInfo": TRACEBACK},
     "twisted_backend/_signalled.py": {"_exitSignal": SIGNAL},
-    "txzmq/reader.py": {"_readMultipart": TXZMQ},
-    "txzmq/req_rep_drivers.py": {
+    "txzmq/_reader.py": {"_readMultipart": TXZMQ},
+    "txzmq/_req_rep_drivers.py": {
         "_cancel": TXZMQ, "_debugInfo": TRACEBACK, "_requests": TXZMQ, "_routingInfo": TXZMQ,
         "_timeoutRequest": TXZMQ,
     },

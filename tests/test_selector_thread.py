@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import zmq
 
-from zmqbridge import ResourcesExhausted, SocketClosed
+from zmqbridge import ResourcesExhausted, SocketClosed, ZmqBridgeError
 from zmqbridge.asyncio_backend import Puller, Pusher, Replier, Requester
 from zmqbridge.asyncio_backend import _selector_thread as selector_thread
 
@@ -159,6 +159,30 @@ def test_one_that_is_closed_behind_our_back_harms_nobody(run: Callable[..., Any]
                 await receiving
             await asks_and_is_answered()
         assert errors == []
+
+    run(main)
+
+
+def test_a_descriptor_that_was_closed_elsewhere_makes_no_other_deaf(
+    run: Callable[..., Any],
+) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        (dead, other), (living, peer) = socket.socketpair(), socket.socketpair()
+        readers = [selector_thread.ThreadReader(loop) for _ in range(2)]
+        readers[0].add_reader(dead.fileno(), lambda: None)
+        rung = asyncio.Event()
+        readers[1].add_reader(living.fileno(), rung.set)
+        dead.close()
+        for _ in range(3):  # after the first, `select` is called with what was closed
+            peer.send(b"x")
+            await asyncio.wait_for(rung.wait(), 10)
+            living.recv(1)
+            rung.clear()
+        for reader in readers:
+            reader.remove_reader(0)
+        for each in (other, living, peer):
+            each.close()
 
     run(main)
 
@@ -540,9 +564,13 @@ def test_a_forked_child_that_runs_the_loop_is_told(run: Callable[..., Any]) -> N
             reader, writer = os.pipe()
             if not (child := os.fork()):
                 shown: list[str] = []
-                loop.set_exception_handler(
-                    lambda _, context: shown.append(type(context["exception"]).__name__)
-                )
+
+                def show(_: Any, context: dict[str, Any]) -> None:
+                    # Python 3.15 has an error of its own: its child knows of no current task.
+                    if isinstance(context["exception"], ZmqBridgeError):
+                        shown.append(type(context["exception"]).__name__)
+
+                loop.set_exception_handler(show)
                 asyncio.events._set_running_loop(loop)
                 for _ in range(5):
                     await asyncio.sleep(0)

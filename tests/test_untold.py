@@ -9,7 +9,7 @@ import pytest
 
 from zmqbridge import SocketClosed
 from zmqbridge._bridge.untold import FEWEST, MOST, Untold
-from zmqbridge.core.pacing import SLICE
+from zmqbridge.core._pacing import SLICE
 
 QUICK, SLOW = SLICE / 2, 3 * SLICE
 

@@ -1,4 +1,4 @@
-"""Runs programs as a fresh interpreter would, in forks of one that has loaded what they import.
+"""Runs programs as a fresh interpreter would, in forks of one that has loaded its arguments.
 
 A line of JSON on stdin asks for something, a line on stdout answers:
 
@@ -20,19 +20,6 @@ import signal
 import sys
 import time
 import warnings
-
-PRELOADED = [  # some are on Linux alone, or not installed
-    "anyio._backends._asyncio",
-    "anyio._backends._trio",
-    "asyncio",
-    "ssl",
-    "twisted.internet.asyncioreactor",
-    "twisted.internet.epollreactor",
-    "twisted.internet.task",
-    "twisted.logger",
-    "zmq.asyncio",
-    "zmq.utils.z85",
-]
 
 
 def become(command: list[str], folder: str, out: str, err: str, strict: bool) -> None:
@@ -82,7 +69,7 @@ def serve() -> str | None:
 
 
 if __name__ == "__main__":
-    for module in PRELOADED:
+    for module in sys.argv[1:]:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     gc.freeze()  # collecting in a child then leaves alone, and does not copy, what is loaded here

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
-from zmqbridge.core.formats import FormatName
+from zmqbridge.core._formats import FormatName
 from zmqbridge.core.framing import Address
 from zmqbridge.sequences import By, Sequence
 

@@ -39,6 +39,7 @@ HELP = {
     "lost": "Messages received that no memory was left to copy.",
     "unwanted": "Publications unsubscribed before they were taken.",
     "missed": "Numbered publications that were told to be missing.",
+    "unroutable": "Messages that were not accepted, as no such peer was there, e.g. replies.",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
 from zmqbridge._bridge import misspelt
-from zmqbridge.core.checks import ONE
+from zmqbridge.core._checks import ONE
 from zmqbridge.core.framing import Address, as_name
 
 __all__ = ["By", "Sequence"]

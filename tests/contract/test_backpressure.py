@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from zmqbridge import PeerUnreachable, QueueFull, RequestTimeout
-from zmqbridge.core.pacing import STRIDE
+from zmqbridge.core._pacing import STRIDE
 
 if TYPE_CHECKING:
     from tests.conftest import Dealer, Pusher, Request, Router, World

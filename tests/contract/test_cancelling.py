@@ -63,6 +63,8 @@ async def test_cancelled_requests_are_forgotten(w: World) -> None:
                 await request.reply(*request.parts)
             assert [await each for each in asking[1::2]] == [[b"%d" % n] for n in range(1, 20, 2)]
             await w.until(lambda: requester.statistics().late_replies == 10)
+            # A server does not know who has given up: only the client counts such replies.
+            assert (replier.statistics().sent, replier.statistics().unroutable) == (20, 0)
 
 
 @pytest.mark.parametrize("w", ["asyncio", "uvloop", "epoll", "asyncioreactor"], indirect=True)

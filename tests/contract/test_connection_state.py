@@ -793,8 +793,9 @@ async def test_twisted_programs_may_give_a_handler(w: World) -> None:
 
 @pytest.mark.parametrize("name", ["Requester", "Subscriber", "Puller", "Pusher"])
 async def test_a_socket_of_another_type_is_told_of_and_makes_way(
-    w: World, name: str, tmp_path: Path
+    w: World, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("zmqbridge.core.connectionstate.AGAIN", 0.05)
     # libzmq itself never tries an address again at which there was a socket of another type.
     address = f"ipc://{tmp_path}/peer"
     tags = [b""] if name == "Subscriber" else []

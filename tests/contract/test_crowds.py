@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real("slices of time")
 
-CROWD = 4000
+CROWD = 1280  # more than twice as many as are told at once
 TCP = "tcp://127.0.0.1:*"
 # What a Deferred throws into a coroutine is held in a cycle by these, any Deferred's.
 KEEPS_WHAT_IS_THROWN = (3, 12) <= sys.version_info < (3, 14)

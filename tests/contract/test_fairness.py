@@ -30,15 +30,11 @@ WANTED = 0.8 if sys.implementation.name == "cpython" else 0.5
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_collect() -> Iterator[None]:
+def nothing_to_collect() -> None:
     """What two thousand other tests have left takes Python's collector longer than a tick."""
     gc.collect()
-    if not hasattr(gc, "freeze"):  # as on PyPy, whose collector looks at the young alone
-        yield
-        return
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    if hasattr(gc, "freeze"):  # PyPy has none, whose collector looks at the young alone
+        gc.freeze()
 
 
 async def enough_ticks(w: World) -> None:

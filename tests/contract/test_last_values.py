@@ -55,6 +55,28 @@ async def test_who_joins_is_given_the_last_of_each_tag_and_then_what_follows(w: 
     assert w.reports == []
 
 
+@every_world
+@pytest.mark.parametrize("tags", ["", [f"t{n}" for n in range(9)]])
+async def test_ready_does_not_wait_for_a_receiver(w: Any, tags: Any) -> None:
+    sequence = Sequence(inproc(), by="tag", last_values=100)
+    async with w.Publisher(bind=inproc(), barrier=True, sequence=sequence) as publisher:
+        for n in range(9):
+            publisher.publish(b"last", f"t{n}")
+        async with w.Subscriber(
+            tags,
+            connect=publisher.addresses,
+            replay=publisher.replay_address,
+            numbered_by="tag",
+            latest=True,
+            prefetch=2,
+        ) as subscriber:
+            await subscriber.ready(20)
+            publisher.publish(b"next", "t0")
+            told = await several(subscriber, 10)
+            assert sorted(told[:9]) == [(b"t%d" % n, b"last") for n in range(9)]
+            assert told[9:] == [(b"t0", b"next")]
+
+
 async def test_without_more_memory_the_last_ones_of_all_are_given(w: Any) -> None:
     sequence = Sequence(inproc(), by="tag", keep=2)
     async with w.Publisher(bind=inproc(), sequence=sequence) as publisher:

@@ -29,6 +29,7 @@ SOME = ["asyncio", "uvloop", "trio", "deaf", "epoll", "asyncioreactor"]
 some_worlds = pytest.mark.parametrize("w", SOME, indirect=True)
 TIMEOUTS = [0.2, 0.6, 2, 6, 20]  # seconds; a busy machine does not answer all within the first
 HELD_UP = MOST_QUIET * SETTLES
+MANY = 1200  # requests; libzmq holds 1,000 replies, so not all are there at once
 SILENT = b"do not answer"
 
 
@@ -60,12 +61,8 @@ def server(begin: threading.Event | None = None) -> Iterator[tuple[str, list[Any
             thread.join()
 
 
-# Each is a task, and trio takes longest for them; so many are still more than libzmq holds.
-@pytest.mark.parametrize(
-    ("w", "count"),
-    [(name, count) for name in SOME for count in (1, 1200 if name == "trio" else 3000)],
-    indirect=["w"],
-)
+@some_worlds
+@pytest.mark.parametrize("count", [1, MANY])
 async def test_a_reply_that_came_in_time_does_not_lose_against_its_timeout(
     w: World, count: int
 ) -> None:
@@ -108,20 +105,24 @@ async def test_nor_does_one_that_is_only_just_due_and_lies_behind_many_others(w:
             for timeout in TIMEOUTS:
                 begin.clear()
                 answered.clear()
-                sent, all_went = requester.statistics().sent, went(requester.statistics()) + 2001
-                others = [w.spawn(requester.request(b"%d" % number)) for number in range(2000)]
-                await w.until(lambda more=sent: requester.statistics().sent == more + 2000)
+                sent, all_went = (
+                    requester.statistics().sent,
+                    went(requester.statistics()) + MANY + 1,
+                )
+                others = [w.spawn(requester.request(b"%d" % number)) for number in range(MANY)]
+                await w.until(lambda more=sent: requester.statistics().sent == more + MANY)
                 began = time.monotonic()
-                last = w.spawn(requester.request(b"2000", timeout=timeout))
+                last = w.spawn(requester.request(b"%d" % MANY, timeout=timeout))
                 await w.until(lambda wanted=all_went: went(requester.statistics()) == wanted)
                 due = time.monotonic() + timeout
                 begin.set()
-                while len(answered) < 2001 and time.monotonic() < due:
+                while len(answered) < MANY + 1 and time.monotonic() < due:
                     time.sleep(0.001)
-                in_time = len(answered) == 2001 and time.monotonic() < began + timeout
+                # libzmq's I/O threads may wait for a core, so half of the time is left to them.
+                in_time = len(answered) == MANY + 1 and time.monotonic() < began + timeout / 2
                 time.sleep(max(0, due - time.monotonic()))
                 if in_time:
-                    assert await last == [b"2000"]
+                    assert await last == [b"%d" % MANY]
                     break
                 await w.gather(ended(last), *others)
 
@@ -151,11 +152,15 @@ async def test_replies_without_end_hold_up_no_timeout_for_long(w: World) -> None
         thread = threading.Thread(target=flood, args=[requester.bind("tcp://127.0.0.1:*")])
         thread.start()
         try:
-            asking = w.spawn(requester.request(b"?"))
+            first = w.spawn(requester.request(b"?", timeout=math.inf))
             await w.until(lambda: requester.statistics().late_replies > 100)
+            asking = w.spawn(requester.request(b"?"))
             time.sleep(0.15)
             with pytest.raises(RequestTimeout):
                 await asking
+            first.cancel()
+            with pytest.raises(w.Cancelled):
+                await first
         finally:
             stop.set()
             thread.join()

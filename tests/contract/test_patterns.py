@@ -160,6 +160,10 @@ async def test_dealer_and_router_talk_both_ways(w: World) -> None:
             with pytest.raises(PeerUnreachable) as gone:
                 await router.send(b"you", b"x")
             assert gone.value.peer == b"you"
+            with pytest.raises(PeerUnreachable):
+                router.send_nowait(b"you", b"in", b"parts")
+            counts = router.statistics()
+            assert (counts.unroutable, counts.accepted, counts.dropped) == (2, 2, 0)
 
 
 async def test_one_full_peer_holds_up_no_other(w: World) -> None:

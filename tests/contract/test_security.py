@@ -325,7 +325,7 @@ async def test_a_callback_that_forgets_to_decide_is_told_so(w: World) -> None:
 async def test_a_callback_that_takes_too_long_lets_nobody_in(
     w: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{w.backend.__name__}.authenticator.CALLBACK_TIMEOUT", 0.05)
+    monkeypatch.setattr(f"{w.backend.__name__}._authenticator.CALLBACK_TIMEOUT", 0.05)
 
     async def check(peer: Peer) -> None:
         await w.sleep(100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import subprocess
 import sys
@@ -451,6 +452,29 @@ async def test_one_who_reads_no_answer_holds_up_neither_publications_nor_others(
                 await w.until(lambda: stuck.poll(0))
                 stuck.recv_multipart()
                 heard += 1
+
+
+@every_world
+@pytest.mark.real("slices of time")
+async def test_very_many_who_ask_at_once_leave_the_loop_its_turns(w: Any) -> None:
+    sequence, many, kept = Sequence(inproc()), 200, 50
+    async with w.Publisher(bind=inproc(), sequence=sequence) as publisher:
+        for n in range(kept):
+            publisher.publish(b"%d" % n, "t")
+        context = publisher.socket.context
+        with contextlib.ExitStack() as stack:
+            peers = [stack.enter_context(context.socket(zmq.DEALER)) for _ in range(many)]
+            for dealer in peers:
+                dealer.connect(publisher.replay_address)
+                dealer.send_multipart([b"", number(0)])
+            counts = [publisher.statistics().sent]
+            while counts[-1] < kept + many * (kept + 1):
+                await w.sleep(0)
+                counts.append(publisher.statistics().sent)
+            for dealer in peers:
+                assert len([dealer.recv_multipart() for _ in range(kept + 1)]) == kept + 1
+        # If each had a part in a turn, it would be 16 of each.
+        assert max(after - before for before, after in itertools.pairwise(counts)) < 8 * many
 
 
 PUBLISHER = """

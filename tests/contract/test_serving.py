@@ -518,6 +518,8 @@ async def test_clients_that_left_are_reported_once_each_in_whatever_way_it_handl
         gc.collect()
         await w.until(lambda: w.reports)
         await w.settled()
+        counts = replier.statistics()
+        assert (counts.received, counts.sent, counts.unroutable) == (21, 1, 20)
     if serving is not None:
         await serving
     assert [type(each) for each in w.reports] == [PeerUnreachable]

@@ -382,6 +382,45 @@ def test_a_class_of_twisted_in_an_asyncio_program_names_the_other() -> None:
     assert "from zmqbridge.asyncio_backend" in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["Requester", "Pusher", "Publisher", "Replier", "Subscriber"])
+def test_so_does_each_class_when_it_is_made(kind: str) -> None:
+    # Its first call would be too late: asyncio raises, as it cannot await a Deferred.
+    program = f"""
+import asyncio, warnings
+from zmqbridge.twisted_backend import {kind}
+async def main():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = {kind}(connect="inproc://other")
+        made.close()
+    (warning,) = caught
+    assert "from zmqbridge.asyncio_backend" in str(warning.message), warning
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
+def test_nor_does_it_warn_where_the_loop_that_runs_is_the_one_of_the_reactor() -> None:
+    program = """
+import asyncio, warnings
+from twisted.internet import asyncioreactor
+warnings.simplefilter("error")
+loop = asyncio.new_event_loop()
+asyncioreactor.install(loop)
+from zmqbridge.twisted_backend import Puller, Pusher
+async def main():
+    puller, pusher = Puller(bind="inproc://same"), Pusher(connect="inproc://same")
+    got = puller.receive().asFuture(loop)
+    pusher.push(b"x")
+    assert await asyncio.wait_for(got, 30) == [b"x"]
+    puller.close()
+    pusher.close()
+loop.run_until_complete(main())
+loop.close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
 @pytest.mark.parametrize(
     ("wrong", "hint"),
     [("identity", "ROUTING_ID"), ("linger", "LINGER"), ("hwm", "SNDHWM"), ("port", "bind= or")],

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from zmqbridge.core.baseline import Baseline, common
+from zmqbridge.core._baseline import Baseline, common
 from zmqbridge.core.gaps import Gap, Restarted
 from zmqbridge.core.incoming import CHECKED, Incoming
 from zmqbridge.core.joining import Joining

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zmqbridge.core.checks import (
+from zmqbridge.core._checks import (
     as_list,
     check_handler,
     check_limit,

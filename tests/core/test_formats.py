@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqbridge.core.formats import FORMATS, FormatName, OneBody, format_named
+from zmqbridge.core._formats import FORMATS, FormatName, OneBody, format_named
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.errors import MalformedMessage
 

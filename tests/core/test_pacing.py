@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zmqbridge.core.pacing import BURST, SHORTEST, SLICE, next_length
+from zmqbridge.core._pacing import BURST, SHORTEST, SLICE, next_length
 
 
 @given(cost=st.floats(1e-8, 1e-2), length=st.integers(SHORTEST, BURST))

@@ -24,6 +24,8 @@ def test_what_was_accepted_and_delivered_follows_from_the_other_counts() -> None
         unreachable=200,  # of those that were dropped
         unclaimed=6,
         unwanted=50,
+        refused=9,  # which was not accepted, as the next
+        unroutable=8,
     )
     assert statistics.accepted == 4321
     assert statistics.delivered == 1000 - 599

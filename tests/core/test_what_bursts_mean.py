@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from machines import ReceivingMachine, RequestsMachine
 
+from zmqbridge.core._pacing import BURST
 from zmqbridge.core.framing import split_request
-from zmqbridge.core.pacing import BURST
 from zmqbridge.core.patterns import (
     NOTHING,
     Pattern,

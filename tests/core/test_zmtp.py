@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zmqbridge import MalformedMessage
-from zmqbridge.core.zmtp import (
+from zmqbridge.core._zmtp import (
     Command,
     Greeting,
     pack_greeting,

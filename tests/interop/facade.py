@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from zmqbridge import SocketClosed, txzmq
-from zmqbridge.core.checks import as_list
+from zmqbridge.core._checks import as_list
 
 if TYPE_CHECKING:
     from tests.conftest import World

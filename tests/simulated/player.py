@@ -19,6 +19,7 @@ from tests.simulated import (
     facade,
     heldup,
     joining,
+    lastvalues,
     leaving,
     proxies,
     publications,
@@ -31,7 +32,7 @@ from zmqbridge.testing import Network, run
 
 MODULES = (
     *(scenarios, publications, proxies, facade, edges),
-    *(heldup, joining, leaving, verdicts),
+    *(heldup, joining, lastvalues, leaving, verdicts),
 )
 for _each in MODULES:
     assert _each.scenario is scenario  # they fill the list

@@ -102,6 +102,8 @@ PROMISES = [
     Shown("A thousand stuck peers", real="slices of CPU time"),
     Shown("If there is no memory", real="memory"),
     Shown("When a loop is run again inside a task", real="the interpreter"),
+    Shown("To unsubscribe from a tag", real="slices of CPU time"),
+    Shown("Every reply that fails", contract="test_stuck_peers.py"),
     Shown("Closing is idempotent", ("the_end_of_a_socket_is_told_to_all_who_wait",
           "who_waits_for_room_is_told_of_the_end", "a_factory_ends_whatever_is_under_way")),
     Shown("Any number of calls may wait", ("each_of_a_crowd_is_told",)),

@@ -14,12 +14,12 @@ import zmq
 
 from zmqbridge.testing import NotSimulated
 from zmqbridge.testing._turns import Turns
-from zmqbridge.testing.differential.command import differs
-from zmqbridge.testing.differential.fixed import fixed
-from zmqbridge.testing.differential.judging import differing, is_steady, on_model, parting
-from zmqbridge.testing.differential.playing import Observed
-from zmqbridge.testing.differential.programs import Program, Spec, Step, valid
-from zmqbridge.testing.differential.writing import TRANSPORTS, generate
+from zmqbridge.testing.differential._command import differs
+from zmqbridge.testing.differential._fixed import fixed
+from zmqbridge.testing.differential._judging import differing, is_steady, on_model, parting
+from zmqbridge.testing.differential._playing import Observed
+from zmqbridge.testing.differential._programs import Program, Spec, Step, valid
+from zmqbridge.testing.differential._writing import TRANSPORTS, generate
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
 FIXED = {each.name: each for each in fixed()}
@@ -58,7 +58,7 @@ def test_what_differs_between_tcp_and_ipc_does_so_in_the_model(name: str) -> Non
 def test_a_program_is_made_by_its_seed_alone() -> None:
     assert generate(7) == generate(7) != generate(8)
     assert all(valid(generate(seed)) for seed in range(100))
-    code = "from zmqbridge.testing.differential.writing import generate; print(generate(7))"
+    code = "from zmqbridge.testing.differential._writing import generate; print(generate(7))"
     for seed in "12":
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import zmq
+from simulated_worlds import LOOPS
 
 from zmqbridge.testing import Network, run
 
@@ -54,9 +55,9 @@ PROGRAM = """
     from test_simulated_programs import traffic
     from zmqbridge.testing import check_determinism
 
-    loop = Loop(sys.argv[1])
-    network = check_determinism(lambda network: traffic(loop, network), 11, loop.name)
-    print(network.trace_hash())
+    for loop in map(Loop, sys.argv[1:]):
+        network = check_determinism(lambda network: traffic(loop, network), 11, loop.name)
+        print(loop.name, network.trace_hash())
 """
 
 FACADE = """
@@ -89,15 +90,18 @@ def outcome(code: Any, hash_seed: Any, *arguments: Any) -> Any:
     return done.stdout
 
 
-def test_the_order_of_hashes_does_not_matter(loop: Any) -> None:
-    assert outcome(PROGRAM, 1, loop.name) == outcome(PROGRAM, 2, loop.name)
+def test_the_order_of_hashes_does_not_matter() -> None:
+    names = [loop.name for loop in LOOPS]
+    hashes = outcome(PROGRAM, 1, *names)
+    assert hashes == outcome(PROGRAM, 2, *names)
+    assert [line.split()[0] for line in hashes.splitlines()] == names
 
 
 def test_the_order_of_hashes_does_not_matter_to_the_facade() -> None:
     assert outcome(FACADE, 1) == outcome(FACADE, 2)
 
 
-@pytest.mark.parametrize("package", ["asyncio_backend", "twisted_backend", "txzmq", "cli"])
+@pytest.mark.parametrize("package", ["asyncio_backend", "twisted_backend", "txzmq", "_cli"])
 def test_nothing_of_the_simulation_is_loaded_without_it(package: Any) -> None:
     code = f"import zmqbridge.{package}, sys; print([m for m in sys.modules if '.testing' in m])"
     assert "zmqbridge" not in outcome(code, 0)

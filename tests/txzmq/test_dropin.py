@@ -343,6 +343,7 @@ def test_a_router_is_made_mandatory(make: Make) -> None:
     with pytest.raises(zmq.error.ZMQError, match="no peer b'nobody' is connected") as caught:
         router.sendMsg(b"nobody", b"x")
     assert caught.value.errno == zmq.EHOSTUNREACH
+    assert router.statistics().unroutable == 1
 
 
 async def test_plain_sockets_of_the_context_share_its_inproc(

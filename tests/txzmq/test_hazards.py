@@ -20,7 +20,7 @@ from zmqbridge import (
     SocketClosed,
     ZmqBridgeError,
 )
-from zmqbridge.core.pacing import BURST
+from zmqbridge.core._pacing import BURST
 from zmqbridge.core.routes import LIMIT
 from zmqbridge.security import PlainClient
 from zmqbridge.txzmq import (

@@ -313,7 +313,7 @@ def test_a_reactor_that_has_next_to_nothing_is_enough(w: World, kind: type[Any])
     factory = ZmqFactory()
     factory.reactor = kind()
     pulled: list[list[bytes]] = []
-    with mock.patch(f"{PACKAGE}.standins.global_reactor", return_value=w.reactor):
+    with mock.patch(f"{PACKAGE}._standins.global_reactor", return_value=w.reactor):
         puller: Any = ZmqPullConnection(factory, ZmqEndpoint("bind", "inproc://few"))
         puller.onPull = pulled.append
         pusher = ZmqPushConnection(factory, ZmqEndpoint("connect", "inproc://few"))
@@ -338,7 +338,7 @@ def test_a_reactor_that_has_next_to_nothing_is_enough(w: World, kind: type[Any])
 async def test_a_mock_in_place_of_the_reactor_keeps_no_time(w: World, make: Make) -> None:
     factory = ZmqFactory()
     factory.reactor = mock.MagicMock()
-    with mock.patch(f"{PACKAGE}.standins.global_reactor", return_value=w.reactor):
+    with mock.patch(f"{PACKAGE}._standins.global_reactor", return_value=w.reactor):
         requester = ZmqREQConnection(factory, ZmqEndpoint("connect", "inproc://mocked"))
         factory.reactor.addReader.assert_called_once_with(requester)
         with pytest.raises(ZmqRequestTimeoutError):

@@ -15,7 +15,7 @@ from zmqbridge._bridge.lingers import LINGER_OF, hold
 from zmqbridge._bridge.mechanisms import refuse_open_server
 from zmqbridge._bridge.parting import disconnect
 from zmqbridge._bridge.pump import Pump
-from zmqbridge.core.checks import as_list
+from zmqbridge.core._checks import as_list
 from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, SocketClosed
 

@@ -10,6 +10,7 @@ import zmq
 
 from zmqbridge._bridge.calls import random_of
 from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
+from zmqbridge.core._pacing import LOOK, PART, PART_BYTES
 from zmqbridge.core.framing import SEPARATOR, Address, Message, as_name
 from zmqbridge.core.patterns import NOTHING, Pattern, Told
 from zmqbridge.core.topics import (
@@ -34,10 +35,7 @@ if TYPE_CHECKING:
 BURST = 50
 UNREAD = 100_000  # changes that a slow listener may have still to read
 # What counts the messages that are sent, also those of answers.
-SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused")
-# How many last publications are sent again at a time, of how many tags, and how many bytes; then
-# the loop has its turn. It takes half a millisecond at most.
-PART, LOOK, PART_BYTES = 16, 160, 65_536
+SENT = ("sent", "queued", "dropped", "withdrawn", "unreachable", "refused", "unroutable")
 
 # With these, what is counted would not be what is there; an XPublisher counts nothing.
 UNCOUNTED = "would make subscribers(), wanted() and wait_for() wrong, and leave barriers unanswered"

@@ -8,23 +8,37 @@ answers on that topic, so its later publications come after the answer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
 from zmqbridge._bridge.calls import random_of, raw
 from zmqbridge._bridge.driver import Keeper
+from zmqbridge.core._pacing import SHORTEST
 from zmqbridge.core.framing import Message
-from zmqbridge.core.pacing import SHORTEST
 from zmqbridge.core.topics import PRIVATE, is_answer, is_answer_to_any
 from zmqbridge.errors import NotAnswered
 
 if TYPE_CHECKING:
     from zmqbridge._bridge.link import Link
+    from zmqbridge.core.inbox import Inbox
 
 
 # Seconds after which we ask again, because a full queue loses an answer; they double each time.
 AGAIN = 1.0
+
+
+class Ready(Protocol):
+    """The pattern of a subscriber whose calls of `ready` wait here."""
+
+    room: Callable[[], float]
+
+    @property
+    def inbox(self) -> Inbox[Any, Any]:
+        """Where publications wait for a receiver."""
+
+    def is_settled(self) -> bool:
+        """Whether all is known from which publications can be missed."""
 
 
 class Barriers(Keeper):
@@ -36,7 +50,7 @@ class Barriers(Keeper):
 
     __slots__ = ("_answers", "_link", "_pattern", "_waiters")
 
-    def __init__(self, pattern: Any, link: Link) -> None:
+    def __init__(self, pattern: Ready, link: Link) -> None:
         self._pattern = pattern
         self._link = link
         self._answers: dict[bytes, set[bytes]] = {}
@@ -109,8 +123,7 @@ class Barriers(Keeper):
         self._link.pump.schedule()
 
     def _room(self) -> float:
-        room: float = self._pattern.inbox.room()
-        return max(SHORTEST, room)
+        return max(SHORTEST, self._pattern.inbox.room())
 
     def pass_on(
         self, burst: list[Message], begin: Callable[[int], object] | None = None

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.subscribing import Publication, Subscribing
+from zmqbridge.core._formats import Format, format_named
 from zmqbridge.core.conflate import ConflatingInbox
-from zmqbridge.core.formats import Format, format_named
 from zmqbridge.core.framing import SEPARATOR, Message
 from zmqbridge.sequences import counted_by, places_of
 
@@ -65,6 +65,12 @@ class Choosing(Subscribing[Any, Any]):
     def limit(self) -> None:
         if self.conflates or not self._by_tag:
             super().limit()
+
+    def _sift(self, prefix: bytes, wanted: Callable[[Any], bool]) -> None:
+        if isinstance(self.inbox, ConflatingInbox):
+            self.inbox.sift_tags(prefix, wanted)
+        else:
+            super()._sift(prefix, wanted)
 
     def _orphaned(self, publication: Publication, prefix: bytes) -> bool:
         if self._exact:

@@ -120,9 +120,14 @@ def why_no_room(context: zmq.Context[Any] | None) -> str:
 
 def explained(error: zmq.ZMQError, context: zmq.Context[Any] | None) -> Exception:
     """The error to raise: `ResourcesExhausted` if there is no room, otherwise the same error."""
-    if error.errno not in NO_ROOM:
+    number = error.errno
+    # pyzmq reads errno after Python code has run. If the collector comes then, and asks whether a
+    # forgotten socket is closed, ENOTSOCK is there, which zmq_socket(3) itself never says.
+    if number == zmq.ENOTSOCK:
+        number = errno.EMFILE
+    if number not in NO_ROOM:
         return error
-    return ResourcesExhausted(why_no_room(context), error.errno)
+    return ResourcesExhausted(why_no_room(context), number)
 
 
 class Reserve:

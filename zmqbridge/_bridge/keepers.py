@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zmqbridge._bridge.catchup import SETTLES
 from zmqbridge._bridge.driver import Keeper
-from zmqbridge.core.checks import check_timeout
+from zmqbridge.core._checks import check_timeout
 from zmqbridge.core.framing import BytesLike, require_parts
 from zmqbridge.core.requests import RequestTable
 from zmqbridge.errors import HandshakeFailed, PeerUnreachable, RequestTimeout

@@ -217,10 +217,14 @@ class Link(Addressed):
 
     def warn_of_silence(self) -> None:
         """Warn when the first call that waits would wait for ever."""
-        self.unheard = False
         used = self.addresses or _is_used(self.socket)
         why = self.pattern.why_silent() if used else "bind or connect it first"
-        if why := self.driver.why_silent() or why:
+        self.warn(self.driver.why_silent() or why)
+
+    def warn(self, why: str) -> None:
+        """Warn that nothing will come, and do it no more; not if `why` is ""."""
+        self.unheard = False
+        if why:
             text = f"{self!r} waits for what will not come: {why}"
             # Where it was made: the call that waits may be a task, with only its loop below it.
             warnings.warn_explicit(text, RuntimeWarning, *self.made)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from zmqbridge._bridge.pump import Pump
+from zmqbridge.core._pacing import SLICE, STRIDE
 from zmqbridge.core.framing import BytesLike
-from zmqbridge.core.pacing import SLICE, STRIDE
 
 
 class Pace(ABC):

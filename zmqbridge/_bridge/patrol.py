@@ -21,7 +21,7 @@ from typing import Any
 
 import zmq
 
-from zmqbridge.core.pacing import BURST
+from zmqbridge.core._pacing import BURST
 
 FEW = 16
 APART = 50e-6  # seconds, for each

@@ -16,7 +16,7 @@ from zmqbridge._bridge.lingers import LINGER
 from zmqbridge._bridge.mechanisms import is_asked, refuse_open_server, secure
 from zmqbridge._bridge.options import set_option
 from zmqbridge._bridge.publishing import OF_PUBLISHERS
-from zmqbridge.core.checks import as_list
+from zmqbridge.core._checks import as_list
 from zmqbridge.core.framing import Address, as_name
 from zmqbridge.errors import AddressError, OptionError
 from zmqbridge.proxies import KINDS, Side

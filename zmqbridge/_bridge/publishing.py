@@ -9,7 +9,7 @@ import zmq
 
 from zmqbridge._bridge.audience import Audience
 from zmqbridge._bridge.link import Link
-from zmqbridge.core.formats import format_named
+from zmqbridge.core._formats import format_named
 from zmqbridge.core.framing import BytesLike, as_parts
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.numbered import as_copy, first_of_run

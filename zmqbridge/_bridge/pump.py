@@ -37,8 +37,8 @@ from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.iothreads import holding_of
 from zmqbridge._bridge.patrol import pause_of
 from zmqbridge._bridge.sending import DONTWAIT, EVENTS, POLLIN, POLLOUT, Sending
+from zmqbridge.core._pacing import BURST, LARGE, SLICE, next_length
 from zmqbridge.core.framing import Message
-from zmqbridge.core.pacing import BURST, LARGE, SLICE, next_length
 from zmqbridge.core.patterns import Pattern, Told
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import OutOfMemory, PeerUnreachable, ZmqBridgeError
@@ -51,7 +51,7 @@ class Pump(Sending):
       `close`
     - inputs: `ring`, `turn`, `fetch`, `patrol` (time passed)
     - getters: `queues`, `backlog`, `queued`, `sent`, `received`, `lost`, `refused`, `dropped` (of
-      which `unreachable`), `withdrawn`, `turn_wanted`
+      which `unreachable`), `withdrawn`, `unroutable`, `turn_wanted`
 
     What the driver owes is written at `PumpDriver`. For a ROUTER, after `stalled` was called, it
     calls `patrol` again and again, each time after the seconds that `patrol` returned.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import zmq
 
 from zmqbridge._bridge.calls import raw
-from zmqbridge.core.checks import check_prefetch, check_prefetch_bytes, check_send_queue
+from zmqbridge.core._checks import check_prefetch, check_prefetch_bytes, check_send_queue
 from zmqbridge.core.patterns import Receiving
 from zmqbridge.core.sendqueue import HIGH
 

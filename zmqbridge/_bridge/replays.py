@@ -12,6 +12,8 @@ import zmq
 from zmqbridge._bridge.driver import Keeper
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.tally import statistics
+from zmqbridge.core._pacing import LOOK, PART, PART_BYTES, SLICE
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import Message, split_request
 from zmqbridge.core.numbered import END, Asked, AskedList, split_asked
 from zmqbridge.core.outgoing import Outgoing
@@ -21,11 +23,6 @@ from zmqbridge.errors import MalformedMessage, PeerUnreachable, QueueFull, Socke
 if TYPE_CHECKING:
     from zmqbridge.arguments import Address, Options
 
-# How many publications, and bytes, one part of an answer has. A part takes some hundred
-# microseconds at most, then the loop has its turn.
-PART = 16
-PART_BYTES = 65_536
-LOOK = 20 * PART  # publications or tags that are looked at for a part
 PAUSE = 0.01  # seconds until we try again to send to a peer that takes nothing
 ANSWER_TIMEOUT = 30.0  # seconds after which the answer to such a peer is given up
 MOST = 1000  # answers at a time
@@ -40,9 +37,10 @@ class Answer:
         since: when the peer last took a part.
         tags: how many tags there were when it asked.
         latest: goes through the last publications of the tags, if it has asked for these.
+        look: at how many tags it looks for a part.
     """
 
-    __slots__ = ("asked", "latest", "place", "since", "tags")
+    __slots__ = ("asked", "latest", "look", "place", "since", "tags")
 
     def __init__(self, asked: Asked | AskedList, outgoing: Outgoing, now: float) -> None:
         self.asked = asked
@@ -50,8 +48,11 @@ class Answer:
         self.since = now
         self.tags = len(outgoing.tags)
         self.latest: Iterator[Any] | None = None
+        self.look = LOOK
         if isinstance(asked, Asked) and asked.start < 0 and outgoing.latest is not None:
-            self.latest = outgoing.latest.matching({asked.tag or b""})
+            prefixes = (asked.tag or b"", *asked.more)
+            self.latest = outgoing.latest.matching(prefixes)
+            self.look = Prefixes(prefixes).share(LOOK)
 
     def part(self, outgoing: Outgoing) -> tuple[list[Any], bool]:
         """The next publications, as (tag, number, body), and whether they are the last ones."""
@@ -64,7 +65,7 @@ class Answer:
             found, self.place = outgoing.replay(self.asked, self.place, look, PART_BYTES)
             return found, self.place >= outgoing.end
         latest: list[Any] = []
-        left, size = LOOK, PART_BYTES
+        left, size = self.look, PART_BYTES
         for each in islice(self.latest, left):
             left -= 1
             if each is not None:
@@ -130,15 +131,18 @@ class Replays(Pattern, Keeper):
         pump = self.link.pump
         if pump.queues:
             pump.patrol()
-        busy = False
+        busy, end = False, pump.monotonic() + SLICE / 2
         for route, answer in list(self._answers.items()):
             if pump.queues.get(route[0]):
                 if self._driver.now() > answer.since + ANSWER_TIMEOUT:
                     del self._answers[route]
                 continue
+            if busy and pump.monotonic() > end:
+                break  # very many ask, so the loop has its turn before all have a part
             busy = True
-            if self._send_part(route, answer):
-                self._answers.pop(route, None)
+            done = self._send_part(route, answer)
+            if self._answers.pop(route, None) is not None and not done:
+                self._answers[route] = answer  # behind those that wait
         if self._answers or pump.queues:
             self._set(0 if busy and self._answers else PAUSE)
 

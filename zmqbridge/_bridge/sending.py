@@ -13,9 +13,9 @@ import zmq
 from zmqbridge._bridge.calls import clock_of, raw, send_of
 from zmqbridge._bridge.driver import PumpDriver
 from zmqbridge._bridge.patrol import FEW, Connection, Patrol
+from zmqbridge.core._pacing import SLICE
 from zmqbridge.core.framing import as_parts
 from zmqbridge.core.outbox import Outbox
-from zmqbridge.core.pacing import SLICE
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH, SendQueue
 from zmqbridge.errors import (
@@ -87,6 +87,7 @@ class Sending:
     dropped: property = property(attrgetter("queues.dropped"))
     unreachable: property = property(attrgetter("queues.unreachable"))
     withdrawn: property = property(attrgetter("queues.withdrawn"))
+    unroutable: property = property(attrgetter("queues.unroutable"))
 
     def send(self, message: Sequence[Any], key: Hashable = None) -> None:
         """Send a message, or queue it when the peer pushes back.
@@ -133,7 +134,7 @@ class Sending:
         if message[0] in self._lost:
             self.schedule()
             if self._unread():
-                raise PeerUnreachable(message[0])
+                raise self.queues.no_route(message)
             # All was read, so libzmq would have told: the peer came back, and does not read.
             del self._lost[message[0]]
         queue = self.queues.start(message, key)
@@ -170,7 +171,7 @@ class Sending:
             self.schedule()  # this has silenced the FD; or the turn meets the same error
             if error.errno == EHOSTUNREACH:
                 self._lost.pop(message[0], None)
-                raise PeerUnreachable(message[0]) from None
+                raise self.queues.no_route(message) from None
             raise self._broken(error) from error
         self.sent += 1
         return True

@@ -9,7 +9,8 @@ import zmq
 
 from zmqbridge._bridge.asking import Asking
 from zmqbridge._bridge.subscribing import Subscribing
-from zmqbridge.core.formats import Format, bytes_of_all, head_of_first
+from zmqbridge.core._formats import Format, bytes_of_all, head_of_first
+from zmqbridge.core._prefixes import ByTag
 from zmqbridge.core.framing import Message
 from zmqbridge.core.gaps import Gap
 from zmqbridge.core.incoming import Incoming
@@ -77,7 +78,7 @@ class Sequencing(Subscribing[Any, Any]):
         self._takes_any = False
         self.alone = "" if by_tag else ALONE
         self._by_tag = by_tag
-        self._since = since
+        self._since = ByTag(since)
         self._joining = Joining(numbers=numbers) if joins else None
         self._incoming = self._joining or Incoming(
             asks=replay is not None, by_tag=by_tag, numbers=numbers
@@ -119,14 +120,13 @@ class Sequencing(Subscribing[Any, Any]):
 
     def _resume(self, prefix: bytes) -> None:
         """Begin the counts of these tags where an earlier process has stopped."""
-        since, by_tag = self._since, self._by_tag
-        for tag in [tag for tag in since if not by_tag or tag.startswith(prefix)]:
-            self._incoming.resume(tag, since.pop(tag))
+        for tag in self._since.beginning(prefix if self._by_tag else b""):
+            self._incoming.resume(tag, self._since.pop(tag))
 
     def _drop(self, socket: zmq.Socket[bytes], prefix: bytes) -> None:
         super()._drop(socket, prefix)
         if self._given_up:
-            self._incoming.drop(self.wants)
+            self._incoming.drop(self.wants, prefix)
 
     def _publications(self, burst: list[Message]) -> Iterable[Any]:
         if self.barriers:
@@ -170,7 +170,8 @@ class Sequencing(Subscribing[Any, Any]):
 
     def is_full(self) -> bool:
         """Whether the receivers are behind, so that no more is to be asked for."""
-        return bool(self.inbox.paused)
+        # But a call of `ready` waits for a list, and may come before anything is received.
+        return bool(self.inbox.paused) and not (self.barriers and self._incoming.unlisted)
 
     def _orphaned(self, publication: Any, prefix: bytes) -> bool:
         return type(publication) is tuple and super()._orphaned(publication, prefix)

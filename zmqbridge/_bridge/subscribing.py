@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import zmq
@@ -13,8 +13,8 @@ from zmqbridge._bridge.calls import raw
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.received import Received
 from zmqbridge._bridge.receivingsocket import OF_PUBLISHERS, Refused
-from zmqbridge.core.checks import as_list
-from zmqbridge.core.formats import Format, split_two_parts
+from zmqbridge.core._checks import as_list
+from zmqbridge.core._formats import Format, split_two_parts
 from zmqbridge.core.framing import Address, Message, as_name, split_topic
 from zmqbridge.core.inbox import HIGH
 from zmqbridge.core.subscriptions import Subscriptions
@@ -93,12 +93,15 @@ class Subscribing(Received[Publication, Waiter]):
         """Drop the publications that are here only because of a subscription that has ended."""
         if raw(socket).get(socket, zmq.INVERT_MATCHING):
             return
-        orphaned, inbox = self._orphaned, self.inbox
-        inbox.sift(lambda publication: not orphaned(publication, prefix))
+        orphaned = self._orphaned
+        self._sift(prefix, lambda publication: not orphaned(publication, prefix))
         if self._newest and orphaned(self._newest[0], prefix):
             self._newest.clear()
-            inbox.unwanted += 1
+            self.inbox.unwanted += 1
         self._given_up = True
+
+    def _sift(self, prefix: bytes, wanted: Callable[[Publication], bool]) -> None:
+        self.inbox.sift(wanted)
 
     def _orphaned(self, publication: Publication, prefix: bytes) -> bool:
         return self._subscriptions.orphaned(publication, prefix)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from zmqbridge._bridge.link import Link
 from zmqbridge._bridge.pace import Pace
 from zmqbridge._bridge.request import stopped
+from zmqbridge.core._pacing import SLICE
 from zmqbridge.core.inbox import Inbox
-from zmqbridge.core.pacing import SLICE
 from zmqbridge.errors import QueueEmpty
 
 Item_co = TypeVar("Item_co", covariant=True)

@@ -23,6 +23,7 @@ def statistics(pump: Any, **counts: int) -> Statistics:
             "unreachable": pump.unreachable,
             "refused": pump.refused,
             "lost": pump.lost,
+            "unroutable": pump.unroutable,
             **counts,
         }
     )

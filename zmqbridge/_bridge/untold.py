@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge.core.pacing import SLICE
+from zmqbridge.core._pacing import SLICE
 from zmqbridge.errors import ZmqBridgeError
 
 # Up to this number, all waiters are told at once.

@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zmqbridge.asyncio_backend._authenticator import Authenticator
+    from zmqbridge.asyncio_backend._ending import end_context
+    from zmqbridge.asyncio_backend._proxy import Proxy
     from zmqbridge.asyncio_backend._publications import Subscriber, XPublisher, XSubscriber
     from zmqbridge.asyncio_backend._publisher import Publisher
     from zmqbridge.asyncio_backend._request import Request
     from zmqbridge.asyncio_backend._requester import Requester
-    from zmqbridge.asyncio_backend.authenticator import Authenticator
-    from zmqbridge.asyncio_backend.ending import end_context
-    from zmqbridge.asyncio_backend.proxy import Proxy
-    from zmqbridge.asyncio_backend.sockets import Dealer, Pair, Puller, Pusher, Replier, Router
+    from zmqbridge.asyncio_backend._sockets import Dealer, Pair, Puller, Pusher, Replier, Router
 
 __all__ = [
     "Authenticator",
@@ -34,21 +34,21 @@ __all__ = [
 
 # Each is loaded when a program asks for it: a program pays for the sockets that it uses.
 _MODULE_OF = {
-    "Authenticator": "authenticator",
-    "Dealer": "sockets",
-    "Pair": "sockets",
-    "Proxy": "proxy",
+    "Authenticator": "_authenticator",
+    "Dealer": "_sockets",
+    "Pair": "_sockets",
+    "Proxy": "_proxy",
     "Publisher": "_publisher",
-    "Puller": "sockets",
-    "Pusher": "sockets",
-    "Replier": "sockets",
+    "Puller": "_sockets",
+    "Pusher": "_sockets",
+    "Replier": "_sockets",
     "Request": "_request",
     "Requester": "_requester",
-    "Router": "sockets",
+    "Router": "_sockets",
     "Subscriber": "_publications",
     "XPublisher": "_publications",
     "XSubscriber": "_publications",
-    "end_context": "ending",
+    "end_context": "_ending",
 }
 
 

@@ -19,7 +19,7 @@ from zmqbridge._bridge.linked import (
 )
 from zmqbridge._bridge.resting import pauses
 from zmqbridge.asyncio_backend._driver import LoopDriver
-from zmqbridge.core.checks import check_optional_timeout, check_timeout
+from zmqbridge.core._checks import check_optional_timeout, check_timeout
 from zmqbridge.core.patterns import Pattern
 from zmqbridge.core.sendqueue import HIGH
 from zmqbridge.errors import ContextTerminated, SocketClosed

@@ -37,8 +37,8 @@ from zmqbridge._bridge.subscribing import (
 )
 from zmqbridge.asyncio_backend._publisher import publish
 from zmqbridge.asyncio_backend._receiver import Receiver
-from zmqbridge.core.checks import check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,

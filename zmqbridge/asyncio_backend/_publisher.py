@@ -31,8 +31,8 @@ from zmqbridge._bridge.publishing import (
 )
 from zmqbridge._bridge.received import high_of
 from zmqbridge.asyncio_backend._base import Socket
-from zmqbridge.core.checks import check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,

@@ -10,7 +10,7 @@ import zmq
 from zmqbridge._bridge.keepers import Deadlines, default_timeout
 from zmqbridge._bridge.received import high_of
 from zmqbridge.asyncio_backend._base import Socket
-from zmqbridge.core.checks import check_timeout
+from zmqbridge.core._checks import check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Requests
 from zmqbridge.errors import ZmqBridgeError

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from math import inf
 from typing import Any, TypeVar
 
+from zmqbridge.core._prefixes import beginning
+from zmqbridge.core.framing import SEPARATOR
 from zmqbridge.core.inbox import Inbox
 
 Publication = TypeVar("Publication", bound=tuple[Any, ...])
@@ -20,11 +22,12 @@ class NewestByTag:
         replaced: how many publications were replaced by a newer one of their tag.
     """
 
-    __slots__ = ("_by_tag", "replaced")
+    __slots__ = ("_by_tag", "_sorted", "replaced")
 
     def __init__(self) -> None:
         # To find its first entry, a plain dict would have to pass over all those that were taken.
         self._by_tag: OrderedDict[bytes, Any] = OrderedDict()
+        self._sorted: list[bytes] | None = None  # the tags, and some that were taken since
         self.replaced: int = 0
 
     def __len__(self) -> int:
@@ -40,6 +43,21 @@ class NewestByTag:
             by_tag[publication[0]] = publication
             count += 1
         self.replaced += before + count - len(by_tag)
+        self._sorted = None
+
+    def discard(self, prefix: bytes, wanted: Callable[[Any], bool]) -> int:
+        """Drop publications that match a prefix and are not wanted; returns how many.
+
+        The prefix is compared with the first part on the wire, in which a tag may end with NUL.
+        """
+        by_tag = self._by_tag
+        if self._sorted is None:
+            self._sorted = sorted(by_tag)
+        found = {*beginning(self._sorted, prefix), prefix.partition(SEPARATOR)[0], b""}
+        dropped = [tag for tag in found if tag in by_tag and not wanted(by_tag[tag])]
+        for tag in dropped:
+            del by_tag[tag]
+        return len(dropped)
 
     def popleft(self) -> Any:
         """Take the publication of the tag that came first.
@@ -85,3 +103,9 @@ class ConflatingInbox(Inbox[Publication, Waiter]):
         replaced = self.messages.replaced
         super().put(items)
         self.unwanted += self.messages.replaced - replaced
+
+    def sift_tags(self, prefix: bytes, wanted: Callable[[Publication], bool]) -> None:
+        """As `sift`, of the publications that match a prefix; it does not look at the others."""
+        dropped = self.messages.discard(prefix, wanted)
+        if dropped:
+            self._dropped(dropped)

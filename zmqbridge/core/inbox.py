@@ -184,12 +184,16 @@ class Inbox(Generic[Item, Waiter]):
         dropped = len(self.messages) - len(kept)
         if not dropped:
             return
-        self.unwanted += dropped
         self.messages.clear()  # the same deque: `pop` is its method
         self.messages.extend(kept)
-        for waiter in list(islice(self._waiters, len(kept), self.promised)):
+        self._dropped(dropped)
+
+    def _dropped(self, count: int) -> None:
+        self.unwanted += count
+        left = len(self.messages)
+        for waiter in list(islice(self._waiters, left, self.promised)):
             self._waiters[waiter] = False
-        self.promised = min(self.promised, len(kept))
+        self.promised = min(self.promised, left)
         self.relax()
         self._set_pop()
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from zmqbridge.core.baseline import Baseline
-from zmqbridge.core.lanes import Lane
+from zmqbridge.core._baseline import Baseline
+from zmqbridge.core._lanes import Lane
+from zmqbridge.core._ordering import HOLD, HOLD_SIZE, Ordering
 from zmqbridge.core.numbered import LENGTH, Ask, Asked, AskedList, is_of_another, run_of
-from zmqbridge.core.ordering import HOLD, HOLD_SIZE, Ordering
 
 SLOWEST = 30.0  # seconds; the longest pause before the next attempt
 LIST = ("list",)  # stands in for the tag of a question, and differs from all tags
@@ -107,6 +107,8 @@ class Incoming(Ordering):
         if lane is not None:
             if is_of_another(number, lane.last + 1):
                 self._wanting[tag] = None  # the answer will show it
+            elif number == lane.last:
+                self._wanting.pop(tag, None)  # there was nothing that could be missed
         elif self._baseline is not None:
             before = self._baseline.note(tag, number)
             if before is not None:
@@ -226,9 +228,11 @@ class Incoming(Ordering):
         return bool(self._wanting) or (self._baseline is not None and self._baseline.pending)
 
     def _next_question(self) -> Asked | AskedList:
-        if not self._wanting and self._baseline is not None:
+        baseline = self._baseline
+        # A list shows of which tags nothing was missed, so it comes first, unless some are held.
+        if baseline is not None and (not self._wanting or (baseline.unlisted and not self.held)):
             self._asked = LIST
-            return self._baseline.ask()
+            return baseline.ask()
         key = self._asked = next(iter(self._wanting))
         del self._wanting[key]
         lane = self._lanes[key]
@@ -240,11 +244,11 @@ class Incoming(Ordering):
         again = self._not_before if self._asked is None and self._is_pending() else inf
         return min(self._deadline, self._check_at, again)
 
-    def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Drop held publications, and the counts, of tags that are not wanted any more."""
-        super().drop(wanted)
+    def drop(self, wanted: Callable[[bytes], bool], prefix: bytes = b"") -> None:
+        """Drop what is not wanted any more; see `Ordering.drop`."""
+        super().drop(wanted, prefix)
         if self._baseline is not None:
-            self._baseline.drop(wanted)
+            self._baseline.drop(wanted, prefix)
 
     def _new_lane(self, tag: bytes, number: int) -> Lane:
         lane = super()._new_lane(tag, number)

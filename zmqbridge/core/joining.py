@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from math import inf
 from typing import Any
 
+from zmqbridge.core._lanes import Lane
+from zmqbridge.core._ordering import HOLD, HOLD_SIZE
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.incoming import Incoming
-from zmqbridge.core.lanes import Lane
-from zmqbridge.core.numbered import Asked, AskedList, is_of_another, run_of
-from zmqbridge.core.ordering import HOLD, HOLD_SIZE
+from zmqbridge.core.numbered import MOST_PREFIXES, Asked, AskedList, is_of_another, run_of
 
 JOIN = ("join",)  # stands in for the tag of a question, and differs from all tags
 
@@ -54,8 +57,10 @@ class Joining(Incoming):
             interval=interval,
         )
         self._prefixes: dict[bytes, None] = {}
-        self._joining: dict[bytes, None] = {}  # prefixes to ask for
-        self._join = b""  # the prefix whose answer is under way
+        self._joining: OrderedDict[bytes, None] = OrderedDict()  # prefixes to ask for
+        # Those whose answer is under way.
+        self._asked_for: tuple[bytes, ...] = ()
+        self._join = Prefixes(())
         # By tag the newest live publication that is older than that of an answer.
         self._suspects: dict[bytes, tuple[int, bytes]] = {}
 
@@ -98,7 +103,7 @@ class Joining(Incoming):
         if self._asked is not JOIN:
             super().replayed(tag, number, body, now)
             return
-        if tag is None or not tag.startswith(self._join):
+        if tag is None or not self._join.begin(tag):
             self.unasked += 1
             return
         self._deadline = now + self._timeout
@@ -132,7 +137,7 @@ class Joining(Incoming):
         self._asked = None
         self._deadline, self._not_before, self.failures = inf, now, 0
         # The answer had nothing for these tags: the publisher has begun again.
-        for tag in [each for each in self._suspects if each.startswith(self._join)]:
+        for tag in [each for each in self._suspects if self._join.begin(each)]:
             number, body = self._suspects.pop(tag)
             self.doubled -= 1
             self._begin_anew(tag, self._lanes[tag], number, body)
@@ -143,26 +148,28 @@ class Joining(Incoming):
     def _next_question(self) -> Asked | AskedList:
         if self._wanting or not self._joining:
             return super()._next_question()
-        self._join = next(iter(self._joining))
-        del self._joining[self._join]
-        self._asked = JOIN
-        return Asked(-1, self._join)
+        self._asked_for = tuple(islice(self._joining, MOST_PREFIXES))
+        for prefix in self._asked_for:
+            del self._joining[prefix]
+        self._join, self._asked = Prefixes(self._asked_for), JOIN
+        first, *others = self._asked_for
+        return Asked(-1, first, tuple(others))
 
-    def drop(self, wanted: Callable[[bytes], bool]) -> None:
-        """Forget tags that are not wanted any more."""
-        super().drop(wanted)
+    def drop(self, wanted: Callable[[bytes], bool], prefix: bytes = b"") -> None:
+        """Forget tags that are not wanted any more; see `Ordering.drop`."""
+        super().drop(wanted, prefix)
         for tag in [each for each in self._suspects if each not in self._lanes]:
             del self._suspects[tag]
 
     def close(self, remains: list[Any]) -> None:
         """Drop all publications; see `Incoming.close`."""
         super().close(remains)
-        self._joining, self._suspects = {}, {}
+        self._joining, self._suspects = OrderedDict(), {}
 
     def _ask_again(self, key: Any) -> None:
         if key is JOIN:
-            if self._join in self._prefixes:
-                self._joining[self._join] = None
+            wanted = (each for each in self._asked_for if each in self._prefixes)
+            self._joining.update(dict.fromkeys(wanted))
         else:
             super()._ask_again(key)
 

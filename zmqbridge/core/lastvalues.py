@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+
+from zmqbridge.core._prefixes import Prefixes
 
 Publication = Sequence[bytes]
 """A publication as it is sent, whose first part begins with its tag."""
@@ -15,7 +17,7 @@ class LastValues:
 
     - inputs: `wanted` (a peer subscribed)
     - commands: `keep`, `then`, `part`, `close`
-    - getters: `pending`, `matching`, ``len()``
+    - getters: `pending`, `last`, `matching`, ``len()``
 
     What the driver owes: while `pending`, call `part` from time to time, and send the result.
 
@@ -24,7 +26,7 @@ class LastValues:
             under least recently.
     """
 
-    __slots__ = ("_last", "_most", "_prefixes", "_running", "_then", "_then_now")
+    __slots__ = ("_last", "_lengths", "_most", "_prefixes", "_running", "_then", "_then_now")
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -33,6 +35,7 @@ class LastValues:
         self._then: list[bytes] = []
         # The publications that are sent again now, and the signs that follow them.
         self._running: Iterator[Publication | None] | None = None
+        self._lengths = 0  # of the prefixes for which they are sent
         self._then_now: list[bytes] = []
 
     def __len__(self) -> int:
@@ -46,18 +49,19 @@ class LastValues:
         if len(last) > self._most:
             last.popitem(last=False)
 
-    def matching(self, prefixes: Collection[bytes]) -> Iterator[Publication | None]:
+    def last(self, tag: bytes) -> Publication | None:
+        """The last publication of a tag, if it is kept."""
+        return self._last.get(tag)
+
+    def matching(self, prefixes: Iterable[bytes]) -> Iterator[Publication | None]:
         """Go through the tags: the last publication if its first part has such a prefix, else None.
 
         Publications may be kept between two steps; then it gives the newest one of a tag.
         """
-        lengths = set(map(len, prefixes))
+        wanted = Prefixes(prefixes)
         for tag in list(self._last):
             found = self._last.get(tag)
-            if found is not None and any(found[0][:length] in prefixes for length in lengths):
-                yield found
-            else:
-                yield None
+            yield found if found is not None and wanted.begin(found[0]) else None
 
     @property
     def pending(self) -> bool:
@@ -77,14 +81,16 @@ class LastValues:
 
         Args:
             most: how many publications and signs are taken at most.
-            look: how many tags are looked at at most.
+            look: how many tags are looked at at most; fewer if the prefixes have many lengths.
             size: after so many bytes no more publications are taken.
         """
         if self._running is None:
             prefixes, self._prefixes = self._prefixes, set()
+            self._lengths = len(set(map(len, prefixes)))
             self._then_now, self._then = self._then, []
             self._running = self.matching(prefixes) if prefixes else iter(())
         publications: list[Publication] = []
+        look = max(1, look // max(1, self._lengths))
         for found in islice(self._running, look):
             look -= 1
             if found is not None:

@@ -3,8 +3,9 @@
 - a numbered publication is ``[tag, number, body]``, the number in 8 bytes, big-endian;
 - to ask for what was published is ``[number]`` behind an empty part, which means from that number
   on. Where each tag has numbers of its own, those of one tag alone are ``[number, tag]``, the
-  latest of each tag that begins with a prefix is ``[b"", prefix]``, and the last numbers of these
-  tags, without bodies, are ``[place, prefix, ...]``, with a place of 16 bytes in the list of tags;
+  latest of each tag that begins with a prefix is ``[b"", prefix, ...]``, and the last numbers of
+  these tags, without bodies, are ``[place, prefix, ...]``, with a place of 16 bytes in the list of
+  tags;
 - the answer is any number of ``[tag, number, body]`` behind an empty part, and at last an end mark,
   which has the number -1. Some publishers leave the tag out of it. In the place of the tag, the end
   mark of what was published under one tag has the number of the next one, and that of a list has
@@ -27,7 +28,7 @@ LENGTH = 8  # bytes of a number
 COPY = 1 << 63  # is added to the number of a copy
 RUN = 1 << 62  # numbers from here on, up to a copy's, have a run in them
 COUNT_BITS = 32
-MOST_PREFIXES = 64  # in one question
+MOST_PREFIXES = 1000  # in one question
 PLACE_LENGTH = 16  # bytes of a place in a list: the first number, and how many tags there were
 START = bytes(PLACE_LENGTH)
 
@@ -102,6 +103,8 @@ class Asked(NamedTuple):
     """The first number; -1 asks for the latest publication of each tag."""
     tag: bytes | None = None
     """The tag, or with ``start=-1`` a prefix of tags; None for all tags."""
+    more: tuple[bytes, ...] = ()
+    """With ``start=-1``, further prefixes."""
 
 
 class AskedList(NamedTuple):
@@ -118,7 +121,7 @@ def pack_asked(asked: Asked | AskedList) -> Message:
     if isinstance(asked, AskedList):
         return [b"", asked.place, *asked.prefixes]
     start = b"" if asked.start < 0 else pack_number(asked.start)
-    return [b"", start] if asked.tag is None else [b"", start, asked.tag]
+    return [b"", start] if asked.tag is None else [b"", start, asked.tag, *asked.more]
 
 
 def split_asked(parts: Message) -> Asked | AskedList:
@@ -127,13 +130,13 @@ def split_asked(parts: Message) -> Asked | AskedList:
     Raises:
         MalformedMessage: the message is not such a question.
     """
-    if 1 < len(parts) <= 1 + MOST_PREFIXES and len(parts[0]) == PLACE_LENGTH:
-        return AskedList(parts[0], tuple(parts[1:]))
-    tag = parts[1] if len(parts) == 2 else None
+    if 1 < len(parts) <= 1 + MOST_PREFIXES:
+        if len(parts[0]) == PLACE_LENGTH:
+            return AskedList(parts[0], tuple(parts[1:]))
+        if not parts[0]:
+            return Asked(-1, parts[1], tuple(parts[2:]))
     if len(parts) in (1, 2) and len(parts[0]) == LENGTH:
-        return Asked(int.from_bytes(parts[0], "big"), tag)
-    if tag is not None and not parts[0]:
-        return Asked(-1, tag)
+        return Asked(int.from_bytes(parts[0], "big"), parts[1] if len(parts) == 2 else None)
     raise MalformedMessage("a replay is asked for by a number of 8 bytes", parts)
 
 

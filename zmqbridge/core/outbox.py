@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from zmqbridge.core.sendqueue import HIGH, SendQueue
-from zmqbridge.errors import PeerStalled, QueueFull
+from zmqbridge.errors import PeerStalled, PeerUnreachable, QueueFull
 
 
 class Outbox(dict[bytes, SendQueue[Any]]):
@@ -18,7 +18,8 @@ class Outbox(dict[bytes, SendQueue[Any]]):
     It is a dict itself, because every send asks whether anything waits: that costs no call.
 
     - commands: `put`, `start`, `discard`, `close`
-    - inputs: `served` (the socket took what it would of a lane), `give_up` (its peer has left)
+    - inputs: `served` (the socket took what it would of a lane), `give_up` (its peer has left),
+      `no_route` (there is no such peer)
     - getters: `lane_of`, `queue_of`, `backlog`, `queued`, and the counts below
 
     What the driver owes: wake the waiters that `discard`, `served` and `close` return.
@@ -29,9 +30,12 @@ class Outbox(dict[bytes, SendQueue[Any]]):
         dropped: messages that were accepted and will not be sent.
         unreachable: how many of the dropped ones had a peer that left.
         withdrawn: messages that were taken back.
+        unroutable: messages that were not accepted, as there was no such peer.
     """
 
-    __slots__ = ("_by_peer", "dropped", "high", "refused", "unreachable", "withdrawn")
+    __slots__ = (
+        "_by_peer", "dropped", "high", "refused", "unreachable", "unroutable", "withdrawn",
+    )  # fmt: skip
 
     def __init__(self, high: float = HIGH, *, by_peer: bool = False) -> None:
         self._by_peer = by_peer
@@ -40,6 +44,7 @@ class Outbox(dict[bytes, SendQueue[Any]]):
         self.dropped: int = 0
         self.unreachable: int = 0
         self.withdrawn: int = 0
+        self.unroutable: int = 0
 
     @property
     def queued(self) -> int:
@@ -106,6 +111,12 @@ class Outbox(dict[bytes, SendQueue[Any]]):
         gone = self[lane].drop()
         self.dropped += gone
         self.unreachable += gone
+
+    def no_route(self, message: Sequence[bytes]) -> PeerUnreachable:
+        """There is no such peer: count the message, unless it waits here; returns the error."""
+        if not self.queue_of(message):
+            self.unroutable += 1
+        return PeerUnreachable(message[0])
 
     def close(self, remains: list[Any]) -> list[Any]:
         """Drop all messages, and remove and return all waiters.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zmqbridge.core._prefixes import Prefixes
 from zmqbridge.core.framing import BytesLike, as_body
 from zmqbridge.core.lastvalues import LastValues
 from zmqbridge.core.numbered import LENGTH, Asked, AskedList, is_of_another, pack_number
 
 
 class Kept(NamedTuple):
-    """A publication as it was sent; the number is as on the wire."""
+    """A publication as it was sent."""
 
     tag: bytes
+    """Its tag."""
     number: bytes
+    """Its number as on the wire, 8 bytes."""
     body: bytes
+    """Its body, one part."""
 
 
 class Run:
@@ -147,16 +151,36 @@ class Outgoing:
         """
         if asked.start >= 0 and is_of_another(asked.start, self._first):
             asked = asked._replace(start=self._first)
-        if self._by_tag and asked.tag is not None and asked.start >= 0:
+        if asked.start < 0:
+            return self._replay_latest(asked, place, most, size)
+        if self._by_tag and asked.tag is not None:
             return self._replay_tag(asked.tag, asked.start, place, most, size)
         place = max(place, self.oldest)
-        if not self._by_tag and asked.start >= 0:
+        if not self._by_tag:
             place = max(place, min(asked.start - self._first, self.end))
         found: list[Kept] = []
         for at in range(place, min(place + most, self.end)):
             kept = Kept(*self._kept[at])
             place = at + 1
-            if self._is_asked_for(asked, kept, at):
+            # Big-endian numbers of the same length compare like their bytes.
+            if asked.tag in (None, kept.tag) and kept.number >= pack_number(asked.start):
+                found.append(kept)
+                size -= len(kept.tag) + len(kept.body)
+                if size <= 0:
+                    break
+        return found, place
+
+    def _replay_latest(
+        self, asked: Asked, place: int, most: int, size: int
+    ) -> tuple[list[Kept], int]:
+        if not self._by_tag:
+            return [], self.end
+        prefixes, place = Prefixes((asked.tag or b"", *asked.more)), max(place, self.oldest)
+        found: list[Kept] = []
+        for at in range(place, min(place + prefixes.share(most), self.end)):
+            kept = Kept(*self._kept[at])
+            place = at + 1
+            if self._runs[kept.tag].last == at and prefixes.begin(kept.tag):
                 found.append(kept)
                 size -= len(kept.tag) + len(kept.body)
                 if size <= 0:
@@ -167,8 +191,11 @@ class Outgoing:
         self, tag: bytes, start: int, place: int, most: int, size: int
     ) -> tuple[list[Kept], int]:
         run, end = self._runs.get(tag), self.end
-        if run is None or run.oldest < 0 or self._first + run.count <= start:
+        if run is None or self._first + run.count <= start:
             return [], end  # as mostly, when a subscriber has heard nothing for a while
+        if run.oldest < 0:
+            last = None if self.latest is None else self.latest.last(tag)
+            return [] if last is None else [Kept(*last)], end
         place, following = max(place, run.oldest), self._following
         found: list[Kept] = []
         for _ in range(most):
@@ -195,12 +222,12 @@ class Outgoing:
         """
         if asked.place[:LENGTH] == pack_number(self._first):
             place = max(place, int.from_bytes(asked.place[LENGTH:], "big"))
-        lengths, prefixes = {len(each) for each in asked.prefixes}, set(asked.prefixes)
-        until = min(end, place + max(1, most // len(lengths)))
+        prefixes = Prefixes(asked.prefixes)
+        until = min(end, place + prefixes.share(most))
         found = [
             Kept(tag, pack_number(self._first + self._runs[tag].count - 1), b"")
             for tag in self.tags[place:until]
-            if any(tag[:length] in prefixes for length in lengths)
+            if prefixes.begin(tag)
         ]
         return found, until
 
@@ -217,10 +244,3 @@ class Outgoing:
             return b""
         run = self._runs.get(asked.tag)
         return pack_number(self._first + (run.count if run else 0))
-
-    def _is_asked_for(self, asked: Asked, kept: Kept, place: int) -> bool:
-        if asked.start < 0:
-            latest = self._by_tag and self._runs[kept.tag].last == place
-            return latest and kept.tag.startswith(asked.tag or b"")
-        # Big-endian numbers of the same length compare like their bytes.
-        return asked.tag in (None, kept.tag) and kept.number >= pack_number(asked.start)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence, Sized
 from itertools import repeat
 from typing import Any, Generic, TypeVar
 
+from zmqbridge.core._pacing import BURST
 from zmqbridge.core.framing import Message, split_all, split_reply
 from zmqbridge.core.inbox import HIGH, Inbox, WeighedInbox
-from zmqbridge.core.pacing import BURST
 from zmqbridge.core.requests import RequestTable, request_ids
 from zmqbridge.errors import MalformedMessage
 

@@ -9,9 +9,10 @@ class Statistics(NamedTuple):
     """Counts since the socket was made, and what it holds at the moment.
 
     Every message is in exactly one of the counts, at any moment. A message that was accepted for
-    sending is in ``sent``, ``queued``, ``withdrawn`` or ``dropped``. A message that was received is
-    in ``unread``, ``malformed``, ``late_replies``, ``unclaimed``, ``unwanted``, ``lost`` or
-    `delivered`.
+    sending is in ``sent``, ``queued``, ``withdrawn`` or ``dropped``; one for which the call raised
+    a `QueueFull` or `PeerUnreachable` is in ``refused`` or ``unroutable``. A message that was
+    received is in ``unread``, ``malformed``, ``late_replies``, ``unclaimed``, ``unwanted``,
+    ``lost`` or `delivered`.
     """
 
     sent: int
@@ -44,6 +45,8 @@ class Statistics(NamedTuple):
     """Publications unsubscribed before you took them; with CONFLATE, outdated messages."""
     missed: int = 0
     """Numbered publications that were told to be missing, as a `Gap` or by `PublicationsMissed`."""
+    unroutable: int = 0
+    """Messages not accepted, as no such peer is there (`PeerUnreachable`), e.g. for a reply."""
 
     @property
     def accepted(self) -> int:
@@ -78,5 +81,7 @@ for _name, _text in {
     "unwanted": "Publications unsubscribed before you took them; with CONFLATE, outdated messages.",
     "missed": "Numbered publications that were told to be missing, as a `Gap` or by "
     "`PublicationsMissed`.",
+    "unroutable": "Messages not accepted, as no such peer is there (`PeerUnreachable`), "
+    "e.g. for a reply.",
 }.items():
     getattr(Statistics, _name).__doc__ = _text

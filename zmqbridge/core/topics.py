@@ -24,12 +24,14 @@ class Subscribed(NamedTuple):
     """A subscriber, or a proxy for its subscribers, has subscribed to tags with this prefix."""
 
     tag: bytes
+    """What the tags begin with; ``b""`` for all tags."""
 
 
 class Unsubscribed(NamedTuple):
     """A subscription has ended: its subscriber unsubscribed, or its connection ended."""
 
     tag: bytes
+    """The prefix that it had subscribed to."""
 
 
 Change = Subscribed | Unsubscribed

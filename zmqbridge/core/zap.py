@@ -187,8 +187,11 @@ class Question(NamedTuple):
     """A request that the callback of a policy has to answer; give the answer to `Zap.verdict`."""
 
     envelope: Message
+    """What the reply needs: the parts in front of it, as they came, and the name of the user."""
     peer: Peer
+    """The client that wants to connect, for `check`."""
     check: Callable[[Peer], object]
+    """The callback of the policy; with the peer it returns True, or what resolves to it."""
 
 
 class Zap:
@@ -261,11 +264,10 @@ class Zap:
             user, known, more = knows(policy, shown)
         except ValueError:  # the CURVE key is no key
             return _reply(envelope, REFUSED)
-        if not _at_home(policy, _text(address)):
-            return _reply(envelope, REFUSED)
-        if known:
+        at_home = _at_home(policy, _text(address))
+        if known and at_home:
             return _reply(envelope, ALLOWED, user)
-        if policy.check is None:
+        if policy.check is None or not at_home:
             return _reply(envelope, REFUSED)
         if len(self._open) >= self._limit:
             return _reply(envelope, LATER)
@@ -315,10 +317,9 @@ def _at_home(policy: Policy, address: str) -> bool:
     if address.partition(":")[0] == "localhost":  # how libzmq names a peer over ipc
         address = "127.0.0.1"
     try:
-        ip = ip_address(address)
+        ips = _both_ips(ip_address(address))
     except ValueError:
         return False
-    ips = _both_ips(ip)
     denied, allowed = (
         any(ip in network for network in networks for ip in ips)  # type: ignore[operator]
         for networks in (policy.deny, policy.allow)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zmqbridge.testing import faults
-from zmqbridge.testing.errors import NotDeterministic, NotSimulated, Stalled
+from zmqbridge.testing._errors import NotDeterministic, NotSimulated, Stalled
+from zmqbridge.testing._network import Network
+from zmqbridge.testing._nodes import Node
+from zmqbridge.testing._rules import Deliver, Delivery, Drop, Event, Handle, Twice
+from zmqbridge.testing._running import check_determinism, run
+from zmqbridge.testing._script import Script, Unexpected
 from zmqbridge.testing.faults import Fault
-from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import Node
-from zmqbridge.testing.rules import Deliver, Delivery, Drop, Event, Handle, Twice
-from zmqbridge.testing.running import check_determinism, run
-from zmqbridge.testing.script import Script, Unexpected
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sim_reactor import SimReactor

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str]) -> int:
     """Run a command, and return its exit status."""
     if arguments[:1] == ["differential"]:
-        from zmqbridge.testing.differential.command import main as differential
+        from zmqbridge.testing.differential._command import main as differential
 
         return differential(arguments[1:])
     print("usage: python -m zmqbridge.testing differential [--programs N] [--seed S]")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from zmqbridge.testing.errors import NotSimulated
+from zmqbridge.testing._errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sockets import SimSocket

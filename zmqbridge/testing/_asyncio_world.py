@@ -13,11 +13,11 @@ from typing import Any
 from weakref import ref
 
 from zmqbridge.testing._current import current, enter, lives
+from zmqbridge.testing._errors import NotSimulated
+from zmqbridge.testing._network import Network
+from zmqbridge.testing._nodes import ByHand, Node
 from zmqbridge.testing._refusals import LOOP_CALLS, THREAD, refusing
 from zmqbridge.testing._stalled import StallCheck, Waiting, killed, stalled
-from zmqbridge.testing.errors import NotSimulated
-from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import ByHand, Node
 
 # How much time passes in each turn of the loop in which tasks run. So messages arrive also while a
 # task only yields, as by ``sleep(0)``.

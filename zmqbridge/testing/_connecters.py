@@ -14,8 +14,8 @@ from zmqbridge.testing._handshake import Verdict, shake
 from zmqbridge.testing._topics import XSubscriber
 
 if TYPE_CHECKING:
+    from zmqbridge.testing._network import Network
     from zmqbridge.testing._sockets import SimSocket
-    from zmqbridge.testing.network import Network
 
 # How many times the latency passes until a connection is made: tcp's handshake and ZMTP's.
 TRIPS = 4

@@ -17,8 +17,8 @@ from zmqbridge.testing._wires import BUFFER, Wire
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener
-    from zmqbridge.testing.network import Network
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._network import Network
+    from zmqbridge.testing._nodes import Node
 
 ALL = sys.maxsize  # bytes
 # What Linux takes if an option is not set (tcp_keepalive_time and others in tcp(7)).

@@ -11,8 +11,8 @@ from zmqbridge.testing._sockets import BridgedSimSocket, SimSocket
 
 if TYPE_CHECKING:
     from zmqbridge.testing._ends import End
+    from zmqbridge.testing._nodes import Node
     from zmqbridge.testing._proxies import SimEngine
-    from zmqbridge.testing.nodes import Node
 
 
 @cache

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
-from zmqbridge.testing.errors import NotSimulated
+from zmqbridge.testing._errors import NotSimulated
 
 if TYPE_CHECKING:
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._nodes import Node
 
 current: ContextVar[Node | None] = ContextVar("zmqbridge.testing.current", default=None)
 # The context that the node had when the program began; after a restart the node has another one.

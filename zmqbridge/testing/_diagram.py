@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zmqbridge.testing.rules import Event
+from zmqbridge.testing._rules import Event
 
 LEAST = 10  # characters between two lifelines
 SHOWN = 16  # bytes of a part

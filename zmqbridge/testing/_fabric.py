@@ -9,10 +9,10 @@ from math import inf
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from zmqbridge.testing._errors import NotSimulated, Stalled
 from zmqbridge.testing._links import Links
-from zmqbridge.testing.errors import NotSimulated, Stalled
-from zmqbridge.testing.nodes import ByHand, Ended, Node
-from zmqbridge.testing.rules import Event, Rules, Trace
+from zmqbridge.testing._nodes import ByHand, Ended, Node
+from zmqbridge.testing._rules import Event, Rules, Trace
 
 if TYPE_CHECKING:
     from zmqbridge.testing._connecters import Connecter, Listener

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import zmq
 
 from zmqbridge.testing._ends import End, join
+from zmqbridge.testing._errors import NotSimulated
 from zmqbridge.testing._types import FITS
-from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._sockets import SimSocket

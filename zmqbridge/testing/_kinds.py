@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import zmq
 
 from zmqbridge.testing._ends import End
+from zmqbridge.testing._errors import NotSimulated
 from zmqbridge.testing._pipes import Message
 from zmqbridge.testing._turns import Turns
-from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._socketstate import SocketState

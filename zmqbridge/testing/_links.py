@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._nodes import Node
 
 # The default latency of a message, as on one host or a local network: the least and the most.
 LATENCY = (0.00005, 0.0002)  # seconds

@@ -6,7 +6,7 @@ from typing import Any
 
 import zmq
 
-from zmqbridge.testing.errors import NotSimulated
+from zmqbridge.testing._errors import NotSimulated
 
 # With libzmq's defaults (zmq_setsockopt(3)). BACKLOG and RATE change nothing that a program sees.
 DEFAULTS: dict[int, Any] = {

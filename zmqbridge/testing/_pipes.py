@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from zmqbridge.testing.errors import NotSimulated
+from zmqbridge.testing._errors import NotSimulated
 
 Message = Sequence[bytes]
 # The routing id of a peer, where it comes too late to be one: it takes a turn and is skipped.

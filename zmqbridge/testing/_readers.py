@@ -9,9 +9,9 @@ from twisted.python import log
 from twisted.python.failure import Failure
 
 from zmqbridge.testing._current import lives
+from zmqbridge.testing._errors import NotSimulated
+from zmqbridge.testing._network import Network
 from zmqbridge.testing._twisted_world import context_of
-from zmqbridge.testing.errors import NotSimulated
-from zmqbridge.testing.network import Network
 
 
 class Readers:

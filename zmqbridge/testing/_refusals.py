@@ -19,7 +19,7 @@ from typing import Any
 import zmq
 
 from zmqbridge.testing._current import current
-from zmqbridge.testing.errors import NotSimulated
+from zmqbridge.testing._errors import NotSimulated
 
 PROCESS = "another process is not simulated: let a node play it, by node.start(main) or a Script"
 THREAD = "threads are not simulated, their time is real: call the function itself, or replace it"

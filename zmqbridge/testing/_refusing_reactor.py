@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
+from zmqbridge.testing._errors import NotSimulated
 from zmqbridge.testing._refusals import PROCESS, THREAD
-from zmqbridge.testing.errors import NotSimulated
 
 
 class RefusingReactor:

@@ -27,15 +27,15 @@ from zope.interface import implementer
 from zmqbridge.testing._checks import called, seconds, several
 from zmqbridge.testing._current import current, lives
 from zmqbridge.testing._delayed import Delayed
+from zmqbridge.testing._errors import NotSimulated, Stalled
+from zmqbridge.testing._network import Network, checked
+from zmqbridge.testing._nodes import ByHand, Ended, Node
 from zmqbridge.testing._readers import Readers
 from zmqbridge.testing._refusals import refusing
 from zmqbridge.testing._refusing_reactor import RefusingReactor
 from zmqbridge.testing._stalled import StallCheck, Waiting, stalled
 from zmqbridge.testing._triggers import Trigger, Triggers
 from zmqbridge.testing._twisted_world import TwistedWorld, context_of
-from zmqbridge.testing.errors import NotSimulated, Stalled
-from zmqbridge.testing.network import Network, checked
-from zmqbridge.testing.nodes import ByHand, Ended, Node
 
 # How much time passes in each turn with calls, so that messages arrive while call follows on call.
 TICK = 1e-6  # seconds

@@ -16,10 +16,10 @@ from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.testing import _addresses, _inproc
 from zmqbridge.testing._connecters import Connecter, Listener
 from zmqbridge.testing._conveniences import lend
+from zmqbridge.testing._errors import NotSimulated
 from zmqbridge.testing._observer import Observer
 from zmqbridge.testing._options import checked
 from zmqbridge.testing._socketstate import SocketState
-from zmqbridge.testing.errors import NotSimulated
 
 # libzmq's I/O thread does not wait for the loop: messages that are due in so short a time may
 # arrive while a task runs.

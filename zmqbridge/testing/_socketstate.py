@@ -11,17 +11,17 @@ import zmq
 from zmqbridge._bridge.receivingsocket import Telling
 from zmqbridge.testing._connecters import Connecter, Listener
 from zmqbridge.testing._ends import NO_PEER, End
+from zmqbridge.testing._errors import NotSimulated
 from zmqbridge.testing._handshake import CURVE, NULL, PLAIN
 from zmqbridge.testing._kinds import Kind
 from zmqbridge.testing._observer import Observer
 from zmqbridge.testing._options import DEFAULTS
 from zmqbridge.testing._types import KINDS
-from zmqbridge.testing.errors import NotSimulated
 
 if TYPE_CHECKING:
     from zmqbridge.testing._context import SimContext
-    from zmqbridge.testing.network import Network
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._network import Network
+    from zmqbridge.testing._nodes import Node
 
 Command = Callable[[End], object]
 # The kinds that conflate. A SUB conflates its subscriptions as well, as in libzmq.

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zmqbridge._bridge.guards import open_sockets, snapshot
 from zmqbridge._bridge.keepers import Deadlines
-from zmqbridge.testing.errors import Stalled
-from zmqbridge.testing.network import Network
+from zmqbridge.testing._errors import Stalled
+from zmqbridge.testing._network import Network
 
 if TYPE_CHECKING:
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._nodes import Node
 
 # If no program has made a step in this time, and only the library's own patrols and attempts to
 # connect again are left, a run is taken to be stalled.

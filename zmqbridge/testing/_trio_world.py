@@ -16,11 +16,11 @@ from trio.lowlevel import Task
 
 from zmqbridge.testing._bells import Bell
 from zmqbridge.testing._current import current, enter, lives
+from zmqbridge.testing._errors import NotSimulated, Stalled
+from zmqbridge.testing._network import Network
+from zmqbridge.testing._nodes import ByHand, Node
 from zmqbridge.testing._refusals import THREAD, refusing
 from zmqbridge.testing._stalled import StallCheck, Waiting, killed, of_user, stalled
-from zmqbridge.testing.errors import NotSimulated, Stalled
-from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import ByHand, Node
 
 # How much time passes in each turn of the loop in which tasks run. So messages arrive also while a
 # task only yields, as by ``sleep(0)``.

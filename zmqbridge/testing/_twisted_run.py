@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from zmqbridge.testing._current import lives
+from zmqbridge.testing._network import Network
+from zmqbridge.testing._nodes import ByHand
 from zmqbridge.testing._sim_reactor import SimReactor
 from zmqbridge.testing._stalled import killed
-from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import ByHand
 
 
 def run_on_twisted(main: Callable[[], Any], network: Network) -> Any:

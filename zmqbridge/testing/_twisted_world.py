@@ -17,7 +17,7 @@ from zmqbridge.testing._stalled import Waiting
 from zmqbridge.twisted_backend import _reactors
 
 if TYPE_CHECKING:
-    from zmqbridge.testing.nodes import Node
+    from zmqbridge.testing._nodes import Node
 
 
 class Program:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zmqbridge.testing._checks import seconds, several, whole
 from zmqbridge.testing._links import LATENCY
-from zmqbridge.testing.network import Network
+from zmqbridge.testing._network import Network
 
 SHORTEST = 0.001  # seconds that a drawn fault lasts
 CALM = ("cut", "silence", "one_way", "slow")  # the kinds that are drawn by default

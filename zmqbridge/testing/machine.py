@@ -15,9 +15,9 @@ from zmqbridge._bridge.link import Link
 from zmqbridge.testing import faults
 from zmqbridge.testing._asyncio_world import Session
 from zmqbridge.testing._links import LATENCY
+from zmqbridge.testing._network import Network
+from zmqbridge.testing._nodes import Node, check
 from zmqbridge.testing.faults import CALM, Fault
-from zmqbridge.testing.network import Network
-from zmqbridge.testing.nodes import Node, check
 
 Result = TypeVar("Result")
 

@@ -11,8 +11,8 @@ from zmq import SocketType
 
 from zmqbridge.testing._checks import several, whole
 from zmqbridge.testing._types import FITS
-from zmqbridge.testing.differential.programs import Program
-from zmqbridge.testing.differential.writing import FAMILIES, TRANSPORTS, written
+from zmqbridge.testing.differential._programs import Program
+from zmqbridge.testing.differential._writing import FAMILIES, TRANSPORTS, written
 from zmqbridge.testing.faults import CALM, SHORTEST, Fault, check_plan, spared
 
 ATTEMPTS = 10  # to write a program in which at least two sockets can talk to each other

@@ -4,14 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zmqbridge.twisted_backend._authenticator import Authenticator
+    from zmqbridge.twisted_backend._ending import end_context
+    from zmqbridge.twisted_backend._proxy import Proxy
     from zmqbridge.twisted_backend._publications import Subscriber, XPublisher, XSubscriber
     from zmqbridge.twisted_backend._publisher import Publisher
     from zmqbridge.twisted_backend._request import Request
-    from zmqbridge.twisted_backend.authenticator import Authenticator
-    from zmqbridge.twisted_backend.ending import end_context
-    from zmqbridge.twisted_backend.proxy import Proxy
-    from zmqbridge.twisted_backend.service import SocketService
-    from zmqbridge.twisted_backend.sockets import (
+    from zmqbridge.twisted_backend._sockets import (
         Dealer,
         Pair,
         Puller,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         Requester,
         Router,
     )
+    from zmqbridge.twisted_backend.service import SocketService
 
 __all__ = [
     "Authenticator",
@@ -43,22 +43,22 @@ __all__ = [
 
 # Each is loaded when a program asks for it: a program pays for the sockets that it uses.
 _MODULE_OF = {
-    "Authenticator": "authenticator",
-    "Dealer": "sockets",
-    "Pair": "sockets",
-    "Proxy": "proxy",
+    "Authenticator": "_authenticator",
+    "Dealer": "_sockets",
+    "Pair": "_sockets",
+    "Proxy": "_proxy",
     "Publisher": "_publisher",
-    "Puller": "sockets",
-    "Pusher": "sockets",
-    "Replier": "sockets",
+    "Puller": "_sockets",
+    "Pusher": "_sockets",
+    "Replier": "_sockets",
     "Request": "_request",
-    "Requester": "sockets",
-    "Router": "sockets",
+    "Requester": "_sockets",
+    "Router": "_sockets",
     "SocketService": "service",
     "Subscriber": "_publications",
     "XPublisher": "_publications",
     "XSubscriber": "_publications",
-    "end_context": "ending",
+    "end_context": "_ending",
 }
 
 

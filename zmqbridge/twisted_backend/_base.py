@@ -24,7 +24,7 @@ from zmqbridge._bridge.linked import (
 from zmqbridge._bridge.received import Received, of_receivers
 from zmqbridge._bridge.request import stopped
 from zmqbridge._bridge.taking import receive_nowait
-from zmqbridge.core.checks import check_handler, check_optional_timeout, check_timeout
+from zmqbridge.core._checks import check_handler, check_optional_timeout, check_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.patterns import Pattern, bytes_in
 from zmqbridge.core.sendqueue import HIGH
@@ -70,6 +70,8 @@ class Socket:
         self._pump = self._link.pump
         self._opened()
         try:
+            if why := self._driver.why_silent():  # to await a Deferred there says nothing of it
+                self._link.warn(why)
             self._driver.begin()
         except BaseException:  # the reactor cannot watch it, and no caller has it
             self._link.close()

@@ -292,7 +292,7 @@ class ReactorDriver(Pace):
 
     def report(self, error: BaseException) -> None:
         owner = self.link.owner
-        log = Logger(namespace=f"{owner.__module__}.{owner.__name__}")
+        log = Logger(namespace=f"{owner.__module__.partition('._')[0]}.{owner.__name__}")
         log.failure("error in {socket!r}", Failure(error), socket=self.link)
 
     def room_in(self, queue: Any) -> Deferred[None]:

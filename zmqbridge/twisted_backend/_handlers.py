@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge.clock import monotonic
-from zmqbridge.core.pacing import SLICE
+from zmqbridge.core._pacing import SLICE
 
 
 def follow(

@@ -35,8 +35,8 @@ from zmqbridge._bridge.subscribing import (
     unsubscribe,
     unsubscribe_onward,
 )
-from zmqbridge.core.checks import check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,

@@ -30,8 +30,8 @@ from zmqbridge._bridge.publishing import (
     serve_replays,
 )
 from zmqbridge._bridge.received import high_of
-from zmqbridge.core.checks import check_handler, check_timeout
-from zmqbridge.core.formats import (
+from zmqbridge.core._checks import check_handler, check_timeout
+from zmqbridge.core._formats import (
     Body,
     FormatName,
     ManyParts,

@@ -35,7 +35,8 @@ def other_loop(reactor: Any) -> str:
         return ""
     from asyncio import _get_running_loop
 
-    if _get_running_loop() is None:
+    loop = _get_running_loop()
+    if loop is None or loop is getattr(reactor, "_asyncioEventloop", None):
         return ""
     return (
         f"an asyncio loop runs here, and {type(reactor).__name__} does not; take the class of this "

@@ -14,14 +14,14 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge import misspelt
-from zmqbridge.cli.guarding import guarded, marked
-from zmqbridge.cli.keys import Refused
-from zmqbridge.cli.parsing import at_least_one, positive
-from zmqbridge.core.checks import check_timeout
+from zmqbridge._cli.ending import Refused
+from zmqbridge._cli.guarding import guarded, marked
+from zmqbridge._cli.parsing import at_least_one, positive
+from zmqbridge.core._checks import check_timeout
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.proxies import KINDS, Side
+from zmqbridge.twisted_backend._proxy import Proxy
 from zmqbridge.twisted_backend._reactors import global_reactor
-from zmqbridge.twisted_backend.proxy import Proxy
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall

@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from zmqbridge._bridge import misspelt
-from zmqbridge.core.checks import check_optional_timeout
+from zmqbridge.core._checks import check_optional_timeout
 from zmqbridge.twisted_backend._base import Socket
 from zmqbridge.twisted_backend._reactors import global_reactor
-from zmqbridge.twisted_backend.sockets import Replier
+from zmqbridge.twisted_backend._sockets import Replier
 
 
 class SocketService(Service):
@@ -43,7 +43,7 @@ class SocketService(Service):
         TypeError, ValueError: the timeout is no number, or negative.
     """
 
-    log: ClassVar[Logger] = Logger()
+    log: ClassVar[Logger] = Logger("zmqbridge.twisted_backend.SocketService")
 
     if not TYPE_CHECKING:
         __new__, __signature__ = misspelt.new, misspelt.ShownOwn()

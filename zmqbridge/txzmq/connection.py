@@ -22,29 +22,29 @@ from zmqbridge._bridge.exhaustion import check_start
 from zmqbridge._bridge.mechanisms import refuse_open_server, secure, stay_closed
 from zmqbridge._bridge.watched import SEND
 from zmqbridge._bridge.watched import WatchedSocket as Socket
-from zmqbridge.core.checks import check_optional_timeout
+from zmqbridge.core._checks import check_optional_timeout
 from zmqbridge.core.framing import BytesLike, Message
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.errors import ZmqBridgeError
 from zmqbridge.twisted_backend._leaving import drain
+from zmqbridge.txzmq._driver import ConnectionDriver
+from zmqbridge.txzmq._endpoints import ZmqEndpoint as ZmqEndpoint
+from zmqbridge.txzmq._endpoints import ZmqEndpointType as ZmqEndpointType
+from zmqbridge.txzmq._endpoints import how_and_where, misuse, several
+from zmqbridge.txzmq._errors import ZmqAddressError as ZmqAddressError
+from zmqbridge.txzmq._errors import ZmqResourcesError as ZmqResourcesError
+from zmqbridge.txzmq._errors import ZmqSendError as ZmqSendError
+from zmqbridge.txzmq._errors import as_zmq_error, why_unmade
+from zmqbridge.txzmq._parts import parts_of
+from zmqbridge.txzmq._settings import security_of, set_options
+from zmqbridge.txzmq._standins import NoFactory, ReactorOf
 from zmqbridge.txzmq.compat import is_nonstr_iter  # noqa: F401
-from zmqbridge.txzmq.driver import ConnectionDriver
-from zmqbridge.txzmq.endpoints import ZmqEndpoint as ZmqEndpoint
-from zmqbridge.txzmq.endpoints import ZmqEndpointType as ZmqEndpointType
-from zmqbridge.txzmq.endpoints import how_and_where, misuse, several
-from zmqbridge.txzmq.errors import ZmqAddressError as ZmqAddressError
-from zmqbridge.txzmq.errors import ZmqResourcesError as ZmqResourcesError
-from zmqbridge.txzmq.errors import ZmqSendError as ZmqSendError
-from zmqbridge.txzmq.errors import as_zmq_error, why_unmade
 from zmqbridge.txzmq.factory import (
     ZmqFactory,
     is_ending,
     reactor_when_asked,
     stay_with_process,
 )
-from zmqbridge.txzmq.parts import parts_of
-from zmqbridge.txzmq.settings import security_of, set_options
-from zmqbridge.txzmq.standins import NoFactory, ReactorOf
 
 if TYPE_CHECKING:
     from zmqbridge.security import Security

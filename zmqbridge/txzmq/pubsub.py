@@ -9,15 +9,15 @@ from typing import Any
 from zmq import constants
 
 from zmqbridge._bridge.receivingsocket import Telling
-from zmqbridge.core.formats import FORMATS, Format, head_of_first
+from zmqbridge.core._formats import FORMATS, Format, head_of_first
 from zmqbridge.core.framing import BytesLike, Message, as_name
 from zmqbridge.core.statistics import Statistics
 from zmqbridge.core.subscriptions import Subscriptions
 from zmqbridge.core.topics import as_prefix
 from zmqbridge.errors import MalformedMessage
+from zmqbridge.txzmq._driver import ConnectionDriver
+from zmqbridge.txzmq._shapes import shape_of, shaped
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
-from zmqbridge.txzmq.driver import ConnectionDriver
-from zmqbridge.txzmq.shapes import shape_of, shaped
 
 
 class ZmqPubConnection(ZmqConnection):

@@ -14,11 +14,11 @@ from zmqbridge.errors import MalformedMessage, RequestTimeout, SocketClosed
 from zmqbridge.twisted_backend._clocks import steady
 from zmqbridge.twisted_backend._reactors import revoke
 from zmqbridge.twisted_backend._waiters import Reply
+from zmqbridge.txzmq._endpoints import ZmqEndpoint
+from zmqbridge.txzmq._req_rep_drivers import ReplyDriver, RequestDriver
+from zmqbridge.txzmq._standins import timekeeper
 from zmqbridge.txzmq.connection import DrivenBy, ZmqConnection
-from zmqbridge.txzmq.endpoints import ZmqEndpoint
 from zmqbridge.txzmq.factory import ZmqFactory, reactor_when_asked
-from zmqbridge.txzmq.req_rep_drivers import ReplyDriver, RequestDriver
-from zmqbridge.txzmq.standins import timekeeper
 
 __getattr__ = reactor_when_asked
 _module = globals()

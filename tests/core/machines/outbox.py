@@ -28,7 +28,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.outbox = self.make(high=high, by_peer=by_peer)
         self.lanes: dict[bytes, dict[object, list[bytes]]] = {}
         self.waiting: dict[bytes, list[int]] = {}
-        self.counts = dict.fromkeys(("refused", "dropped", "unreachable", "withdrawn"), 0)
+        names = ("refused", "dropped", "unreachable", "withdrawn", "unroutable")
+        self.counts = dict.fromkeys(names, 0)
         self.number = 0
 
     def lane(self, peer: bytes) -> bytes:
@@ -98,6 +99,13 @@ class OutboxMachine(RuleBasedStateMachine):
             self.counts["unreachable"] += gone
             self.outbox.give_up(lane)
             assert self.outbox.served(lane) == self.told(lane)
+
+    @rule(peer=peers)
+    def the_socket_knows_no_such_peer(self, peer: bytes) -> None:
+        # What waits was accepted; `the_peer_leaves` counts it.
+        waits = bool(self.lanes.get(self.lane(peer)))
+        assert self.outbox.no_route([peer, b"?"]).peer == peer
+        self.counts["unroutable"] += not waits
 
     @rule()
     def close(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from zmqbridge.testing.differential.judging import Difference, differing, on_model
-from zmqbridge.testing.differential.playing import Observed
-from zmqbridge.testing.differential.programs import Program, Spec, Step
-from zmqbridge.testing.differential.writing import generate
+from zmqbridge.testing.differential._judging import Difference, differing, on_model
+from zmqbridge.testing.differential._playing import Observed
+from zmqbridge.testing.differential._programs import Program, Spec, Step
+from zmqbridge.testing.differential._writing import generate
 
 __all__ = ["Difference", "Observed", "Program", "Spec", "Step", "differing", "generate", "on_model"]
