@@ -175,8 +175,9 @@ def test_a_program_that_waits_for_ever_fails_and_says_where(session: Session) ->
     done = run(session, test)
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(
-        ["*Stalled: at * nothing can go on any more; these wait:", "*test_it.py:3 in test_it*"]
+        ["E *Stalled: at * nothing can go on any more; these wait:", "E *test_it.py:3 in test_it*"]
     )
+    done.stdout.no_fnmatch_line("*_asyncio_world.py*")  # the frames of the loop say nothing
 
 
 BEHIND = """

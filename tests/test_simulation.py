@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulated.promises import PROMISES, REAL
+
 ROOT = Path(__file__).parents[1]
 BOUND = 180  # seconds
-# There are 49 scenarios, and seeds take them by turns. A seed takes four times as long on PyPy,
+# There are 52 scenarios, and seeds take them by turns. A seed takes four times as long on PyPy,
 # which has compiled nothing yet when a process begins: there, half as many are run.
-SEEDS = 98 if sys.implementation.name == "cpython" else 49
+SEEDS = 104 if sys.implementation.name == "cpython" else 52
 pytestmark = pytest.mark.timeout(200)  # PyPy, on a busy machine; mostly they take seconds
 
 
@@ -67,6 +69,39 @@ def test_each_planted_fault_has_its_place_in_the_library() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 40
+
+
+def promised() -> list[str]:
+    """The rows of the tables of promises, without the names of their tests."""
+    text = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
+    return [row for row in rows if row not in ("promise", "---")]
+
+
+def test_each_promise_has_its_scenario_or_a_reason_why_not() -> None:
+    rows = promised()
+    assert len(rows) > 80
+    for shown in PROMISES:
+        those = [row for row in rows if row.startswith(shown.promise)]
+        assert len(those) == 1, (shown, those)
+        rows.remove(those[0])
+        assert bool(shown.scenarios or shown.contract) != bool(shown.real), shown
+        if shown.contract:
+            text = (ROOT / "tests/contract" / shown.contract).read_text(encoding="utf-8")
+            assert not re.search(r"^pytestmark = pytest.mark.real", text, re.M), shown
+    assert not rows, "in tests/simulated/promises.py these have no entry"
+    assert {shown.real for shown in PROMISES if shown.real} == REAL
+    assert sum(bool(shown.scenarios) for shown in PROMISES) > 45
+    code = (
+        "from tests.simulated import player\n"
+        "from tests.simulated.stage import SCENARIOS\n"
+        "print(*[each.__name__ for each in SCENARIOS])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    there = set(done.stdout.split())
+    assert {name for shown in PROMISES for name in shown.scenarios} <= there
 
 
 def shop(version: str) -> subprocess.CompletedProcess[str]:

@@ -240,6 +240,14 @@ def pytest_runtest_makereport(
     report = yield
     network = item.stash.get(KEY, None)
     if network is not None and report.failed and call.when == "call":
+        from zmqbridge.testing import Stalled
+
+        if call.excinfo is not None and isinstance(call.excinfo.value, Stalled):
+            # It says where the test waits; the frames are those of the loop.
+            shown: Any = call.excinfo.getrepr(style="value")
+            lines = [f"E   {line}" for line in call.excinfo.exconly().splitlines()]
+            shown.reprtraceback.reprentries[-1].lines = lines
+            report.longrepr = shown
         again = f"replay it: pytest {SEED} {network.seed} {without_seed(item.nodeid)}"
         report.sections.append(("simulated network", f"{network.report(LAST)}\n{again}"))
     return report

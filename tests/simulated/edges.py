@@ -9,8 +9,8 @@ from typing import Any
 
 import zmq
 
-from tests.simulated.stage import ADDRESS, Stage, scenario
-from zmqbridge import PeerUnreachable, RequestTimeout, SocketClosed
+from tests.simulated.stage import ADDRESS, BACK, UNTIL, Stage, scenario
+from zmqbridge import PeerUnreachable, QueueEmpty, RequestTimeout, SocketClosed
 
 
 @scenario
@@ -230,3 +230,80 @@ async def what_was_given_up_is_not_read(stage: Stage) -> None:
         while len(got) < count:
             got.append(int((await puller.receive())[0]))
         assert got == list(range(count))
+
+
+@scenario
+async def a_send_that_was_given_up_is_whole_or_not_at_all(stage: Stage) -> None:
+    """Pushes that are cancelled while they wait: what was accepted arrives, whole and in order."""
+    count, parts = 60, stage.random.randint(1, 4)
+    small = {zmq.SNDHWM: 2, zmq.RCVHWM: 2}
+    accepted: list[int] = []
+    got: list[int] = []
+    async with (
+        stage.make("Puller", "server", bind=ADDRESS, options=small, prefetch=1) as puller,
+        stage.make("Pusher", "client", connect=ADDRESS, options=small) as pusher,
+    ):
+
+        async def pull() -> None:
+            with contextlib.suppress(SocketClosed):
+                async for message in puller:
+                    assert len(message) == parts, "a part of a message"
+                    assert len({*message}) == 1, "parts of two messages"
+                    got.append(int(message[0]))
+
+        async def push(number: int) -> None:
+            await pusher.push(*[b"%06d" % number] * parts)
+            accepted.append(number)
+
+        stage.network.slow("server", "client", per_second=2_000)
+        stage.spawn("server", pull)
+        for number in range(count):
+            patience = stage.random.choice([0, 0.0001, 0.01, 5])
+            await stage.within(patience, partial(push, number))
+        assert await pusher.drain(30) == 0
+        await stage.sleep(10)
+        assert accepted
+        assert set(accepted) <= set(got)
+        assert got == sorted(set(got))
+        counts = pusher.statistics()
+        assert counts.sent == len(got)
+
+
+@scenario
+async def with_conflate_the_newest_comes(stage: Stage) -> None:
+    """A receiver that is too slow gets newer and newer ones, and the last, also after faults."""
+    ways = ["receive", "receive_nowait", "async for"]
+    way, got, last = stage.random.choice(ways), [-1], 0
+    options = {zmq.CONFLATE: 1}
+
+    async def next_one(puller: Any) -> Any:
+        if way == "receive":
+            return await puller.receive()
+        if way == "async for":
+            return await puller.__anext__()
+        while True:
+            with contextlib.suppress(QueueEmpty):
+                return puller.receive_nowait()
+            await stage.sleep(0.01)
+
+    async with stage.make("Puller", "server", bind=ADDRESS, options=options) as puller:
+
+        async def pull() -> None:
+            with contextlib.suppress(SocketClosed, StopAsyncIteration):
+                while True:
+                    number = int((await next_one(puller))[0])
+                    assert number > got[-1], "older than the one before"
+                    got.append(number)
+                    await stage.sleep(0.1)
+
+        stage.spawn("server", pull)
+        stage.network.node("client")
+        stage.trouble("server", "client")
+        async with stage.make("Pusher", "client", connect=ADDRESS, options=options) as pusher:
+            while stage.now() < UNTIL + BACK:
+                last += 1
+                await pusher.push(b"%d" % last)
+                await stage.sleep(stage.random.choice([0.001, 0.01, 0.05]))
+            await stage.sleep(1)
+    assert got[-1] == last
+    assert len(got) < last

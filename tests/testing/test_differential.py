@@ -16,7 +16,7 @@ from zmqbridge.testing import NotSimulated
 from zmqbridge.testing._turns import Turns
 from zmqbridge.testing.differential._command import differs
 from zmqbridge.testing.differential._fixed import fixed
-from zmqbridge.testing.differential._judging import differing, on_model, parting
+from zmqbridge.testing.differential._judging import differing, is_steady, on_model, parting
 from zmqbridge.testing.differential._playing import Observed
 from zmqbridge.testing.differential._programs import Program, Spec, Step, valid
 from zmqbridge.testing.differential._writing import TRANSPORTS, generate
@@ -81,6 +81,13 @@ def test_a_difference_is_noticed_and_freedom_is_not() -> None:
     one, other = [(b"0.1.0",), (b"2.1.0",)], [(b"2.1.0",), (b"0.1.0",)]
     assert parting(loose, [sent, Observed(one, {})], [sent, Observed(other, {})]) is None
     assert parting(steps, [sent, Observed(one, {})], [sent, Observed(other, {})]) == 1
+
+
+def test_what_libzmq_does_now_so_and_now_otherwise_is_a_race() -> None:
+    full, room = Observed(["EAGAIN"], {}), Observed(["ok"], {})
+    assert is_steady([[full, room], [full, full], [full, full]], 1)
+    assert not is_steady([[full, full], [full, full], [full, room]], 1)
+    assert is_steady([[full, full], [full, room]], 0)  # only the later step is a race
 
 
 def play(transport: str, sockets: list[Spec], *steps: tuple[Any, ...]) -> list[Any]:

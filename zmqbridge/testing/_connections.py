@@ -220,6 +220,7 @@ class Connection:
 
     def shut(self, side: int, then: Callable[[], object] | None = None) -> None:
         """Close this side, or call `then` instead, as soon as its socket has let the end go."""
+        self.wires[1 - side].catch_up()
         end = self._ends[side]
         if end is None:
             self.close(side, 0)

@@ -8,6 +8,7 @@ from zmqbridge.testing._rules import Event
 
 LEAST = 10  # characters between two lifelines
 SHOWN = 16  # bytes of a part
+SHORT = 4  # bytes that are shown in any case
 
 
 def diagram(events: Sequence[Event], nodes: Sequence[str]) -> list[str]:
@@ -57,6 +58,16 @@ def _said(event: Event) -> str:
 
 
 def _shown(part: bytes) -> str:
+    if len(part) > SHORT and not _is_text(part):
+        # As an id of a request, of which the beginning and the count at the end tell it apart.
+        size = f", {len(part)} bytes" if len(part) > SHOWN else ""
+        return f"<{part[:2].hex()}..{part[-2:].hex()}{size}>"
     if len(part) <= SHOWN:
         return repr(part)
     return f"{part[:SHOWN]!r}+{len(part) - SHOWN}"
+
+
+def _is_text(part: bytes) -> bool:
+    """Whether most bytes of what is shown are printable."""
+    first = part[:SHOWN]
+    return 2 * sum(32 <= each < 127 for each in first) >= len(first)

@@ -172,6 +172,11 @@ class Wire:
     def _first(self) -> float:
         return self._travelling[0][0] if self._travelling else 0.0
 
+    def catch_up(self) -> None:
+        """Hand over what was to come now: news of room was told before what follows this call."""
+        if self._due and self._travelling and self._first() <= self._connection.network.now:
+            self.arrive()
+
     def resume(self) -> None:
         """Go on, as the wire is not blocked any more."""
         if not self._due and (self._travelling or self.ends):
@@ -189,11 +194,12 @@ class Wire:
         return lost[::-1]
 
     def _first_of(self, size: int, by: float = inf) -> int:
-        """How many messages the first bytes hold, of those that arrive by a time."""
-        count = 0
-        for at, each, _, _ in self._travelling:
+        """How many messages the first bytes hold, of those that come by a time or in one burst."""
+        count, burst = 0, -1.0
+        for at, each, _, sent in self._travelling:
             size -= each
-            if size < 0 or at > by:
+            burst = burst if count else sent
+            if size < 0 or (at > by and sent > burst):
                 break
             count += 1
         return count
