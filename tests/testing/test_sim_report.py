@@ -8,7 +8,7 @@ import pytest
 
 from zmqbridge.testing import Network
 from zmqbridge.testing._diagram import diagram
-from zmqbridge.testing.rules import Event
+from zmqbridge.testing._rules import Event
 
 
 @pytest.mark.parametrize(
