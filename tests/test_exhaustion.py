@@ -132,7 +132,7 @@ async def test_when_it_cannot_be_seen_whether_there_is_an_authenticator_no_serve
 
 
 PROGRAM = """
-    import asyncio, os, resource, sys
+    import asyncio, contextlib, os, resource, sys, time
     import zmq
     from zmqbridge import ResourcesExhausted, asyncio_backend, twisted_backend
 
@@ -147,6 +147,12 @@ PROGRAM = """
             return len(os.listdir("/proc/self/fd"))
         except OSError:  # there is none left to look
             return 1000
+
+    async def pause():
+        if twisted:
+            time.sleep(0.01)
+        else:
+            await asyncio.sleep(0.01)
 
     async def main():
         held = []
@@ -175,7 +181,7 @@ PROGRAM = """
                 for each in opened:
                     each.close()
                 while descriptors() > there:
-                    await asyncio.sleep(0.01)
+                    await pause()
         held = []
         puller = Puller()
         try:
@@ -193,7 +199,11 @@ PROGRAM = """
         puller.close()
         first.close()
 
-    asyncio.run(main())
+    if twisted:  # its sockets belong to no program of asyncio
+        with contextlib.suppress(StopIteration):
+            main().send(None)
+    else:
+        asyncio.run(main())
 """
 
 
@@ -212,7 +222,7 @@ def test_descriptors_that_are_used_up_are_named_and_given_back(backend: str) -> 
 
 
 FIRST = """
-    import asyncio, os, resource, sys
+    import asyncio, contextlib, os, resource, sys, time
     import zmq
     import zmqbridge.errors
     from zmqbridge import asyncio_backend, txzmq

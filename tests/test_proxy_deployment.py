@@ -231,6 +231,8 @@ async def test_a_service_that_fails_stops_the_reactor_if_it_shall(w: World) -> N
         with contextlib.suppress(Exception):
             await service.proxy.ended()
         await w.settled()
+        if shall:  # it is told by another call of the thread
+            await w.until(lambda: stopped)
         assert len(stopped) == shall
         await defer.maybeDeferred(service.stopService)
     await w.until(lambda: len(w.reports) == 2)
