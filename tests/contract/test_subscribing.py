@@ -152,10 +152,10 @@ async def test_nor_is_the_one_that_libzmq_has_fetched_in_advance(
             assert await subscriber.receive() == (b"new", b"")
 
 
-async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w: World) -> None:
+async def test_nor_is_the_newest_while_a_newer_one_is_still_unread(w: World, address: str) -> None:
     options = {zmq.CONFLATE: 1, zmq.RCVHWM: 0}
-    async with w.Subscriber("old", connect="inproc://newest", options=options) as subscriber:
-        with publisher_at("inproc://newest", subscriber.socket.context) as xpub:
+    async with w.Subscriber("old", connect=address, options=options) as subscriber:
+        with publisher_at(address, subscriber.socket.context) as xpub:
             xpub.sndhwm = 0
             await subscribed(w, xpub, b"old")
             for _ in range(20_000):
