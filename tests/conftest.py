@@ -675,7 +675,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not hasattr(gc, "freeze"):
         return
     if session.config.pluginmanager.hasplugin("hypothesispytest"):
-        import hypothesis  # noqa: F401  it warns of random numbers whose holder it does not find
+        import hypothesis
+
+        # It warns of random numbers whose holder it does not find. A first property makes them now.
+        hypothesis.given(hypothesis.strategies.none())(lambda _: None)()
 
     gc.collect()
     gc.freeze()
