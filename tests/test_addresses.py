@@ -131,3 +131,16 @@ def test_sockets_of_many_threads_give_up_theirs_at_once(monkeypatch: pytest.Monk
         sys.setswitchinterval(interval)
     assert sorted(done) == [0, 1, 2, 3]
     assert len(addresses._left) <= 3 + len(threads)
+
+
+def test_an_errno_that_is_not_of_bind_is_asked_for_again() -> None:
+    numbers = [zmq.EAGAIN, zmq.EADDRINUSE]
+
+    def call(socket: Any, address: Any) -> None:
+        raise zmq.ZMQError(numbers.pop(0))
+
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        with pytest.raises(zmq.ZMQError) as refused:
+            addresses.bind(pull, "tcp://127.0.0.1:1", call)
+    assert refused.value.errno == zmq.EADDRINUSE
+    assert numbers == []

@@ -173,7 +173,7 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     if is_real(socket):
         check_bind(socket, address)
     try:
-        call(socket, address)
+        _bind(socket, address, call)
     except zmq.ZMQError as error:
         if error.errno != zmq.EADDRINUSE or not (is_real(socket) and _was_ours(address)):
             raise
@@ -189,12 +189,23 @@ def bind(socket: Any, address: Any, call: Callable[[Any, Any], object] | None = 
     return name
 
 
+def _bind(socket: Any, address: Any, call: Callable[[Any, Any], object]) -> None:
+    try:
+        call(socket, address)
+    except zmq.ZMQError as error:
+        if error.errno != zmq.EAGAIN:
+            raise
+        # zmq_bind(3) never says that. It was seen where libzmq had a monitor to tell, so errno may
+        # be of what it did for that. The next call says what is wrong.
+        call(socket, address)
+
+
 def _bind_when_free(socket: Any, address: Any, call: Callable[[Any, Any], object]) -> None:
     deadline = monotonic() + RELEASE_TIMEOUT
     while True:
         time.sleep(STEP)
         try:
-            call(socket, address)
+            _bind(socket, address, call)
             return
         except zmq.ZMQError as error:
             if error.errno != zmq.EADDRINUSE or monotonic() > deadline:
