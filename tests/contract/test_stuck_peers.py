@@ -13,7 +13,7 @@ import pytest
 import zmq
 from twisted.internet.testing import MemoryReactorClock
 
-from zmqbridge import PeerStalled, PeerUnreachable, QueueFull
+from zmqbridge import PeerStalled, PeerUnreachable, QueueFull, SocketClosed
 from zmqbridge._bridge.patrol import PATROL
 from zmqbridge._bridge.pump import Pump
 from zmqbridge.core.sendqueue import SendQueue
@@ -213,7 +213,8 @@ async def test_who_waits_to_send_to_a_peer_is_told_that_it_has_died(
         # What was accepted before is in another count than what the calls have raised for.
         assert (counts.unroutable, counts.dropped) == (len(gone), counts.unreachable)
         router.close()
-        await answering
+        with contextlib.suppress(SocketClosed):  # libzmq may have found yet more of the dead one's
+            await answering
 
 
 @some_worlds
