@@ -139,8 +139,8 @@ async def test_who_waits_already_comes_first(w: World, prefetch: int, address: s
             waited = await w.gather(*waiting)
             await w.until(lambda: taken.extend(there(puller)) or len(taken) == 3)
             assert sorted(taken + waited) == [[b"%d" % number] for number in range(5)]
+            # Those that waited may have changed places: one was told by the call, one by the loop.
             assert taken == sorted(taken)
-            assert waited == sorted(waited)
 
 
 @every_world
